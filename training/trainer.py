@@ -1,0 +1,264 @@
+"""One training run: epochs over the images, resumable to the same result, bit for bit on a CPU."""
+
+import contextlib
+import csv
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from normzoo.errors import ConfigError, TrainingError
+from normzoo.inference import compute_logits
+from normzoo.resnet import ResNet
+from training import metrics
+from training.augment import Augmentation, epoch_order
+from training.data import ImageData
+from training.provenance import provenance
+from training.recipes import RECIPES, Recipe
+from training.step import TrainStep, learning_rates, missing_for_compile
+
+HISTORY_COLUMNS = ("seed", "epoch", "split", *metrics.METRICS, "lr", "seconds")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run trains: with the data it decides the result."""
+
+    data: str
+    recipe: Recipe
+    norm: str
+    seed: int = 0
+    precision: str = "fp32"
+
+    @property
+    def variant(self) -> str:
+        """The norm, with the batch size where it is not the recipe's own: `bn`, `bn-bs8`."""
+        usual = RECIPES.get(self.recipe.name, self.recipe).batch_size
+        return self.norm if self.recipe.batch_size == usual else f"{self.norm}-bs{self.recipe.batch_size}"
+
+    def folder(self, root: Path) -> Path:
+        return root / self.data / self.recipe.name / self.variant / f"seed-{self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "data": self.data,
+            "norm": self.norm,
+            "seed": self.seed,
+            "precision": self.precision,
+            "recipe": self.recipe.to_dict(),
+        }
+
+
+@dataclass
+class State:
+    """A run after some epochs; what is saved and resumed."""
+
+    run: dict[str, Any]
+    data_digest: str
+    epoch: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    history: list[dict[str, Any]]
+    sessions: list[dict[str, Any]]  # provenance and seconds of every process that worked on it
+
+    def save(self, folder: Path) -> None:
+        """Write beside, then rename: a reader finds the old state or the new one."""
+        part = folder / "state.pt.part"
+        with open(part, "wb") as file:
+            torch.save(self.__dict__, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, folder / "state.pt")
+        with open(folder / "history.csv.part", "w", newline="") as file:
+            writer = csv.DictWriter(file, HISTORY_COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.history)
+        os.replace(folder / "history.csv.part", folder / "history.csv")
+
+    @classmethod
+    def load(cls, folder: Path) -> "State | None":
+        """The saved state of a run, or None where it has not begun.
+
+        Raises:
+            TrainingError: the file is damaged.
+        """
+        path = folder / "state.pt"
+        if not path.exists():
+            return None
+        try:
+            return cls(**torch.load(path, weights_only=True))
+        except Exception as error:
+            raise TrainingError(f"{path} cannot be read ({error}). Delete {folder} to start this run anew.") from error
+
+
+class Interrupted(Exception):
+    """The run stopped after a whole epoch because the user asked; it can be resumed."""
+
+
+def train(
+    run: Run,
+    data: ImageData,
+    root: Path,
+    *,
+    compiled: bool | None = None,
+    stop_after: int | None = None,
+    say: Callable[[str], None] = print,
+) -> State:
+    """Train, or go on with, one run.
+
+    Args:
+        root: the folder of all raw runs.
+        compiled: use torch.compile; None: where a C++ compiler is there.
+        stop_after: end the call after this epoch, to be resumed.
+        say: prints one line.
+
+    Returns:
+        the state after the last epoch.
+
+    Raises:
+        TrainingError: another process works on this run, the stored one was made with other settings, or the loss is
+            no longer finite.
+        Interrupted: Ctrl-C; the epoch that was running is complete and saved.
+    """
+    if data.image_size != run.recipe.image_size:
+        raise ConfigError(f"the recipe wants {run.recipe.image_size} px images, {data.name} has {data.image_size} px.")
+    folder = run.folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder), _first_interrupt_waits() as interrupted:
+        torch.manual_seed(run.seed)
+        model = ResNet(run.recipe.depth, run.norm, len(data.classes))
+        mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+        reason = missing_for_compile() if compiled is None else None
+        if reason:
+            say(f"Training without torch.compile ({reason}): the same result, more slowly.")
+        use_compile = reason is None if compiled is None else compiled
+        step = TrainStep(model, run.recipe, mean, std, run.precision, run.recipe.batch_size if use_compile else None)
+        state = _resume(run, data, folder, step)
+        session = {**provenance(), "compiled": use_compile, "first_epoch": state.epoch + 1, "seconds": 0.0}
+        state.sessions.append(session)
+        start = time.perf_counter()
+        last = min(run.recipe.epochs, stop_after or run.recipe.epochs)
+        for epoch in range(state.epoch + 1, last + 1):
+            rows = _train_epoch(step, run, data, epoch)
+            state.history += rows
+            state.epoch = epoch
+            state.model, state.optimizer = model.state_dict(), step.optimizer.state_dict()
+            session["seconds"] = time.perf_counter() - start
+            state.save(folder)
+            if not sys.stderr.isatty():
+                say(_epoch_line(run, rows, session["seconds"], last - epoch, epoch - session["first_epoch"] + 1))
+            if interrupted() and epoch < last:
+                raise Interrupted(f"Stopped after epoch {epoch} of {run.recipe.epochs}. The same command goes on from here.")
+    return state
+
+
+def _resume(run: Run, data: ImageData, folder: Path, step: TrainStep) -> State:
+    state = State.load(folder)
+    if state is None:
+        (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
+        return State(run.to_dict(), data.digest, 0, {}, {}, [], [])
+    if state.run != run.to_dict() or state.data_digest != data.digest:
+        raise TrainingError(
+            f"{folder} holds a run with other settings ({_difference(state.run, run.to_dict()) or 'other images'}). "
+            "Use the same settings, another --runs folder, or delete it."
+        )
+    if state.epoch:
+        step.model.load_state_dict(state.model)
+        step.optimizer.load_state_dict(state.optimizer)
+    return state
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    old, new = {**old, **old["recipe"]}, {**new, **new["recipe"]}
+    return ", ".join(f"{key} {old.get(key)!r}, now {new[key]!r}" for key in new if key != "recipe" and old.get(key) != new[key])
+
+
+def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list[dict[str, Any]]:
+    """Train for one epoch, then validate; one history row for each split.
+
+    The training figures are those of the batches as they were trained on; the final ones are measured anew by `package`.
+    """
+    pixels, labels = data.pixels["train"], data.labels["train"]
+    count, batch_size = len(labels), run.recipe.batch_size
+    order = epoch_order(count, run.seed, epoch)
+    augment = Augmentation(run.recipe, count, run.seed, epoch)
+    rates = learning_rates(run.recipe, -(-count // batch_size))
+    first_step = (epoch - 1) * -(-count // batch_size)
+    total_loss, predicted = torch.zeros((), dtype=torch.float64), torch.empty_like(labels)
+    start = time.perf_counter()
+    step.model.train()
+    bar = tqdm(order.split(batch_size), desc=f"{run.variant} {epoch}/{run.recipe.epochs}", unit="step", disable=None, leave=False)
+    for number, positions in enumerate(bar, start=first_step):
+        batch = augment(pixels[positions], positions)
+        loss, classes = step(batch, labels[positions], rates[number])
+        total_loss += loss.double() * len(positions)
+        predicted[positions] = classes
+    mean_loss = total_loss.item() / count
+    if not torch.isfinite(total_loss):
+        raise TrainingError(
+            f"The loss of {run.variant} became {mean_loss} in epoch {epoch}. The state after epoch {epoch - 1} is kept. "
+            "Try a lower --lr, or a recipe with clip_norm."
+        )
+    middle = time.perf_counter()
+    trained = metrics.summary(mean_loss, predicted, labels, len(data.classes))
+    val_logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std)
+    validated = metrics.from_logits(val_logits, data.labels["val"])
+    end = time.perf_counter()
+    common = {"seed": run.seed, "epoch": epoch, "lr": rates[first_step]}
+    return [
+        {**common, "split": "train", **trained, "seconds": middle - start},
+        {**common, "split": "val", **validated, "seconds": end - middle},
+    ]
+
+
+def _epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left: int, epochs_done: int) -> str:
+    train_row, val_row = rows
+    left = seconds / epochs_done * epochs_left
+    return (
+        f"{run.variant} seed {run.seed} epoch {train_row['epoch']}/{run.recipe.epochs}  "
+        f"train loss {train_row['loss']:.4f} accuracy {train_row['accuracy']:.4f}  "
+        f"val loss {val_row['loss']:.4f} accuracy {val_row['accuracy']:.4f} macro F1 {val_row['macro_f1']:.4f}  "
+        f"{train_row['seconds'] + val_row['seconds']:.1f} s, {left / 60:.0f} min left"
+    )
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold a run: two processes never train the same one. Released by the system if the process dies."""
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainingError(f"Another process is training {folder}. Wait for it, or stop it.") from error
+        yield
+
+
+@contextlib.contextmanager
+def _first_interrupt_waits() -> Iterator[Callable[[], bool]]:
+    """First Ctrl-C is remembered, the second interrupts as usual. Yields a function: was there one?"""
+    asked = False
+
+    def remember(signum: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, previous)
+        print("Finishing this epoch, then saving. Ctrl-C again stops at once.", file=sys.stderr)
+
+    try:
+        previous = signal.signal(signal.SIGINT, remember)
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
