@@ -32,7 +32,7 @@ def moments(x: Tensor, pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
     Args:
         x: activations, (N, C, H, W), at least float32.
         pool: combines the per-image, per-channel averages, (N, C, 1, 1), into what the statistics are
-            shared over; its result broadcasts against (N, C, 1, 1).
+            shared over: (N or 1, C or 1, 1, 1).
 
     Returns:
         (x - mean, mean, var).
@@ -53,13 +53,6 @@ def pool_batch(stat: Tensor) -> Tensor:
     return stat.mean(0, keepdim=True)
 
 
-def pool_groups(stat: Tensor, num_groups: int) -> Tensor:
-    """(N, C, 1, 1) -> (N, C, 1, 1): over each group of C/G neighbouring channels."""
-    n, c = stat.shape[:2]
-    grouped = stat.reshape(n, num_groups, c // num_groups).mean(2, keepdim=True)  # (N, G, 1)
-    return grouped.expand(-1, -1, c // num_groups).reshape(n, c, 1, 1)
-
-
 class _Norm(nn.Module):
     """What the layers share: arguments, `weight` and `bias`, checks, the affine end of the formula.
 
@@ -70,7 +63,6 @@ class _Norm(nn.Module):
     axes: str  # what the statistics are taken over
     formula: str  # plain text
     paper: str  # authors, title, year
-    num_channels: int
     weight: nn.Parameter | None
     bias: nn.Parameter | None
 
@@ -399,9 +391,21 @@ class GroupNorm(_Norm):
         if num_groups < 1 or num_channels % num_groups:
             raise ConfigError(f"num_groups must divide num_channels ({num_channels}), got {num_groups}.")
         self.num_groups = num_groups
+        size = num_channels // num_groups
+        same_group = torch.block_diag(*[torch.ones(size, size, device=device, dtype=dtype)] * num_groups)
+        self.register_buffer("same_group", same_group, persistent=False)  # (C, C)
+
+    def _pool(self, stat: Tensor) -> Tensor:
+        """(N, C, 1, 1) -> (N, C, 1, 1): over each group of C/G neighbouring channels.
+
+        A small matrix product, and not a view of (N, G, C/G): Inductor would work such a view into every pixel.
+        """
+        with torch.autocast(stat.device.type, enabled=False):
+            total = stat.flatten(1) @ self.same_group.to(stat.dtype)
+        return (total * (self.num_groups / self.num_channels))[:, :, None, None]
 
     def _normalize(self, x: Tensor) -> Tensor:
-        centred, _, var = moments(x, lambda stat: pool_groups(stat, self.num_groups))
+        centred, _, var = moments(x, self._pool)
         return self._affine(centred, torch.rsqrt(var + self.eps))
 
     def extra_repr(self) -> str:
