@@ -50,6 +50,8 @@ def pool_instance(stat: Tensor) -> Tensor:
 
 def pool_batch(stat: Tensor) -> Tensor:
     """(N, C, 1, 1) -> (1, C, 1, 1): over the images of the batch."""
+    if stat.shape[0] == 0:  # no images: zeros, where a mean would be NaN and reach the gradient of `weight`
+        return stat.sum(0, keepdim=True)
     return stat.mean(0, keepdim=True)
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import torch
 
-from normzoo.errors import NormZooError
+from normzoo.errors import CheckpointError, ConfigError, NormZooError
+from normzoo.norms import NORM_LAYERS
 from normzoo.resnet import norm_keys
 from training import data as image_data
 from training.archives import SOURCES
+from training.evaluate import evaluate
+from training.package import package
 from training.recipes import RECIPES, Recipe, get_recipe
 from training.step import PRECISIONS, choose_precision
+from training.study import study
 from training.trainer import Interrupted, Run, train
 
 
@@ -50,7 +54,31 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--stop-after", type=int, metavar="EPOCH", help="stop after this epoch; the same command goes on")
     _add_run_options(command)
     command.set_defaults(call=_train)
+
+    command = commands.add_parser("study", help="train all variants, a process per core; call again to go on")
+    command.add_argument("--norm", default=",".join(NORM_LAYERS), metavar="KEYS", help="comma-separated (default: the whole zoo)")
+    command.add_argument("--seeds", default="0", metavar="N,N", help="comma-separated (default: 0)")
+    command.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="runs at a time (default: one per core)")
+    _add_run_options(command)
+    command.set_defaults(call=_study)
+
+    command = commands.add_parser("package", help="turn finished runs into checkpoint folders")
+    _add_folder_options(command, "runs", "checkpoints")
+    command.set_defaults(call=_package)
+
+    command = commands.add_parser("evaluate", help="compute the packaged figures again")
+    command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
+    _add_folder_options(command, "checkpoints")
+    command.set_defaults(call=_evaluate)
     return parser
+
+
+_FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
+
+
+def _add_folder_options(command: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        command.add_argument(f"--{name}", type=Path, default=Path(name), metavar="FOLDER", help=f"{_FOLDERS[name]} (default: {name})")
 
 
 def _add_run_options(command: argparse.ArgumentParser) -> None:
@@ -66,12 +94,17 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         help=f"{', '.join(PRECISIONS)}, or auto: bf16 convolutions where the CPU has them in hardware (default: auto)",
     )
     command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help="torch.compile (default: auto)")
-    command.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="raw runs (default: runs)")
+    _add_folder_options(command, "runs")
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    changes = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr")}
-    return get_recipe(options.recipe).changed(**{name: value for name, value in changes.items() if value is not None})
+    """The named recipe with the changes asked for; one that is changed in more than its batch size gets a name of its own."""
+    changes = {name: getattr(options, name) for name in ("epochs", "lr") if getattr(options, name) is not None}
+    suffix = "".join(f"-{name}{value}" for name, value in changes.items())
+    if options.batch_size is not None:
+        suffix = suffix and f"{suffix}-bs{options.batch_size}"
+        changes["batch_size"] = options.batch_size
+    return get_recipe(options.recipe).changed(name=options.recipe + suffix, **changes)
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -91,6 +124,34 @@ def _train(options: argparse.Namespace) -> None:
         say=_say,
     )
     print(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
+
+
+def _study(options: argparse.Namespace) -> None:
+    recipe, precision = _recipe(options), choose_precision(options.amp)
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    runs = [Run(options.data, recipe, norm, seed, precision) for seed in seeds for norm in options.norm.split(",")]
+    for run in runs:
+        if run.norm not in norm_keys():
+            raise ConfigError(f"Unknown norm {run.norm!r}. Choose from: {', '.join(norm_keys())}.")
+    image_data.load(options.data, recipe.image_size)  # says at once when the images are missing
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("recipe", "data", "compile", "runs")]
+    arguments += [f"--amp={precision}"]
+    arguments += [
+        f"--{name.replace('_', '-')}={getattr(options, name)}"
+        for name in ("epochs", "batch_size", "lr")
+        if getattr(options, name) is not None
+    ]
+    study(runs, options.runs, options.workers, arguments, _say)
+
+
+def _package(options: argparse.Namespace) -> None:
+    package(options.runs, options.checkpoints, _say)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    problems = evaluate(options.checkpoints, _say)
+    if options.check and problems:
+        raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
 
 
 def _say(line: str) -> None:

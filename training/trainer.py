@@ -210,7 +210,8 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
         )
     middle = time.perf_counter()
     trained = metrics.summary(mean_loss, predicted, labels, len(data.classes))
-    val_logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std)
+    # At the precision that is stored, so that the last epoch has exactly the figures of the stored logits.
+    val_logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std).half()
     validated = metrics.from_logits(val_logits, data.labels["val"])
     end = time.perf_counter()
     common = {"seed": run.seed, "epoch": epoch, "lr": rates[first_step]}

@@ -1,0 +1,281 @@
+"""One packaged checkpoint: a folder of safetensors, JSON and CSV that rebuilds a network and its results."""
+
+import csv
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from normzoo.errors import CheckpointError, ConfigError
+from normzoo.images import RESIZE_RULE
+from normzoo.norms import NORM_LAYERS, get_norm_layer
+from normzoo.resnet import TORCH_NORM_LAYERS, ResNet
+
+FORMAT_VERSION = 1
+HISTORY_COLUMNS = ("seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds")
+WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, CARD = (
+    "model.safetensors",
+    "config.json",
+    "history.csv",
+    "metrics.json",
+    "val_logits.safetensors",
+    "README.md",
+)
+#: No network of this family comes near it; a larger file is not one of ours.
+MAX_WEIGHT_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that rebuilds a network and feeds it."""
+
+    depth: int
+    norm: str
+    norm_arguments: dict[str, Any]
+    classes: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: str = RESIZE_RULE
+    format_version: int = FORMAT_VERSION
+
+    def build(self) -> ResNet:
+        """A network of this description, with fresh weights."""
+        if self.norm in TORCH_NORM_LAYERS:
+            return ResNet(self.depth, self.norm, len(self.classes))
+        layer = functools.partial(get_norm_layer(self.norm), **self.norm_arguments)
+        return ResNet(self.depth, layer, len(self.classes))
+
+    def to_json(self) -> str:
+        return to_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelConfig":
+        """Read what `to_json` wrote.
+
+        Raises:
+            CheckpointError: a future format, a missing or unknown field, or one of the wrong kind.
+        """
+        fields = parse_json(text, CONFIG)
+        version = fields.get("format_version")
+        if version != FORMAT_VERSION:
+            raise CheckpointError(f"{CONFIG} has format version {version!r}; this NormZoo reads {FORMAT_VERSION}. Upgrade NormZoo.")
+        try:
+            config = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        except TypeError as error:
+            raise CheckpointError(f"{CONFIG} does not have the expected fields ({error}). Package the run again.") from error
+        if config.resize != RESIZE_RULE or len(config.mean) != 3 or len(config.std) != 3 or not config.image_size > 0:
+            raise CheckpointError(f"{CONFIG} describes an input that this NormZoo cannot make. Package the run again.")
+        return config
+
+
+def default_arguments(norm: str) -> dict[str, Any]:
+    """The arguments that a zoo norm is built with, by name; none for torch's own."""
+    if norm not in NORM_LAYERS:
+        return {}
+    parameters = inspect.signature(NORM_LAYERS[norm]).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in ("num_channels", "device", "dtype")}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A packaged checkpoint whose description was read; weights and tables are read when asked for."""
+
+    folder: Path
+    config: ModelConfig
+    metrics: dict[str, Any]
+
+    def load_model(self) -> ResNet:
+        """The network with its weights, in evaluation mode.
+
+        Raises:
+            CheckpointError: weights missing, damaged, not the ones packaged, not finite, or of another network.
+        """
+        path = self.folder / WEIGHTS
+        if _size(path) > MAX_WEIGHT_BYTES:
+            raise CheckpointError(f"{WEIGHTS} has {_size(path) / 1e6:.0f} MB: no network of this zoo is that large.")
+        if file_sha256(path) != self.metrics["provenance"]["weights_sha256"]:
+            raise CheckpointError(f"{WEIGHTS} is not the file that was packaged (its sha256 differs). Get it again.")
+        tensors, metadata = read_tensors(path)
+        if metadata.get("config_sha256") != text_sha256(self.config.to_json()):
+            raise CheckpointError(f"{WEIGHTS} was saved with another {CONFIG}. Package the run again.")
+        try:
+            model = self.config.build()
+            model.load_state_dict(tensors, strict=True)
+        except (RuntimeError, TypeError, ConfigError) as error:
+            raise CheckpointError(f"{WEIGHTS} does not fit {CONFIG}: {str(error).splitlines()[0]} Package the run again.") from error
+        broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+        if broken:
+            raise CheckpointError(f"{WEIGHTS} holds values that are not numbers ({broken[0]}). Train this variant again.")
+        return model.eval()
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row per seed, epoch and split: the columns of `HISTORY_COLUMNS`.
+
+        Raises:
+            CheckpointError: missing or damaged.
+        """
+        try:
+            with open(self.folder / HISTORY, newline="") as file:
+                return [_history_row(row) for row in csv.DictReader(file)]
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{HISTORY} is missing or damaged. Package the run again.") from error
+
+    def val_logits(self) -> tuple[dict[int, Tensor], Tensor]:
+        """Stored validation logits per seed, float16 (num_val, classes), and the labels, int64 (num_val,).
+
+        Raises:
+            CheckpointError: missing or damaged.
+        """
+        tensors, _ = read_tensors(self.folder / LOGITS)
+        labels = tensors.pop("labels", None)
+        if labels is None or not tensors:
+            raise CheckpointError(f"{LOGITS} is incomplete. Package the run again.")
+        return {int(name.removeprefix("seed_")): logits for name, logits in sorted(tensors.items())}, labels
+
+
+def _history_row(row: dict[str, str]) -> dict[str, Any]:
+    numbers = {key: float(row[key]) for key in HISTORY_COLUMNS[3:]}
+    return {"seed": int(row["seed"]), "epoch": int(row["epoch"]), "split": row["split"], **numbers}
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read the description of a packaged checkpoint.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    config = ModelConfig.from_json(_read(folder / CONFIG))
+    metrics = parse_json(_read(folder / METRICS), METRICS)
+    missing = {"variant", "seeds", "final", "parameters", "macs", "provenance"} - metrics.keys()
+    if missing:
+        raise CheckpointError(f"{METRICS} lacks {', '.join(sorted(missing))}. Package the run again.")
+    return Checkpoint(folder, config, metrics)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: ResNet,
+    config: ModelConfig,
+    history: list[dict[str, Any]],
+    metrics: dict[str, Any],
+    val_logits: dict[int, Tensor],
+    labels: Tensor,
+    card: str,
+) -> None:
+    """Write a checkpoint folder, whole or not at all; an older one of the same name is replaced.
+
+    `metrics["provenance"]["weights_sha256"]` is filled in here.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        metadata = {"format_version": str(FORMAT_VERSION), "config_sha256": text_sha256(config.to_json())}
+        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, temporary / WEIGHTS, metadata=metadata)
+        provenance = {**metrics["provenance"], "weights_sha256": file_sha256(temporary / WEIGHTS)}
+        (temporary / CONFIG).write_text(config.to_json())
+        (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}))
+        (temporary / CARD).write_text(card)
+        stored = {f"seed_{seed}": logits.half().contiguous() for seed, logits in val_logits.items()}
+        save_file({**stored, "labels": labels.contiguous()}, temporary / LOGITS)
+        with open(temporary / HISTORY, "w", newline="") as file:
+            writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+        for path in temporary.iterdir():
+            path.chmod(0o644)
+        temporary.chmod(0o755)
+        replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put `new` in the place of `folder`; a folder cannot be renamed over one that is not empty."""
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file and its metadata.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.name} is missing. Package the run again.") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name} is damaged. Get it again, or package the run again.") from error
+
+
+def to_json(value: Any) -> str:
+    """Strict JSON: NaN and infinity are refused."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_json(text: str, name: str) -> dict[str, Any]:
+    """Strict JSON, an object at the top.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{name} is damaged ({error}). Get it again, or package the run again.") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{name} does not hold what it should. Get it again, or package the run again.")
+    return value
+
+
+def file_sha256(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path.name} is missing. Get it again, or package the run again.") from error
+
+
+def text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Trainable numbers of a network."""
+    return sum(parameter.numel() for parameter in model.parameters())
