@@ -1,0 +1,36 @@
+"""NormZoo: six networks that differ only in their normalization layer, and what each makes of an image."""
+
+from normzoo.errors import NormZooError
+from normzoo.images import load_image
+from normzoo.inference import Prediction, predict
+from normzoo.norms import (
+    NORM_LAYERS,
+    BatchInstanceNorm,
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    NoNorm,
+    get_norm_layer,
+)
+from normzoo.resnet import ResNet
+from normzoo.zoo import list_model_sets, load_model, load_models
+
+__all__ = [
+    "NORM_LAYERS",
+    "BatchInstanceNorm",
+    "BatchNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "NoNorm",
+    "NormZooError",
+    "Prediction",
+    "ResNet",
+    "get_norm_layer",
+    "list_model_sets",
+    "load_image",
+    "load_model",
+    "load_models",
+    "predict",
+]

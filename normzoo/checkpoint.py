@@ -3,18 +3,15 @@
 import csv
 import dataclasses
 import functools
-import hashlib
 import inspect
-import json
-import os
 import shutil
 import tempfile
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +19,16 @@ from normzoo.errors import CheckpointError, ConfigError
 from normzoo.images import RESIZE_RULE
 from normzoo.norms import NORM_LAYERS, get_norm_layer
 from normzoo.resnet import TORCH_NORM_LAYERS, ResNet
+from normzoo.storage import (
+    file_sha256,
+    file_size,
+    parse_json,
+    read_tensors,
+    read_text,
+    replace_folder,
+    text_sha256,
+    to_json,
+)
 
 FORMAT_VERSION = 1
 HISTORY_COLUMNS = ("seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds")
@@ -71,12 +78,14 @@ class ModelConfig:
         fields = parse_json(text, CONFIG)
         version = fields.get("format_version")
         if version != FORMAT_VERSION:
-            raise CheckpointError(f"{CONFIG} has format version {version!r}; this NormZoo reads {FORMAT_VERSION}. Upgrade NormZoo.")
-        try:
-            config = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
-        except TypeError as error:
-            raise CheckpointError(f"{CONFIG} does not have the expected fields ({error}). Package the run again.") from error
-        if config.resize != RESIZE_RULE or len(config.mean) != 3 or len(config.std) != 3 or not config.image_size > 0:
+            raise CheckpointError(f"{CONFIG} has format version {version!r}, this NormZoo reads {FORMAT_VERSION}: upgrade it.")
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        kinds: dict[str, Any] = {field.name: typing.get_origin(field.type) or field.type for field in dataclasses.fields(cls)}
+        wrong = sorted(kinds.keys() ^ values.keys()) or [k for k, kind in kinds.items() if not isinstance(values[k], kind)]
+        if wrong:
+            raise CheckpointError(f"{CONFIG} lacks or garbles {', '.join(wrong)}. Package the run again.")
+        config = cls(**values)
+        if config.resize != RESIZE_RULE or len(config.mean) != 3 or len(config.std) != 3 or config.image_size < 1:
             raise CheckpointError(f"{CONFIG} describes an input that this NormZoo cannot make. Package the run again.")
         return config
 
@@ -104,8 +113,8 @@ class Checkpoint:
             CheckpointError: weights missing, damaged, not the ones packaged, not finite, or of another network.
         """
         path = self.folder / WEIGHTS
-        if _size(path) > MAX_WEIGHT_BYTES:
-            raise CheckpointError(f"{WEIGHTS} has {_size(path) / 1e6:.0f} MB: no network of this zoo is that large.")
+        if file_size(path) > MAX_WEIGHT_BYTES:
+            raise CheckpointError(f"{WEIGHTS} has {file_size(path) / 1e6:.0f} MB: no network of this zoo is that large.")
         if file_sha256(path) != self.metrics["provenance"]["weights_sha256"]:
             raise CheckpointError(f"{WEIGHTS} is not the file that was packaged (its sha256 differs). Get it again.")
         tensors, metadata = read_tensors(path)
@@ -115,7 +124,9 @@ class Checkpoint:
             model = self.config.build()
             model.load_state_dict(tensors, strict=True)
         except (RuntimeError, TypeError, ConfigError) as error:
-            raise CheckpointError(f"{WEIGHTS} does not fit {CONFIG}: {str(error).splitlines()[0]} Package the run again.") from error
+            raise CheckpointError(
+                f"{WEIGHTS} does not fit {CONFIG}: {str(error).splitlines()[0]} Package the run again."
+            ) from error
         broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
         if broken:
             raise CheckpointError(f"{WEIGHTS} holds values that are not numbers ({broken[0]}). Train this variant again.")
@@ -157,8 +168,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    config = ModelConfig.from_json(_read(folder / CONFIG))
-    metrics = parse_json(_read(folder / METRICS), METRICS)
+    config = ModelConfig.from_json(read_text(folder / CONFIG))
+    metrics = parse_json(read_text(folder / METRICS), METRICS)
     missing = {"variant", "seeds", "final", "parameters", "macs", "provenance"} - metrics.keys()
     if missing:
         raise CheckpointError(f"{METRICS} lacks {', '.join(sorted(missing))}. Package the run again.")
@@ -201,79 +212,6 @@ def save_checkpoint(
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def replace_folder(new: Path, folder: Path) -> None:
-    """Put `new` in the place of `folder`; a folder cannot be renamed over one that is not empty."""
-    if not folder.exists():
-        os.replace(new, folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    os.replace(folder, old)
-    os.replace(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file and its metadata.
-
-    Raises:
-        CheckpointError: missing or damaged.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path.name} is missing. Package the run again.") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path.name} is damaged. Get it again, or package the run again.") from error
-
-
-def to_json(value: Any) -> str:
-    """Strict JSON: NaN and infinity are refused."""
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def parse_json(text: str, name: str) -> dict[str, Any]:
-    """Strict JSON, an object at the top.
-
-    Raises:
-        CheckpointError: it is not.
-    """
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        value = json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{name} is damaged ({error}). Get it again, or package the run again.") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{name} does not hold what it should. Get it again, or package the run again.")
-    return value
-
-
-def file_sha256(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path.name} is missing. Get it again, or package the run again.") from error
-
-
-def text_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def count_parameters(model: torch.nn.Module) -> int:

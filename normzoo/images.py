@@ -1,11 +1,12 @@
 """Pictures: from untrusted bytes to RGB, from RGB to what the networks see."""
 
-from pathlib import Path
-
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
+
+from normzoo.decoding import load_image
+
+__all__ = ["RESIZE_RULE", "load_image", "to_input", "to_pixels"]
 
 #: What `to_pixels` does, by the name that checkpoints carry.
 RESIZE_RULE = "center-crop-box"

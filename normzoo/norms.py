@@ -402,9 +402,9 @@ class GroupNorm(_Norm):
 
         A small matrix product, and not a view of (N, G, C/G): Inductor would work such a view into every pixel.
         """
-        with torch.autocast(stat.device.type, enabled=False):
-            total = stat.flatten(1) @ self.same_group.to(stat.dtype)
-        return (total * (self.num_groups / self.num_channels))[:, :, None, None]
+        # In float64, which autocast leaves alone.
+        total = stat.flatten(1).double() @ self.same_group.double()
+        return (total * (self.num_groups / self.num_channels)).to(stat.dtype)[:, :, None, None]
 
     def _normalize(self, x: Tensor) -> Tensor:
         centred, _, var = moments(x, self._pool)

@@ -2,9 +2,11 @@
 
 import argparse
 import ctypes
+import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,12 +15,14 @@ from normzoo.norms import NORM_LAYERS
 from normzoo.resnet import norm_keys
 from training import data as image_data
 from training.archives import SOURCES
+from training.bench import bench
 from training.evaluate import evaluate
 from training.package import package
 from training.recipes import RECIPES, Recipe, get_recipe
+from training.runs import Run
 from training.step import PRECISIONS, choose_precision
 from training.study import study
-from training.trainer import Interrupted, Run, train
+from training.trainer import Interrupted, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,9 +60,13 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(call=_train)
 
     command = commands.add_parser("study", help="train all variants, a process per core; call again to go on")
-    command.add_argument("--norm", default=",".join(NORM_LAYERS), metavar="KEYS", help="comma-separated (default: the whole zoo)")
+    command.add_argument(
+        "--norm", default=",".join(NORM_LAYERS), metavar="KEYS", help="comma-separated (default: the whole zoo)"
+    )
     command.add_argument("--seeds", default="0", metavar="N,N", help="comma-separated (default: 0)")
-    command.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="runs at a time (default: one per core)")
+    command.add_argument(
+        "--workers", type=int, default=os.cpu_count(), metavar="N", help="runs at a time (default: one per core)"
+    )
     _add_run_options(command)
     command.set_defaults(call=_study)
 
@@ -70,6 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
     _add_folder_options(command, "checkpoints")
     command.set_defaults(call=_evaluate)
+
+    command = commands.add_parser("bench", help="measure the speed of training")
+    command.add_argument("--steps", type=int, default=30, metavar="N", help="timed steps of each kind (default: 30)")
+    command.set_defaults(call=lambda options: bench(options.steps, _say))
     return parser
 
 
@@ -78,15 +90,21 @@ _FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
 
 def _add_folder_options(command: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
-        command.add_argument(f"--{name}", type=Path, default=Path(name), metavar="FOLDER", help=f"{_FOLDERS[name]} (default: {name})")
+        command.add_argument(
+            f"--{name}", type=Path, default=Path(name), metavar="FOLDER", help=f"{_FOLDERS[name]} (default: {name})"
+        )
 
 
 def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--recipe", default="paper", metavar="NAME", help=f"one of: {', '.join(RECIPES)} (default: paper)")
     command.add_argument("--data", default="tiny-imagenet-25", metavar="NAME", help="data set (default: tiny-imagenet-25)")
-    command.add_argument("--epochs", type=int, help="instead of the recipe's")
-    command.add_argument("--batch-size", type=int, help="instead of the recipe's")
-    command.add_argument("--lr", type=float, help="instead of the recipe's")
+    command.add_argument(
+        "--holdout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="validate on this share of the training images, never seen in training: for choosing a recipe (default: 0, off)",
+    )
     command.add_argument(
         "--amp",
         default="auto",
@@ -95,16 +113,40 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help="torch.compile (default: auto)")
     _add_folder_options(command, "runs")
+    fields = command.add_argument_group("instead of the recipe's own")
+    for field in dataclasses.fields(Recipe):
+        if field.name != "name":
+            kind = bool_word if field.type is bool else field.type
+            fields.add_argument(_flag(field.name), type=kind, dest=field.name, metavar="X", help=field.metadata["help"])
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def bool_word(word: str) -> bool:
+    """yes or no."""
+    if word not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"yes or no, got {word!r}")
+    return word == "yes"
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """The recipe fields given on the command line."""
+    names = [field.name for field in dataclasses.fields(Recipe) if field.name != "name"]
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    """The named recipe with the changes asked for; one that is changed in more than its batch size gets a name of its own."""
-    changes = {name: getattr(options, name) for name in ("epochs", "lr") if getattr(options, name) is not None}
-    suffix = "".join(f"-{name}{value}" for name, value in changes.items())
-    if options.batch_size is not None:
-        suffix = suffix and f"{suffix}-bs{options.batch_size}"
-        changes["batch_size"] = options.batch_size
-    return get_recipe(options.recipe).changed(name=options.recipe + suffix, **changes)
+    """The named recipe with the changes asked for; changed in more than its batch size, it gets a name of its own."""
+    recipe, changes = get_recipe(options.recipe), _changes(options)
+    suffix = "" if changes.keys() <= {"batch_size"} else "".join(f",{name}={value}" for name, value in changes.items())
+    return recipe.changed(name=recipe.name + suffix, **changes)
+
+
+def _images(options: argparse.Namespace, recipe: Recipe) -> image_data.ImageData:
+    data = image_data.load(options.data, recipe.image_size)
+    return image_data.hold_out(data, options.holdout) if options.holdout else data
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -114,10 +156,12 @@ def _fetch(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
-    run = Run(options.data, _recipe(options), options.norm, options.seed, choose_precision(options.amp))
+    recipe = _recipe(options)
+    data = _images(options, recipe)
+    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp))
     state = train(
         run,
-        image_data.load(run.data, run.recipe.image_size),
+        data,
         options.runs,
         compiled={"auto": None, "on": True, "off": False}[options.compile],
         stop_after=options.stop_after,
@@ -129,18 +173,15 @@ def _train(options: argparse.Namespace) -> None:
 def _study(options: argparse.Namespace) -> None:
     recipe, precision = _recipe(options), choose_precision(options.amp)
     seeds = [int(seed) for seed in options.seeds.split(",")]
-    runs = [Run(options.data, recipe, norm, seed, precision) for seed in seeds for norm in options.norm.split(",")]
+    data = _images(options, recipe)
+    runs = [Run(data.name, recipe, norm, seed, precision) for seed in seeds for norm in options.norm.split(",")]
     for run in runs:
         if run.norm not in norm_keys():
             raise ConfigError(f"Unknown norm {run.norm!r}. Choose from: {', '.join(norm_keys())}.")
-    image_data.load(options.data, recipe.image_size)  # says at once when the images are missing
-    arguments = [f"--{name}={getattr(options, name)}" for name in ("recipe", "data", "compile", "runs")]
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("recipe", "data", "holdout", "compile", "runs")]
     arguments += [f"--amp={precision}"]
-    arguments += [
-        f"--{name.replace('_', '-')}={getattr(options, name)}"
-        for name in ("epochs", "batch_size", "lr")
-        if getattr(options, name) is not None
-    ]
+    for name, value in _changes(options).items():
+        arguments.append(f"{_flag(name)}={('no', 'yes')[value] if isinstance(value, bool) else value}")
     study(runs, options.runs, options.workers, arguments, _say)
 
 

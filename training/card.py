@@ -36,6 +36,7 @@ def model_card(config: ModelConfig, figures: dict[str, Any]) -> str:
         model_name=name,
         eval_results=results,
     )
+    seed_names = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     rows = "\n".join(
         f"| {metric.replace('_', ' ')} | {_cell(figures['final']['train'][metric])} | {_cell(val[metric])} |" for metric in val
     )
@@ -63,14 +64,15 @@ normzoo.predict({{"{variant}": model}}, normzoo.load_image("photo.jpg"), k=5)
 
 ## Figures
 
-After the last epoch, n = {len(seeds)} (seed{"s" if len(seeds) > 1 else ""} {", ".join(map(str, seeds))}); the weights here are those of seed {seeds[0]}.
-Loss is the mean cross entropy per image in nats. Every image has one label, so micro F1 equals accuracy.
+After the last epoch, n = {len(seeds)} ({seed_names}); the weights here are those of seed {seeds[0]}. Loss is the mean
+cross entropy per image in nats. Every image has one label, so micro F1 equals accuracy.
 
 | | train ({data["num_train"]:,} images) | validation ({data["num_val"]:,} images) |
 |---|---|---|
 {rows}
 
-The validation images were watched during training; there is no third set. `python -m training evaluate --check` computes these again.
+The validation images were watched during training; there is no third set. `python -m training evaluate --check` computes these
+figures again.
 
 ## Recipe
 

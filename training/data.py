@@ -1,6 +1,7 @@
 """The image cache: a data set as two memory-mapped arrays of pixels, built once."""
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import io
@@ -18,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from normzoo.errors import DataError
+from normzoo.errors import ConfigError, DataError
 from normzoo.images import to_pixels
 from training.archives import Source, digest, download, get_source, read_entries
 
@@ -86,7 +87,9 @@ def build_cache(name: str, source: Source, archive: Path, folder: Path, image_si
     counts = {"train": source.num_train, "val": source.num_val}
     with _new_folder(folder) as temporary:
         shape = (image_size, image_size, 3)
-        pixels = {s: np.lib.format.open_memmap(temporary / f"{s}_pixels.npy", "w+", np.uint8, (counts[s], *shape)) for s in SPLITS}
+        pixels = {
+            s: np.lib.format.open_memmap(temporary / f"{s}_pixels.npy", "w+", np.uint8, (counts[s], *shape)) for s in SPLITS
+        }
         labels = {s: np.empty(counts[s], np.int64) for s in SPLITS}
         hashes: dict[str, str] = {}
         filled = dict.fromkeys(SPLITS, 0)
@@ -104,7 +107,9 @@ def build_cache(name: str, source: Source, archive: Path, folder: Path, image_si
             raise DataError(f"{archive.name} has {filled} of {counts} images: it is incomplete. Fetch it again.")
         found = digest(hashes)
         if found != source.digest:
-            raise DataError(f"The images of {archive.name} are not the expected ones (digest {found[:16]}…, not {source.digest[:16]}…).")
+            raise DataError(
+                f"The images of {archive.name} are not the expected ones (digest {found[:16]}…, not {source.digest[:16]}…)."
+            )
         full_scale = pixels["train"].reshape(-1, 3).astype(np.float64) / 255
         for split in SPLITS:
             pixels[split].flush()
@@ -169,4 +174,29 @@ def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData
         note=description["note"],
         pixels=pixels,
         labels=labels,
+    )
+
+
+def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
+    """The training images alone, split anew: a seeded share of every class becomes the validation images.
+
+    Raises:
+        ConfigError: the share leaves a class without images on either side.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    labels = data.labels["train"]
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for label in range(len(data.classes)):
+        members = (labels == label).nonzero().flatten()
+        count = round(len(members) * share)
+        if not 0 < count < len(members):
+            raise ConfigError(f"a holdout of {share} leaves no image of a class on one side; choose a share between 0 and 1.")
+        held[members[torch.randperm(len(members), generator=draw)[:count]]] = True
+    parts = {"train": ~held, "val": held}
+    return dataclasses.replace(
+        data,
+        name=f"{data.name},holdout={share}",
+        note=f"{data.note} A share of the training images in place of the validation images.",
+        pixels={split: data.pixels["train"][part] for split, part in parts.items()},
+        labels={split: labels[part] for split, part in parts.items()},
     )

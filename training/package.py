@@ -17,7 +17,7 @@ from training.card import model_card
 from training.data import SPLITS, ImageData
 from training.data import load as load_data
 from training.recipes import Recipe
-from training.trainer import State
+from training.runs import State
 
 #: Decimals kept of every stored figure: finer differences are those of processors, not of networks.
 DECIMALS = 6
@@ -78,9 +78,7 @@ def _package_variant(variant: str, states: list[State], recipe: Recipe, data: Im
     first = networks[min(networks)]
     # Rounded to what is stored, so that every validation figure can be computed again from the stored logits.
     logits = {seed: {split: split_logits(network, data, split) for split in SPLITS} for seed, network in networks.items()}
-    final = {
-        split: final_figures([logits[seed][split] for seed in sorted(logits)], data.labels[split]) for split in SPLITS
-    }
+    final = {split: final_figures([logits[seed][split] for seed in sorted(logits)], data.labels[split]) for split in SPLITS}
     val_labels = data.labels["val"]
     figures: dict[str, Any] = {
         "format_version": 1,

@@ -26,13 +26,17 @@ def provenance() -> dict[str, Any]:
 
 def commit() -> str | None:
     """The commit of this code, with "+" where it was changed since; None outside a checkout."""
-    root = Path(__file__).parent
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "."], cwd=root.parent, capture_output=True).returncode
+        head = _git("rev-parse", "HEAD", check=True).stdout.strip()
+        dirty = _git("diff", "--quiet", "HEAD", "--", "*.py", check=False).returncode
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+" if dirty else "")
+
+
+def _git(*arguments: str, check: bool) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parent.parent
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=check)
 
 
 def device_name() -> str:

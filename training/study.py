@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from normzoo.errors import TrainingError
-from training.trainer import Run, State
+from training.runs import Run, State
 
 POLL_SECONDS = 2.0
 #: A line about a study that is not watched on a terminal, at most this often.
@@ -76,9 +76,13 @@ def progress_table(runs: list[Run], root: Path) -> str:
     lines = [f"{'variant':12s} {'seed':>4s} {'epoch':>9s} {'train loss':>10s} {'val loss':>9s} {'val accuracy':>12s}"]
     for run in runs:
         last = {row["split"]: row for row in _history(run, root)[-2:]}
-        figures = "  not started" if not last else (
-            f"{int(last['val']['epoch']):4d}/{run.recipe.epochs:<4d} {float(last['train']['loss']):10.4f} "
-            f"{float(last['val']['loss']):9.4f} {float(last['val']['accuracy']):12.4f}"
+        figures = (
+            "  not started"
+            if not last
+            else (
+                f"{int(last['val']['epoch']):4d}/{run.recipe.epochs:<4d} {float(last['train']['loss']):10.4f} "
+                f"{float(last['val']['loss']):9.4f} {float(last['val']['accuracy']):12.4f}"
+            )
         )
         lines.append(f"{run.variant:12s} {run.seed:4d} {figures}")
     return "\n".join(lines)
@@ -87,7 +91,19 @@ def progress_table(runs: list[Run], root: Path) -> str:
 def _start(run: Run, root: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
     folder = run.folder(root)
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "training", "train", "--norm", run.norm, "--seed", str(run.seed), "--threads", "1", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "training",
+        "train",
+        "--norm",
+        run.norm,
+        "--seed",
+        str(run.seed),
+        "--threads",
+        "1",
+        *arguments,
+    ]
     with open(folder / "train.log", "ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 

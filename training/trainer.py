@@ -1,15 +1,11 @@
 """One training run: epochs over the images, resumable to the same result, bit for bit on a CPU."""
 
 import contextlib
-import csv
-import fcntl
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,81 +19,8 @@ from training import metrics
 from training.augment import Augmentation, epoch_order
 from training.data import ImageData
 from training.provenance import provenance
-from training.recipes import RECIPES, Recipe
+from training.runs import Run, State, lock
 from training.step import TrainStep, learning_rates, missing_for_compile
-
-HISTORY_COLUMNS = ("seed", "epoch", "split", *metrics.METRICS, "lr", "seconds")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run trains: with the data it decides the result."""
-
-    data: str
-    recipe: Recipe
-    norm: str
-    seed: int = 0
-    precision: str = "fp32"
-
-    @property
-    def variant(self) -> str:
-        """The norm, with the batch size where it is not the recipe's own: `bn`, `bn-bs8`."""
-        usual = RECIPES.get(self.recipe.name, self.recipe).batch_size
-        return self.norm if self.recipe.batch_size == usual else f"{self.norm}-bs{self.recipe.batch_size}"
-
-    def folder(self, root: Path) -> Path:
-        return root / self.data / self.recipe.name / self.variant / f"seed-{self.seed}"
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "data": self.data,
-            "norm": self.norm,
-            "seed": self.seed,
-            "precision": self.precision,
-            "recipe": self.recipe.to_dict(),
-        }
-
-
-@dataclass
-class State:
-    """A run after some epochs; what is saved and resumed."""
-
-    run: dict[str, Any]
-    data_digest: str
-    epoch: int
-    model: dict[str, Any]
-    optimizer: dict[str, Any]
-    history: list[dict[str, Any]]
-    sessions: list[dict[str, Any]]  # provenance and seconds of every process that worked on it
-
-    def save(self, folder: Path) -> None:
-        """Write beside, then rename: a reader finds the old state or the new one."""
-        part = folder / "state.pt.part"
-        with open(part, "wb") as file:
-            torch.save(self.__dict__, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, folder / "state.pt")
-        with open(folder / "history.csv.part", "w", newline="") as file:
-            writer = csv.DictWriter(file, HISTORY_COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.history)
-        os.replace(folder / "history.csv.part", folder / "history.csv")
-
-    @classmethod
-    def load(cls, folder: Path) -> "State | None":
-        """The saved state of a run, or None where it has not begun.
-
-        Raises:
-            TrainingError: the file is damaged.
-        """
-        path = folder / "state.pt"
-        if not path.exists():
-            return None
-        try:
-            return cls(**torch.load(path, weights_only=True))
-        except Exception as error:
-            raise TrainingError(f"{path} cannot be read ({error}). Delete {folder} to start this run anew.") from error
 
 
 class Interrupted(Exception):
@@ -133,7 +56,7 @@ def train(
         raise ConfigError(f"the recipe wants {run.recipe.image_size} px images, {data.name} has {data.image_size} px.")
     folder = run.folder(root)
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder), _first_interrupt_waits() as interrupted:
+    with lock(folder), _first_interrupt_waits() as interrupted:
         torch.manual_seed(run.seed)
         model = ResNet(run.recipe.depth, run.norm, len(data.classes))
         mean, std = torch.tensor(data.mean), torch.tensor(data.std)
@@ -196,7 +119,9 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     total_loss, predicted = torch.zeros((), dtype=torch.float64), torch.empty_like(labels)
     start = time.perf_counter()
     step.model.train()
-    bar = tqdm(order.split(batch_size), desc=f"{run.variant} {epoch}/{run.recipe.epochs}", unit="step", disable=None, leave=False)
+    bar = tqdm(
+        order.split(batch_size), desc=f"{run.variant} {epoch}/{run.recipe.epochs}", unit="step", disable=None, leave=False
+    )
     for number, positions in enumerate(bar, start=first_step):
         batch = augment(pixels[positions], positions)
         loss, classes = step(batch, labels[positions], rates[number])
@@ -230,17 +155,6 @@ def _epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_lef
         f"val loss {val_row['loss']:.4f} accuracy {val_row['accuracy']:.4f} macro F1 {val_row['macro_f1']:.4f}  "
         f"{train_row['seconds'] + val_row['seconds']:.1f} s, {left / 60:.0f} min left"
     )
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold a run: two processes never train the same one. Released by the system if the process dies."""
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TrainingError(f"Another process is training {folder}. Wait for it, or stop it.") from error
-        yield
 
 
 @contextlib.contextmanager

@@ -1,0 +1,103 @@
+"""Interactive charts as plain dictionaries that plotly.js draws.
+
+Why plotly.js: people can hover and compare all networks at one epoch, hide a line by its legend, and it has log axes;
+Gradio's own LinePlot has neither log axes nor a legend to click. It needs no package and no network: Gradio ships it (4.6 MB,
+1.4 MB on the wire) and loads it when the first chart is opened, not with the page. Its Python package would add 0.3 s to the
+start only to build these dictionaries.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+
+from normzoo.palette import Look, look
+from normzoo.results import SPLITS, Metric, over_seeds
+
+Figure = dict[str, Any]
+
+# Readable on white and on black; the page's style sheet replaces it by the text colour of the theme.
+_GREY = "#7f7f7f"
+
+
+def curves(history: pd.DataFrame, metric: Metric, splits: Collection[str], chance: float | None = None) -> Figure:
+    """One metric against the epochs: a line per variant and split, the mean over its seeds, with a band of ± one sd.
+
+    Args:
+        history: as `results.history` gives it.
+        splits: of `SPLITS`; training is dotted where validation is there as well.
+        chance: a horizontal line, where guessing would be.
+    """
+    data = []
+    averaged = over_seeds(history, metric.key)
+    for (variant, split), rows in averaged.groupby(["variant", "split"], sort=False):
+        if split in splits:
+            data += _lines(str(variant), str(split), rows, metric, alone=len(splits) == 1)
+    layout = _layout("Epoch", f"{metric.title[0].upper()}{metric.title[1:]} ({metric.unit})")
+    if chance is not None:
+        layout |= _horizontal_line(metric.on_screen(chance), f"guessing: {metric.text(chance)}")
+    return {"data": data, "layout": layout, "config": {"displayModeBar": False, "displaylogo": False}}
+
+
+def _lines(variant: str, split: str, rows: pd.DataFrame, metric: Metric, alone: bool) -> list[dict[str, Any]]:
+    style = look(variant)
+    epochs = rows["epoch"].tolist()
+    means = [round(metric.on_screen(mean), 6) for mean in rows["mean"]]
+    name = style.name if alone else f"{style.name} {SPLITS[split].lower()}"
+    n = int(rows["n"].max())
+    digits = 2 if metric.is_fraction else 4
+    dash = "dot" if split == "train" and not alone else style.dash
+    line = {
+        "type": "scatter",
+        "x": epochs,
+        "y": means,
+        "name": name if n == 1 else f"{name} (n={n})",
+        "legendgroup": variant,
+        "mode": "lines+markers",
+        "line": {"color": style.colour, "dash": dash, "width": 2},
+        "marker": {"symbol": style.marker, "size": 7, "maxdisplayed": 9},
+        "hovertemplate": f"{name} %{{y:.{digits}f}}<extra></extra>",
+    }
+    return [line] if n == 1 else [_band(style, epochs, rows, metric, variant), line]
+
+
+def _band(style: Look, epochs: list[int], rows: pd.DataFrame, metric: Metric, variant: str) -> dict[str, Any]:
+    spread = rows["sd"].fillna(0)
+    upper = [metric.on_screen(value) for value in rows["mean"] + spread]
+    lower = [metric.on_screen(value) for value in rows["mean"] - spread]
+    return {
+        "type": "scatter",
+        "x": epochs + epochs[::-1],
+        "y": [round(value, 6) for value in upper + lower[::-1]],
+        "fill": "toself",
+        "fillcolor": f"{style.colour}33",
+        "line": {"width": 0},
+        "mode": "lines",
+        "hoverinfo": "skip",
+        "legendgroup": variant,
+        "showlegend": False,
+    }
+
+
+def _layout(x_title: str, y_title: str) -> dict[str, Any]:
+    axis = {"gridcolor": "rgba(127,127,127,0.25)", "zeroline": False, "automargin": True}
+    return {
+        "autosize": True,
+        "height": 460,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": _GREY, "size": 13},
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": "rgba(24,24,27,0.94)", "bordercolor": _GREY, "font": {"color": "#ffffff"}},
+        "dragmode": False,  # a finger on the chart scrolls the page
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        "xaxis": {**axis, "title": {"text": x_title}},
+        "yaxis": {**axis, "title": {"text": y_title}},
+    }
+
+
+def _horizontal_line(height: float, text: str) -> dict[str, Any]:
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height, "line": {"color": _GREY, "dash": "dash"}}
+    note = {"xref": "paper", "x": 1, "y": height, "text": text, "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
+    return {"shapes": [line], "annotations": [note]}

@@ -1,0 +1,53 @@
+"""How a variant looks wherever it appears: its short name, colour, marker and dash."""
+
+from dataclasses import dataclass
+
+from normzoo.norms import NORM_LAYERS
+
+#: Okabe and Ito's colours, which colour-blind people can tell apart, with grey for black: it shows on dark pages too.
+COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
+#: Names that charts and figures translate to their own.
+MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour is never the only difference between two lines: the marker or the dash differs as well."""
+
+    name: str  # "BN"
+    colour: str  # "#rrggbb"
+    marker: str  # one of MARKERS
+    dash: str  # solid for the zoo's norms as the recipe trains them, else dash or dashdot
+
+
+def look(variant: str) -> Look:
+    """How a variant looks; by its name alone, so that it is the same on every page and in every report.
+
+    A norm takes colour and marker by its place in `NORM_LAYERS`. Another training of it, such as `bn-bs8` or
+    `torch-bn`, takes its marker and a lighter or darker shade of its colour, dashed.
+    """
+    norm = variant.removeprefix("torch-").partition("-bs")[0]
+    keys = list(NORM_LAYERS)
+    place = keys.index(norm) if norm in keys else len(keys)
+    colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    if variant == norm:
+        return Look(short_name(variant), colour, marker, "solid")
+    batch_size = variant.partition("-bs")[2]
+    if batch_size.isdigit() and int(batch_size) > 32:
+        return Look(short_name(variant), _mix(colour, "#000000", 0.3), marker, "dashdot")
+    return Look(short_name(variant), _mix(colour, "#ffffff", 0.35), marker, "dash")
+
+
+def short_name(variant: str) -> str:
+    """A variant in a few letters: "BN", "torch BN", "BN batch 8"."""
+    norm, _, batch_size = variant.partition("-bs")
+    words = f"torch {norm.removeprefix('torch-').upper()}" if norm.startswith("torch-") else norm.upper()
+    return f"{words} batch {batch_size}" if batch_size else words
+
+
+def _mix(colour: str, other: str, share: float) -> str:
+    """A colour with a share of another in it."""
+    channels = (
+        round((1 - share) * int(colour[place : place + 2], 16) + share * int(other[place : place + 2], 16)) for place in (1, 3, 5)
+    )
+    return "#" + "".join(f"{channel:02x}" for channel in channels)

@@ -1,0 +1,87 @@
+"""From a decoded picture in any of Pillow's modes to a small one in RGB on white."""
+
+import math
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+#: Longest side of a reduced picture: more than a page shows and a network sees.
+MAX_SIDE = 1024
+#: A picture that must be reduced and is more than this many times as long as wide is cut to its middle first, so that the
+#: central square that the networks see keeps about MAX_SIDE / MAX_ASPECT pixels a side, and its averages their meaning.
+MAX_ASPECT = 4
+
+_BAND_PIXELS = 1 << 20
+
+
+def reduce_to_rgb(image: Image.Image, max_side: int = MAX_SIDE) -> Image.Image:
+    """A new picture, each pixel the mean of a square of this one's.
+
+    16-bit grey is divided by 257. Other deep greys are scaled from the first of these ranges that holds all their values:
+    for floats 0…1, for integers 0…255 and 0…65535, for both the picture's own minimum…maximum.
+    """
+    width, height, factor = _plan(image.size, max_side)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    # Band by band, to need little memory beside the picture's own.
+    rows = max(1, _BAND_PIXELS // (width * factor)) * factor
+    bands = [(y, (left, top + y, left + width, top + min(y + rows, height))) for y in range(0, height, rows)]
+    is_deep = image.mode.startswith(("I", "F"))
+    scale = _deep_range(image, [box for _, box in bands]) if is_deep else (0.0, 255.0)
+
+    reduced = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
+    for y, box in bands:
+        band = image.crop(box)
+        band = _deep_to_grey(band, *scale) if is_deep else _on_white(band)
+        reduced.paste(band.reduce(factor), (0, y // factor))
+    return reduced
+
+
+def reduced_size(size: tuple[int, int], max_side: int = MAX_SIDE) -> tuple[int, int]:
+    """Width and height that `reduce_to_rgb` gives a picture before it cuts off what is too long."""
+    *_, factor = _plan(size, max_side)
+    return math.ceil(size[0] / factor), math.ceil(size[1] / factor)
+
+
+def _plan(size: tuple[int, int], max_side: int) -> tuple[int, int, int]:
+    """Width and height of the part that is kept, and how many of its pixels become one along each side."""
+    width, height = size
+    width, height = min(width, max(max_side, MAX_ASPECT * height)), min(height, max(max_side, MAX_ASPECT * width))
+    return width, height, math.ceil(max(width, height) / max_side)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white
+
+
+def _deep_range(image: Image.Image, boxes: list[tuple[int, int, int, int]]) -> tuple[float, float]:
+    """The values that become black and white."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 2.0 ** tags.get(258, (16,))[0] - 1  # BitsPerSample: 12 or 16
+    else:
+        low, high = math.inf, -math.inf
+        for box in boxes:
+            values = np.asarray(image.crop(box), dtype=np.float64)
+            finite = np.isfinite(values)
+            low = min(low, float(values.min(where=finite, initial=math.inf)))
+            high = max(high, float(values.max(where=finite, initial=-math.inf)))
+        customary = (1.0,) if image.mode == "F" else (255.0, 65535.0)
+        low, high = next(((0.0, top) for top in customary if low >= 0 and high <= top), (low, high))
+    return (high, low) if tags.get(262) == 0 else (low, high)  # PhotometricInterpretation 0: white is zero
+
+
+def _deep_to_grey(image: Image.Image, black: float, white: float) -> Image.Image:
+    with np.errstate(all="ignore"):
+        values = np.asarray(image).astype(np.float64)
+        levels = (values - black) * (255 / ((white - black) or 1.0))
+        levels = np.fmin(np.fmax(levels, 0), 255)  # what is not a number becomes black
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        levels[values == transparent] = 255
+    return Image.fromarray(np.rint(levels).astype(np.uint8))

@@ -1,0 +1,89 @@
+"""Files that may be missing, damaged or half-written: read strictly, written whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from normzoo.errors import CheckpointError
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put `new` in the place of `folder`; a folder cannot be renamed over one that is not empty."""
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file and its metadata.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.name} is missing. Package the run again.") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name} is damaged. Get it again, or package the run again.") from error
+
+
+def to_json(value: Any) -> str:
+    """Strict JSON: NaN and infinity are refused."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_json(text: str, name: str) -> dict[str, Any]:
+    """Strict JSON, an object at the top.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{name} is damaged ({error}). Get it again, or package the run again.") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{name} does not hold what it should. Get it again, or package the run again.")
+    return value
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path.name} is missing. Get it again, or package the run again.") from error
+
+
+def text_sha256(text: str) -> str:
+    """Hex sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
+
+
+def file_size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,159 @@
+"""Speed of training: each norm against torch's own layer, our loop against a usual one, medians of one process."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from normzoo.norms import NORM_LAYERS
+from normzoo.resnet import TORCH_NORM_LAYERS, NormLayer, ResNet
+from training.augment import Augmentation, epoch_order
+from training.provenance import device_name
+from training.recipes import RECIPES, Recipe
+from training.step import TrainStep, missing_for_compile
+
+RECIPE = RECIPES["paper"]
+NUM_CLASSES = 25
+
+
+class OfficialBatchInstanceNorm(nn.BatchNorm2d):
+    """Batch-instance normalization as its authors wrote it (two calls of F.batch_norm): what ours is measured against."""
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__(num_channels)
+        self.gate = nn.Parameter(torch.ones(num_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        momentum = self.momentum or 0.0
+        out_b = F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight * self.gate, self.bias, self.training, momentum, self.eps
+        )
+        weight = (self.weight * (1 - self.gate)).repeat(n)
+        out_i = F.batch_norm(x.reshape(1, n * c, h, w), None, None, weight, None, True, momentum, self.eps)
+        return out_b + out_i.view(n, c, h, w)
+
+
+def reference_layer(norm: str) -> NormLayer | None:
+    """What a norm of the zoo is measured against: torch's layer, or the authors' formulation; None where there is neither."""
+    return OfficialBatchInstanceNorm if norm == "bin" else TORCH_NORM_LAYERS.get(f"torch-{norm}")
+
+
+def bench(steps: int = 30, say: Callable[[str], None] = print) -> None:
+    """Print all figures; takes some minutes. Nothing else should run meanwhile."""
+    torch.set_num_threads(1)
+    reason = missing_for_compile()
+    say(f"{device_name()}, 1 thread, torch {torch.__version__}, batch {RECIPE.batch_size}, float32, medians of {steps} steps")
+    say("Whole training step, ours against torch's own layer (bin: its authors' formulation); above 1 ours is faster.")
+    say(f"{'norm':5s} {'mode':9s} {'ours ms':>8s} {'theirs ms':>9s} {'ratio':>6s}")
+    for norm in NORM_LAYERS:
+        reference = reference_layer(norm)
+        if reference is None:
+            continue
+        for mode in ("eager", "compiled") if reason is None else ("eager",):
+            ours, theirs = compare_steps(NORM_LAYERS[norm], reference, mode == "compiled", steps)
+            say(f"{norm:5s} {mode:9s} {ours:8.1f} {theirs:9.1f} {theirs / ours:6.2f}")
+    if reason:
+        say(f"Nothing compiled: {reason}.")
+    loop, usual = compare_loops(steps)
+    say(f"Training loop, bn: ours {loop:.0f} images/s, a plain DataLoader loop {usual:.0f} images/s, ratio {loop / usual:.2f}")
+
+
+def compare_steps(ours: NormLayer, theirs: NormLayer, compiled: bool, steps: int) -> tuple[float, float]:
+    """Median milliseconds of a step with either layer, taken in turns so that both see the same machine."""
+    sides = [_stepper(layer, compiled) for layer in (ours, theirs)]
+    times: tuple[list[float], list[float]] = ([], [])
+    for step in sides:
+        for _ in range(3):
+            step()
+    for _ in range(steps):
+        for step, taken in zip(sides, times, strict=True):
+            start = time.perf_counter()
+            step()
+            taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def _stepper(layer: NormLayer, compiled: bool) -> Callable[[], Any]:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (RECIPE.batch_size, RECIPE.image_size, RECIPE.image_size, 3), dtype=torch.uint8)
+    labels = torch.randint(0, NUM_CLASSES, (RECIPE.batch_size,))
+    model = ResNet(norm=layer, num_classes=NUM_CLASSES).train()
+    step = TrainStep(
+        model, RECIPE, torch.full((3,), 0.5), torch.full((3,), 0.25), "fp32", RECIPE.batch_size if compiled else None
+    )
+    return lambda: step(pixels, labels, RECIPE.lr)
+
+
+def compare_loops(steps: int, precision: str = "fp32") -> tuple[float, float]:
+    """Images per second of our training loop and of a plain one (DataLoader, PIL transforms, an .item() a step)."""
+    recipe = RECIPE.changed(crop_padding=4, horizontal_flip=True)
+    count = recipe.batch_size * steps
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (count, recipe.image_size, recipe.image_size, 3), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, NUM_CLASSES, (count,), generator=generator)
+    rates = []
+    for run in (_our_loop(pixels, labels, recipe, precision), _usual_loop(pixels, labels, recipe)):
+        for _ in range(3):
+            next(run)
+        times = []
+        start = time.perf_counter()
+        for _ in run:
+            times.append(time.perf_counter() - start)
+            start = time.perf_counter()
+        rates.append(recipe.batch_size / statistics.median(times))
+    return rates[0], rates[1]
+
+
+def _our_loop(pixels: Tensor, labels: Tensor, recipe: Recipe, precision: str) -> Iterator[None]:
+    torch._dynamo.reset()
+    compiled = None if missing_for_compile() else recipe.batch_size
+    model = ResNet(norm="bn", num_classes=NUM_CLASSES).train()
+    step = TrainStep(model, recipe, torch.full((3,), 0.5), torch.full((3,), 0.25), precision, compiled)
+    augment = Augmentation(recipe, len(labels), 0, 1)
+    for positions in epoch_order(len(labels), 0, 1).split(recipe.batch_size):
+        step(augment(pixels[positions], positions), labels[positions], recipe.lr)
+        yield
+
+
+class _Pictures(Dataset[tuple[Tensor, int]]):
+    def __init__(self, pixels: Tensor, labels: Tensor, padding: int) -> None:
+        self.pixels, self.labels = pixels.numpy(), labels.tolist()
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(pixels.shape[1], padding=padding),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize((0.5,) * 3, (0.25,) * 3),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[i])), self.labels[i]
+
+
+def _usual_loop(pixels: Tensor, labels: Tensor, recipe: Recipe) -> Iterator[None]:
+    """The loop of a tutorial: same network with torch's own batch norm, eager, Adam, loss and accuracy read at each step."""
+    model = ResNet(norm="torch-bn", num_classes=NUM_CLASSES).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr)
+    total_loss, correct = 0.0, 0
+    for images, targets in DataLoader(_Pictures(pixels, labels, recipe.crop_padding), recipe.batch_size, shuffle=True):
+        optimizer.zero_grad()
+        logits = model(images)
+        loss = F.cross_entropy(logits, targets)
+        loss.backward()
+        optimizer.step()
+        total_loss += loss.item() * len(targets)
+        correct += (logits.argmax(1) == targets).sum().item()
+        yield
