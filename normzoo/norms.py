@@ -16,178 +16,11 @@ mean over its H x W pixels; a normalization is a way of *pooling* these (N, C) n
 The biased variance normalizes; the running variance remembers the unbiased one, as torch does.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
-
-Pool = Callable[[Tensor], Tensor]
-
-
-def moments(x: Tensor, pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre `x` and give its pooled mean and biased variance.
-
-    Args:
-        x: activations, (N, C, H, W), at least float32.
-        pool: combines the per-image, per-channel averages, (N, C, 1, 1), into what the statistics are
-            shared over: (N or 1, C or 1, 1, 1).
-
-    Returns:
-        (x - mean, mean, var).
-    """
-    mean = pool(x.mean((2, 3), keepdim=True))
-    centred = x - mean
-    var = pool(centred.square().mean((2, 3), keepdim=True))
-    return centred, mean, var
-
-
-def pool_instance(stat: Tensor) -> Tensor:
-    """(N, C, 1, 1) -> (N, C, 1, 1): every image and channel by itself."""
-    return stat
-
-
-def pool_batch(stat: Tensor) -> Tensor:
-    """(N, C, 1, 1) -> (1, C, 1, 1): over the images of the batch."""
-    if stat.shape[0] == 0:  # no images: zeros, where a mean would be NaN and reach the gradient of `weight`
-        return stat.sum(0, keepdim=True)
-    return stat.mean(0, keepdim=True)
-
-
-class _Norm(nn.Module):
-    """What the layers share: arguments, `weight` and `bias`, checks, the affine end of the formula.
-
-    Class attributes say in words what the page and the documentation show; a new norm sets its own.
-    """
-
-    title: str  # "batch normalization"
-    axes: str  # what the statistics are taken over
-    formula: str  # plain text
-    paper: str  # authors, title, year
-    weight: nn.Parameter | None
-    bias: nn.Parameter | None
-
-    def __init__(
-        self,
-        num_channels: int,
-        eps: float = 1e-5,
-        affine: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        if num_channels < 1:
-            raise ConfigError(f"num_channels must be at least 1, got {num_channels}.")
-        if not eps > 0:
-            raise ConfigError(f"eps must be positive, got {eps}.")
-        self.num_channels = num_channels
-        self.eps = eps
-        self.affine = affine
-        for name in ("weight", "bias"):
-            parameter = nn.Parameter(torch.empty(num_channels, device=device, dtype=dtype)) if affine else None
-            self.register_parameter(name, parameter)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Set the affine map to the identity: weight 1, bias 0."""
-        if self.weight is not None and self.bias is not None:
-            nn.init.ones_(self.weight)
-            nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x`.
-
-        Shape: (N, C, H, W) -> (N, C, H, W), in the dtype and memory format of the input. Statistics and the
-            affine map are computed in at least float32.
-
-        Raises:
-            ValueError: wrong number of dimensions or channels; a statistic of a single value.
-        """
-        if x.dim() != 4:
-            raise ValueError(f"expected 4D input (N, C, H, W), got {x.dim()}D.")
-        if x.shape[1] != self.num_channels:
-            raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]}.")
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        return self._normalize(wide).to(x.dtype)
-
-    def _normalize(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def _affine(self, centred: Tensor, rstd: Tensor) -> Tensor:
-        """(centred * rstd) * weight + bias, folded into one multiply-add."""
-        if self.weight is None or self.bias is None:
-            return centred * rstd
-        return torch.addcmul(_per_channel(self.bias), centred, rstd * _per_channel(self.weight))
-
-    def extra_repr(self) -> str:
-        return f"{self.num_channels}, eps={self.eps}, affine={self.affine}"
-
-
-def _per_channel(parameter: Tensor) -> Tensor:
-    return parameter.view(1, -1, 1, 1)
-
-
-class _BatchStatisticsNorm(_Norm):
-    """A norm that looks across the batch in training and remembers running statistics for evaluation."""
-
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
-
-    def __init__(
-        self,
-        num_channels: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_channels, eps, affine, device, dtype)
-        self.momentum = momentum
-        self.track_running_stats = track_running_stats
-        counter = torch.tensor(0, dtype=torch.long, device=device) if track_running_stats else None
-        for name in ("running_mean", "running_var"):
-            stat = torch.empty(num_channels, device=device, dtype=dtype) if track_running_stats else None
-            self.register_buffer(name, stat)
-        self.register_buffer("num_batches_tracked", counter)
-        self.reset_running_stats()
-
-    def reset_running_stats(self) -> None:
-        """Forget what was seen: mean 0, variance 1, counter 0."""
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
-
-    def _uses_batch(self) -> bool:
-        return self.training or self.running_mean is None
-
-    def _check_batch(self, x: Tensor) -> None:
-        n, _, h, w = x.shape
-        if n * h * w == 1:
-            raise ValueError(f"expected more than 1 value per channel to normalize over, got input of shape {(*x.shape,)}.")
-
-    def _remember(self, mean: Tensor, var: Tensor, x: Tensor) -> None:
-        """Move the running statistics, in place, towards those of this batch."""
-        if not self.training or self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        n, _, h, w = x.shape
-        count = n * h * w
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            if count == 0:
-                return
-            stats = mean.flatten().to(self.running_mean.dtype), (var.flatten() * (count / (count - 1))).to(self.running_var.dtype)
-            # None: the average of all batches so far. A tensor, not a float: nothing waits for the device.
-            factor = 1 / self.num_batches_tracked.to(self.running_mean.dtype) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(stats[0], factor)
-            self.running_var.lerp_(stats[1], factor)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, momentum={self.momentum}, track_running_stats={self.track_running_stats}"
+from normzoo.moments import BatchStatisticsNorm, Norm, moments, per_channel, pool_batch, pool_instance
 
 
 class NoNorm(nn.Module):
@@ -224,7 +57,7 @@ class NoNorm(nn.Module):
         return f"{self.num_channels}"
 
 
-class BatchNorm(_BatchStatisticsNorm):
+class BatchNorm(BatchStatisticsNorm):
     """Batch normalization: every channel by its mean and variance over all images of the batch.
 
     y = (x - mean_NHW) / sqrt(var_NHW + eps) * weight + bias; in evaluation the running mean and variance take the
@@ -253,16 +86,17 @@ class BatchNorm(_BatchStatisticsNorm):
     paper = "Ioffe, Szegedy, Batch Normalization, 2015, arXiv:1502.03167"
 
     def _normalize(self, x: Tensor) -> Tensor:
-        if self._uses_batch():
+        remembered = self._remembered()
+        if remembered is None:
             self._check_batch(x)
             centred, mean, var = moments(x, pool_batch)
             self._remember(mean, var, x)
         else:
-            centred, var = x - _per_channel(self.running_mean), _per_channel(self.running_var)
+            centred, var = x - remembered[0], remembered[1]
         return self._affine(centred, torch.rsqrt(var + self.eps))
 
 
-class InstanceNorm(_Norm):
+class InstanceNorm(Norm):
     """Instance normalization: every channel of every image by its own mean and variance.
 
     y = (x - mean_HW) / sqrt(var_HW + eps) * weight + bias, in training and in evaluation. Equal to
@@ -298,7 +132,7 @@ def _check_pixels(x: Tensor) -> None:
         raise ValueError(f"expected more than 1 pixel to normalize over, got input of shape {(*x.shape,)}.")
 
 
-class BatchInstanceNorm(_BatchStatisticsNorm):
+class BatchInstanceNorm(BatchStatisticsNorm):
     """Batch-instance normalization: a learned gate per channel mixes batch and instance normalization.
 
     y = (gate * BN(x) + (1 - gate) * IN(x)) * weight + bias, BN and IN without their own affine map. The gate starts
@@ -333,32 +167,32 @@ class BatchInstanceNorm(_BatchStatisticsNorm):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        if hasattr(self, "gate"):
-            nn.init.ones_(self.gate)
+        nn.init.ones_(self.gate)
 
     def _normalize(self, x: Tensor) -> Tensor:
         _check_pixels(x)
         centred, mean_i, var_i = moments(x, pool_instance)
-        if self._uses_batch():
+        remembered = self._remembered()
+        if remembered is None:
             self._check_batch(x)
             mean_b = pool_batch(mean_i)
             # Law of total variance: within the images plus between them. One pass over x serves both norms.
             var_b = pool_batch(var_i + (mean_i - mean_b).square())
             self._remember(mean_b, var_b, x)
         else:
-            mean_b, var_b = _per_channel(self.running_mean), _per_channel(self.running_var)
-        gate = _per_channel(self.gate)
+            mean_b, var_b = remembered
+        gate = per_channel(self.gate)
         batch_part = gate * torch.rsqrt(var_b + self.eps)  # (1, C, 1, 1)
         rstd = batch_part + (1 - gate) * torch.rsqrt(var_i + self.eps)  # (N, C, 1, 1)
         # BN centres by mean_b, `centred` by mean_i: the difference is one number per image and channel.
         shift = (mean_i - mean_b) * batch_part
         if self.weight is None or self.bias is None:
             return torch.addcmul(shift, centred, rstd)
-        weight = _per_channel(self.weight)
-        return torch.addcmul(torch.addcmul(_per_channel(self.bias), shift, weight), centred, rstd * weight)
+        weight = per_channel(self.weight)
+        return torch.addcmul(torch.addcmul(per_channel(self.bias), shift, weight), centred, rstd * weight)
 
 
-class GroupNorm(_Norm):
+class GroupNorm(Norm):
     """Group normalization: every group of C/G neighbouring channels of every image together.
 
     y = (x - mean_g) / sqrt(var_g + eps) * weight + bias, in training and in evaluation. Equal to
@@ -379,6 +213,8 @@ class GroupNorm(_Norm):
     axes = "C/G, H, W"
     formula = "y = (x − mean over C/G,H,W) / √(var over C/G,H,W + ε) · weight + bias"
     paper = "Wu, He, Group Normalization, 2018, arXiv:1803.08494"
+
+    same_group: Tensor
 
     def __init__(
         self,
@@ -414,7 +250,7 @@ class GroupNorm(_Norm):
         return f"{super().extra_repr()}, num_groups={self.num_groups}"
 
 
-class LayerNorm(_Norm):
+class LayerNorm(Norm):
     """Layer normalization: all channels and pixels of every image together.
 
     y = (x - mean_CHW) / sqrt(var_CHW + eps) * weight + bias, with weight and bias per channel. Equal to

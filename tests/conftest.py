@@ -1,0 +1,42 @@
+"""What holds for every test: no telemetry, no screen, no other machine, one thread."""
+
+import os
+from collections.abc import Iterator
+
+# Before anything imports the libraries that read them.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_UPDATE_CHECK"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+import pytest
+import torch
+
+from tests.network import forbid_outside_calls
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests work on tiny tensors: more threads would only wait for each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def _outside_calls() -> Iterator[list[str]]:
+    hosts: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        forbid_outside_calls(hosts.append, patch.setattr)
+        yield hosts
+
+
+@pytest.fixture(autouse=True)
+def outside_calls(_outside_calls: list[str]) -> Iterator[list[str]]:
+    """The hosts that this test tried to reach; it fails unless there are none.
+
+    A test that tries on purpose, to see what the code does with a dead network, clears the list.
+    """
+    _outside_calls.clear()
+    yield _outside_calls
+    if _outside_calls:
+        pytest.fail(f"This test tried to leave the machine, for {', '.join(sorted(set(_outside_calls)))}.")
