@@ -31,7 +31,7 @@ MAX_INPUT_SIDE = 30_000
 # What a decoder may ask for. Real files stay far below; crafted ones make Pillow parse for minutes (a GIF comment in a
 # million blocks), fill the memory (overlapping TIFF tags) or draw one small picture ten thousand times (JPEG scans).
 _OPENING_READS = 10_000
-_LOADING_READS = 1_000_000
+_LOADING_READS = 300_000
 _TIFF_TAG_BYTES = 4_000_000
 _JPEG_SCANS = 50
 

@@ -15,8 +15,9 @@ RESIZE_RULE = "center-crop-box"
 def to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
     """The largest central square of an RGB picture, reduced to what a network of this image size sees.
 
-    Each output pixel is the average of the box of input pixels that it covers (64 -> 32 is the exact 2x2 mean);
-    this one function prepares both the training images and the photos that people upload.
+    Each output pixel is the average of the box of input pixels that it covers (64 -> 32: of 2x2), rounded by Pillow
+    once along the rows and once along the columns. This one function prepares both the training images and the photos
+    that people upload.
 
     Returns:
         uint8, (image_size, image_size, 3).

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -67,7 +68,7 @@ def _deep_range(image: Image.Image, boxes: list[tuple[int, int, int, int]]) -> t
     else:
         low, high = math.inf, -math.inf
         for box in boxes:
-            values = np.asarray(image.crop(box), dtype=np.float64)
+            values = _values(image.crop(box))
             finite = np.isfinite(values)
             low = min(low, float(values.min(where=finite, initial=math.inf)))
             high = max(high, float(values.max(where=finite, initial=-math.inf)))
@@ -77,11 +78,15 @@ def _deep_range(image: Image.Image, boxes: list[tuple[int, int, int, int]]) -> t
 
 
 def _deep_to_grey(image: Image.Image, black: float, white: float) -> Image.Image:
-    with np.errstate(all="ignore"):
-        values = np.asarray(image).astype(np.float64)
-        levels = (values - black) * (255 / ((white - black) or 1.0))
-        levels = np.fmin(np.fmax(levels, 0), 255)  # what is not a number becomes black
+    values = _values(image)
+    levels = (values - black) * (255 / ((white - black) or 1.0))
+    levels = np.fmin(np.fmax(levels, 0), 255)  # what is not a number becomes black
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         levels[values == transparent] = 255
     return Image.fromarray(np.rint(levels).astype(np.uint8))
+
+
+def _values(image: Image.Image) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        return np.asarray(image).astype(np.float64)
