@@ -24,8 +24,9 @@ check: $(DEV_READY) ## lint, format, types, and every stored figure once more
 	$(BIN)/mypy
 	$(BIN)/python -m training evaluate --check
 
-bench: $(APP_READY) ## measure the layers and the training loop against torch's
+bench: $(DEV_READY) ## measure layers and training loop against torch's, and the page; on an idle machine
 	$(BIN)/python -m training bench
+	$(BIN)/python -m tests.page_bench
 
 format: $(DEV_READY) ## put the code in shape
 	$(BIN)/ruff check --fix

@@ -6,7 +6,7 @@ Gradio's own LinePlot has neither log axes nor a legend to click. It needs no pa
 start only to build these dictionaries.
 """
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,7 +20,7 @@ Figure = dict[str, Any]
 _GREY = "#7f7f7f"
 
 
-def curves(history: pd.DataFrame, metric: Metric, splits: Collection[str], chance: float | None = None) -> Figure:
+def curves(history: pd.DataFrame, metric: Metric, splits: Sequence[str], chance: float | None = None) -> Figure:
     """One metric against the epochs: a line per variant and split, the mean over its seeds, with a band of ± one sd.
 
     Args:
@@ -30,9 +30,9 @@ def curves(history: pd.DataFrame, metric: Metric, splits: Collection[str], chanc
     """
     data = []
     averaged = over_seeds(history, metric.key)
-    for (variant, split), rows in averaged.groupby(["variant", "split"], sort=False):
-        if split in splits:
-            data += _lines(str(variant), str(split), rows, metric, alone=len(splits) == 1)
+    for variant, rows in averaged.groupby("variant", sort=False):
+        for split in splits:
+            data += _lines(str(variant), split, rows[rows["split"] == split], metric, alone=len(splits) == 1)
     layout = _layout("Epoch", f"{metric.title[0].upper()}{metric.title[1:]} ({metric.unit})")
     if chance is not None:
         layout |= _horizontal_line(metric.on_screen(chance), f"guessing: {metric.text(chance)}")
@@ -40,6 +40,8 @@ def curves(history: pd.DataFrame, metric: Metric, splits: Collection[str], chanc
 
 
 def _lines(variant: str, split: str, rows: pd.DataFrame, metric: Metric, alone: bool) -> list[dict[str, Any]]:
+    if rows.empty:
+        return []
     style = look(variant)
     epochs = rows["epoch"].tolist()
     means = [round(metric.on_screen(mean), 6) for mean in rows["mean"]]
@@ -87,17 +89,18 @@ def _layout(x_title: str, y_title: str) -> dict[str, Any]:
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _GREY, "size": 13},
+        "font": {"color": _GREY, "size": 13, "family": "IBM Plex Sans, system-ui, sans-serif"},
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": "rgba(24,24,27,0.94)", "bordercolor": _GREY, "font": {"color": "#ffffff"}},
         "dragmode": False,  # a finger on the chart scrolls the page
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        "xaxis": {**axis, "title": {"text": x_title}},
+        "xaxis": {**axis, "title": {"text": x_title}, "unifiedhovertitle": {"text": f"{x_title} %{{x}}"}},
         "yaxis": {**axis, "title": {"text": y_title}},
     }
 
 
 def _horizontal_line(height: float, text: str) -> dict[str, Any]:
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height, "line": {"color": _GREY, "dash": "dash"}}
+    ends = {"xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height}
+    line = {"type": "line", **ends, "line": {"color": _GREY, "dash": "dash"}}
     note = {"xref": "paper", "x": 1, "y": height, "text": text, "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
     return {"shapes": [line], "annotations": [note]}

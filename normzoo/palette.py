@@ -17,7 +17,7 @@ class Look:
     name: str  # "BN"
     colour: str  # "#rrggbb"
     marker: str  # one of MARKERS
-    dash: str  # solid for the zoo's norms as the recipe trains them, else dash or dashdot
+    dash: str  # solid for the zoo's norms as the recipe trains them, else dash, dashdot or longdash
 
 
 def look(variant: str) -> Look:
@@ -32,6 +32,8 @@ def look(variant: str) -> Look:
     colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
     if variant == norm:
         return Look(short_name(variant), colour, marker, "solid")
+    if variant.startswith("torch-"):
+        return Look(short_name(variant), _mix(colour, "#ffffff", 0.2), marker, "longdash")
     batch_size = variant.partition("-bs")[2]
     if batch_size.isdigit() and int(batch_size) > 32:
         return Look(short_name(variant), _mix(colour, "#000000", 0.3), marker, "dashdot")
@@ -47,7 +49,5 @@ def short_name(variant: str) -> str:
 
 def _mix(colour: str, other: str, share: float) -> str:
     """A colour with a share of another in it."""
-    channels = (
-        round((1 - share) * int(colour[place : place + 2], 16) + share * int(other[place : place + 2], 16)) for place in (1, 3, 5)
-    )
-    return "#" + "".join(f"{channel:02x}" for channel in channels)
+    pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(other[1:]), strict=True)
+    return "#" + bytes(round((1 - share) * own + share * foreign) for own, foreign in pairs).hex()

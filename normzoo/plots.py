@@ -1,7 +1,7 @@
 """Matplotlib figures from stored records, for files and reports; the page draws its own charts in `charts`."""
 
 import io
-from collections.abc import Collection
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,18 +18,19 @@ _MARKERS = dict(
         strict=True,
     )
 )
-_DASHES = {"solid": "-", "dash": "--", "dashdot": "-.", "dot": ":"}
+_DASHES = {"solid": "-", "dash": "--", "dashdot": "-.", "longdash": (0, (8, 3)), "dot": ":"}
 
 
-def curves(history: pd.DataFrame, metric: Metric, splits: Collection[str], chance: float | None = None) -> Figure:
+def curves(history: pd.DataFrame, metric: Metric, splits: Sequence[str], chance: float | None = None) -> Figure:
     """One metric against the epochs: the figure of `charts.curves`, for print."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for (variant, split), rows in over_seeds(history, metric.key).groupby(["variant", "split"], sort=False):
-        if split in splits:
-            _line(axes, str(variant), str(split), rows, metric, alone=len(splits) == 1)
+    for variant, rows in over_seeds(history, metric.key).groupby("variant", sort=False):
+        for split in splits:
+            _line(axes, str(variant), split, rows[rows["split"] == split], metric, alone=len(splits) == 1)
     if chance is not None:
-        axes.axhline(metric.on_screen(chance), color="0.5", linestyle="--", linewidth=1, label=f"guessing: {metric.text(chance)}")
+        label = f"guessing: {metric.text(chance)}"
+        axes.axhline(metric.on_screen(chance), color="0.5", linestyle="--", linewidth=1, label=label)
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{metric.title} ({metric.unit})")
     axes.grid(alpha=0.3)
@@ -46,6 +47,8 @@ def to_bytes(figure: Figure, file_format: str) -> bytes:
 
 
 def _line(axes: Axes, variant: str, split: str, rows: pd.DataFrame, metric: Metric, alone: bool) -> None:
+    if rows.empty:
+        return
     style = look(variant)
     n = int(rows["n"].max())
     means, spread = metric.on_screen(1) * rows["mean"], metric.on_screen(1) * rows["sd"].fillna(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from normzoo.checkpoint import HISTORY_COLUMNS
+from normzoo.checkpoint import HISTORY_COLUMNS, Checkpoint
 from normzoo.errors import CheckpointError
 from normzoo.palette import short_name
 from normzoo.zoo import ModelSet
@@ -109,8 +109,11 @@ def final_metrics(model_set: ModelSet, variants: Iterable[str]) -> Table:
 
 def val_accuracy(model_set: ModelSet, variant: str) -> tuple[float, int] | None:
     """A variant's mean validation accuracy and over how many seeds, where it is known."""
-    table = final_metrics(model_set, [variant]).frame
-    return None if table.empty else (float(table["val_accuracy"][0]), int(table["n"][0]))
+    try:
+        row = _final_row(variant, _checkpoint(model_set, variant).metrics)
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return None
+    return row["val_accuracy"], row["n"]
 
 
 def metrics_on_screen(finals: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -161,7 +164,7 @@ def _final_row(variant: str, metrics: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _checkpoint(model_set: ModelSet, variant: str) -> Any:
+def _checkpoint(model_set: ModelSet, variant: str) -> Checkpoint:
     if variant in model_set.problems:
         raise CheckpointError(model_set.problems[variant])
     return model_set.checkpoints[variant]

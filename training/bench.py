@@ -17,10 +17,12 @@ from normzoo.resnet import TORCH_NORM_LAYERS, NormLayer, ResNet
 from training.augment import Augmentation, epoch_order
 from training.provenance import device_name
 from training.recipes import RECIPES, Recipe
-from training.step import TrainStep, missing_for_compile
+from training.step import TrainStep, choose_precision, missing_for_compile
 
 RECIPE = RECIPES["paper"]
+LOOP_RECIPE = RECIPE.changed(crop_padding=4, horizontal_flip=True)
 NUM_CLASSES = 25
+WARM_UP = 3
 
 
 class OfficialBatchInstanceNorm(nn.BatchNorm2d):
@@ -62,8 +64,12 @@ def bench(steps: int = 30, say: Callable[[str], None] = print) -> None:
             say(f"{norm:5s} {mode:9s} {ours:8.1f} {theirs:9.1f} {theirs / ours:6.2f}")
     if reason:
         say(f"Nothing compiled: {reason}.")
-    loop, usual = compare_loops(steps)
-    say(f"Training loop, bn: ours {loop:.0f} images/s, a plain DataLoader loop {usual:.0f} images/s, ratio {loop / usual:.2f}")
+    usual = _images_per_second(_usual_loop(*_pictures(steps), LOOP_RECIPE))
+    say(f"Training loop, bn, crop and flip: a plain DataLoader loop (float32, eager) {usual:.0f} images/s")
+    for precision in dict.fromkeys(("fp32", choose_precision("auto"))):
+        ours = _images_per_second(_our_loop(*_pictures(steps), LOOP_RECIPE, precision))
+        default = ", the default here" if precision == choose_precision("auto") else ""
+        say(f"  ours, {precision}{default}: {ours:.0f} images/s, ratio {ours / usual:.2f}")
 
 
 def compare_steps(ours: NormLayer, theirs: NormLayer, compiled: bool, steps: int) -> tuple[float, float]:
@@ -71,7 +77,7 @@ def compare_steps(ours: NormLayer, theirs: NormLayer, compiled: bool, steps: int
     sides = [_stepper(layer, compiled) for layer in (ours, theirs)]
     times: tuple[list[float], list[float]] = ([], [])
     for step in sides:
-        for _ in range(3):
+        for _ in range(WARM_UP):
             step()
     for _ in range(steps):
         for step, taken in zip(sides, times, strict=True):
@@ -93,24 +99,24 @@ def _stepper(layer: NormLayer, compiled: bool) -> Callable[[], Any]:
     return lambda: step(pixels, labels, RECIPE.lr)
 
 
-def compare_loops(steps: int, precision: str = "fp32") -> tuple[float, float]:
-    """Images per second of our training loop and of a plain one (DataLoader, PIL transforms, an .item() a step)."""
-    recipe = RECIPE.changed(crop_padding=4, horizontal_flip=True)
-    count = recipe.batch_size * steps
+def _pictures(steps: int) -> tuple[Tensor, Tensor]:
+    """Pixels and labels for a few warm-up steps and those that are timed."""
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (count, recipe.image_size, recipe.image_size, 3), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(0, NUM_CLASSES, (count,), generator=generator)
-    rates = []
-    for run in (_our_loop(pixels, labels, recipe, precision), _usual_loop(pixels, labels, recipe)):
-        for _ in range(3):
-            next(run)
-        times = []
+    count, size = LOOP_RECIPE.batch_size * (WARM_UP + steps), LOOP_RECIPE.image_size
+    pixels = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator)
+    return pixels, torch.randint(0, NUM_CLASSES, (count,), generator=generator)
+
+
+def _images_per_second(loop: Iterator[None]) -> float:
+    """From the median time between two steps."""
+    for _ in range(WARM_UP):
+        next(loop)
+    times = []
+    start = time.perf_counter()
+    for _ in loop:
+        times.append(time.perf_counter() - start)
         start = time.perf_counter()
-        for _ in run:
-            times.append(time.perf_counter() - start)
-            start = time.perf_counter()
-        rates.append(recipe.batch_size / statistics.median(times))
-    return rates[0], rates[1]
+    return LOOP_RECIPE.batch_size / statistics.median(times)
 
 
 def _our_loop(pixels: Tensor, labels: Tensor, recipe: Recipe, precision: str) -> Iterator[None]:
@@ -124,7 +130,7 @@ def _our_loop(pixels: Tensor, labels: Tensor, recipe: Recipe, precision: str) ->
         yield
 
 
-class _Pictures(Dataset[tuple[Tensor, int]]):
+class _PictureDataset(Dataset[tuple[Tensor, int]]):
     def __init__(self, pixels: Tensor, labels: Tensor, padding: int) -> None:
         self.pixels, self.labels = pixels.numpy(), labels.tolist()
         self.transform = transforms.Compose(
@@ -148,7 +154,7 @@ def _usual_loop(pixels: Tensor, labels: Tensor, recipe: Recipe) -> Iterator[None
     model = ResNet(norm="torch-bn", num_classes=NUM_CLASSES).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr)
     total_loss, correct = 0.0, 0
-    for images, targets in DataLoader(_Pictures(pixels, labels, recipe.crop_padding), recipe.batch_size, shuffle=True):
+    for images, targets in DataLoader(_PictureDataset(pixels, labels, recipe.crop_padding), recipe.batch_size, shuffle=True):
         optimizer.zero_grad()
         logits = model(images)
         loss = F.cross_entropy(logits, targets)

@@ -1,0 +1,22 @@
+"""The page, in Gradio: one module per tab. The only place that imports gradio."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+
+def build_demo(root: Path | None = None) -> "gr.Blocks":
+    """The whole page, ready to launch.
+
+    Args:
+        root: the folder of the packaged checkpoints; None takes `normzoo.zoo.checkpoints_root()`.
+    """
+    # Before gradio is imported, which is why it is imported here: it would call home.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from normzoo.app.catalog import Catalog
+    from normzoo.app.page import build
+
+    return build(Catalog(root))

@@ -1,0 +1,38 @@
+"""What a person reads when something goes wrong: one plain sentence, never a traceback or a path."""
+
+import functools
+import html
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import gradio as gr
+
+from normzoo.errors import NormZooError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TITLE = "That did not work"
+UNEXPECTED = "Something went wrong on the server, not with you. Try again, or choose another photo."
+
+logger = logging.getLogger(__name__)
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R]:
+    """Make an event's function fail with a sentence for people; what was not expected goes to the log."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except NormZooError as error:
+            # The message is shown as HTML.
+            raise gr.Error(html.escape(str(error)), title=TITLE, print_exception=False) from error
+        except gr.Error:
+            raise
+        except Exception as error:
+            logger.exception("An event of the page failed")
+            raise gr.Error(UNEXPECTED, title=TITLE, print_exception=False) from error
+
+    return wrapper

@@ -1,0 +1,78 @@
+"""Fixtures that open the real page in Chromium, and watch what it does there.
+
+A test asks for `page`. It chooses another window or colour scheme by parametrising the fixture of that name:
+`@pytest.mark.parametrize("viewport", ["phone"])`, `@pytest.mark.parametrize("colour_scheme", ["light", "dark"])`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.driver import Visit, find_chromium, launch_chromium, running_server
+
+expect.set_options(timeout=30_000)  # a busy machine takes its time over 4.6 MB of plotly.js
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this folder, so that `-m "not browser"` leaves it out."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("browser")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """In CI a browser test that is skipped has failed."""
+    report = yield
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"CI skips no browser test. {reason}"
+    return report
+
+
+# Per package, not per session: playwright keeps an event loop running, which the tests elsewhere must not find.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("There is no chromium here. Install your system's, or set CHROMIUM to its path.")
+    with sync_playwright() as playwright:
+        browser = launch_chromium(playwright, executable)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the real app.py answers; once all tests are through it must have called no other machine."""
+    with running_server(tmp_path_factory.mktemp("server")) as server:
+        yield server.url
+    assert server.outside_calls() == [], f"The server tried to leave the machine; its log is {server.log}."
+
+
+@pytest.fixture
+def viewport() -> str:
+    """A name in `VIEWPORTS`."""
+    return "desktop"
+
+
+@pytest.fixture
+def colour_scheme() -> str:
+    """`light` or `dark`: what the visitor's system asks for."""
+    return "light"
+
+
+@pytest.fixture
+def page(browser: Browser, server_url: str, viewport: str, colour_scheme: str) -> Iterator[Page]:
+    """The page, opened in a fresh profile; the test fails if it called another machine or left an error uncaught."""
+    visit = Visit(browser, viewport, colour_scheme)
+    try:
+        visit.page.goto(server_url)
+        yield visit.page
+    finally:
+        visit.context.close()
+    if faults := visit.faults():
+        pytest.fail("The page did what it must not:\n" + "\n".join(faults))

@@ -1,0 +1,226 @@
+"""The page as a person uses it: open it, add a photo, read what it says."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from normzoo import NORM_LAYERS
+from normzoo.app.examples import EXAMPLES, FOLDER
+from normzoo.palette import short_name
+from normzoo.zoo import list_model_sets
+
+ZOO = len(NORM_LAYERS)
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """The page, once its first answers are there."""
+    sets = {model_set.name: model_set for model_set in list_model_sets()}
+    if not sets or any(len(model_set.main_variants) < ZOO for model_set in sets.values()):
+        pytest.skip("The packaged checkpoints are not complete. Make them with: python -m training study")
+    expect(page.locator(".card")).to_have_count(ZOO)
+    return page
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def answers(page: Page) -> list[str]:
+    """Each network's first answer with its probability, as it is read."""
+    return page.locator(".card .top li:first-child").all_inner_texts()
+
+
+def choose_file(page: Page, path: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a photo").click()
+    chooser.value.set_files(path)
+
+
+def wait_for_other_answers(page: Page, before: list[str]) -> None:
+    expect(page.locator(".card .top li:first-child")).not_to_have_text(before)
+    expect(page.locator(".card")).to_have_count(ZOO)
+
+
+def rows_of(page: Page) -> list[list[str]]:
+    """The table as it is read: headings, then one row for each network."""
+    return [row.locator("th, td").all_inner_texts() for row in page.locator("#results table tr").all()]
+
+
+def test_an_example_is_classified_when_the_page_opens(page):
+    expect(page.locator(".card")).to_have_count(ZOO)
+    expect(page.locator(".verdict")).to_have_text(re.compile(r"(say|says) .+\."))
+    assert page.locator(".card h3").all_inner_texts()[1].split()[0] == "BN"
+    for card in page.locator(".card").all():
+        assert len(card.locator(".top li").all()) == 5
+        assert all(re.fullmatch(r"\d+\.\d\d%", text) for text in card.locator(".value").all_inner_texts())
+        assert re.search(r"Validation accuracy \d+\.\d\d% \(\d+ seeds?\)\s*\d+\.\d ms", card.locator(".facts").inner_text())
+
+
+def test_an_uploaded_photo_gets_six_results_and_the_picture_that_was_seen(page, tmp_path):
+    before = answers(page)
+    seen = page.locator(".seen img").get_attribute("src")
+    Image.radial_gradient("L").convert("RGB").resize((640, 480)).save(tmp_path / "mine.png")
+    choose_file(page, tmp_path / "mine.png")
+    wait_for_other_answers(page, before)
+    assert page.locator(".seen img").get_attribute("src") != seen
+    assert page.locator(".seen img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [32, 32]
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(r"mine\.png$"))
+
+
+def test_a_dropped_photo_replaces_the_one_that_is_there(page):
+    before = answers(page)
+    page.locator("#photo img").evaluate(
+        """async (target) => {
+          const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 64});
+          const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+          const files = new DataTransfer();
+          files.items.add(new File([blob], "dropped.png", {type: "image/png"}));
+          const drop = (kind) => new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: files});
+          for (const kind of ["dragenter", "dragover", "drop"]) target.dispatchEvent(drop(kind));
+        }"""
+    )
+    wait_for_other_answers(page, before)
+
+
+def test_a_pasted_photo_replaces_the_one_that_is_there(page):
+    before = answers(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async () => {
+          const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 64});
+          const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+          await navigator.clipboard.write([new ClipboardItem({"image/png": blob})]);
+        }"""
+    )
+    page.get_by_role("button", name="Paste from clipboard").click()
+    wait_for_other_answers(page, before)
+
+
+def test_an_example_gets_six_other_results(page):
+    before = answers(page)
+    page.get_by_role("button", name=EXAMPLES[1].title).click()
+    wait_for_other_answers(page, before)
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(EXAMPLES[1].file))
+
+
+def test_every_example_has_a_button(page):
+    for example in EXAMPLES:
+        expect(page.get_by_role("button", name=example.title)).to_be_visible()
+
+
+def test_removing_the_photo_says_what_to_do_next(page):
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#report")).to_contain_text("Add a photo, or choose one of the examples.")
+    choose_file(page, FOLDER / EXAMPLES[2].file)
+    expect(page.locator(".card")).to_have_count(ZOO)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("torn.jpg", (FOLDER / EXAMPLES[0].file).read_bytes()[:5000], "damaged"),
+        ("words.jpg", b"these are only words", "not a picture"),
+        ("empty.png", b"", "empty"),
+    ],
+)
+def test_a_file_that_is_no_photo_is_refused_in_plain_words(page, tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    choose_file(page, tmp_path / name)
+    message = page.get_by_test_id("toast-body")
+    expect(message).to_contain_text(words)
+    assert not re.search(r"Traceback|Error:|/tmp|\.py|None", message.inner_text())
+    expect(page.locator("#report")).to_contain_text("Choose another photo")
+    page.get_by_role("button", name=EXAMPLES[1].title).click()
+    expect(page.locator(".card")).to_have_count(ZOO)
+
+
+def test_the_chosen_networks_are_those_of_every_tab(page):
+    page.get_by_role("checkbox", name="NN", exact=True).uncheck()
+    expect(page.locator(".card")).to_have_count(ZOO - 1)
+    open_tab(page, "Results")
+    expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
+    open_tab(page, "Learning curves")
+    expect(page.locator("#curves .legendtext")).to_have_count(ZOO - 1)
+    for variant in list(NORM_LAYERS)[1:]:
+        page.get_by_role("checkbox", name=short_name(variant), exact=True).uncheck()
+    expect(page.locator("#curves-text")).to_contain_text("Choose at least one network")
+    open_tab(page, "Classify")
+    expect(page.locator("#report")).to_contain_text("Choose at least one network")
+
+
+def test_the_curves_show_another_metric_and_split(page):
+    open_tab(page, "Learning curves")
+    chart = page.locator("#curves")
+    expect(chart.locator(".ytitle")).to_have_text("Accuracy (%)")
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(ZOO)
+    page.get_by_role("radio", name="Loss").check()
+    expect(chart.locator(".ytitle")).to_have_text("Loss (nats)")
+    expect(chart).to_contain_text("guessing: 3.2189")
+    page.get_by_role("radio", name="Both").check()
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(2 * ZOO)
+    expect(page.locator("#curves-text")).to_contain_text("training loss, best first")
+
+
+def test_the_curves_tell_the_values_under_the_pointer(page):
+    open_tab(page, "Learning curves")
+    chart = page.locator("#curves")
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(ZOO)
+    chart.locator(".nsewdrag").first.hover()
+    expect(chart.locator(".hoverlayer")).to_contain_text(re.compile(r"BN \d+\.\d\d"))
+
+
+def test_the_csv_holds_what_the_table_shows(page):
+    open_tab(page, "Results")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert re.fullmatch(r"normzoo-.+-results\.csv", download.value.suggested_filename)
+    stored = list(csv.reader(io.StringIO(Path(download.value.path()).read_text())))
+    assert stored == rows_of(page)
+    assert len(stored) == ZOO + 1
+
+
+def test_the_table_is_sorted_by_its_headings_with_the_keyboard(page):
+    open_tab(page, "Results")
+    heading = page.get_by_role("button", name="Validation accuracy (%)")
+    heading.focus()
+    column = rows_of(page)[0].index("Validation accuracy (%)")
+    for order, key in (("ascending", "Enter"), ("descending", "Space")):
+        page.keyboard.press(key)
+        expect(page.locator(f'th[aria-sort="{order}"]')).to_have_count(1)
+        shown = [float(row[column]) for row in rows_of(page)[1:]]
+        assert shown == sorted(shown, reverse=order == "descending")
+
+
+@pytest.mark.parametrize("viewport", ["phone", "desktop"])
+@pytest.mark.parametrize("tab", ["Classify", "Learning curves", "Results"])
+def test_nothing_is_wider_than_the_window(page, tab):
+    open_tab(page, tab)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_an_example_is_chosen_with_the_keyboard_alone(page):
+    before = answers(page)
+    page.get_by_role("tab", name="Classify").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText") == EXAMPLES[1].title:
+            break
+    page.keyboard.press("Enter")
+    wait_for_other_answers(page, before)
+
+
+def test_the_page_lists_what_the_networks_know(page):
+    page.get_by_role("button", name=re.compile("things they know")).click()
+    expect(page.locator("#classes")).to_contain_text("tabby cat")
+
+
+def test_every_card_names_its_network(page):
+    shown = [text.split("\n")[0].split(" ")[0] for text in page.locator(".card h3 .key").all_inner_texts()]
+    assert shown == [short_name(variant) for variant in NORM_LAYERS]

@@ -1,0 +1,70 @@
+"""The page with other checkpoints than the packaged ones: several sets, broken variants, none at all."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.driver import Visit, running_server
+from tests.checkpoints import save_variant, save_zoo
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path, monkeypatch):
+    """Opens the page of a server with other checkpoints; it must not call another machine either."""
+    visits, servers = [], []
+
+    def open_page(root):
+        monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(root))
+        context = running_server(tmp_path)
+        server = context.__enter__()
+        servers.append(context)
+        visit = Visit(browser)
+        visits.append(visit)
+        visit.page.goto(server.url)
+        return visit.page
+
+    yield open_page
+    for visit in visits:
+        visit.context.close()
+    for context in servers:
+        context.__exit__(None, None, None)
+    assert [fault for visit in visits for fault in visit.faults()] == []
+
+
+def test_a_broken_variant_is_shown_and_the_rest_works_in_every_tab(open_page, tmp_path):
+    root = save_zoo(tmp_path / "zoo", "toy/first")
+    (root / "toy" / "first" / "gn" / "model.safetensors").write_bytes(b"torn")
+    (root / "toy" / "first" / "ln" / "metrics.json").unlink()
+    page = open_page(root)
+    expect(page.locator(".card")).to_have_count(6)
+    expect(page.locator(".card.unavailable")).to_have_count(2)
+    expect(page.locator(".card.unavailable").first).to_contain_text("model.safetensors is not the file that was packaged")
+    page.get_by_role("button", name="Rocket").click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(r"rocket\.jpg$"))
+    page.get_by_role("tab", name="Results").click()
+    expect(page.locator("#results")).to_contain_text("LN is unavailable: metrics.json is missing")
+    expect(page.locator("#results tbody tr")).to_have_count(5)
+
+
+def test_another_set_brings_its_own_networks_to_every_tab(open_page, tmp_path):
+    root = save_zoo(tmp_path / "zoo", "toy/first")
+    for variant in ("bn", "bn-bs8", "torch-bn"):
+        save_variant(root, variant, "toy/second", seeds=(0, 1, 2))
+    page = open_page(root)
+    expect(page.locator(".card")).to_have_count(6)
+    page.get_by_label("Trained on / recipe").click()
+    page.get_by_role("option", name="toy/second").click()
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".card .facts")).to_contain_text("(3 seeds)")
+    page.get_by_role("checkbox", name="BN batch 8").check()
+    expect(page.locator(".card")).to_have_count(2)
+    page.get_by_role("tab", name="Results").click()
+    expect(page.locator("#results tbody tr")).to_have_count(2)
+    expect(page.locator("#results")).to_contain_text("51.10 ± 0.10")
+
+
+def test_without_checkpoints_the_page_says_how_to_make_them(open_page, tmp_path):
+    page = open_page(tmp_path / "nothing")
+    expect(page.get_by_role("heading", name="No trained networks yet")).to_be_visible()
+    expect(page.locator("body")).to_contain_text("python -m training study")
