@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import functools
 import inspect
+import math
+import re
 import shutil
 import tempfile
 import typing
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from normzoo.errors import CheckpointError, ConfigError
@@ -28,6 +29,7 @@ from normzoo.storage import (
     replace_folder,
     text_sha256,
     to_json,
+    write_tensors,
 )
 
 FORMAT_VERSION = 1
@@ -85,7 +87,15 @@ class ModelConfig:
         if wrong:
             raise CheckpointError(f"{CONFIG} lacks or garbles {', '.join(wrong)}. Package the run again.")
         config = cls(**values)
-        if config.resize != RESIZE_RULE or len(config.mean) != 3 or len(config.std) != 3 or config.image_size < 1:
+        numbers = [*config.mean, *config.std]
+        if not (
+            config.resize == RESIZE_RULE
+            and config.image_size >= 1
+            and len(config.mean) == len(config.std) == 3
+            and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+            and min(config.std) > 0
+            and all(isinstance(name, str) for name in config.classes)
+        ):
             raise CheckpointError(f"{CONFIG} describes an input that this NormZoo cannot make. Package the run again.")
         return config
 
@@ -124,9 +134,8 @@ class Checkpoint:
             model = self.config.build()
             model.load_state_dict(tensors, strict=True)
         except (RuntimeError, TypeError, ConfigError) as error:
-            raise CheckpointError(
-                f"{WEIGHTS} does not fit {CONFIG}: {str(error).splitlines()[0]} Package the run again."
-            ) from error
+            reason = " ".join(str(error).split()[:30])
+            raise CheckpointError(f"{WEIGHTS} does not fit {CONFIG}: {reason} … Package the run again.") from error
         broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
         if broken:
             raise CheckpointError(f"{WEIGHTS} holds values that are not numbers ({broken[0]}). Train this variant again.")
@@ -141,7 +150,7 @@ class Checkpoint:
         try:
             with open(self.folder / HISTORY, newline="") as file:
                 return [_history_row(row) for row in csv.DictReader(file)]
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
             raise CheckpointError(f"{HISTORY} is missing or damaged. Package the run again.") from error
 
     def val_logits(self) -> tuple[dict[int, Tensor], Tensor]:
@@ -151,10 +160,13 @@ class Checkpoint:
             CheckpointError: missing or damaged.
         """
         tensors, _ = read_tensors(self.folder / LOGITS)
-        labels = tensors.pop("labels", None)
-        if labels is None or not tensors:
-            raise CheckpointError(f"{LOGITS} is incomplete. Package the run again.")
-        return {int(name.removeprefix("seed_")): logits for name, logits in sorted(tensors.items())}, labels
+        labels, classes = tensors.pop("labels", torch.empty(0)), len(self.config.classes)
+        fits = labels.dtype == torch.int64 and labels.ndim == 1 and bool(((labels >= 0) & (labels < classes)).all())
+        by_seed = {int(name.removeprefix("seed_")): tensors[name] for name in tensors if re.fullmatch(r"seed_\d{1,19}", name)}
+        shapes = {(*logits.shape,) for logits in by_seed.values() if logits.dtype == torch.float16}
+        if not fits or not len(labels) or len(by_seed) != len(tensors) or shapes != {(len(labels), classes)}:
+            raise CheckpointError(f"{LOGITS} does not hold what it should. Package the run again.")
+        return dict(sorted(by_seed.items())), labels
 
 
 def _history_row(row: dict[str, str]) -> dict[str, Any]:
@@ -173,6 +185,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     missing = {"variant", "seeds", "final", "parameters", "macs", "provenance"} - metrics.keys()
     if missing:
         raise CheckpointError(f"{METRICS} lacks {', '.join(sorted(missing))}. Package the run again.")
+    provenance = metrics["provenance"]
+    if not isinstance(metrics["variant"], str) or not isinstance(provenance, dict) or "weights_sha256" not in provenance:
+        raise CheckpointError(f"{METRICS} does not hold what it should. Package the run again.")
     return Checkpoint(folder, config, metrics)
 
 
@@ -188,30 +203,38 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder, whole or not at all; an older one of the same name is replaced.
 
-    `metrics["provenance"]["weights_sha256"]` is filled in here.
+    The hashes of the files in `metrics["provenance"]` are filled in here.
+
+    Raises:
+        CheckpointError: it could not be written; what was there stays.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    temporary = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         metadata = {"format_version": str(FORMAT_VERSION), "config_sha256": text_sha256(config.to_json())}
-        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, temporary / WEIGHTS, metadata=metadata)
-        provenance = {**metrics["provenance"], "weights_sha256": file_sha256(temporary / WEIGHTS)}
-        (temporary / CONFIG).write_text(config.to_json())
-        (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}))
-        (temporary / CARD).write_text(card)
-        stored = {f"seed_{seed}": logits.half().contiguous() for seed, logits in val_logits.items()}
-        save_file({**stored, "labels": labels.contiguous()}, temporary / LOGITS)
+        write_tensors(temporary / WEIGHTS, model.state_dict(), metadata)
+        (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+        (temporary / CARD).write_text(card, encoding="utf-8")
+        stored = {f"seed_{seed}": logits.half() for seed, logits in val_logits.items()}
+        write_tensors(temporary / LOGITS, {**stored, "labels": labels})
         with open(temporary / HISTORY, "w", newline="") as file:
             writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(history)
+        files = {"weights_sha256": WEIGHTS, "history_sha256": HISTORY, "logits_sha256": LOGITS}
+        hashes = {key: file_sha256(temporary / name) for key, name in files.items()}
+        provenance = {**metrics["provenance"], **hashes}
+        (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}), encoding="utf-8")
         for path in temporary.iterdir():
             path.chmod(0o644)
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"Could not write {folder} ({error}). What was there before is kept.") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def count_parameters(model: torch.nn.Module) -> int:

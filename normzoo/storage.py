@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from normzoo.errors import CheckpointError
@@ -21,7 +22,11 @@ def replace_folder(new: Path, folder: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     os.replace(folder, old)
-    os.replace(new, folder)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        os.replace(old, folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -38,6 +43,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path.name} is missing. Package the run again.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path.name} is damaged. Get it again, or package the run again.") from error
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file: the same bytes for the same content (the library puts metadata in a random order)."""
+    content = bytearray(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
+    start = 8  # the size of the header, then the header: JSON, padded with spaces
+    end = start + int.from_bytes(content[:start], "little")
+    header = json.loads(content[start:end])
+    if metadata:
+        header["__metadata__"] = metadata
+    content[start:end] = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(end - start)
+    path.write_bytes(content)
 
 
 def to_json(value: Any) -> str:
@@ -80,7 +97,7 @@ def text_sha256(text: str) -> str:
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
 

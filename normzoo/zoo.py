@@ -108,7 +108,10 @@ def _read_set(folder: Path, root: Path) -> ModelSet:
         if path.name.startswith("."):
             continue
         try:
-            checkpoints[path.name] = open_checkpoint(path)
+            checkpoint = open_checkpoint(path)
+            if checkpoint.metrics["variant"] != path.name:
+                raise CheckpointError(f"This folder holds the checkpoint of {checkpoint.metrics['variant']!r}. Get it again.")
+            checkpoints[path.name] = checkpoint
         except CheckpointError as error:
             problems[path.name] = str(error)
     return ModelSet(folder.relative_to(root).as_posix(), checkpoints, problems)

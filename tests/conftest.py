@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 # Before anything imports the libraries that read them.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -40,3 +41,11 @@ def outside_calls(_outside_calls: list[str]) -> Iterator[list[str]]:
     yield _outside_calls
     if _outside_calls:
         pytest.fail(f"This test tried to leave the machine, for {', '.join(sorted(set(_outside_calls)))}.")
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data`, `runs` and `checkpoints` of tiny networks; to be copied by whoever changes it."""
+    from tests.tiny import package_tiny
+
+    return package_tiny(tmp_path_factory.mktemp("tiny")).parent

@@ -15,7 +15,6 @@ from normzoo.norms import NORM_LAYERS
 from normzoo.resnet import norm_keys
 from training import data as image_data
 from training.archives import SOURCES
-from training.bench import bench
 from training.evaluate import evaluate
 from training.package import package
 from training.recipes import RECIPES, Recipe, get_recipe
@@ -54,8 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("train", help="train one network")
     command.add_argument("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}")
     command.add_argument("--seed", type=int, default=0, help="decides initial weights, order and augmentation (default: 0)")
-    command.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
-    command.add_argument("--stop-after", type=int, metavar="EPOCH", help="stop after this epoch; the same command goes on")
+    command.add_argument("--threads", type=positive, metavar="N", help="cores to use (default: all)")
+    command.add_argument("--stop-after", type=positive, metavar="EPOCH", help="stop after this epoch; the same command goes on")
     _add_run_options(command)
     command.set_defaults(call=_train)
 
@@ -63,9 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--norm", default=",".join(NORM_LAYERS), metavar="KEYS", help="comma-separated (default: the whole zoo)"
     )
-    command.add_argument("--seeds", default="0", metavar="N,N", help="comma-separated (default: 0)")
+    command.add_argument("--seeds", type=numbers, default=[0], metavar="N,N", help="comma-separated (default: 0)")
     command.add_argument(
-        "--workers", type=int, default=os.cpu_count(), metavar="N", help="runs at a time (default: one per core)"
+        "--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="runs at a time (default: one per core)"
     )
     _add_run_options(command)
     command.set_defaults(call=_study)
@@ -80,8 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(call=_evaluate)
 
     command = commands.add_parser("bench", help="measure the speed of training")
-    command.add_argument("--steps", type=int, default=30, metavar="N", help="timed steps of each kind (default: 30)")
-    command.set_defaults(call=lambda options: bench(options.steps, _say))
+    command.add_argument("--steps", type=positive, default=30, metavar="N", help="timed steps of each kind (default: 30)")
+    command.set_defaults(call=_bench)
     return parser
 
 
@@ -131,6 +130,20 @@ def bool_word(word: str) -> bool:
     return word == "yes"
 
 
+def positive(word: str) -> int:
+    """A whole number above 0."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number above 0, got {word!r}")
+    return int(word)
+
+
+def numbers(words: str) -> list[int]:
+    """Whole numbers with commas between them: 0,1,2."""
+    if not all(word.strip().isdecimal() for word in words.split(",")):
+        raise argparse.ArgumentTypeError(f"whole numbers with commas between them, got {words!r}")
+    return [int(word) for word in words.split(",")]
+
+
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """The recipe fields given on the command line."""
     names = [field.name for field in dataclasses.fields(Recipe) if field.name != "name"]
@@ -172,9 +185,8 @@ def _train(options: argparse.Namespace) -> None:
 
 def _study(options: argparse.Namespace) -> None:
     recipe, precision = _recipe(options), choose_precision(options.amp)
-    seeds = [int(seed) for seed in options.seeds.split(",")]
     data = _images(options, recipe)
-    runs = [Run(data.name, recipe, norm, seed, precision) for seed in seeds for norm in options.norm.split(",")]
+    runs = [Run(data.name, recipe, norm, seed, precision) for seed in options.seeds for norm in options.norm.split(",")]
     for run in runs:
         if run.norm not in norm_keys():
             raise ConfigError(f"Unknown norm {run.norm!r}. Choose from: {', '.join(norm_keys())}.")
@@ -193,6 +205,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     problems = evaluate(options.checkpoints, _say)
     if options.check and problems:
         raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from training.bench import bench  # brings torchvision, which no other command needs
+
+    bench(options.steps, _say)
 
 
 def _say(line: str) -> None:

@@ -1,7 +1,9 @@
 """The public archives: where they are, which of their files are used, and getting them onto the disk."""
 
 import csv
+import errno
 import hashlib
+import http.client
 import io
 import os
 import shutil
@@ -9,6 +11,7 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +52,9 @@ SYNSETS = {
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR_COMMIT = "d7d05618061fe37d830fb0419063d113c575ccbc"
 
+#: Error numbers of a full disk and of a full quota.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 #: (split, class index, path in the archive, bytes)
 Entry = tuple[str, int, str, bytes]
 
@@ -78,7 +84,7 @@ def _read_tiny_imagenet(archive: Path) -> Iterator[Entry]:
         val = {row[0]: row[1] for row in csv.reader(annotations, delimiter="\t")}
         for path in file.namelist():
             parts = path.split("/")
-            if not path.endswith(".JPEG"):
+            if not path.endswith(".JPEG") or len(parts) < 4:
                 continue
             if parts[1] == "train" and parts[2] in index:
                 yield "train", index[parts[2]], path, file.read(path)
@@ -132,6 +138,23 @@ def get_source(name: str) -> Source:
         raise ConfigError(f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}.") from None
 
 
+WHAT_TO_DO = "Delete it and fetch again, or pass another with --archive PATH-OR-URL."
+
+#: What the readers raise on files that are no archives, or damaged, encrypted or packed in a way that Python does not know.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    csv.Error,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+
+
 def read_entries(source: Source, archive: Path) -> Iterator[Entry]:
     """Every used file of an archive.
 
@@ -140,11 +163,8 @@ def read_entries(source: Source, archive: Path) -> Iterator[Entry]:
     """
     try:
         yield from source.read(archive)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, KeyError, OSError) as error:
-        raise DataError(
-            f"{archive.name} is not the expected archive or is incomplete ({error}). Delete it and fetch again, or pass "
-            "another with --archive PATH-OR-URL."
-        ) from error
+    except _UNREADABLE as error:
+        raise DataError(f"{archive} is not the expected archive or is incomplete ({error}). {WHAT_TO_DO}") from error
 
 
 def digest(hashes: dict[str, str]) -> str:
@@ -174,7 +194,7 @@ def download(url: str, folder: Path) -> Path:
             length = response.headers.get("Content-Length")
             total = int(length) + (have if resumed else 0) if length else None
             if total and shutil.disk_usage(folder).free < total - (have if resumed else 0):
-                raise DataError(f"Not enough room in {folder} for {total / 1e6:.0f} MB: free some space and call again.")
+                raise DataError(f"No room in {folder} for {total / 1e6:.0f} MB: free some space and call again.")
             with (
                 open(part, "ab" if resumed else "wb") as out,
                 tqdm(total=total, initial=have if resumed else 0, unit="B", unit_scale=True, desc=target.name) as bar,
@@ -185,8 +205,13 @@ def download(url: str, folder: Path) -> Path:
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: asked for what follows the end, so nothing is missing
             raise DataError(f"{url} answered {error.code} {error.reason}. Try again later, or pass --archive PATH.") from error
-        total = have
-    except (OSError, ValueError) as error:
+        total = _size_of_the_whole(error) or have
+        if total < have:
+            part.unlink()
+            raise DataError(f"{url} is not what an earlier call began to fetch: call again to start anew.") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise DataError(f"No room left in {folder}. What came so far is kept: free some space and call again.") from error
         raise DataError(
             f"Could not fetch {url} ({error}). What came so far is kept: call again to go on, or pass --archive PATH."
         ) from error
@@ -194,3 +219,9 @@ def download(url: str, folder: Path) -> Path:
         raise DataError(f"The download of {url} was cut off at {part.stat().st_size} of {total} bytes: call again to go on.")
     os.replace(part, target)
     return target
+
+
+def _size_of_the_whole(error: urllib.error.HTTPError) -> int | None:
+    """What an answer 416 says about it: `Content-Range: bytes */1000`."""
+    size = error.headers.get("Content-Range", "").rpartition("/")[2]
+    return int(size) if size.isdecimal() else None

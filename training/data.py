@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import io
 import json
@@ -21,10 +20,12 @@ from tqdm import tqdm
 
 from normzoo.errors import ConfigError, DataError
 from normzoo.images import to_pixels
-from training.archives import Source, digest, download, get_source, read_entries
+from training.archives import NO_ROOM, SOURCES, WHAT_TO_DO, Entry, Source, digest, download, get_source, read_entries
 
 SPLITS = ("train", "val")
 FORMAT_VERSION = 1
+#: What the name of a data set made by `hold_out` has between the original's and the share.
+HOLDOUT = ",holdout="
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def fetch(name: str, image_size: int = 32, archive: str | None = None, root: Pat
         DataError: no connection, no room, or other files than expected; nothing half-written stays.
     """
     source = get_source(name)
+    if image_size < 1:
+        raise ConfigError(f"image_size must be at least 1, got {image_size}.")
     root = root or data_root()
     folder = cache_folder(name, image_size, root)
     if folder.exists():
@@ -83,70 +86,97 @@ def fetch(name: str, image_size: int = 32, archive: str | None = None, root: Pat
 
 
 def build_cache(name: str, source: Source, archive: Path, folder: Path, image_size: int) -> None:
-    """Decode the used files of `archive` into `folder`, which appears whole or not at all."""
-    counts = {"train": source.num_train, "val": source.num_val}
+    """Decode the used files of `archive` into `folder`, which appears whole or not at all.
+
+    Raises:
+        DataError: other files than expected, or no room.
+    """
+    entries = _verified_entries(source, archive)
+    pixels = {split: np.empty((count, image_size, image_size, 3), np.uint8) for split, count in _counts(source).items()}
+    labels = {split: np.empty(count, np.int64) for split, count in _counts(source).items()}
+    filled = dict.fromkeys(SPLITS, 0)
+    for split, label, _, content in tqdm(entries, unit="image", desc=f"decoding {name}"):
+        i = filled[split]
+        pixels[split][i] = to_pixels(Image.open(io.BytesIO(content)).convert("RGB"), image_size)
+        labels[split][i] = label
+        filled[split] += 1
+    mean, std = _colour_statistics(pixels["train"])
+    description = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "classes": source.classes,
+        "image_size": image_size,
+        "mean": mean,
+        "std": std,
+        "digest": source.digest,
+        "note": source.note,
+    }
+    write_cache(folder, description, pixels, labels)
+
+
+def _verified_entries(source: Source, archive: Path) -> list[Entry]:
+    """The used files of an archive, all of them and no others, by (split, class, path): archives differ in their order."""
+    entries = sorted(read_entries(source, archive), key=lambda entry: entry[:3])
+    found = {split: sum(entry[0] == split for entry in entries) for split in SPLITS}
+    if found != _counts(source):
+        raise DataError(f"{archive} holds {found} images, not {_counts(source)}: it is not the expected one. {WHAT_TO_DO}")
+    hashes = {path: hashlib.sha256(content).hexdigest() for _, _, path, content in entries}
+    if digest(hashes) != source.digest:
+        raise DataError(
+            f"The images of {archive} are not the expected ones (digest {digest(hashes)[:16]}…, not {source.digest[:16]}…). "
+            f"{WHAT_TO_DO}"
+        )
+    return entries
+
+
+def _counts(source: Source) -> dict[str, int]:
+    return {"train": source.num_train, "val": source.num_val}
+
+
+def _colour_statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of every colour, in fractions of full scale: from histograms, which are small."""
+    values = np.arange(256) / 255
+    shares = np.stack([np.bincount(pixels[..., colour].ravel(), minlength=256) for colour in range(3)]) / pixels[..., 0].size
+    mean = shares @ values
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
+    return mean.round(6).tolist(), std.round(6).tolist()
+
+
+def write_cache(
+    folder: Path, description: dict[str, object], pixels: dict[str, np.ndarray], labels: dict[str, np.ndarray]
+) -> None:
+    """Write a data set, whole or not at all."""
     with _new_folder(folder) as temporary:
-        shape = (image_size, image_size, 3)
-        pixels = {
-            s: np.lib.format.open_memmap(temporary / f"{s}_pixels.npy", "w+", np.uint8, (counts[s], *shape)) for s in SPLITS
-        }
-        labels = {s: np.empty(counts[s], np.int64) for s in SPLITS}
-        hashes: dict[str, str] = {}
-        filled = dict.fromkeys(SPLITS, 0)
-        for split, label, path, content in tqdm(
-            _sorted_entries(source, archive), total=sum(counts.values()), unit="image", desc=f"reading {name}"
-        ):
-            hashes[path] = hashlib.sha256(content).hexdigest()
-            i = filled[split]
-            if i == counts[split]:
-                raise DataError(f"{archive.name} has more than {counts[split]} {split} images: it is not the expected archive.")
-            pixels[split][i] = to_pixels(Image.open(io.BytesIO(content)).convert("RGB"), image_size)
-            labels[split][i] = label
-            filled[split] += 1
-        if filled != counts:
-            raise DataError(f"{archive.name} has {filled} of {counts} images: it is incomplete. Fetch it again.")
-        found = digest(hashes)
-        if found != source.digest:
-            raise DataError(
-                f"The images of {archive.name} are not the expected ones (digest {found[:16]}…, not {source.digest[:16]}…)."
-            )
-        full_scale = pixels["train"].reshape(-1, 3).astype(np.float64) / 255
         for split in SPLITS:
-            pixels[split].flush()
-            np.save(temporary / f"{split}_labels.npy", labels[split])
-        description = {
-            "format_version": FORMAT_VERSION,
-            "name": name,
-            "classes": source.classes,
-            "image_size": image_size,
-            "mean": full_scale.mean(0).round(6).tolist(),
-            "std": full_scale.std(0).round(6).tolist(),
-            "digest": found,
-            "note": source.note,
-        }
-        (temporary / "dataset.json").write_text(json.dumps(description, indent=1, ensure_ascii=False))
+            _save_array(temporary / f"{split}_pixels.npy", pixels[split])
+            _save_array(temporary / f"{split}_labels.npy", labels[split])
+        (temporary / "dataset.json").write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def _sorted_entries(source: Source, archive: Path) -> Iterator[tuple[str, int, str, bytes]]:
-    """Archives list the same files in different orders: the order here is that of (split, class, path)."""
-    yield from sorted(read_entries(source, archive), key=lambda entry: entry[:3])
+def _save_array(path: Path, array: np.ndarray) -> None:
+    """As `np.save`, but a full disk is an error that says so (a mapped file would end the process, `np.save` loses why)."""
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(np.ascontiguousarray(array).data)
 
 
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that takes the place `folder` when the block ends well, and vanishes otherwise."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    temporary = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         yield temporary
         os.chmod(temporary, 0o755)
         os.replace(temporary, folder)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in NO_ROOM:
             raise DataError(f"No room left in {folder.parent}: free some space and call again.") from error
-        raise
+        raise DataError(f"Could not write {folder} ({error}). See to it, and call again.") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData:
@@ -157,24 +187,21 @@ def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData
     """
     folder = cache_folder(name, image_size, root)
     try:
-        description = json.loads((folder / "dataset.json").read_text())
+        description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         pixels = {s: torch.from_numpy(np.load(folder / f"{s}_pixels.npy", mmap_mode="c")) for s in SPLITS}
         labels = {s: torch.from_numpy(np.load(folder / f"{s}_labels.npy")) for s in SPLITS}
-    except FileNotFoundError as error:
-        raise DataError(f"{name} is not here yet. Fetch it with: python -m training data fetch {name}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"The cache {folder} is damaged ({error}). Delete it and fetch again.") from error
-    return ImageData(
-        name=description["name"],
-        classes=tuple(description["classes"]),
-        image_size=description["image_size"],
-        mean=tuple(description["mean"]),
-        std=tuple(description["std"]),
-        digest=description["digest"],
-        note=description["note"],
-        pixels=pixels,
-        labels=labels,
-    )
+        if description.pop("format_version") != FORMAT_VERSION:
+            raise ValueError("it was built by another version of this code")
+        for name_of_tuple in ("classes", "mean", "std"):
+            description[name_of_tuple] = tuple(description[name_of_tuple])
+        return ImageData(**description, pixels=pixels, labels=labels)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if folder.exists():
+            raise DataError(f"The cache {folder} is damaged ({error}). Delete it and fetch again.") from error
+        if name not in SOURCES:
+            raise DataError(f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}.") from error
+        size = "" if image_size == 32 else f" --image-size {image_size}"
+        raise DataError(f"{name} is not here yet. Fetch it with: python -m training data fetch {name}{size}") from error
 
 
 def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
@@ -195,7 +222,7 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
     parts = {"train": ~held, "val": held}
     return dataclasses.replace(
         data,
-        name=f"{data.name},holdout={share}",
+        name=f"{data.name}{HOLDOUT}{share}",
         note=f"{data.note} A share of the training images in place of the validation images.",
         pixels={split: data.pixels["train"][part] for split, part in parts.items()},
         labels={split: labels[part] for split, part in parts.items()},

@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 
-from normzoo.checkpoint import CARD, Checkpoint, open_checkpoint
+from normzoo.checkpoint import CARD, HISTORY, LOGITS, Checkpoint, count_parameters, open_checkpoint
+from normzoo.checkpoint import METRICS as METRICS_FILE
 from normzoo.errors import CheckpointError, DataError
+from normzoo.resnet import ResNet
+from normzoo.storage import file_sha256, read_text
 from training.card import model_card
 from training.data import SPLITS, ImageData
 from training.data import load as load_data
-from training.metrics import METRICS
-from training.package import class_figures, final_figures, split_logits
+from training.metrics import METRICS, spread
+from training.package import DECIMALS, class_figures, count_macs, final_figures, split_logits
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
 #: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
@@ -57,57 +60,96 @@ def _one_thread() -> None:
 def _check_folder(folder: Path) -> tuple[str, list[str]]:
     """One line about a checkpoint, and what differs from what is stored."""
     try:
-        checkpoint = open_checkpoint(folder)
-        network = checkpoint.load_model()
-        problems = _check_stored(checkpoint)
+        return _check(open_checkpoint(folder))
     except CheckpointError as error:
         return "cannot be read", [str(error)]
-    stored = checkpoint.metrics["final"]
-    line = "  ".join(f"val {name.replace('_', ' ')} {stored['val'][name]['mean']:.4f}" for name in METRICS)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return "cannot be read", [f"{METRICS_FILE} does not hold what it should ({error!r}). Package the run again."]
+
+
+def _check(checkpoint: Checkpoint) -> tuple[str, list[str]]:
+    network, stored = checkpoint.load_model(), checkpoint.metrics
+    problems = [*_check_identity(checkpoint, network), *_check_logits(checkpoint), *_check_history(checkpoint)]
+    line = "  ".join(f"val {name.replace('_', ' ')} {stored['final']['val'][name]['mean']:.4f}" for name in METRICS)
     data = _images(checkpoint)
     if data is None:
         return f"{line}  (from the stored logits: no images here)", problems
-    first = min(checkpoint.metrics["seeds"])
-    for split in SPLITS:
-        logits = split_logits(network, data, split)
-        if split == "val":
-            apart = (logits.float() - checkpoint.val_logits()[0][first].float()).abs().max().item()
-            if apart > LOGIT_TOLERANCE:
-                problems.append(f"logits from the images are up to {apart:.4f} from the stored ones")
-        found = final_figures([logits], data.labels[split])
-        position = checkpoint.metrics["seeds"].index(first)
-        for name in METRICS:
-            value, expected = found[name]["values"][0], stored[split][name]["values"][position]
-            if abs(value - expected) > (LOSS_TOLERANCE if name == "loss" else 0):
-                problems.append(f"{split} {name} of seed {first} is {value} from the images, {expected} stored")
-    return f"{line}  (from the images)", problems
+    return f"{line}  (from the images)", problems + _check_images(checkpoint, network, data)
 
 
-def _check_stored(checkpoint: Checkpoint) -> list[str]:
-    """What in a folder does not follow from its stored logits and history."""
-    stored, classes = checkpoint.metrics, checkpoint.config.classes
+def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
+    """What a folder says that follows from its place, its network and its other figures."""
+    stored, final = checkpoint.metrics, checkpoint.metrics["final"]
+    where = "/".join(checkpoint.folder.parts[-3:])
+    provenance = stored["provenance"]
+    pairs: dict[str, tuple[Any, Any]] = {
+        "place": (f"{stored['data']}/{stored['recipe']}/{stored['variant']}", where),
+        # Both hashes are younger than the first packages.
+        HISTORY: (provenance.get("history_sha256", history := file_sha256(checkpoint.folder / HISTORY)), history),
+        LOGITS: (provenance.get("logits_sha256", logits := file_sha256(checkpoint.folder / LOGITS)), logits),
+        "parameters": (stored["parameters"], count_parameters(network)),
+        "macs": (stored["macs"], count_macs(network, checkpoint.config.image_size)),
+        "card": (read_text(checkpoint.folder / CARD), model_card(checkpoint.config, stored)),
+    }
+    problems = [f"{key} stored and found differ" for key, (kept, found) in pairs.items() if kept != found]
+    for name in METRICS:
+        again = spread(final["train"][name]["values"])
+        # Of figures that are rounded already: the last digit may move.
+        if not all(_close(final["train"][name][key], again[key], 2 * 10**-DECIMALS) for key in ("mean", "sd")):
+            problems.append(f"train {name} stored is not the mean and deviation of its values")
+    return problems
+
+
+def _check_logits(checkpoint: Checkpoint) -> list[str]:
+    """What does not follow from the stored logits."""
+    stored = checkpoint.metrics
     val_logits, labels = checkpoint.val_logits()
-    again: dict[str, Any] = {
+    again = {
         "seeds": list(val_logits),
         "val figures": final_figures(list(val_logits.values()), labels),
-        **class_figures(val_logits, labels, classes),
-        "card": model_card(checkpoint.config, stored),
+        **class_figures(val_logits, labels, checkpoint.config.classes),
     }
-    kept = {
-        "seeds": stored["seeds"],
-        "val figures": stored["final"]["val"],
-        **{key: stored.get(key) for key in ("per_class", "confusion_matrix")},
-        "card": (checkpoint.folder / CARD).read_text() if (checkpoint.folder / CARD).exists() else None,
-    }
-    problems = [f"{key} stored and computed from the logits differ" for key in again if again[key] != kept[key]]
-    epochs, history = stored["provenance"]["recipe"]["epochs"], checkpoint.history()
-    if len(history) != epochs * len(SPLITS) * len(val_logits):
+    kept = {**stored, "val figures": stored["final"]["val"]}
+    return [f"{key} stored and computed from the logits differ" for key in again if again[key] != kept.get(key)]
+
+
+def _check_history(checkpoint: Checkpoint) -> list[str]:
+    """Is the history whole, and does it end with the final figures?"""
+    stored, history = checkpoint.metrics, checkpoint.history()
+    epochs, seeds = stored["provenance"]["recipe"]["epochs"], stored["seeds"]
+    problems = []
+    whole = [(seed, epoch, split) for seed in seeds for epoch in range(1, epochs + 1) for split in SPLITS]
+    if sorted(whole) != sorted((row["seed"], row["epoch"], row["split"]) for row in history):
         problems.append(f"the history does not hold {epochs} epochs of each seed")
     last = [row for row in history if row["epoch"] == epochs and row["split"] == "val"]
     for name in METRICS:
         if [row[name] for row in last] != stored["final"]["val"][name]["values"]:
             problems.append(f"the history does not end with the final val {name}")
     return problems
+
+
+def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
+    """What the network itself makes of the images, against what is stored of its seed."""
+    final, seed = checkpoint.metrics["final"], min(checkpoint.metrics["seeds"])
+    position = checkpoint.metrics["seeds"].index(seed)
+    problems = []
+    for split in SPLITS:
+        logits = split_logits(network, data, split)
+        if split == "val":
+            apart = (logits.float() - checkpoint.val_logits()[0][seed].float()).abs().max().item()
+            if not apart <= LOGIT_TOLERANCE:
+                problems.append(f"logits from the images are up to {apart:.4f} from the stored ones")
+        found = final_figures([logits], data.labels[split])
+        for name in METRICS:
+            value, expected = found[name]["values"][0], final[split][name]["values"][position]
+            if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
+                problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
+    return problems
+
+
+def _close(value: Any, expected: Any, tolerance: float) -> bool:
+    """Are both the same, or numbers no further apart? Never, where one is not a number."""
+    return bool(value == expected or (None not in (value, expected) and abs(value - expected) <= tolerance))
 
 
 def _images(checkpoint: Checkpoint) -> ImageData | None:

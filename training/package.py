@@ -14,7 +14,7 @@ from normzoo.inference import compute_logits
 from normzoo.resnet import ResNet
 from training import metrics
 from training.card import model_card
-from training.data import SPLITS, ImageData
+from training.data import HOLDOUT, SPLITS, ImageData
 from training.data import load as load_data
 from training.recipes import Recipe
 from training.runs import State
@@ -32,9 +32,13 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print) -
         TrainingError: no run is finished.
         DataError: the images that the runs were trained on are not here.
     """
+    remove_partial(checkpoints)
     written = []
     datasets: dict[tuple[str, int], ImageData] = {}
     for folder in sorted({path.parent.parent for path in runs.glob("*/*/*/seed-*/state.pt")}):
+        if HOLDOUT in folder.relative_to(runs).parts[0]:
+            say(f"left out: {folder} is for choosing a recipe: it was validated on training images")
+            continue
         states = _finished_states(folder, say)
         if not states:
             continue
@@ -153,7 +157,9 @@ def count_macs(network: ResNet, image_size: int) -> int:
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         network(torch.zeros(1, 3, image_size, image_size))
-    return int(counter.get_total_flops()) // 2
+    counts = counter.get_flop_counts()["Global"]
+    # Not those of the norms: group normalization has small matrix products, the others have none.
+    return sum(counts[kind] for kind in (torch.ops.aten.convolution, torch.ops.aten.addmm)) // 2
 
 
 def remove_partial(checkpoints: Path) -> None:

@@ -1,6 +1,7 @@
 """The recipes as data: everything that decides how a network is trained, but for the norm, the images and the seed."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,19 @@ from normzoo.errors import ConfigError
 
 def _field(default: Any, sentence: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": sentence})
+
+
+#: Field -> its highest value; the lowest is 0.
+_HIGHEST = {
+    "step_factor": 1.0,
+    "warmup": 1.0,
+    "momentum": 1.0,
+    "weight_decay": math.inf,
+    "clip_norm": math.inf,
+    "label_smoothing": 1.0,
+    "rotation_degrees": 180.0,
+    "gate_lr_factor": math.inf,
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,11 @@ class Recipe:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.lr > 0:
             raise ConfigError(f"lr must be positive, got {self.lr}.")
+        for name, highest in _HIGHEST.items():
+            if not 0 <= getattr(self, name) <= highest:
+                raise ConfigError(f"{name} must be between 0 and {highest:g}, got {getattr(self, name)}.")
+        if not 0 <= self.crop_padding < self.image_size:
+            raise ConfigError(f"crop_padding must be between 0 and image_size - 1, got {self.crop_padding}.")
 
     def changed(self, **changes: Any) -> "Recipe":
         """The same recipe with some fields replaced."""

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from normzoo.checkpoint import HISTORY_COLUMNS
-from normzoo.errors import TrainingError
+from normzoo.errors import ConfigError, TrainingError
 from training.recipes import RECIPES, Recipe
 
 
@@ -25,6 +26,10 @@ class Run:
     norm: str
     seed: int = 0
     precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed must be 0 or more, and below 2^63, got {self.seed}.")
 
     @property
     def variant(self) -> str:
@@ -58,18 +63,26 @@ class State:
     sessions: list[dict[str, Any]]  # provenance and seconds of every process that worked on it
 
     def save(self, folder: Path) -> None:
-        """Write beside, then rename: a reader finds the old state or the new one."""
-        part = folder / "state.pt.part"
-        with open(part, "wb") as file:
-            torch.save(self.__dict__, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, folder / "state.pt")
-        with open(folder / "history.csv.part", "w", newline="") as file:
-            writer = csv.DictWriter(file, HISTORY_COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.history)
-        os.replace(folder / "history.csv.part", folder / "history.csv")
+        """Write beside, then rename: a reader finds the old state or the new one.
+
+        Raises:
+            TrainingError: it could not be written; the old one stays.
+        """
+        table, state = io.StringIO(newline=""), io.BytesIO()
+        writer = csv.DictWriter(table, HISTORY_COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.history)
+        torch.save(self.__dict__, state)
+        try:
+            # The history first: killed in between, it is one epoch ahead, which the next call writes again; the other
+            # way round it could stay one behind for good.
+            _replace_file(folder / "history.csv", table.getvalue().encode())
+            _replace_file(folder / "state.pt", state.getvalue())
+        except OSError as error:
+            raise TrainingError(
+                f"Epoch {self.epoch} could not be saved in {folder} ({error.strerror}). The state before it is kept: see to "
+                "it, and the same command goes on from there."
+            ) from error
 
     @classmethod
     def load(cls, folder: Path) -> "State | None":
@@ -84,7 +97,20 @@ class State:
         try:
             return cls(**torch.load(path, weights_only=True))
         except Exception as error:
-            raise TrainingError(f"{path} cannot be read ({error}). Delete {folder} to start this run anew.") from error
+            # Not torch's own words: for a foreign file they recommend to run what is in it.
+            raise TrainingError(f"{path} is damaged. Delete {folder} to start this run anew.") from error
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

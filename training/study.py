@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from normzoo.errors import TrainingError
+from normzoo.errors import ConfigError, TrainingError
 from training.runs import Run, State
 
 POLL_SECONDS = 2.0
@@ -28,6 +28,9 @@ def study(runs: list[Run], root: Path, workers: int, arguments: list[str], say: 
     Raises:
         TrainingError: some runs failed; the others are finished.
     """
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {workers}.")
+    runs = list(dict.fromkeys(runs))  # the same one twice would only meet its own lock
     waiting = [run for run in runs if not finished(run, root)]
     say(f"{len(runs)} runs, {len(runs) - len(waiting)} finished before, {workers} at a time.")
     active: dict[Run, subprocess.Popen[bytes]] = {}

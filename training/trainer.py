@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import signal
 import sys
 import time
@@ -54,11 +55,11 @@ def train(
     """
     if data.image_size != run.recipe.image_size:
         raise ConfigError(f"the recipe wants {run.recipe.image_size} px images, {data.name} has {data.image_size} px.")
+    torch.manual_seed(run.seed)
+    model = ResNet(run.recipe.depth, run.norm, len(data.classes))
     folder = run.folder(root)
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder), _first_interrupt_waits() as interrupted:
-        torch.manual_seed(run.seed)
-        model = ResNet(run.recipe.depth, run.norm, len(data.classes))
         mean, std = torch.tensor(data.mean), torch.tensor(data.std)
         reason = missing_for_compile() if compiled is None else None
         if reason:
@@ -69,7 +70,7 @@ def train(
         session = {**provenance(), "compiled": use_compile, "first_epoch": state.epoch + 1, "seconds": 0.0}
         state.sessions.append(session)
         start = time.perf_counter()
-        last = min(run.recipe.epochs, stop_after or run.recipe.epochs)
+        last = min(run.recipe.epochs, run.recipe.epochs if stop_after is None else stop_after)
         for epoch in range(state.epoch + 1, last + 1):
             rows = _train_epoch(step, run, data, epoch)
             state.history += rows
@@ -128,22 +129,28 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
         total_loss += loss.double() * len(positions)
         predicted[positions] = classes
     mean_loss = total_loss.item() / count
-    if not torch.isfinite(total_loss):
-        raise TrainingError(
-            f"The loss of {run.variant} became {mean_loss} in epoch {epoch}. The state after epoch {epoch - 1} is kept. "
-            "Try a lower --lr, or a recipe with clip_norm."
-        )
+    _check_finite(mean_loss, "training", run, epoch)
     middle = time.perf_counter()
     trained = metrics.summary(mean_loss, predicted, labels, len(data.classes))
     # At the precision that is stored, so that the last epoch has exactly the figures of the stored logits.
     val_logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std).half()
     validated = metrics.from_logits(val_logits, data.labels["val"])
+    # The last step may have broken the weights after its own loss was measured.
+    _check_finite(validated["loss"], "validation", run, epoch)
     end = time.perf_counter()
     common = {"seed": run.seed, "epoch": epoch, "lr": rates[first_step]}
     return [
         {**common, "split": "train", **trained, "seconds": middle - start},
         {**common, "split": "val", **validated, "seconds": end - middle},
     ]
+
+
+def _check_finite(loss: float, split: str, run: Run, epoch: int) -> None:
+    if not math.isfinite(loss):
+        kept = f"The state after epoch {epoch - 1} is kept." if epoch > 1 else "Nothing is saved yet."
+        raise TrainingError(
+            f"The {split} loss of {run.variant} became {loss} in epoch {epoch}. {kept} Try a lower --lr, or --clip-norm 1."
+        )
 
 
 def _epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left: int, epochs_done: int) -> str:

@@ -10,7 +10,8 @@ TABS = (("Classify", classify.build), ("Learning curves", curves.build), ("Resul
 HEADING = """
 <header>
   <h1>NormZoo</h1>
-  <p>Small networks, trained alike on the same photos. Only their normalization layer differs. Give them a photo and compare.</p>
+  <p>Small networks, trained alike on the same photos. Only their normalization layer differs. Give them a photo and
+  compare.</p>
 </header>
 """
 
