@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(call=_evaluate)
 
     command = commands.add_parser("bench", help="measure the speed of training")
-    command.add_argument("--steps", type=positive, default=30, metavar="N", help="timed steps of each kind (default: 30)")
+    command.add_argument("--steps", type=positive, default=60, metavar="N", help="timed steps of each kind (default: 60)")
     command.set_defaults(call=_bench)
     return parser
 

@@ -48,7 +48,7 @@ def reference_layer(norm: str) -> NormLayer | None:
     return OfficialBatchInstanceNorm if norm == "bin" else TORCH_NORM_LAYERS.get(f"torch-{norm}")
 
 
-def bench(steps: int = 30, say: Callable[[str], None] = print) -> None:
+def bench(steps: int = 60, say: Callable[[str], None] = print) -> None:
     """Print all figures; takes some minutes. Nothing else should run meanwhile."""
     torch.set_num_threads(1)
     reason = missing_for_compile()

@@ -1,9 +1,11 @@
 """What all tabs share: the model set, and which of its variants are shown."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from normzoo.app.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.guard import guarded
@@ -13,20 +15,37 @@ from normzoo.zoo import ModelSet
 
 @dataclass(frozen=True)
 class Chooser:
-    """The shared controls. A tab takes `inputs` and listens to `changes`."""
+    """The shared controls. A tab's event takes `inputs` and is set up by `follow`."""
 
     model_set: gr.Dropdown
     variants: gr.CheckboxGroup
+    _listed: Dependency  # the variants of another set have come
 
     @property
     def inputs(self) -> list[Any]:
         """The components that every tab's event takes first: model set, variants."""
         return [self.model_set, self.variants]
 
-    @property
-    def changes(self) -> list[Any]:
-        """The events after which every tab shows something else."""
-        return [self.model_set.change, self.variants.change]
+    def follow(
+        self,
+        function: Callable[..., Any],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        *,
+        also: Sequence[Any] = (),
+        api_name: str,
+        **options: Any,
+    ) -> list[Dependency]:
+        """Run a tab's function after every choice made here, and after the events in `also`.
+
+        What people do (`input`, `select`) starts it, never that a control changed: Gradio's front end tells of changes that
+        its own answers make as well, and two controls that listen to each other's would keep each other busy for ever.
+        """
+        options = {"show_progress": "minimal", "trigger_mode": "always_last", **options}
+        direct = gr.on([self.variants.input, *also], function, inputs, outputs, api_name=api_name, **options)
+        name = f"{api_name}_of_set"
+        chained = self._listed.success(function, inputs, outputs, api_name=name, api_visibility="undocumented", **options)
+        return [direct, chained]
 
 
 def build(catalog: Catalog, default: ModelSet) -> Chooser:
@@ -50,10 +69,10 @@ def build(catalog: Catalog, default: ModelSet) -> Chooser:
         chosen_set = catalog.get(model_set)
         return gr.CheckboxGroup(_choices(chosen_set), value=main_variants_of(chosen_set))
 
-    model_set.change(
+    listed = model_set.input(
         list_variants, model_set, variants, api_name="list_variants", api_visibility="undocumented", show_progress="hidden"
     )
-    return Chooser(model_set, variants)
+    return Chooser(model_set, variants, listed)
 
 
 def _choices(model_set: ModelSet) -> list[tuple[str, str]]:

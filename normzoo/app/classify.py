@@ -61,22 +61,25 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             return cards.NO_PHOTO, {}
         return answer(catalog, chosen_set, chosen(chosen_set, variants), load_image(path))
 
-    classified = gr.on(
-        [photo.change, *chooser.changes],
+    classified = chooser.follow(
         classify,
         [photo, *chooser.inputs],
         [report, predictions],
+        also=[photo.change],
         preprocess=False,  # the project's own loader opens the file, not Gradio's
         api_name="classify",
-        show_progress="minimal",
         show_progress_on=report,
-        trigger_mode="always_last",
         concurrency_id="inference",
     )
-
-    classified.failure(
-        lambda: cards.NO_ANSWER, None, report, api_name="no_answer", api_visibility="undocumented", show_progress="hidden"
-    )
+    for number, event in enumerate(classified):
+        event.failure(
+            lambda: cards.NO_ANSWER,
+            None,
+            report,
+            api_name=f"no_answer_{number}",
+            api_visibility="undocumented",
+            show_progress="hidden",
+        )
 
     @guarded
     def choose_photo(upload: dict[str, Any] | None) -> Path | None:
@@ -109,7 +112,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return gr.Accordion(label=_classes_title(chosen_set)), list_classes(chosen_set)
 
-    chooser.model_set.change(
+    chooser.model_set.input(
         list_known_classes,
         chooser.model_set,
         [accordion, known],

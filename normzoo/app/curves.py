@@ -41,14 +41,12 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return draw(chosen_set, chosen(chosen_set, variants), metric, splits)
 
-    gr.on(
-        [*chooser.changes, metric.change, splits.change],
+    chooser.follow(
         learning_curves,
         [*chooser.inputs, metric, splits],
         [plot, explanation],
+        also=[metric.input, splits.input],
         api_name="learning_curves",
-        show_progress="minimal",
-        trigger_mode="always_last",
     )
 
 

@@ -37,16 +37,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return tabulate(chosen_set, chosen(chosen_set, variants))
 
-    gr.on(
-        chooser.changes,
-        results,
-        chooser.inputs,
-        [table, rows],
-        api_name="results",
-        show_progress="minimal",
-        show_progress_on=table,
-        trigger_mode="always_last",
-    )
+    chooser.follow(results, chooser.inputs, [table, rows], api_name="results", show_progress_on=table)
 
 
 def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[str, Any]]]:

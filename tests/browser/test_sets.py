@@ -64,6 +64,46 @@ def test_another_set_brings_its_own_networks_to_every_tab(open_page, tmp_path):
     expect(page.locator("#results")).to_contain_text("51.10 ± 0.10")
 
 
+def test_a_set_is_chosen_with_the_keyboard(open_page, tmp_path):
+    root = save_zoo(tmp_path / "zoo", "toy/first")
+    save_variant(root, "bn", "toy/second")
+    page = open_page(root)
+    expect(page.locator(".card")).to_have_count(6)
+    page.get_by_label("Trained on / recipe").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("option", name="toy/second")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".card")).to_have_count(1)
+
+
+def test_a_choice_asks_the_server_once_for_every_tab(open_page, tmp_path):
+    root = save_zoo(tmp_path / "zoo", "toy/first")
+    save_variant(root, "bn", "toy/second")
+    page = open_page(root)
+    expect(page.locator(".card")).to_have_count(6)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/queue/join" in request.url else None)
+
+    def count_requests() -> int:
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(1000)  # for those that should not come
+        count = len(asked)
+        asked.clear()
+        return count
+
+    page.get_by_role("checkbox", name="NN", exact=True).uncheck()
+    expect(page.locator(".card")).to_have_count(5)
+    assert count_requests() == 3
+    page.get_by_role("button", name="Rocket").click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(r"rocket\.jpg$"))
+    assert count_requests() == 2  # the example, its answers
+    page.get_by_label("Trained on / recipe").click()
+    page.get_by_role("option", name="toy/second").click()
+    expect(page.locator(".card")).to_have_count(1)
+    assert count_requests() == 5  # its networks, its classes, three tabs
+
+
 def test_without_checkpoints_the_page_says_how_to_make_them(open_page, tmp_path):
     page = open_page(tmp_path / "nothing")
     expect(page.get_by_role("heading", name="No trained networks yet")).to_be_visible()

@@ -1,0 +1,100 @@
+"""An ASGI application that answers what it is told, and a visitor that asks it; no server in between."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """What a visitor got."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def sentence(self) -> str:
+        """What an error says, in JSON or as text."""
+        return json.loads(self.body)["detail"] if self.headers["content-type"] == "application/json" else self.body.decode()
+
+
+@dataclass
+class App:
+    """Stands for Gradio: reads the whole body, then answers."""
+
+    status: int = 200
+    body: bytes = b"ok"
+    error: Exception | None = None
+    scopes: list[dict[str, Any]] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        received, more = b"", True
+        while more:
+            message = await receive()
+            received += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.received.append(received)
+        if self.error:
+            raise self.error
+        await send({"type": "http.response.start", "status": self.status, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": self.body[:3], "more_body": True})
+        await send({"type": "http.response.body", "body": self.body[3:]})
+
+
+def ask(
+    app: Any,
+    method: str,
+    path: str,
+    chunks: Iterable[bytes] = (b"",),
+    headers: dict[str, str] | None = None,
+    client: str = "192.0.2.1",
+    root_path: str = "",
+    hang_up: bool = False,
+    stall: bool = False,
+) -> Reply | None:
+    """One request; None where it was left without an answer.
+
+    Args:
+        hang_up: the visitor leaves after the last chunk, before the body is complete.
+        stall: nothing comes after the last chunk.
+    """
+    parts = list(chunks)
+    incoming: list[Any] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    if hang_up:
+        incoming.append({"type": "http.disconnect"})
+    elif not stall:
+        incoming[-1]["more_body"] = False
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if incoming:
+            return incoming.pop(0)
+        if stall:
+            await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    bare, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": bare,
+        "root_path": root_path,
+        "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
+        "client": (client, 50000),
+    }
+    asyncio.run(app(scope, receive, send))
+    if not sent:
+        return None
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    pairs = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
+    assert len(dict(pairs)) == len(pairs), "a header came twice"
+    return Reply(sent[0]["status"], dict(pairs), body)

@@ -1,0 +1,103 @@
+"""The security headers in a real browser: what they stop, and that the page does not feel them."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, Route, expect
+
+from tests.browser.driver import Server, Visit, running_server
+
+SPACE = "https://me-zoo.hf.space"
+FORWARDED = {"x-forwarded-host": "me-zoo.hf.space", "x-forwarded-proto": "https", "x-forwarded-for": "8.8.8.8, 10.0.0.1"}
+#: What the bar that Gradio puts on top of a Space asks for, and must not get.
+FONTS = "https://fonts.googleapis.com/"
+SLIP_IN_SCRIPTS = """() => {
+  const add = (values) => document.body.append(Object.assign(document.createElement("script"), values));
+  document.body.insertAdjacentHTML("beforeend", "<img src='data:,' onerror='window.ran = 1'>");
+  add({textContent: "window.ran = 2"});
+  add({src: "data:text/javascript,window.ran = 3"});
+}"""
+
+
+def wait_until_ready(page: Page) -> None:
+    expect(page.locator("#photo img")).to_be_visible(timeout=60_000)
+
+
+def test_everything_on_the_page_works_under_its_policy(page):
+    """What the policy forbids would fail the `page` fixture."""
+    wait_until_ready(page)
+    page.locator("#examples button").nth(2).click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(r"cat\.jpg"))
+    page.get_by_label("Remove Image").click()
+    page.get_by_label("Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("() => document.querySelector('#photo video')?.videoWidth > 0", timeout=60_000)
+    page.get_by_label("capture photo").click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("/gradio_api/file="), timeout=60_000)
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Learning curves").click()
+    expect(page.locator("#curves .main-svg").first).to_be_visible(timeout=60_000)
+
+
+def test_a_script_that_was_slipped_in_does_not_run(browser: Browser, server_url: str):
+    visit = Visit(browser)
+    visit.page.goto(server_url)
+    wait_until_ready(visit.page)
+    assert visit.violations == []
+    visit.page.evaluate(SLIP_IN_SCRIPTS)
+    assert visit.page.evaluate("() => new Promise((done) => setTimeout(() => done(window.ran === undefined), 500))")
+    assert len(visit.violations) == 3
+    visit.context.close()
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page as Hugging Face runs it, but for the proxy in front."""
+    settings = {"SYSTEM": "spaces", "SPACE_ID": "me/zoo", "SPACE_HOST": "me-zoo.hf.space"}
+    with running_server(tmp_path_factory.mktemp("space"), settings) as server:
+        yield server
+        outside = server.outside_calls()
+    assert outside == []
+
+
+@pytest.fixture
+def visit_to_space(browser: Browser, space: Server) -> Iterator[Visit]:
+    """A visit during which `SPACE` is that server behind a proxy, and every other site frames it."""
+    visit = Visit(browser)
+
+    def proxy(route: Route) -> None:
+        headers = {**route.request.headers, **FORWARDED}
+        with contextlib.suppress(Error):  # the page was closed meanwhile
+            route.fulfill(response=route.fetch(url=space.url.rstrip("/") + route.request.url[len(SPACE) :], headers=headers))
+
+    frame = f"<iframe src='{SPACE}/' width=1000 height=800></iframe>"
+    visit.context.route("**/*", lambda route: route.fulfill(body=frame, content_type="text/html"))
+    visit.context.route("https://huggingface.co/api/**", lambda route: route.fulfill(status=404))
+    visit.context.route(f"{SPACE}/**", proxy)
+    yield visit
+    visit.context.close()
+
+
+def test_the_page_works_on_spaces(visit_to_space):
+    page = visit_to_space.page
+    page.goto(f"{SPACE}/")
+    wait_until_ready(page)
+    page.locator("#examples button").nth(2).click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(rf"^{SPACE}/.*cat\.jpg"), timeout=60_000)
+    assert [words for words in visit_to_space.violations if FONTS not in words] == []
+    assert visit_to_space.errors == []
+
+
+@pytest.mark.parametrize(("site", "is_allowed"), [("https://huggingface.co", True), ("https://evil.example", False)])
+def test_who_may_show_the_page_in_a_frame(visit_to_space, site, is_allowed):
+    page = visit_to_space.page
+    page.goto(f"{site}/spaces/me/zoo")
+    if is_allowed:
+        expect(page.frame_locator("iframe").get_by_role("heading", name="NormZoo")).to_be_visible(timeout=60_000)
+    else:
+        page.wait_for_function("() => window.frames.length === 1")
+        assert [frame.url for frame in page.frames[1:]] == ["chrome-error://chromewebdata/"]

@@ -1,0 +1,157 @@
+"""Many visitors at once on the real page, each of whom checks their own answers.
+
+`python -m tests.load`, on a machine that does nothing else. It starts its own server on this machine and talks to no other.
+Exit code 1: an error, an answer that is not the library's own for that photo, fewer predictions than asked for in the time,
+or memory that grew by more than 5% after the warm-up.
+"""
+
+import argparse
+import io
+import itertools
+import json
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from normzoo.images import load_image
+from normzoo.inference import predict
+from normzoo.zoo import list_model_sets, load_models
+from tests.browser.driver import running_server
+from tests.visitor import Visitor, file_value
+
+MAX_GROWTH = 0.05
+#: The page rounds probabilities to six digits.
+TOLERANCE = 2e-6
+PHOTOS_PER_CLIENT = 2
+#: Nobody is slowed down, and all visitors come from one address.
+SETTINGS = {"NORMZOO_RATE_LIMIT": "0"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo and the answer that the library gives to it."""
+
+    content: bytes
+    probabilities: np.ndarray  # (variants, classes)
+
+
+@dataclass
+class Tally:
+    """What happened to the predictions of all clients."""
+
+    seconds: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    wrong: list[float] = field(default_factory=list)  # by how much
+    wall_seconds: float = 0
+
+
+def make_photos(model_set: str, count: int) -> list[Photo]:
+    """Photos no two of which get the same answer."""
+    rng = np.random.default_rng(0)
+    models = load_models(model_set)
+    photos = []
+    for _ in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        buffer = io.BytesIO()
+        coarse.resize((640, 480), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+        answers = predict(models, load_image(buffer.getvalue()), 1)
+        photos.append(Photo(buffer.getvalue(), np.stack([np.asarray(answers[variant].probabilities) for variant in models])))
+    for one, other in itertools.combinations(photos, 2):
+        if np.abs(one.probabilities - other.probabilities).max() < 10 * TOLERANCE:
+            raise RuntimeError("Two photos get the same answer: a mixed-up one would not be seen.")
+    return photos
+
+
+def drive(port: int, model_set: str, photos: list[Photo], clients: int, count: int, seconds: float) -> Tally:
+    """`count` predictions by so many clients at once, each with photos of its own; no new one after that time."""
+    tally, tickets, start = Tally(), iter(range(count)), time.perf_counter()
+    variants = list(load_models(model_set))
+
+    def visit(own: list[Photo]) -> None:
+        visitor = Visitor(port)
+        try:
+            classify = visitor.functions()["classify"]
+            for photo in itertools.cycle(own):
+                if next(tickets, None) is None or time.perf_counter() - start > seconds:
+                    return
+                begin = time.perf_counter()
+                path = json.loads(visitor.upload(photo.content).body)[0]
+                _, answer = visitor.run(classify, [file_value(path), model_set, variants])
+                tally.seconds.append(time.perf_counter() - begin)
+                given = np.array([list(answer["networks"][variant]["probabilities"].values()) for variant in variants])
+                difference = float(np.abs(given - photo.probabilities).max())
+                if not difference <= TOLERANCE:
+                    tally.wrong.append(difference)
+        except Exception as error:  # whatever it is, it is what this measures
+            tally.errors.append(repr(error))
+        finally:
+            visitor.close()
+
+    threads = [threading.Thread(target=visit, args=(photos[number::clients],)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tally.wall_seconds = time.perf_counter() - start
+    return tally
+
+
+def memory_mb(process_id: int) -> float:
+    """What a process has in memory (its resident set)."""
+    for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"Process {process_id} is gone.")
+
+
+def report(tally: Tally, count: int, before_mb: float, after_mb: float) -> list[str]:
+    """Print the figures; gives what is wrong with them, in words."""
+    milliseconds = np.array(tally.seconds or [np.nan]) * 1000
+    p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99])
+    done, per_second = len(tally.seconds), len(tally.seconds) / tally.wall_seconds
+    print(f"  {done} predictions in {tally.wall_seconds:.1f} s: {per_second:.1f} per second")
+    print(f"  p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms, slowest {milliseconds.max():.0f} ms, upload included")
+    print(f"  errors {len(tally.errors)}, wrong answers {len(tally.wrong)}")
+    print(f"  memory after the warm-up {before_mb:.0f} MB, in the end {after_mb:.0f} MB ({after_mb / before_mb - 1:+.1%})")
+    faults = [f"an error: {error}" for error in sorted(set(tally.errors))[:5]]
+    if tally.wrong:
+        faults.append(f"{len(tally.wrong)} answers are not the library's, by up to {max(tally.wrong):.6f}")
+    if done < count:
+        faults.append(f"only {done} of {count} predictions were done")
+    if after_mb > before_mb * (1 + MAX_GROWTH):
+        faults.append(f"memory grew by more than {MAX_GROWTH:.0%}")
+    return faults
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start the server, warm it up, drive it; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--count", type=int, default=1000, help="predictions in all")
+    parser.add_argument("--warm-up", type=int, default=200, help="predictions before memory is looked at")
+    parser.add_argument("--seconds", type=float, default=600, help="start no prediction after that time")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    model_set = list_model_sets()[0].name
+    print(f"{options.clients} clients, {options.count} predictions by all networks of {model_set}:", flush=True)
+    photos = make_photos(model_set, PHOTOS_PER_CLIENT * options.clients)
+    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), SETTINGS) as server:
+        drive(server.port, model_set, photos, options.clients, options.warm_up, options.seconds)
+        before = memory_mb(server.process.pid)
+        tally = drive(server.port, model_set, photos, options.clients, options.count, options.seconds)
+        faults = report(tally, options.count, before, memory_mb(server.process.pid))
+        faults += [f"the server called {host}" for host in server.outside_calls()]
+    for fault in faults:
+        print(f"  FAILED: {fault}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
