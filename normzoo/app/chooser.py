@@ -38,7 +38,7 @@ class Chooser:
     ) -> list[Dependency]:
         """Run a tab's function after every choice made here, and after the events in `also`.
 
-        What people do (`input`, `select`) starts it, never that a control changed: Gradio's front end tells of changes that
+        What people do (`input`) starts it, never that a control changed: Gradio's front end tells of changes that
         its own answers make as well, and two controls that listen to each other's would keep each other busy for ever.
         """
         options = {"show_progress": "minimal", "trigger_mode": "always_last", **options}
