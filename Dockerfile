@@ -1,4 +1,7 @@
 # docker build -t normzoo . && docker run --rm -p 7860:7860 normzoo
+# On the open internet, with nothing that it does not need:
+# docker run -p 7860:7860 --read-only --tmpfs /tmp:size=2g --cap-drop ALL --security-opt no-new-privileges \
+#     --pids-limit 256 --memory 2g normzoo
 FROM python:3.11-slim
 
 RUN apt-get update \
@@ -6,9 +9,22 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 user
 
+# The processor is enough, and torch without CUDA is several gigabytes smaller.
+COPY requirements.txt /tmp/
+RUN grep -E '^(torch|torchvision)==' /tmp/requirements.txt > /tmp/torch.txt \
+    && pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch.txt \
+    && pip install --no-cache-dir -r /tmp/requirements.txt \
+    && rm /tmp/torch.txt /tmp/requirements.txt
+
+# All of it belongs to root: the page itself may write to /tmp alone.
+WORKDIR /home/user/app
+COPY app.py ./
+COPY assets assets
+COPY normzoo normzoo
+COPY checkpoints checkpoints
+
 USER user
 ENV HOME=/home/user \
-    PATH=/home/user/.local/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     GRADIO_SERVER_NAME=0.0.0.0 \
@@ -16,21 +32,7 @@ ENV HOME=/home/user \
     GRADIO_ANALYTICS_ENABLED=False \
     GRADIO_TEMP_DIR=/tmp/gradio \
     HF_HUB_OFFLINE=1 \
-    MPLCONFIGDIR=/home/user/.cache/matplotlib
-WORKDIR $HOME/app
-
-# The processor is enough, and torch without CUDA is several gigabytes smaller.
-COPY --chown=user requirements.txt .
-RUN grep -E '^(torch|torchvision)==' requirements.txt > /tmp/torch.txt \
-    && pip install --user --no-cache-dir --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch.txt \
-    && pip install --user --no-cache-dir -r requirements.txt \
-    && rm /tmp/torch.txt \
-    && python -c "import matplotlib.font_manager"
-
-COPY --chown=user app.py ./
-COPY --chown=user assets assets
-COPY --chown=user normzoo normzoo
-COPY --chown=user checkpoints checkpoints
+    MPLCONFIGDIR=/tmp/matplotlib
 
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \

@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 # Stamps: newer than the requirements means installed.
 APP_READY := $(VENV)/.requirements
 DEV_READY := $(VENV)/.requirements-dev
+# The fuzzer, which is no requirement, in an environment of its own that also sees the packages of the other.
+FUZZ := build/fuzz
+FUZZ_READY := $(FUZZ)/.atheris
 
 .DEFAULT_GOAL := help
-.PHONY: help install app test check bench format screenshots
+.PHONY: help install app test check bench load audit fuzz format screenshots
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +31,17 @@ bench: $(DEV_READY) ## measure layers and training loop against torch's, and the
 	$(BIN)/python -m training bench
 	$(BIN)/python -m tests.page_bench
 
+load: $(DEV_READY) ## 32 visitors at once, each checking their answers; on an idle machine
+	$(BIN)/python -m tests.load
+
+audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs the network
+	$(BIN)/python -m tests.audit
+
+fuzz: $(FUZZ_READY) ## ten minutes of hostile bytes for the loader of photos
+	mkdir -p $(FUZZ)/corpus
+	PYTHONPATH=. $(FUZZ)/bin/python tests/fuzz/fuzz_images.py $(FUZZ)/corpus \
+	    -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
+
 format: $(DEV_READY) ## put the code in shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -46,3 +60,10 @@ $(DEV_READY): requirements-dev.txt requirements.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -r requirements-dev.txt
 	touch $(APP_READY) $@
+
+$(FUZZ_READY): $(DEV_READY)
+	test -x $(FUZZ)/bin/pip || $(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install atheris==3.0.0
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	    > "$$($(FUZZ)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/normzoo.pth"
+	touch $@

@@ -72,10 +72,12 @@ def test_a_full_queue_is_told_as_busy():
     assert int(reply.headers["retry-after"]) > 0
 
 
-def test_an_upload_is_refused_in_plain_text_since_the_page_shows_it_as_it_is():
-    reply = ask(gate(App()), "POST", UPLOAD, [b"x"], {**MULTIPART, "Content-Length": "9999999"})
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 503), ("POST", UPLOAD, 413)])
+def test_what_people_read_as_it_is_comes_in_plain_text(method, path, status):
+    reply = ask(gate(App(status=status)), method, path, [b"x"], MULTIPART)
+    assert reply.status == status
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
-    assert reply.sentence.startswith("This photo is too large")
+    assert re.fullmatch(r"[A-Z][^{}]+\.", reply.body.decode())
 
 
 def test_an_exception_is_told_in_one_sentence_and_logged(caplog):

@@ -54,9 +54,6 @@ def launch(settings: Settings) -> None:
         torch.set_num_threads(settings.threads)
         life.demo = build_demo()
         print(f"NormZoo is at {serve(life.demo, settings)}", flush=True)
-        # Gradio imports matplotlib with the first event of a process; better now than while someone waits.
-        import normzoo.plots  # noqa: F401
-
         life.wait()
 
 
@@ -88,6 +85,7 @@ def serve(demo: "gr.Blocks", settings: Settings) -> str:
         run_history=False,
         footer_links=["api"],
         ssr_mode=False,
+        num_workers=0,  # they would serve files past the gate
         pwa=False,
         mcp_server=False,
         favicon_path=None,  # Gradio resizes one to any size that a request names

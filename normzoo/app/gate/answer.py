@@ -53,7 +53,7 @@ class Answer:
         """Answer with a sentence, unless an answer is under way or the visitor has left."""
         if self.has_started or not await self._body.drain():
             return
-        start, body = (self._body.refusal or refusal).messages(as_text=self._kind is Kind.UPLOAD)
+        start, body = (self._body.refusal or refusal).messages(as_text=self._kind in (Kind.PAGE, Kind.UPLOAD))
         start["headers"] += self._headers(None)
         await self._put(start)
         await self._put(body)
