@@ -77,6 +77,15 @@ def test_a_bucket_fills_again():
     assert visitors.spend("a", 0) == 3
 
 
+@pytest.mark.parametrize(
+    ("path", "is_charged"),
+    [("/", True), ("/config", True), ("/gradio_api/upload_progress?upload_id=a", True), ("/assets/a.js", False)],
+)
+def test_what_makes_work_is_charged(path, is_charged):
+    limited = gate(App(), Limits(requests_per_second=0.1, burst=1))
+    assert [ask(limited, "GET", path).status for _ in range(2)] == [200, 429 if is_charged else 200]
+
+
 def test_the_limit_can_be_lifted():
     visitors = Visitors(Limits(requests_per_second=0, burst=1))
     for _ in range(10):

@@ -21,7 +21,7 @@ MAX_AGE_SECONDS = 70 * 60
 MAX_UNFINISHED_SECONDS = 15 * 60
 #: Photos of all visitors; beyond it the oldest go first.
 MAX_BYTES = 1_000_000_000
-SWEEP_SECONDS = 60
+SWEEP_SECONDS = 15
 
 
 class UploadFolder:

@@ -10,10 +10,11 @@ from normzoo.decoding import MAX_BYTES
 class Limits:
     """The bounds of the gate. A host may choose those that name an environment variable."""
 
-    # NORMZOO_RATE_LIMIT: events and uploads that one visitor may sustain; 0 lifts the limit, for a load test.
-    requests_per_second: float = 4
+    # NORMZOO_RATE_LIMIT: requests that make work, which one visitor may sustain; 0 lifts the limit, for a load test. A photo
+    # takes three and one more for each megabyte. On two cores this leaves half of the page to the others.
+    requests_per_second: float = 10
     # As many at once on top of that: a class of thirty behind one address all drop a photo in the same minute.
-    burst: int = 240
+    burst: int = 400
     # NORMZOO_TRUST_PROXY: the host's proxy sets X-Forwarded-For; without a proxy anyone could, so not by default.
     trust_proxy: bool = False
     # Body of an event, in bytes: the largest that the page sends has not one thousand, a `data:` photo would have more.

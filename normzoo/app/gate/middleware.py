@@ -85,7 +85,8 @@ class Gate:
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
             if scope["path"].endswith("/queue/data"):
                 stack.enter_context(self._sessions.listen(session))
-        if route.kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD):
+        # Gradio remembers every upload that someone asks the progress of.
+        if route.kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD) or scope["path"].endswith("/upload_progress"):
             self._visitors.charge(who)
         if route.kind not in (Kind.EVENT, Kind.UPLOAD):
             return body
