@@ -1,5 +1,6 @@
 """What the norms have in common: moments in two passes, running statistics, the affine map."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -39,7 +40,7 @@ def pool_batch(stat: Tensor) -> Tensor:
     return stat.mean(0, keepdim=True)
 
 
-class Norm(nn.Module):
+class Norm(nn.Module, ABC):
     """What the layers share: arguments, `weight` and `bias`, checks, the affine end of the formula.
 
     Class attributes say in words what the page and the documentation show; a new norm sets its own.
@@ -94,8 +95,9 @@ class Norm(nn.Module):
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         return self._normalize(wide).to(x.dtype)
 
+    @abstractmethod
     def _normalize(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """What a norm of its own writes: (N, C, H, W), at least float32, checked -> the same shape."""
 
     def _affine(self, centred: Tensor, rstd: Tensor) -> Tensor:
         """(centred * rstd) * weight + bias, folded into one multiply-add."""
