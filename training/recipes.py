@@ -90,6 +90,18 @@ _ALL = (
         horizontal_flip=True,
         vertical_flip=True,
     ),
+    Recipe(
+        name="strong-start",  # where the search for `strong` began
+        batch_size=128,
+        optimizer="sgd",
+        lr=0.1,
+        schedule="one-cycle",
+        warmup=0.2,
+        momentum=0.9,
+        weight_decay=5e-4,
+        crop_padding=4,
+        horizontal_flip=True,
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
