@@ -15,9 +15,9 @@ RESIZE_RULE = "center-crop-box"
 def to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
     """The largest central square of an RGB picture, reduced to what a network of this image size sees.
 
-    Each output pixel is the average of the box of input pixels that it covers: rounded once where the side is a multiple
-    of the image size (64 -> 32: the exact mean of 2x2), else by Pillow once along the rows and once along the columns.
-    This one function prepares both the training images and the photos that people upload.
+    Each output pixel is the average of the box of input pixels that it covers (64 -> 32: of 2x2), rounded by Pillow
+    once along the rows and once along the columns. This one function prepares both the training images and the photos
+    that people upload.
 
     Returns:
         uint8, (image_size, image_size, 3).
@@ -26,8 +26,6 @@ def to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     square = image.crop((left, top, left + side, top + side)) if width != height else image
-    if side % image_size == 0:
-        return np.asarray(square.reduce(side // image_size))
     return np.asarray(square.resize((image_size, image_size), Image.Resampling.BOX))
 
 
