@@ -34,12 +34,14 @@ from normzoo.storage import (
 
 FORMAT_VERSION = 1
 HISTORY_COLUMNS = ("seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds")
-WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, CARD = (
+ROBUSTNESS_COLUMNS = ("seed", "corruption", "severity", "loss", "accuracy")
+FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
     "model.safetensors",
     "config.json",
     "history.csv",
     "metrics.json",
     "val_logits.safetensors",
+    "robustness.csv",
     "README.md",
 )
 #: No network of this family comes near it; a larger file is not one of ours.
@@ -147,11 +149,15 @@ class Checkpoint:
         Raises:
             CheckpointError: missing or damaged.
         """
-        try:
-            with open(self.folder / HISTORY, newline="") as file:
-                return [_history_row(row) for row in csv.DictReader(file)]
-        except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-            raise CheckpointError(f"{HISTORY} is missing or damaged. Package the run again.") from error
+        return _read_rows(self.folder / HISTORY, HISTORY_COLUMNS)
+
+    def robustness(self) -> list[dict[str, Any]]:
+        """One row per corruption and severity, on the validation images: the columns of `ROBUSTNESS_COLUMNS`.
+
+        Raises:
+            CheckpointError: missing or damaged.
+        """
+        return _read_rows(self.folder / ROBUSTNESS, ROBUSTNESS_COLUMNS)
 
     def val_logits(self) -> tuple[dict[int, Tensor], Tensor]:
         """Stored validation logits per seed, float16 (num_val, classes), and the labels, int64 (num_val,).
@@ -169,9 +175,23 @@ class Checkpoint:
         return dict(sorted(by_seed.items())), labels
 
 
-def _history_row(row: dict[str, str]) -> dict[str, Any]:
-    numbers = {key: float(row[key]) for key in HISTORY_COLUMNS[3:]}
-    return {"seed": int(row["seed"]), "epoch": int(row["epoch"]), "split": row["split"], **numbers}
+#: Column -> its type, where it is not a number with decimals.
+_COLUMN_TYPES: dict[str, type] = {"seed": int, "epoch": int, "severity": int, "split": str, "corruption": str}
+
+
+def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    try:
+        with open(path, newline="") as file:
+            return [{key: _COLUMN_TYPES.get(key, float)(row[key]) for key in columns} for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
+
+
+def _write_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -199,6 +219,7 @@ def save_checkpoint(
     metrics: dict[str, Any],
     val_logits: dict[int, Tensor],
     labels: Tensor,
+    robustness: list[dict[str, Any]],
     card: str,
 ) -> None:
     """Write a checkpoint folder, whole or not at all; an older one of the same name is replaced.
@@ -218,11 +239,14 @@ def save_checkpoint(
         (temporary / CARD).write_text(card, encoding="utf-8")
         stored = {f"seed_{seed}": logits.half() for seed, logits in val_logits.items()}
         write_tensors(temporary / LOGITS, {**stored, "labels": labels})
-        with open(temporary / HISTORY, "w", newline="") as file:
-            writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(history)
-        files = {"weights_sha256": WEIGHTS, "history_sha256": HISTORY, "logits_sha256": LOGITS}
+        _write_rows(temporary / HISTORY, HISTORY_COLUMNS, history)
+        _write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, robustness)
+        files = {
+            "weights_sha256": WEIGHTS,
+            "history_sha256": HISTORY,
+            "logits_sha256": LOGITS,
+            "robustness_sha256": ROBUSTNESS,
+        }
         hashes = {key: file_sha256(temporary / name) for key, name in files.items()}
         provenance = {**metrics["provenance"], **hashes}
         (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}), encoding="utf-8")

@@ -58,6 +58,9 @@ def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE) -> Image.Im
 
     JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF; of an animation the first frame.
 
+    >>> normzoo.load_image("normzoo/app/photos/cat.jpg").mode
+    'RGB'
+
     Raises:
         ImageError: with one sentence that can be shown to the person whose file it is.
     """

@@ -2,7 +2,14 @@
 
 
 class NormZooError(Exception):
-    """Base of every error that a caller may want to show to a person as it is."""
+    """Base of every error that a caller may want to show to a person as it is.
+
+    >>> try:
+    ...     normzoo.load_image("no-such-photo.jpg")
+    ... except normzoo.NormZooError as error:
+    ...     print(error)
+    The file could not be opened; choose it again.
+    """
 
 
 class ConfigError(NormZooError, ValueError):
@@ -15,6 +22,10 @@ class ImageError(NormZooError, ValueError):
 
 class CheckpointError(NormZooError):
     """A packaged checkpoint that is missing, damaged or does not fit its own description."""
+
+
+class HubError(NormZooError):
+    """The Hugging Face Hub that cannot be reached, or that does not have or take what was asked."""
 
 
 class DataError(NormZooError):

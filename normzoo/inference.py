@@ -1,7 +1,7 @@
-"""Running networks: logits of many images, predictions for one."""
+"""Running networks: logits of many images, predictions for one or several."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +9,26 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from normzoo.checkpoint import ModelConfig
 from normzoo.images import to_input, to_pixels
 from normzoo.zoo import Model
 
-BATCH_SIZE = 250
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one network makes of one image."""
+    """What one network makes of one image.
+
+    >>> prediction = normzoo.Prediction("bn", (("lion", 0.75), ("pizza", 0.25)), np.array([0.25, 0.75]), latency_ms=2.0)
+    >>> prediction.label
+    'lion'
+    """
 
     variant: str
     top: tuple[tuple[str, float], ...]  # the k most probable classes with their probabilities, most probable first
     probabilities: np.ndarray  # of all classes in the order of the config, (classes,), sums to 1
-    latency_ms: float  # of the network alone
+    latency_ms: float  # of the network alone; among several pictures, this one's share
 
     @property
     def label(self) -> str:
@@ -30,9 +36,13 @@ class Prediction:
         return self.top[0][0]
 
 
-@torch.inference_mode()
 def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict[str, Prediction]:
     """What each network makes of one picture.
+
+    >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
+    >>> predictions = normzoo.predict(models, normzoo.load_image("normzoo/app/photos/cat.jpg"), k=3)
+    >>> [(variant, len(prediction.top)) for variant, prediction in predictions.items()]
+    [('bn', 3), ('gn', 3)]
 
     Args:
         models: as `load_models` gives them.
@@ -42,21 +52,37 @@ def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict
     Returns:
         a prediction for each variant, in the order of `models`.
     """
+    return predict_many(models, [image], k)[0]
+
+
+@torch.inference_mode()
+def predict_many(models: Mapping[str, Model], images: Sequence[Image.Image], k: int = 5) -> list[dict[str, Prediction]]:
+    """What each network makes of several pictures, computed together.
+
+    Returns:
+        for each picture what `predict` gives; of the time, its share.
+    """
     inputs: dict[tuple[object, ...], Tensor] = {}
-    predictions = {}
+    answers: list[dict[str, Prediction]] = [{} for _ in images]
     for variant, model in models.items():
         config = model.config
         key = (config.image_size, config.mean, config.std)
         if key not in inputs:
-            pixels = torch.from_numpy(to_pixels(image, config.image_size).copy())[None]
-            inputs[key] = to_input(pixels, torch.tensor(config.mean), torch.tensor(config.std))
+            inputs[key] = as_batch(images, config)
         start = time.perf_counter()
-        probabilities = model.network(inputs[key]).double().softmax(1)[0].numpy()
-        latency_ms = (time.perf_counter() - start) * 1000
-        order = np.argsort(-probabilities, kind="stable")[:k]
-        top = tuple((config.classes[i], float(probabilities[i])) for i in order)
-        predictions[variant] = Prediction(variant, top, probabilities, latency_ms)
-    return predictions
+        batch = model.network(inputs[key]).double().softmax(1).numpy()
+        latency_ms = (time.perf_counter() - start) * 1000 / len(images)
+        for answer, probabilities in zip(answers, batch, strict=True):
+            order = np.argsort(-probabilities, kind="stable")[:k]
+            top = tuple((config.classes[i], float(probabilities[i])) for i in order)
+            answer[variant] = Prediction(variant, top, probabilities, latency_ms)
+    return answers
+
+
+def as_batch(images: Sequence[Image.Image], config: ModelConfig) -> Tensor:
+    """RGB pictures of any size as a network of this configuration takes them: float32, (N, 3, H, W)."""
+    pixels = torch.from_numpy(np.stack([to_pixels(image, config.image_size) for image in images]))
+    return to_input(pixels, torch.tensor(config.mean), torch.tensor(config.std))
 
 
 @torch.inference_mode()

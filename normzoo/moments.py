@@ -48,6 +48,7 @@ class Norm(nn.Module, ABC):
 
     title: str  # "batch normalization"
     axes: str  # what the statistics are taken over
+    pooled_axes: tuple[tuple[str, ...], ...]  # the same for drawing: the axes of each mean that is taken; may be left out
     formula: str  # plain text
     paper: str  # authors, title, year
     weight: nn.Parameter | None

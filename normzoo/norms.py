@@ -14,6 +14,11 @@ mean over its H x W pixels; a normalization is a way of *pooling* these (N, C) n
 
 `moments` does this in two passes: centre first, then square (E[x^2] - E[x]^2 would cancel catastrophically).
 The biased variance normalizes; the running variance remembers the unbiased one, as torch does.
+
+`NORM_LAYERS` is the table of them, by key:
+
+>>> normzoo.NORM_LAYERS["bin"]
+<class 'normzoo.norms.BatchInstanceNorm'>
 """
 
 import torch
@@ -28,6 +33,10 @@ class NoNorm(nn.Module):
 
     Takes the constructor arguments of the other norms, so that it drops in for any of them.
 
+    >>> x = torch.randn(2, 16, 8, 8)
+    >>> normzoo.NoNorm(16)(x).equal(x)
+    True
+
     Args:
         num_channels: channels C of the input; kept only for `repr`.
 
@@ -36,6 +45,7 @@ class NoNorm(nn.Module):
 
     title = "no normalization"
     axes = "–"
+    pooled_axes: tuple[tuple[str, ...], ...] = ()
     formula = "y = x"
     paper = "He et al., Deep Residual Learning for Image Recognition, 2015 (the network itself)"
 
@@ -63,6 +73,12 @@ class BatchNorm(BatchStatisticsNorm):
     y = (x - mean_NHW) / sqrt(var_NHW + eps) * weight + bias; in evaluation the running mean and variance take the
     place of the batch's. Equal to `torch.nn.BatchNorm2d`, and loads its state dict.
 
+    >>> theirs, ours = torch.nn.BatchNorm2d(16), normzoo.BatchNorm(16)
+    >>> ours.load_state_dict(theirs.state_dict())
+    <All keys matched successfully>
+    >>> x = torch.randn(2, 16, 8, 8)
+    >>> torch.testing.assert_close(ours(x), theirs(x))
+
     Args:
         num_channels: channels C of the input.
         eps: added to the variance.
@@ -82,6 +98,7 @@ class BatchNorm(BatchStatisticsNorm):
 
     title = "batch normalization"
     axes = "N, H, W"
+    pooled_axes = (("N", "H", "W"),)
     formula = "y = (x − mean over N,H,W) / √(var over N,H,W + ε) · weight + bias"
     paper = "Ioffe, Szegedy, Batch Normalization, 2015, arXiv:1502.03167"
 
@@ -102,6 +119,9 @@ class InstanceNorm(Norm):
     y = (x - mean_HW) / sqrt(var_HW + eps) * weight + bias, in training and in evaluation. Equal to
     `torch.nn.InstanceNorm2d(C, affine=True)`.
 
+    >>> x = torch.randn(2, 16, 8, 8)
+    >>> torch.testing.assert_close(normzoo.InstanceNorm(16)(x), torch.nn.InstanceNorm2d(16)(x))
+
     Args:
         num_channels: channels C of the input.
         eps: added to the variance.
@@ -118,6 +138,7 @@ class InstanceNorm(Norm):
 
     title = "instance normalization"
     axes = "H, W"
+    pooled_axes = (("H", "W"),)
     formula = "y = (x − mean over H,W) / √(var over H,W + ε) · weight + bias"
     paper = "Ulyanov, Vedaldi, Lempitsky, Instance Normalization, 2016, arXiv:1607.08022"
 
@@ -139,6 +160,11 @@ class BatchInstanceNorm(BatchStatisticsNorm):
     at 1 (all batch). Whoever trains it keeps it in [0, 1] by clamping after each step (`gates`), never inside the
     forward pass, where a gate that left the interval would get no gradient to come back.
 
+    >>> x, norm = torch.randn(2, 16, 8, 8), normzoo.BatchInstanceNorm(16)
+    >>> torch.testing.assert_close(norm(x), normzoo.BatchNorm(16)(x))
+    >>> _ = torch.nn.init.zeros_(norm.gate)
+    >>> torch.testing.assert_close(norm(x), normzoo.InstanceNorm(16)(x))
+
     Args, Raises: as `BatchNorm`; besides, a single pixel (H·W = 1) is refused, as by `InstanceNorm`.
 
     Shape: (N, C, H, W) -> (N, C, H, W); `gate` is (C,).
@@ -149,6 +175,7 @@ class BatchInstanceNorm(BatchStatisticsNorm):
 
     title = "batch-instance normalization"
     axes = "N, H, W and H, W, mixed by a learned gate"
+    pooled_axes = (("N", "H", "W"), ("H", "W"))
     formula = "y = (gate · BN(x) + (1 − gate) · IN(x)) · weight + bias"
     paper = "Nam, Kim, Batch-Instance Normalization, 2018, arXiv:1805.07925"
 
@@ -198,6 +225,9 @@ class GroupNorm(Norm):
     y = (x - mean_g) / sqrt(var_g + eps) * weight + bias, in training and in evaluation. Equal to
     `torch.nn.GroupNorm(G, C)`. G = C is instance, G = 1 layer normalization.
 
+    >>> x = torch.randn(2, 16, 8, 8)
+    >>> torch.testing.assert_close(normzoo.GroupNorm(16, num_groups=4)(x), torch.nn.GroupNorm(4, 16)(x))
+
     Args:
         num_channels: channels C of the input.
         num_groups: groups G; must divide C.
@@ -211,6 +241,7 @@ class GroupNorm(Norm):
 
     title = "group normalization"
     axes = "C/G, H, W"
+    pooled_axes = (("C/G", "H", "W"),)
     formula = "y = (x − mean over C/G,H,W) / √(var over C/G,H,W + ε) · weight + bias"
     paper = "Wu, He, Group Normalization, 2018, arXiv:1803.08494"
 
@@ -257,6 +288,9 @@ class LayerNorm(Norm):
     `torch.nn.GroupNorm(1, C)`, the meaning of the group-norm paper; `torch.nn.LayerNorm([C, H, W])` has the same
     statistics, but C·H·W weights; ConvNeXt's normalizes each pixel over C alone.
 
+    >>> x = torch.randn(2, 16, 8, 8)
+    >>> torch.testing.assert_close(normzoo.LayerNorm(16)(x), torch.nn.GroupNorm(1, 16)(x))
+
     Args:
         num_channels: channels C of the input.
         eps: added to the variance.
@@ -269,6 +303,7 @@ class LayerNorm(Norm):
 
     title = "layer normalization"
     axes = "C, H, W"
+    pooled_axes = (("C", "H", "W"),)
     formula = "y = (x − mean over C,H,W) / √(var over C,H,W + ε) · weight + bias"
     paper = "Ba, Kiros, Hinton, Layer Normalization, 2016, arXiv:1607.06450"
 
@@ -290,6 +325,9 @@ NORM_LAYERS: dict[str, type[nn.Module]] = {
 
 def get_norm_layer(key: str) -> type[nn.Module]:
     """The layer class for a key of `NORM_LAYERS`.
+
+    >>> normzoo.get_norm_layer("gn")
+    <class 'normzoo.norms.GroupNorm'>
 
     Raises:
         ConfigError: the key is not one of them.

@@ -53,6 +53,10 @@ class ResNet(nn.Module):
 
     No convolution has a bias, in any variant: only the norm differs.
 
+    >>> network = normzoo.ResNet(depth=14, norm="gn", num_classes=25)
+    >>> network(torch.randn(2, 3, 32, 32)).shape
+    torch.Size([2, 25])
+
     Args:
         depth: 6n+2 layers: 8, 14, 20, …
         norm: a key of `NORM_LAYERS` or `TORCH_NORM_LAYERS`, or anything that is called with the number of channels

@@ -11,42 +11,43 @@ from normzoo.errors import CheckpointError
 from normzoo.norms import NORM_LAYERS
 from normzoo.resnet import TORCH_NORM_LAYERS
 from normzoo.storage import read_tensors, write_tensors
-from tests.made_up_checkpoint import ROW, config_for, save_made_up
+from tests.checkpoints import CLASSES, LABELS, config_for, history_for, network_for, robustness_for, save_variant
 from tests.small_disk import small_disk
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A saved checkpoint, to be changed."""
-    save_made_up(tmp_path / "bin")
-    return tmp_path / "bin"
+    return save_variant(tmp_path, "bin")
 
 
 @pytest.mark.parametrize("norm", [*NORM_LAYERS, *TORCH_NORM_LAYERS])
 def test_network_comes_back_as_it_was_saved(norm: str, tmp_path: Path) -> None:
-    network = save_made_up(tmp_path / norm, norm)
-    checkpoint = open_checkpoint(tmp_path / norm)
+    network = network_for(norm)
+    checkpoint = open_checkpoint(save_variant(tmp_path, norm))
     assert checkpoint.config == config_for(norm)
     again = checkpoint.load_model()
     assert not again.training
     torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
-    x = torch.randn(2, 3, 16, 16)
+    x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(again(x), network.eval()(x), rtol=0, atol=0)
 
 
 def test_tables_come_back_as_they_were_saved(folder: Path) -> None:
     checkpoint = open_checkpoint(folder)
-    assert checkpoint.history() == [ROW]
+    assert checkpoint.history() == history_for()
+    assert checkpoint.robustness() == robustness_for()
     val_logits, labels = checkpoint.val_logits()
     assert list(val_logits) == [0]
-    assert (val_logits[0].dtype, val_logits[0].shape) == (torch.float16, (6, 3))
-    assert labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert (val_logits[0].dtype, val_logits[0].shape) == (torch.float16, (len(LABELS), len(CLASSES)))
+    assert labels.tolist() == LABELS.tolist()
 
 
 def test_logits_are_in_the_order_of_the_seeds(folder: Path) -> None:
     seeds = list(range(12))
     path = folder / "val_logits.safetensors"
-    write_tensors(path, {**{f"seed_{seed}": torch.zeros(6, 3).half() for seed in seeds}, "labels": torch.arange(6) % 3})
+    logits = {f"seed_{seed}": torch.zeros(len(LABELS), len(CLASSES)).half() for seed in seeds}
+    write_tensors(path, {**logits, "labels": LABELS})
     assert list(open_checkpoint(folder).val_logits()[0]) == seeds
 
 
@@ -74,24 +75,24 @@ def test_failure_while_saving_leaves_the_old_folder(moment: str, folder: Path, m
 
     monkeypatch.setattr(checkpoint_module, moment, fail)
     with pytest.raises(CheckpointError, match=r"Could not write .*the disk is gone.*What was there before is kept"):
-        save_made_up(folder)
+        save_variant(folder.parents[2], "bin")
     assert contents(folder.parent) == before
     assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_full_disk_leaves_the_old_folder(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 400) as disk:  # one checkpoint takes 300 kB
-        save_made_up(disk / "bin")
+        save_variant(disk, "bin")
         before = contents(disk)
         with pytest.raises(CheckpointError, match=r"Could not write .*No space left on device"):
-            save_made_up(disk / "bin")
+            save_variant(disk, "bin")
         assert contents(disk) == before
 
 
 def test_figure_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="Could not write"):
-        save_made_up(tmp_path / "bin", macs=float("nan"))
-    assert list(tmp_path.iterdir()) == []
+        save_variant(tmp_path, "bin", macs=float("nan"))
+    assert list((tmp_path / "toy/paper").iterdir()) == []
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:

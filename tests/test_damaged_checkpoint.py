@@ -12,14 +12,13 @@ from torch import nn
 from normzoo.checkpoint import MAX_WEIGHT_BYTES, open_checkpoint
 from normzoo.errors import CheckpointError
 from normzoo.storage import read_tensors, text_sha256, write_tensors
-from tests.made_up_checkpoint import change_json, change_weights, config_for, rehash, save_made_up
+from tests.checkpoints import CLASSES, LABELS, change_json, change_weights, config_for, rehash, save_variant
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A saved checkpoint, to be changed."""
-    save_made_up(tmp_path / "bin")
-    return tmp_path / "bin"
+    return save_variant(tmp_path, "bin")
 
 
 @pytest.mark.parametrize(
@@ -94,8 +93,7 @@ def _tampered(folder: Path) -> None:
 
 
 def _other_network(folder: Path) -> None:
-    save_made_up(folder.parent / "gn", "gn")
-    shutil.copy(folder.parent / "gn" / "model.safetensors", folder)
+    shutil.copy(save_variant(folder.parent, "gn") / "model.safetensors", folder)
     rehash(folder)
 
 
@@ -168,8 +166,7 @@ def test_missing_or_damaged_history_is_refused(content: bytes | None, folder: Pa
     assert isinstance(open_checkpoint(folder).load_model(), nn.Module)
 
 
-LABELS = torch.arange(6) % 3
-LOGITS = torch.zeros(6, 3).half()
+LOGITS = torch.zeros(len(LABELS), len(CLASSES)).half()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +176,7 @@ LOGITS = torch.zeros(6, 3).half()
         {"seed_0": LOGITS},
         {"labels": LABELS, "run_0": LOGITS},
         {"labels": LABELS, "seed_x": LOGITS},
-        {"labels": LABELS, "seed_0": LOGITS[:5]},
+        {"labels": LABELS, "seed_0": LOGITS[:3]},
         {"labels": LABELS, "seed_0": LOGITS[:, :2]},
         {"labels": LABELS, "seed_0": LOGITS.float()},
         {"labels": LABELS + 1, "seed_0": LOGITS},

@@ -60,6 +60,9 @@ def test_one_folder_is_loaded_wherever_it_is(root: Path, tmp_path: Path) -> None
     shutil.copytree(root / SET / "bin", tmp_path / "download")
     assert load_model(tmp_path / "download").variant == "bin"
     assert load_model(str(tmp_path / "download")).variant == "bin"
+    for nowhere in (tmp_path / "nowhere", "no/where", "checkpoints/tiny/quick/bin"):
+        with pytest.raises(CheckpointError, match=r"There is no folder .*\. Give that of one checkpoint, or user/repo/"):
+            load_model(nowhere)
 
 
 def break_config(folder: Path) -> str:
@@ -121,15 +124,24 @@ def test_half_written_and_foreign_things_are_never_listed(root: Path) -> None:
 
 def test_empty_or_missing_root_has_no_sets(tmp_path: Path) -> None:
     assert list_model_sets(tmp_path) == list_model_sets(tmp_path / "nowhere") == []
-    with pytest.raises(ConfigError, match=r"Unknown model set 'tiny/quick'. Choose one of: none is packaged yet"):
+    with pytest.raises(ConfigError, match=r"There is no trained network in .*\. Set NORMZOO_CHECKPOINTS, or --checkpoints"):
         get_model_set(SET, tmp_path)
 
 
-def test_unknown_names_are_refused_with_the_choices(root: Path) -> None:
+def test_unknown_names_are_refused_with_the_choices(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"Unknown model set 'tiny/slow'. Choose one of: tiny/quick\."):
         get_model_set("tiny/slow", root)
     with pytest.raises(ConfigError, match=r"Unknown variant 'ln'. Choose one of: bn, bin, gn, torch-bn\."):
         load_models(get_model_set(SET, root), ["ln"])
+    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(root))
+    for name in (
+        "tiny/slow",
+        "slow",
+        "tiny/quick/bn",
+        "user/repository/tiny/quick/bn",
+    ):  # none of these is looked up on the Hub
+        with pytest.raises(ConfigError, match=r"Choose one of: tiny/quick\."):
+            load_models(name)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import ImageData, load, write_cache
+from training.data import FORMAT_VERSION, ImageData, load, write_cache
 from training.package import package
 from training.recipes import Recipe
 from training.runs import Run, State
@@ -35,7 +35,7 @@ def write_tiny(root: Path) -> Path:
         noise = draw.normal(0, 30, (count, IMAGE_SIZE, IMAGE_SIZE, 3))
         pixels[split] = (brightness + noise).clip(0, 255).astype(np.uint8)
     description = {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "name": "tiny",
         "classes": CLASSES,
         "image_size": IMAGE_SIZE,

@@ -1,0 +1,118 @@
+"""normzoo predict PHOTO: what the networks make of a photo, on the command line."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from normzoo.agreement import agreement
+from normzoo.errors import CheckpointError, NormZooError
+from normzoo.images import load_image
+from normzoo.inference import predict
+from normzoo.palette import short_name
+from normzoo.zoo import (
+    Model,
+    ModelSet,
+    checkpoints_root,
+    default_model_set,
+    get_model_set,
+    list_model_sets,
+    load_models,
+    nothing_in,
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.call(options)
+    except NormZooError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="normzoo", description="Networks that differ only in their normalization layer.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command = commands.add_parser("predict", help="classify a photo with every network", description=predict.__doc__)
+    command.add_argument("photo", metavar="PHOTO", help="a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file")
+    command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
+    command.add_argument("--variants", type=_words, metavar="KEY,KEY", help="such as bn,gn (default: the zoo's norms)")
+    command.add_argument("--k", type=_positive, default=5, metavar="N", help="how many classes of each (default: 5)")
+    command.add_argument("--json", action="store_true", help="answer in JSON")
+    command.add_argument(
+        "--checkpoints",
+        metavar="PLACE",
+        help="where the networks are: a folder, or user/repo[@revision] on the Hugging Face Hub "
+        "(default: $NORMZOO_CHECKPOINTS, or the folder beside the library)",
+    )
+    command.set_defaults(call=_predict)
+    return parser
+
+
+def _predict(options: argparse.Namespace) -> None:
+    photo = load_image(options.photo)
+    model_set = _model_set(options.model_set, options.checkpoints)
+    models, unavailable = _load(model_set, options.variants)
+    if not models:
+        raise CheckpointError("\n".join(unavailable.values()) or f"No network of {model_set.name} can be read.")
+    predictions = predict(models, photo, options.k)
+    sentence = agreement({variant: prediction.label for variant, prediction in predictions.items()}).sentence
+    if options.json:
+        networks = {
+            variant: {
+                "name": short_name(variant),
+                "answer": prediction.label,
+                "top": [{"class": label, "probability": round(probability, 6)} for label, probability in prediction.top],
+            }
+            for variant, prediction in predictions.items()
+        }
+        answer: dict[str, Any] = {"photo": options.photo, "model_set": model_set.name, "agreement": sentence}
+        print(json.dumps({**answer, "networks": networks, "unavailable": unavailable}, indent=1, ensure_ascii=False))
+        return
+    width = max(len(short_name(variant)) for variant in predictions)
+    for variant, prediction in predictions.items():
+        top = ", ".join(f"{label} {probability:.1%}" for label, probability in prediction.top)
+        print(f"{short_name(variant):{width}}  {top}")
+    print(sentence)
+    for problem in unavailable.values():
+        print(problem, file=sys.stderr)
+
+
+def _model_set(name: str | None, place: str | None) -> ModelSet:
+    root = checkpoints_root(place)
+    if name:
+        return get_model_set(name, root)
+    model_set = default_model_set(list_model_sets(root))
+    if model_set is None:
+        raise nothing_in(root)
+    return model_set
+
+
+def _load(model_set: ModelSet, variants: list[str] | None) -> tuple[dict[str, Model], dict[str, str]]:
+    """The networks, and for those that cannot be loaded the reason."""
+    models, unavailable = {}, {}
+    for variant in variants or [*model_set.main_variants, *model_set.problems]:
+        try:
+            models.update(load_models(model_set, [variant]))
+        except CheckpointError as error:
+            unavailable[variant] = str(error)
+    return models, unavailable
+
+
+def _words(text: str) -> list[str]:
+    """Words with commas between them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _positive(word: str) -> int:
+    """A whole number above 0."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number above 0, got {word!r}")
+    return int(word)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

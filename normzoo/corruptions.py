@@ -1,0 +1,110 @@
+"""Graded harm to a picture: exposure, contrast, saturation, blur, noise, JPEG, pixelation."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from normzoo.errors import ConfigError
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One kind of harm; `levels` holds its setting at severity 1 to 5."""
+
+    title: str
+    setting: str  # what a level is, in words
+    levels: tuple[float, float, float, float, float]
+    apply: Callable[[Image.Image, float, int], Image.Image]
+
+
+def _brightness(image: Image.Image, factor: float, seed: int) -> Image.Image:
+    return ImageEnhance.Brightness(image).enhance(factor)
+
+
+def _contrast(image: Image.Image, factor: float, seed: int) -> Image.Image:
+    return ImageEnhance.Contrast(image).enhance(factor)
+
+
+def _saturation(image: Image.Image, factor: float, seed: int) -> Image.Image:
+    return ImageEnhance.Color(image).enhance(factor)
+
+
+def _blur(image: Image.Image, sigma: float, seed: int) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(sigma))
+
+
+def _noise(image: Image.Image, sd: float, seed: int) -> Image.Image:
+    noise = np.random.default_rng(seed).normal(0, 255 * sd, (image.height, image.width, 3))
+    return Image.fromarray((np.asarray(image) + noise).round().clip(0, 255).astype(np.uint8))
+
+
+def _jpeg(image: Image.Image, quality: float, seed: int) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=int(quality))
+    return Image.open(file).convert("RGB")
+
+
+def _pixelate(image: Image.Image, share: float, seed: int) -> Image.Image:
+    size = (max(1, int(image.width * share)), max(1, int(image.height * share)))
+    return image.resize(size, Image.Resampling.BOX).resize(image.size, Image.Resampling.NEAREST)
+
+
+#: key -> kind, in the order of every table. Contrast, blur, noise and JPEG have the levels of CIFAR-10-C.
+CORRUPTIONS: dict[str, Corruption] = {
+    "brightness_up": Corruption("brighter", "factor of every value", (1.2, 1.4, 1.7, 2.1, 2.6), _brightness),
+    "brightness_down": Corruption("darker", "factor of every value", (0.8, 0.6, 0.45, 0.3, 0.2), _brightness),
+    "contrast": Corruption("less contrast", "distance from the mean grey, as a factor", (0.75, 0.5, 0.4, 0.3, 0.15), _contrast),
+    "saturation": Corruption("less saturation", "distance from grey, as a factor", (0.8, 0.6, 0.4, 0.2, 0.0), _saturation),
+    "gaussian_blur": Corruption("blur", "standard deviation in pixels", (0.4, 0.6, 0.7, 0.8, 1.0), _blur),
+    "gaussian_noise": Corruption("noise", "standard deviation, share of full scale", (0.04, 0.06, 0.08, 0.09, 0.1), _noise),
+    "jpeg": Corruption("JPEG", "quality", (80, 65, 58, 50, 40), _jpeg),
+    "pixelate": Corruption(
+        "pixelation", "share of the pixels kept along each side", (0.75, 0.625, 0.5, 0.375, 0.25), _pixelate
+    ),
+}
+
+
+def corrupt(image: Image.Image, name: str, severity: int, seed: int = 0) -> Image.Image:
+    """The picture, harmed; severity 0 leaves it as it is.
+
+    The networks see 32x32 pixels, and the study harms those: the same blur or noise on a photo of megapixels would vanish
+    when it is reduced.
+
+    Args:
+        image: RGB, any size.
+        name: a key of `CORRUPTIONS`.
+        severity: 0 to 5.
+        seed: of the noise; the other kinds do not depend on it.
+
+    Raises:
+        ConfigError: no such corruption or severity.
+
+    Reference:
+        Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, ICLR 2019.
+    """
+    if name not in CORRUPTIONS:
+        raise ConfigError(f"Unknown corruption {name!r}. Choose one of: {', '.join(CORRUPTIONS)}.")
+    if severity not in (0, *SEVERITIES):
+        raise ConfigError(f"severity must be a whole number from 0 to 5, got {severity!r}.")
+    if severity == 0:
+        return image
+    kind = CORRUPTIONS[name]
+    return kind.apply(image, kind.levels[severity - 1], seed)
+
+
+def corrupt_pixels(pixels: np.ndarray, name: str, severity: int) -> np.ndarray:
+    """A batch of pictures, harmed one by one; the noise of picture i has seed i.
+
+    Args:
+        pixels: uint8, (N, H, W, 3).
+
+    Returns:
+        uint8, (N, H, W, 3).
+    """
+    harmed = [np.asarray(corrupt(Image.fromarray(each), name, severity, seed)) for seed, each in enumerate(pixels)]
+    return np.stack(harmed)

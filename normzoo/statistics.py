@@ -1,0 +1,118 @@
+"""Intervals and paired tests for classifiers that saw the same images, and figures of how they learned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+
+Correct = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """How two classifiers differ on the same images."""
+
+    only_first: int  # images that only the first got right
+    only_second: int
+    p_value: float  # exact, two-sided
+
+
+def accuracy_interval(correct: Correct) -> Interval:
+    """The accuracy of one trained network and its Wilson interval over images.
+
+    Args:
+        correct: which images it got right, (N,).
+
+    Reference:
+        Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    hits, count = int(correct.sum()), len(correct)
+    interval = binomtest(hits, count).proportion_ci(LEVEL, method="wilson")
+    return Interval(hits / count, float(interval.low), float(interval.high))
+
+
+def mean_accuracy_interval(correct: Correct, seed: int = 0) -> Interval:
+    """The mean accuracy over seeds and its percentile bootstrap interval over images and seeds; for one seed, Wilson's.
+
+    Args:
+        correct: (seeds, N).
+    """
+    if len(correct) == 1:
+        return accuracy_interval(correct[0])
+    return _bootstrap(correct.astype(np.float64), seed)
+
+
+def mcnemar(first: Correct, second: Correct) -> McNemar:
+    """The exact test that two networks, each trained once, err equally often on the same images, both (N,).
+
+    Reference:
+        McNemar, Note on the sampling error of the difference between correlated proportions or percentages, 1947.
+        Dietterich, Approximate statistical tests for comparing supervised classification learning algorithms, 1998.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    count = only_first + only_second
+    return McNemar(only_first, only_second, float(binomtest(only_first, count).pvalue) if count else 1.0)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for how many there are, in their order.
+
+    Reference:
+        Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty(len(p_values))
+    factors = np.arange(len(p_values), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[order]), 1)
+    return [float(value) for value in corrected]
+
+
+def difference_interval(first: Correct, second: Correct, seed: int = 0) -> Interval:
+    """First accuracy minus second, both (seeds, N) on the same images, with a paired bootstrap interval.
+
+    Images are drawn once for both; seeds, if there are several, as well.
+    """
+    seeds = min(len(first), len(second))
+    return _bootstrap(first[:seeds].astype(np.float64) - second[:seeds], seed)
+
+
+def _bootstrap(scores: NDArray[np.float64], seed: int) -> Interval:
+    """Mean of (seeds, N) scores; the percentile interval when images and seeds are drawn again.
+
+    Scores are few different numbers: how often each is drawn among N images is multinomial, which spares drawing N images.
+    """
+    rng = np.random.default_rng(seed)
+    seeds, count = scores.shape
+    drawn, times = np.unique(np.sort(rng.integers(seeds, size=(RESAMPLES, seeds)), axis=1), axis=0, return_counts=True)
+    means = []
+    for chosen, resamples in zip(drawn, times, strict=True):
+        values, frequencies = np.unique(scores[chosen].sum(0), return_counts=True)
+        means.append(rng.multinomial(count, frequencies / count, size=resamples) @ values / (count * seeds))
+    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(scores.mean()), float(low), float(high))
+
+
+def epochs_to(accuracies: Sequence[float], level: float) -> int | None:
+    """The first epoch, from 1, whose accuracy is at least `level`; None where there is none."""
+    return next((epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= level), None)
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
+    """Agreement of two orders of the same things: 1 the same, -1 reversed (Kendall, 1938)."""
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(first, second).statistic)
