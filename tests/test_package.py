@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 import normzoo
+from normzoo.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.errors import CheckpointError, DataError, TrainingError
 from normzoo.storage import file_sha256
 from tests.tiny import CLASSES, PACKAGED, RECIPE, load_tiny, train_tiny
@@ -19,7 +20,15 @@ from training.data import hold_out
 from training.package import package, rounded
 from training.runs import State
 
-FILES = ["README.md", "config.json", "history.csv", "metrics.json", "model.safetensors", "val_logits.safetensors"]
+FILES = [
+    "README.md",
+    "config.json",
+    "history.csv",
+    "metrics.json",
+    "model.safetensors",
+    "robustness.csv",
+    "val_logits.safetensors",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -132,11 +141,65 @@ def test_unfinished_run_is_named_and_left_out(runs: Path, tmp_path: Path) -> Non
     assert f"left out: {runs / 'tiny/quick/gn/seed-0'} has 1 of 2 epochs" in lines
 
 
-def test_run_on_held_out_images_is_named_and_left_out(runs: Path, tmp_path: Path) -> None:
-    train_tiny(hold_out(load_tiny(tmp_path / "data"), 0.25), runs)
+def test_runs_on_held_out_images_become_a_table(runs: Path, tmp_path: Path) -> None:
+    state = train_tiny(hold_out(load_tiny(tmp_path / "data"), 0.25), runs)
     lines: list[str] = []
     assert len(package(runs, tmp_path / "checkpoints", lines.append)) == 1
-    assert "is for choosing a recipe" in lines[-1]
+    with open(tmp_path / "checkpoints/tiny/search.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["recipe"], row["variant"], row["epochs"], row["holdout"]) == ("quick", "bn", "2", "0.25")
+    assert float(row["holdout_accuracy"]) == pytest.approx(state.history[-1]["accuracy"], abs=1e-6)
+
+
+def test_what_is_packaged_is_left_alone_until_asked(runs: Path, tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    (folder,) = package(runs, checkpoints, silent)
+    written = (folder / "metrics.json").stat().st_mtime_ns
+    lines: list[str] = []
+    package(runs, checkpoints, lines.append)
+    assert lines == [f"{folder}  unchanged"]
+    assert (folder / "metrics.json").stat().st_mtime_ns == written
+    package(runs, checkpoints, silent, again=True)
+    assert (folder / "metrics.json").stat().st_mtime_ns > written
+
+
+def test_seeds_join_those_that_are_packaged_already(runs: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    (together,) = package(runs, whole, silent)
+    both = runs / "tiny/quick/bn"
+    shutil.move(both / "seed-0", tmp_path / "seed-0")
+    package(runs, parts, silent)
+    shutil.move(both / "seed-1", tmp_path / "seed-1")
+    shutil.move(tmp_path / "seed-0", both / "seed-0")
+    (joined,) = package(runs, parts, silent)
+    assert {path.name: path.read_bytes() for path in joined.iterdir()} == {
+        path.name: path.read_bytes() for path in together.iterdir()
+    }
+
+
+def test_packaged_seeds_of_other_settings_do_not_join(runs: Path, tmp_path: Path) -> None:
+    (folder,) = package(runs, tmp_path / "checkpoints", silent)
+    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
+    state = State.load(runs / "tiny/quick/bn/seed-0")
+    assert state is not None
+    state.run["recipe"]["lr"] = 0.5
+    state.sessions[0]["seconds"] = 1.0
+    state.save(runs / "tiny/quick/bn/seed-0")
+    package(runs, tmp_path / "checkpoints", silent)
+    assert read_json(folder / "metrics.json")["seeds"] == [0]
+
+
+def test_robustness_holds_every_corruption_at_every_severity(folder: Path) -> None:
+    with open(folder / "robustness.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["corruption"], int(row["severity"])) for row in rows] == [
+        ("0", name, severity) for name in CORRUPTIONS for severity in SEVERITIES
+    ]
+    accuracies = {(row["corruption"], row["severity"]): float(row["accuracy"]) for row in rows}
+    # The made-up classes differ in their brightness alone.
+    clean = read_json(folder / "metrics.json")["final"]["val"]["accuracy"]["values"][0]
+    assert accuracies["saturation", "1"] >= accuracies["brightness_down", "5"]
+    assert accuracies["brightness_down", "5"] < clean
 
 
 def test_packaging_again_changes_nothing_and_sweeps_what_was_left_half_written(runs: Path, tmp_path: Path) -> None:
@@ -144,7 +207,7 @@ def test_packaging_again_changes_nothing_and_sweeps_what_was_left_half_written(r
     before = {path.name: path.read_bytes() for path in first.iterdir()}
     (first.parent / ".bn-abandoned").mkdir()
     (first.parent / ".bn-abandoned" / "config.json").write_text("{")
-    package(runs, tmp_path / "checkpoints", silent)
+    package(runs, tmp_path / "checkpoints", silent, again=True)
     assert {path.name: path.read_bytes() for path in first.iterdir()} == before
     assert list(first.parent.iterdir()) == [first]
 

@@ -36,12 +36,18 @@ class Augmentation:
         self.moves = bool(pad or recipe.horizontal_flip or recipe.vertical_flip)
         self.rotates = recipe.rotation_degrees != 0
 
+    def to(self, device: torch.device) -> "Augmentation":
+        """Move what was drawn to where the pixels and positions are."""
+        for name in ("shifts", "mirror_x", "mirror_y", "angles"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
     def __call__(self, pixels: Tensor, positions: Tensor) -> Tensor:
         """(B, H, W, 3) pixels of the images at `positions`, (B,) -> (B, H, W, 3), uint8, or float where rotated."""
         if self.moves:
             rows = _source_index(pixels.shape[1], self.shifts[0, positions], self.mirror_y[positions])
             columns = _source_index(pixels.shape[2], self.shifts[1, positions], self.mirror_x[positions])
-            batch = torch.arange(len(pixels))[:, None, None]
+            batch = torch.arange(len(pixels), device=pixels.device)[:, None, None]
             pixels = pixels[batch, rows[:, :, None], columns[:, None, :]]
         if self.rotates:
             pixels = _rotate(pixels, self.angles[positions])
@@ -50,7 +56,7 @@ class Augmentation:
 
 def _source_index(size: int, shift: Tensor, mirror: Tensor) -> Tensor:
     """Which line each output line is taken from, (B, size): shifted, mirrored at the edges, and perhaps reversed."""
-    index = (torch.arange(size) + shift[:, None]).abs()
+    index = (torch.arange(size, device=shift.device) + shift[:, None]).abs()
     index = size - 1 - (size - 1 - index).abs()
     return torch.where(mirror[:, None], size - 1 - index, index)
 

@@ -64,10 +64,10 @@ def bench(steps: int = 60, say: Callable[[str], None] = print) -> None:
             say(f"{norm:5s} {mode:9s} {ours:8.1f} {theirs:9.1f} {theirs / ours:6.2f}")
     if reason:
         say(f"Nothing compiled: {reason}.")
-    usual = _images_per_second(_usual_loop(*_pictures(steps), LOOP_RECIPE))
+    usual = images_per_second(usual_loop(*pictures(steps), LOOP_RECIPE))
     say(f"Training loop, bn, crop and flip: a plain DataLoader loop (float32, eager) {usual:.0f} images/s")
     for precision in dict.fromkeys(("fp32", choose_precision("auto"))):
-        ours = _images_per_second(_our_loop(*_pictures(steps), LOOP_RECIPE, precision))
+        ours = images_per_second(_our_loop(*pictures(steps), LOOP_RECIPE, precision))
         default = ", the default here" if precision == choose_precision("auto") else ""
         say(f"  ours, {precision}{default}: {ours:.0f} images/s, ratio {ours / usual:.2f}")
 
@@ -99,7 +99,7 @@ def _stepper(layer: NormLayer, compiled: bool) -> Callable[[], Any]:
     return lambda: step(pixels, labels, RECIPE.lr)
 
 
-def _pictures(steps: int) -> tuple[Tensor, Tensor]:
+def pictures(steps: int) -> tuple[Tensor, Tensor]:
     """Pixels and labels for a few warm-up steps and those that are timed."""
     generator = torch.Generator().manual_seed(0)
     count, size = LOOP_RECIPE.batch_size * (WARM_UP + steps), LOOP_RECIPE.image_size
@@ -107,7 +107,7 @@ def _pictures(steps: int) -> tuple[Tensor, Tensor]:
     return pixels, torch.randint(0, NUM_CLASSES, (count,), generator=generator)
 
 
-def _images_per_second(loop: Iterator[None]) -> float:
+def images_per_second(loop: Iterator[None]) -> float:
     """From the median time between two steps."""
     for _ in range(WARM_UP):
         next(loop)
@@ -149,12 +149,13 @@ class _PictureDataset(Dataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[i])), self.labels[i]
 
 
-def _usual_loop(pixels: Tensor, labels: Tensor, recipe: Recipe) -> Iterator[None]:
+def usual_loop(pixels: Tensor, labels: Tensor, recipe: Recipe, device: str = "cpu") -> Iterator[None]:
     """The loop of a tutorial: same network with torch's own batch norm, eager, Adam, loss and accuracy read at each step."""
-    model = ResNet(norm="torch-bn", num_classes=NUM_CLASSES).train()
+    model = ResNet(norm="torch-bn", num_classes=NUM_CLASSES).train().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr)
     total_loss, correct = 0.0, 0
-    for images, targets in DataLoader(_PictureDataset(pixels, labels, recipe.crop_padding), recipe.batch_size, shuffle=True):
+    for batch in DataLoader(_PictureDataset(pixels, labels, recipe.crop_padding), recipe.batch_size, shuffle=True):
+        images, targets = (each.to(device) for each in batch)
         optimizer.zero_grad()
         logits = model(images)
         loss = F.cross_entropy(logits, targets)

@@ -38,7 +38,8 @@ def model_card(config: ModelConfig, figures: dict[str, Any]) -> str:
     )
     seed_names = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     rows = "\n".join(
-        f"| {metric.replace('_', ' ')} | {_cell(figures['final']['train'][metric])} | {_cell(val[metric])} |" for metric in val
+        f"| {metric.replace('_', ' ')} | {figure_cell(figures['final']['train'][metric])} | {figure_cell(val[metric])} |"
+        for metric in val
     )
     fields = "\n".join(f"| {key} | {value} |" for key, value in figures["provenance"]["recipe"].items())
     runs = figures["provenance"]["runs"]
@@ -90,7 +91,8 @@ about normalization, not for recognizing things: it always answers with one of i
 """
 
 
-def _cell(figure: dict[str, Any]) -> str:
+def figure_cell(figure: dict[str, Any]) -> str:
+    """A mean with its standard deviation, where there is more than one seed."""
     if figure["sd"] is None:
         return f"{figure['mean']:.4f}"
     return f"{figure['mean']:.4f} ± {figure['sd']:.4f}"

@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from normzoo.checkpoint import CARD, HISTORY, LOGITS, Checkpoint, count_parameters, open_checkpoint
+from normzoo.checkpoint import CARD, HISTORY, LOGITS, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
 from normzoo.checkpoint import METRICS as METRICS_FILE
 from normzoo.errors import CheckpointError, DataError
 from normzoo.resnet import ResNet
 from normzoo.storage import file_sha256, read_text
 from training.card import model_card
-from training.data import SPLITS, ImageData
-from training.data import load as load_data
+from training.data import SPLITS, ImageData, data_root
 from training.metrics import METRICS, spread
-from training.package import DECIMALS, class_figures, count_macs, final_figures, split_logits
+from training.package import DECIMALS, class_figures, count_macs, final_figures, load_once, rounded, split_logits
+from training.robustness import ALL, SAMPLE, measure
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
 #: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
@@ -84,9 +84,9 @@ def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
     provenance = stored["provenance"]
     pairs: dict[str, tuple[Any, Any]] = {
         "place": (f"{stored['data']}/{stored['recipe']}/{stored['variant']}", where),
-        # Both hashes are younger than the first packages.
-        HISTORY: (provenance.get("history_sha256", history := file_sha256(checkpoint.folder / HISTORY)), history),
-        LOGITS: (provenance.get("logits_sha256", logits := file_sha256(checkpoint.folder / LOGITS)), logits),
+        HISTORY: (provenance["history_sha256"], file_sha256(checkpoint.folder / HISTORY)),
+        LOGITS: (provenance["logits_sha256"], file_sha256(checkpoint.folder / LOGITS)),
+        ROBUSTNESS: (provenance["robustness_sha256"], file_sha256(checkpoint.folder / ROBUSTNESS)),
         "parameters": (stored["parameters"], count_parameters(network)),
         "macs": (stored["macs"], count_macs(network, checkpoint.config.image_size)),
         "card": (read_text(checkpoint.folder / CARD), model_card(checkpoint.config, stored)),
@@ -144,6 +144,20 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> l
             value, expected = found[name]["values"][0], final[split][name]["values"][position]
             if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
                 problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
+    return problems + _check_robustness(checkpoint, network, data)
+
+
+def _check_robustness(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
+    """Is the table whole, and a sample of it, every corruption at one severity, what the network does?"""
+    stored, seed = checkpoint.robustness(), min(checkpoint.metrics["seeds"])
+    if [(row["seed"], row["corruption"], row["severity"]) for row in stored] != [(seed, *case) for case in ALL]:
+        return [f"{ROBUSTNESS} does not hold every corruption at every severity"]
+    kept = {(row["corruption"], row["severity"]): row for row in stored}
+    problems = []
+    for found in rounded(measure(network, data, seed, SAMPLE)):
+        expected = kept[found["corruption"], found["severity"]]
+        if found["accuracy"] != expected["accuracy"] or not _close(found["loss"], expected["loss"], LOSS_TOLERANCE):
+            problems.append(f"under {found['corruption']} {found['severity']} the images give {found}, stored is {expected}")
     return problems
 
 
@@ -156,7 +170,7 @@ def _images(checkpoint: Checkpoint) -> ImageData | None:
     """The images a checkpoint was made from, or None where they are not here."""
     description = checkpoint.metrics["provenance"]["data"]
     try:
-        data = load_data(description["name"], checkpoint.config.image_size)
+        data = load_once(description["name"], checkpoint.config.image_size, data_root())
     except DataError:
         return None
     return data if data.digest == description["digest"] else None

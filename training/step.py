@@ -16,12 +16,25 @@ from normzoo.norms import gates
 from training.recipes import Recipe
 
 PRECISIONS = ("fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda")
 
 
-def choose_precision(choice: str) -> str:
-    """fp32 or bf16 (convolutions only; statistics, losses and weights stay float32); auto: what this CPU does fastest."""
+def choose_device(choice: str) -> torch.device:
+    """The device to train on; auto: a CUDA GPU where torch sees one."""
+    if choice not in DEVICES:
+        raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {choice!r}.")
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda needs a CUDA GPU, and torch sees none here. Use --device cpu.")
+    return torch.device("cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(choice: str, device: str = "cpu") -> str:
+    """fp32 or bf16 (convolutions only; statistics, losses and weights stay float32); auto: what the device does fastest.
+
+    On a GPU that is fp32, whose convolutions take TF32: at these sizes a step waits for launches, and bf16 adds some.
+    """
     if choice == "auto":
-        return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
+        return "bf16" if device == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
     if choice not in PRECISIONS:
         raise ConfigError(f"amp must be one of auto, {', '.join(PRECISIONS)}, got {choice!r}.")
     return choice
@@ -73,6 +86,7 @@ class TrainStep:
     Args:
         mean, std: of the training images per colour, (3,).
         compiled_batch: batches of this size run compiled, others (the last one of an epoch) eagerly; None: all eagerly.
+        memory_format: of the images; channels last suits GPUs.
     """
 
     def __init__(
@@ -83,6 +97,7 @@ class TrainStep:
         std: Tensor,
         precision: str = "fp32",
         compiled_batch: int | None = None,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.model = model
         self.recipe = recipe
@@ -90,6 +105,7 @@ class TrainStep:
         self.std = std
         self.precision = precision
         self.compiled_batch = compiled_batch
+        self.memory_format = memory_format
         self.optimizer = make_optimizer(model, recipe)
         self.gates = gates(model)
         self.parameters = list(model.parameters())
@@ -103,6 +119,18 @@ class TrainStep:
             labels: (B,).
 
         Returns:
+            as `update`.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["lr_factor"]
+        return self.update(pixels, labels)
+
+    def update(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Update the weights once, at the learning rates that the optimizer has.
+
+        Nothing here waits for a GPU, so that it can be captured as a CUDA graph.
+
+        Returns:
             the loss shown (mean cross entropy, nats, without label smoothing), and the predicted classes, (B,).
         """
         loss_fn = self._compiled_loss if len(labels) == self.compiled_batch else self._loss
@@ -111,8 +139,6 @@ class TrainStep:
         loss.backward()
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["lr_factor"]
         self.optimizer.step()
         with torch.no_grad():
             for gate in self.gates:
@@ -121,8 +147,9 @@ class TrainStep:
             return shown, logits.argmax(1)
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        images = to_input(pixels, self.mean, self.std)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        images = to_input(pixels, self.mean, self.std).contiguous(memory_format=self.memory_format)
+        # No cache of casts: a captured graph would keep using the cast of an old weight.
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
             logits = self.model(images)
         logits = logits.float()
         return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
