@@ -2,28 +2,30 @@
 # On the open internet, with nothing that it does not need:
 # docker run -p 7860:7860 --read-only --tmpfs /tmp:size=2g --cap-drop ALL --security-opt no-new-privileges \
 #     --pids-limit 256 --memory 2g normzoo
+# With networks from the Hugging Face Hub in place of its own: -e NORMZOO_CHECKPOINTS=user/repo
 FROM python:3.11-slim
 
+# hadolint ignore=DL3008 # Debian keeps one version of a package at a time: a pin would soon name none.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 user
 
-# The processor is enough, and torch without CUDA is several gigabytes smaller.
+# The processor is enough, and torch without CUDA is several gigabytes smaller. What only the training needs is left out.
 COPY requirements.txt /tmp/
-RUN grep -E '^(torch|torchvision)==' /tmp/requirements.txt > /tmp/torch.txt \
+RUN grep -E '^torch==' /tmp/requirements.txt > /tmp/torch.txt \
+    && grep -vE '^(scikit-learn|torchvision)==' /tmp/requirements.txt > /tmp/page.txt \
     && pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch.txt \
-    && pip install --no-cache-dir -r /tmp/requirements.txt \
-    && rm /tmp/torch.txt /tmp/requirements.txt
+    && pip install --no-cache-dir -r /tmp/page.txt \
+    && rm /tmp/*.txt
 
 # All of it belongs to root: the page itself may write to /tmp alone.
 WORKDIR /home/user/app
 COPY app.py ./
-COPY assets assets
 COPY normzoo normzoo
 COPY checkpoints checkpoints
 
-USER user
+USER 1000
 ENV HOME=/home/user \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -31,7 +33,7 @@ ENV HOME=/home/user \
     GRADIO_SERVER_PORT=7860 \
     GRADIO_ANALYTICS_ENABLED=False \
     GRADIO_TEMP_DIR=/tmp/gradio \
-    HF_HUB_OFFLINE=1 \
+    HF_HOME=/tmp/huggingface \
     MPLCONFIGDIR=/tmp/matplotlib
 
 EXPOSE 7860

@@ -83,7 +83,7 @@ def drive(port: int, model_set: str, photos: list[Photo], clients: int, count: i
                     return
                 begin = time.perf_counter()
                 path = json.loads(visitor.upload(photo.content).body)[0]
-                _, answer = visitor.run(classify, [file_value(path), model_set, variants])
+                _, answer, _ = visitor.run(classify, [file_value(path), model_set, variants])
                 tally.seconds.append(time.perf_counter() - begin)
                 given = np.array([list(answer["networks"][variant]["probabilities"].values()) for variant in variants])
                 difference = float(np.abs(given - photo.probabilities).max())

@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
-from normzoo.app import build_demo, cards, classify, curves, results, theme
+from normzoo.app import build_demo, cards, classify, curves, photo, results, theme
 from normzoo.app.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.examples import EXAMPLES, FOLDER
 from normzoo.app.guard import UNEXPECTED, guarded
@@ -24,7 +24,7 @@ from normzoo.errors import ConfigError, ImageError
 from normzoo.results import METRICS, final_metrics, metrics_on_screen
 from tests.checkpoints import CLASSES, save_variant, save_zoo
 
-PUBLIC_EVENTS = {"classify", "learning_curves", "results"}
+PUBLIC_EVENTS = {"classify", "activation_maps", "disturb", "learning_curves", "results", "inside", "feature_maps"}
 PHOTO = FOLDER / EXAMPLES[0].file
 
 
@@ -68,6 +68,7 @@ def test_the_page_has_its_tabs_and_choosers(demo):
         "Classify",
         "Learning curves",
         "Results",
+        "Inside",
     ]
     variants = next(part["props"] for part in components if part["type"] == "checkboxgroup")
     assert variants["choices"] == [("BN", "bn"), ("GN", "gn"), ("BN batch 8", "bn-bs8"), ("torch BN", "torch-bn")]
@@ -101,7 +102,7 @@ def test_with_nothing_packaged_the_page_says_how_to_make_it(tmp_path):
 
 
 def test_every_network_answers(catalog):
-    report, data = classify.answer(catalog, catalog.get("toy/paper"), list(NORM_LAYERS), load_image(PHOTO))
+    report, data, _ = classify.answer(catalog, catalog.get("toy/paper"), list(NORM_LAYERS), load_image(PHOTO))
     assert report.count('<li class="card"') == 6
     assert set(data["networks"]) == set(NORM_LAYERS)
     for variant, network in data["networks"].items():
@@ -114,7 +115,7 @@ def test_every_network_answers(catalog):
 
 def test_a_broken_variant_is_shown_with_its_reason_and_the_others_answer(catalog):
     model_set = catalog.get("toy/extras")
-    report, data = classify.answer(catalog, model_set, variants_of(model_set), load_image(PHOTO))
+    report, data, _ = classify.answer(catalog, model_set, variants_of(model_set), load_image(PHOTO))
     assert set(data["networks"]) == {"bn", "bn-bs8"}
     assert set(data["unavailable"]) == {"gn", "torch-bn"}
     assert words(report).count("Unavailable.") == 2
@@ -133,27 +134,28 @@ def test_a_set_with_nothing_readable_still_opens(tmp_path):
 
 
 def test_names_from_files_are_escaped(catalog):
-    report, _ = classify.answer(catalog, catalog.get("toy/paper"), ["bn"], load_image(PHOTO))
+    report, _, table = classify.answer(catalog, catalog.get("toy/paper"), ["bn"], load_image(PHOTO))
     assert "bee &lt;b&gt;" in report
-    assert "bee <b>" not in report
+    assert "bee <b>" not in report + table
+    assert "bee &lt;b&gt;" in table
     assert "bee &lt;b&gt;" in classify.list_classes(catalog.get("toy/paper"))
 
 
 def test_without_networks_the_page_asks_for_some(catalog):
     model_set = catalog.get("toy/paper")
-    assert classify.answer(catalog, model_set, [], load_image(PHOTO)) == (cards.NO_NETWORKS, {})
+    assert classify.answer(catalog, model_set, [], load_image(PHOTO)) == (cards.NO_NETWORKS, {}, "")
     assert cards.NO_NETWORKS in curves.draw(model_set, [], "loss", "Both")[1]
     assert results.tabulate(model_set, []) == (cards.NO_NETWORKS, [])
 
 
-@pytest.mark.parametrize("photo", [{}, {"path": None}, {"path": ""}, {"url": "data:image/png;base64,AAAA"}, "photo.png", 3])
-def test_what_is_not_an_upload_is_refused(photo):
+@pytest.mark.parametrize("value", [{}, {"path": None}, {"path": ""}, {"url": "data:image/png;base64,AAAA"}, "photo.png", 3])
+def test_what_is_not_an_upload_is_refused(value):
     with pytest.raises(ImageError, match="did not arrive as a file"):
-        classify.photo_path(photo)
+        photo.photo_path(value)
 
 
 def test_no_photo_is_no_error():
-    assert classify.photo_path(None) is None
+    assert photo.photo_path(None) is None
 
 
 def test_the_catalog_prefers_the_strong_recipe(tmp_path):
@@ -264,7 +266,7 @@ def test_every_example_is_small_credited_and_opens():
 def test_programs_can_ask_the_page(url, tmp_path):
     client = Client(url, verbose=False, download_files=str(tmp_path))
     assert {name.strip("/") for name in client.view_api(return_format="dict")["named_endpoints"]} == PUBLIC_EVENTS
-    report, data = client.predict(handle_file(PHOTO), "toy/paper", ["bn", "ln"], api_name="/classify")
+    report, data, _ = client.predict(handle_file(PHOTO), "toy/paper", ["bn", "ln"], api_name="/classify")
     assert set(data["networks"]) == {"bn", "ln"}
     assert data["agreement"] in words(report)
     _, rows = client.predict("toy/paper", ["gn"], api_name="/results")

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from normzoo.app.examples import FOLDER
 from normzoo.app.gate.limits import Limits
 from normzoo.decoding import MAX_BYTES
 from tests.browser.driver import ROOT, Server, running_server
 from tests.checkpoints import save_zoo
 from tests.visitor import API, Failed, Reply, Visitor, file_value
 
-PHOTO = (ROOT / "assets/examples/dog.jpg").read_bytes()
+PHOTO = (FOLDER / "dog.jpg").read_bytes()
 EVERYWHERE = ("content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy")
 PRIVATE = f"""
 /etc/passwd app.py {ROOT}/app.py {ROOT}/.git/config {ROOT}/checkpoints /proc/self/environ ../../../etc/passwd
@@ -24,7 +25,7 @@ http://127.0.0.1:22/ http://localhost/x.png http://[::1]/ http://169.254.169.254
 HTTPS://example.com/x.png //example.com/x.png ftp://example.com/x file:///etc/passwd
 """.split()
 DISGUISED = [".git/HEAD", "%2e%2e/%2e%2e/etc/passwd", "..%2f..%2fetc%2fpasswd", "%252e%252e/app.py", "http:/127.0.0.1/"]
-DISGUISED += ["%68ttp://127.0.0.1/", "C:\\Windows\\win.ini", "\\\\host\\share", "assets/examples/dog.jpg"]
+DISGUISED += ["%68ttp://127.0.0.1/", "C:\\Windows\\win.ini", "\\\\host\\share", f"{FOLDER}/dog.jpg"]
 CLOSED = f"""
 /monitoring /monitoring/summary {API}/runs {API}/runs/ {API}/run-history/buckets /openapi.json /docs {API}/openapi.json
 /pwa_icon /pwa_icon/6000 /pwa_icon/0 {API}/deep_link?session_hash=a {API}/mcp/sse {API}/proxy=https://a.hf.space/
@@ -222,7 +223,7 @@ def test_every_answer_has_the_security_headers(visitor, path):
 
 def test_the_page_says_nothing_of_the_server(visitor, server):
     text = visitor.get("/").text + visitor.get("/config").text + visitor.get(f"{API}/info").text
-    assert str(ROOT) not in text.replace(str(ROOT / "assets"), "")
+    assert str(ROOT) not in text.replace(str(FOLDER), "")
     assert os.fspath(server.log.parent / "zoo") not in text
 
 
@@ -250,6 +251,27 @@ def test_nonsense_is_answered_in_a_sentence(visitor, body, status):
     check_refused(visitor.post(f"{API}/queue/join", body), status)
 
 
-def test_a_wrong_argument_is_answered_without_a_trace(visitor):
-    check_refused(visitor.post(f"{API}/call/v2/classify", {"no_such_argument": 1}), 500)
-    check_refused(visitor.post(f"{API}/call/no_such_function", {"data": []}), 500)
+@pytest.mark.parametrize("inputs", [[], [None], [None] * 4, [7] * 4, ["x"] * 4, [{}] * 4, [[[1]]] * 4], ids=str)
+def test_missing_and_wrong_inputs_are_answered_in_a_sentence(visitor, inputs):
+    failed = set()
+    for name, function in visitor.functions().items():
+        try:
+            visitor.run(function, inputs)
+        except Failed as failure:
+            failed.add(name)
+            check_sentence(failure.args[0].replace("toy/paper", ""))
+    assert failed >= {"classify", "learning_curves", "results"}
+
+
+@pytest.mark.parametrize("variants", ["bn", 7, {"bn": 1}, [["bn"]], [{"bn": 1}], [7]], ids=str)
+def test_networks_that_are_no_list_of_names_are_refused(visitor, classify, variants):
+    photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
+    with pytest.raises(Failed, match="The networks must be a list of names"):
+        visitor.run(classify, [photo, "toy/paper", variants])
+
+
+def test_a_function_or_an_input_that_there_is_not_is_named_as_such(visitor):
+    for path, body in (("v2/classify", {"no_such_input": 1}), ("no_such_function", {"data": []})):
+        reply = visitor.post(f"{API}/call/{path}", body)
+        check_refused(reply, 500)
+        assert "no such function, or it takes other inputs" in reply.sentence

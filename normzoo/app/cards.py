@@ -3,15 +3,14 @@
 Everything that comes from a file is escaped. Colours are those of the theme, so that light and dark both work.
 """
 
-import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
+from normzoo.agreement import Agreement
+from normzoo.app.pixels import png_url
 from normzoo.inference import Prediction
 from normzoo.palette import look
 from normzoo.zoo import describe_variant
@@ -31,17 +30,17 @@ class Card:
     val_accuracy: tuple[float, int] | None  # the mean over n seeds, and n
 
 
-def report(cards: Sequence[Card], sentence: str, seen: np.ndarray | None) -> str:
+def report(cards: Sequence[Card], who: Agreement, seen: np.ndarray | None) -> str:
     """The whole answer.
 
     Args:
-        sentence: who agrees with whom.
+        who: who agrees with whom.
         seen: the pixels that the networks were given, uint8 (H, W, 3).
     """
     picture = "" if seen is None else _seen(seen)
     return (
-        f'<section class="report" aria-label="What the networks say"><div class="summary">{picture}'
-        f'<p class="verdict" role="status">{html.escape(sentence)}</p></div>'
+        f'<section class="report" aria-label="What the networks say"><div class="summary">{picture}<div class="said">'
+        f'<p class="verdict" role="status">{html.escape(who.sentence)}</p>{_groups(who)}</div></div>'
         f'<ul class="cards">{"".join(map(_card, cards))}</ul></section>'
     )
 
@@ -65,14 +64,30 @@ def names(variants: Sequence[str]) -> str:
     return f'<ul class="names">{rows}</ul>' if rows else ""
 
 
+def chip(variant: str) -> str:
+    """A variant's short name beside its colour."""
+    style = look(variant)
+    return f'<span class="chip" style="--variant: {style.colour}">{html.escape(style.name)}</span>'
+
+
+def _groups(who: Agreement) -> str:
+    """The networks side by side, those of one answer together, each answer as wide as it has networks.
+
+    The sentence above says the same, so screen readers are spared it.
+    """
+    items = "".join(
+        f'<li style="flex-grow: {len(variants)}"><span class="who">{"".join(map(chip, variants))}</span>'
+        f'<span class="what">{html.escape(label)}</span></li>'
+        for label, variants in who.groups
+    )
+    return f'<ul class="agreement" aria-hidden="true">{items}</ul>'
+
+
 def _seen(pixels: np.ndarray) -> str:
     height, width = pixels.shape[:2]
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     size = f"{width}×{height}"
     return (
-        f'<figure class="seen"><img src="{source}" alt="The central square of the photo, reduced to {size} pixels">'
+        f'<figure class="seen"><img src="{png_url(pixels)}" alt="The central square of the photo, reduced to {size} pixels">'
         f"<figcaption>What they saw: {size} pixels</figcaption></figure>"
     )
 

@@ -8,10 +8,7 @@ import torch
 
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.norms import NORM_LAYERS
-from normzoo.zoo import Model, ModelSet, list_model_sets, load_models
-
-#: The first of these that is packaged is shown when the page opens.
-PREFERRED_SETS = ("tiny-imagenet-25/strong", "tiny-imagenet-25/paper")
+from normzoo.zoo import Model, ModelSet, default_model_set, list_model_sets, load_models
 
 
 class Catalog:
@@ -25,8 +22,7 @@ class Catalog:
     @property
     def default(self) -> ModelSet | None:
         """The set to show first; None where none is packaged."""
-        name = next((name for name in PREFERRED_SETS if name in self.sets), next(iter(self.sets), None))
-        return None if name is None else self.sets[name]
+        return default_model_set(self.sets.values())
 
     def get(self, name: str) -> ModelSet:
         """The model set of that name.
@@ -88,9 +84,14 @@ def main_variants_of(model_set: ModelSet) -> list[str]:
     return [variant for variant in variants if variant in NORM_LAYERS] or variants
 
 
-def chosen(model_set: ModelSet, variants: Iterable[str] | None) -> list[str]:
-    """Those of the variants that the set has, in its order; None takes the main ones."""
+def chosen(model_set: ModelSet, variants: list[str] | None) -> list[str]:
+    """Those of the variants that the set has, in its order; None takes the main ones.
+
+    Raises:
+        ConfigError: they are no list of names, such as a program may send.
+    """
     if variants is None:
         return main_variants_of(model_set)
-    wanted = set(variants)
-    return [variant for variant in variants_of(model_set) if variant in wanted]
+    if not isinstance(variants, list) or not all(isinstance(variant, str) for variant in variants):
+        raise ConfigError('The networks must be a list of names, such as ["bn", "gn"].')
+    return [variant for variant in variants_of(model_set) if variant in variants]

@@ -1,4 +1,4 @@
-"""What all tabs share: the model set, and which of its variants are shown."""
+"""What all tabs share: the model set, which of its variants are shown, the photo."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from normzoo.app import photo
 from normzoo.app.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.guard import guarded
 from normzoo.palette import short_name
@@ -19,7 +20,9 @@ class Chooser:
 
     model_set: gr.Dropdown
     variants: gr.CheckboxGroup
+    photo: gr.Image  # placed by the tab that classifies it
     _listed: Dependency  # the variants of another set have come
+    tab: gr.Tab | None = None  # the one that is being built
 
     @property
     def inputs(self) -> list[Any]:
@@ -47,6 +50,12 @@ class Chooser:
         chained = self._listed.success(function, inputs, outputs, api_name=name, api_visibility="undocumented", **options)
         return [direct, chained]
 
+    def after_set(self, function: Callable[..., Any], inputs: Any, outputs: Any, *, api_name: str) -> Dependency:
+        """Run a function when another model set was chosen, such as one that lists what can be chosen from it."""
+        return self._listed.success(
+            function, inputs, outputs, api_name=api_name, api_visibility="undocumented", show_progress="hidden"
+        )
+
 
 def build(catalog: Catalog, default: ModelSet) -> Chooser:
     """Place the controls and link them: another set brings its own variants."""
@@ -72,7 +81,7 @@ def build(catalog: Catalog, default: ModelSet) -> Chooser:
     listed = model_set.input(
         list_variants, model_set, variants, api_name="list_variants", api_visibility="undocumented", show_progress="hidden"
     )
-    return Chooser(model_set, variants, listed)
+    return Chooser(model_set, variants, photo.build(), listed)
 
 
 def _choices(model_set: ModelSet) -> list[tuple[str, str]]:

@@ -8,13 +8,16 @@ import gradio as gr
 from PIL import Image
 
 from normzoo.agreement import agreement
-from normzoo.app import cards, examples
+from normzoo.app import cards, disturb, examples, maps, probabilities
+from normzoo.app.batching import MAX_BATCH, predict_together
 from normzoo.app.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
+from normzoo.app.photo import open_photo, photo_path
+from normzoo.app.table import SORT_SCRIPT
 from normzoo.errors import ImageError
 from normzoo.images import load_image, to_pixels
-from normzoo.inference import Prediction, predict
+from normzoo.inference import Prediction
 from normzoo.palette import short_name
 from normzoo.results import val_accuracy
 from normzoo.zoo import Model, ModelSet
@@ -24,62 +27,62 @@ TOP = 5
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; the first example is classified already."""
-    first = examples.EXAMPLES[0]
-    start, _ = answer(catalog, default, main_variants_of(default), load_image(first.path))
+    example = load_image(examples.EXAMPLES[0].path)
+    start, _, start_table = answer(catalog, default, main_variants_of(default), example)
+    photo = chooser.photo
     with gr.Row(elem_classes="classify"):
         with gr.Column(scale=2, min_width=300):
-            photo = gr.Image(
-                str(first.path),
-                sources=["upload", "clipboard", "webcam"],
-                type="filepath",
-                label="Photo",
-                placeholder="Drop a photo here, or click to choose one",
-                height=300,
-                buttons=["fullscreen"],
-                alt_text="The photo to classify",
-                elem_id="photo",
-            )
+            photo.render()
             # Gradio's own upload symbol does nothing while a photo is there.
             upload = gr.UploadButton("Choose a photo", file_types=["image"], variant="primary", size="md")
             strip = gr.HTML(examples.strip(), js_on_load=examples.SCRIPT, elem_id="examples")
         with gr.Column(scale=5, min_width=300):
             report = gr.HTML(start, js_on_load=None, elem_id="report")
+    with gr.Accordion("Every probability as a table", open=False):
+        table = gr.HTML(start_table, js_on_load=SORT_SCRIPT, elem_id="probabilities")
     with gr.Accordion(_classes_title(default), open=False) as accordion:
         known = gr.HTML(list_classes(default), js_on_load=None, elem_id="classes")
     predictions = gr.JSON(visible=False)
+    map_class, mapped = maps.build(catalog, default, example)
+    kind, severity, disturbed = disturb.build(catalog, default, example)
 
     @guarded
-    def classify(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> tuple[str, dict[str, Any]]:
+    def classify(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> tuple[str, dict[str, Any], str]:
         """Classify a photo with every chosen network.
 
         Gives an HTML report for the page, and the same as data: for each network the probability of every class, the
-        time it took and its validation accuracy; the networks that are unavailable, with the reason; who agrees.
+        time it took and its validation accuracy; the networks that are unavailable, with the reason; who agrees. Last comes
+        an HTML table of the probabilities.
         """
         chosen_set = catalog.get(model_set)
-        path = photo_path(photo)
-        if path is None:
-            return cards.NO_PHOTO, {}
-        return answer(catalog, chosen_set, chosen(chosen_set, variants), load_image(path))
+        picture = open_photo(photo)
+        if picture is None:
+            return cards.NO_PHOTO, {}, ""
+        return answer(catalog, chosen_set, chosen(chosen_set, variants), picture)
 
     classified = chooser.follow(
         classify,
         [photo, *chooser.inputs],
-        [report, predictions],
+        [report, predictions, table],
         also=[photo.change],
         preprocess=False,  # the project's own loader opens the file, not Gradio's
         api_name="classify",
         show_progress_on=report,
-        concurrency_id="inference",
+        concurrency_id="classify",
+        concurrency_limit=MAX_BATCH,  # they wait for each other, so as to be computed together
     )
     for number, event in enumerate(classified):
         event.failure(
-            lambda: cards.NO_ANSWER,
+            lambda: (cards.NO_ANSWER, "", "", ""),
             None,
-            report,
+            [report, table, mapped, disturbed],
             api_name=f"no_answer_{number}",
             api_visibility="undocumented",
             show_progress="hidden",
         )
+
+    maps.follow(catalog, chooser, classified, map_class, mapped)
+    disturb.follow(catalog, chooser, classified, kind, severity, disturbed)
 
     @guarded
     def choose_photo(upload: dict[str, Any] | None) -> Path | None:
@@ -122,12 +125,12 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     )
 
 
-def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any]]:
-    """What the networks make of a photo: as HTML, and as data for the API."""
+def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any], str]:
+    """What the networks make of a photo: as HTML, as data for the API, and every probability as an HTML table."""
     if not variants:
-        return cards.NO_NETWORKS, {}
+        return cards.NO_NETWORKS, {}, ""
     models, problems = catalog.load(model_set, variants)
-    predictions = predict(models, photo, TOP)
+    predictions = predict_together(models, photo, TOP)
     who = agreement({variant: prediction.label for variant, prediction in predictions.items()})
     accuracies = {variant: val_accuracy(model_set, variant) for variant in models}
     row = [
@@ -138,24 +141,12 @@ def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Im
     data = {
         "model_set": model_set.name,
         "agreement": who.sentence,
+        "groups": {label: list(group) for label, group in who.groups},
         "networks": {variant: _as_data(models[variant], predictions[variant], accuracies[variant]) for variant in predictions},
         "unavailable": problems,
     }
-    return cards.report(row, who.sentence, seen), data
-
-
-def photo_path(photo: object) -> Path | None:
-    """Where Gradio put an upload; None where there is no photo.
-
-    Raises:
-        ImageError: something else came in its place, such as a `data:` URL.
-    """
-    if photo is None:
-        return None
-    path = photo.get("path") if isinstance(photo, dict) else None
-    if not isinstance(path, str) or not path:
-        raise ImageError("The photo did not arrive as a file; choose it again.")
-    return Path(path)
+    classes = {variant: model.config.classes for variant, model in models.items()}
+    return cards.report(row, who, seen), data, probabilities.tabulate(classes, predictions)
 
 
 def list_classes(model_set: ModelSet) -> str:

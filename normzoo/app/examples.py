@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+FOLDER = Path(__file__).parent / "photos"
 THUMBNAIL_PIXELS = 112
 
 

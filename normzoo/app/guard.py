@@ -4,7 +4,7 @@ import functools
 import html
 import logging
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
@@ -15,6 +15,7 @@ R = TypeVar("R")
 
 TITLE = "That did not work"
 UNEXPECTED = "Something went wrong on the server, not with you. Try again, or choose another photo."
+NO_INPUTS = "An input is missing or of the wrong kind. Reload the page; programs find what it takes under Use via API."
 
 logger = logging.getLogger(__name__)
 
@@ -36,3 +37,16 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             raise gr.Error(UNEXPECTED, title=TITLE, print_exception=False) from error
 
     return wrapper
+
+
+class GuardedBlocks(gr.Blocks):
+    """A page that also tells in a sentence what Gradio refuses before an event's function: too few inputs, or wrong ones."""
+
+    async def preprocess_data(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The inputs of an event's function, from what a visitor sent."""
+        try:
+            inputs: list[Any] = await super().preprocess_data(*args, **kwargs)
+        except Exception as error:
+            logger.info("Gradio refused the inputs of an event", exc_info=True)  # a visitor's slip, not the page's
+            raise gr.Error(NO_INPUTS, title=TITLE, print_exception=False) from error
+        return inputs

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from normzoo.app.gate.limits import Limits, on_spaces
 from normzoo.app.lifetime import lifetime
+from normzoo.app.zerogpu import register_for_zerogpu
+from normzoo.errors import NormZooError
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -44,31 +46,44 @@ class Settings:
 
 
 def launch(settings: Settings) -> None:
-    """Serve the page until the process is told to stop."""
+    """Serve the page until the process is told to stop.
+
+    Raises:
+        SystemExit: the networks cannot be had; with the sentence that says why.
+    """
     os.environ.setdefault("MPLBACKEND", "Agg")
     with lifetime() as life:
         import torch
 
         from normzoo.app import build_demo
+        from normzoo.zoo import checkpoints_root
 
         torch.set_num_threads(settings.threads)
-        life.demo = build_demo()
-        print(f"NormZoo is at {serve(life.demo, settings)}", flush=True)
+        try:
+            root = checkpoints_root()
+        except NormZooError as error:
+            raise SystemExit(str(error)) from None
+        life.demo = build_demo(root)
+        register_for_zerogpu()  # brings Gradio, which must not be imported before `build_demo` has it keep quiet
+        print(f"NormZoo is at {serve(life.demo, settings, root)}", flush=True)
         life.wait()
 
 
-def serve(demo: "gr.Blocks", settings: Settings) -> str:
+def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> str:
     """Start serving in the background; gives the address.
 
     Nothing but the page: no sharing, telemetry, monitoring, history or file of the project, and the queue is the only way in.
+
+    Args:
+        root: where the checkpoints of the page lie; none of their files is ever served.
     """
     from gradio.utils import get_upload_folder
 
     from normzoo.app import examples
     from normzoo.app.gate.middleware import around
     from normzoo.app.theme import STYLE_SHEET, theme
-    from normzoo.zoo import checkpoints_root
 
+    package = Path(__file__).parents[1]
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
     _, url, _ = demo.launch(
         server_name=settings.host,
@@ -78,7 +93,8 @@ def serve(demo: "gr.Blocks", settings: Settings) -> str:
         css_paths=[STYLE_SHEET],
         max_file_size=settings.max_file_size,
         allowed_paths=[str(examples.FOLDER)],
-        blocked_paths=[str(checkpoints_root()), str(Path(__file__).parents[1])],
+        # All of the package but the example photos, which lie in it.
+        blocked_paths=[str(path) for path in (*([root] if root else []), *package.rglob("*.py"))],
         share=False,
         show_error=False,
         enable_monitoring=False,

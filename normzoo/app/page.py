@@ -1,11 +1,20 @@
 """The page as a whole: the heading, the shared chooser, the tabs."""
 
+import dataclasses
+
 import gradio as gr
 
-from normzoo.app import chooser, classify, curves, results
+from normzoo.app import chooser, classify, curves, inside, results, robustness
 from normzoo.app.catalog import Catalog
+from normzoo.app.guard import GuardedBlocks
 
-TABS = (("Classify", classify.build), ("Learning curves", curves.build), ("Results", results.build))
+TABS = (
+    ("Classify", classify.build),
+    ("Learning curves", curves.build),
+    ("Results", results.build),
+    ("Robustness", robustness.build),
+    ("Inside", inside.build),
+)
 
 HEADING = """
 <header>
@@ -28,15 +37,15 @@ python -m training package</pre>
 
 def build(catalog: Catalog) -> gr.Blocks:
     """Every component and event of the page."""
-    with gr.Blocks(title="NormZoo", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
+    with GuardedBlocks(title="NormZoo", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(HEADING, js_on_load=None)
         default = catalog.default
         if default is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:
             controls = chooser.build(catalog, default)
-            with gr.Tabs():
+            with gr.Tabs(overflow_behavior="wrap"):  # on a phone all stay in sight
                 for title, build_tab in TABS:
-                    with gr.Tab(title):
-                        build_tab(catalog, default, controls)
+                    with gr.Tab(title) as tab:
+                        build_tab(catalog, default, dataclasses.replace(controls, tab=tab))
     return demo

@@ -5,8 +5,12 @@ Not Gradio's Dataframe: its headings cannot be reached by keyboard, and its cell
 
 import base64
 import html
+from collections.abc import Mapping
 
 import pandas as pd
+
+#: What a marked cell means, to be said once below its table.
+BEST_NOTE = '<p class="explanation">★ the best of its column.</p>'
 
 # `element` is what Gradio gives to such a script: the component's own part of the page. Its rows come and go; it stays.
 SORT_SCRIPT = """
@@ -24,21 +28,28 @@ element.addEventListener("click", (event) => {
 """
 
 
-def sortable(numbers: pd.DataFrame, texts: pd.DataFrame, caption: str) -> str:
+def sortable(
+    numbers: pd.DataFrame, texts: pd.DataFrame, caption: str, higher_is_better: Mapping[str, bool] | None = None
+) -> str:
     """A table whose first column names its rows.
 
     Args:
         numbers: what to sort by.
         texts: what to show, of the same shape.
         caption: what it is a table of.
+        higher_is_better: the columns in which the best is marked, and in which direction.
     """
     headings = "".join(
         f'<th scope="col" aria-sort="none"><button type="button">{html.escape(str(title))}</button></th>'
         for title in texts.columns
     )
+    best = {title: _best(numbers[title], higher) for title, higher in (higher_is_better or {}).items()}
+    is_best = [[bool(row in best.get(title, ())) for title in texts.columns] for row in range(len(texts))]
     rows = "".join(
-        f"<tr>{''.join(_cell(*cell, is_name=place == 0) for place, cell in enumerate(zip(values, shown, strict=True)))}</tr>"
-        for values, shown in zip(numbers.itertuples(index=False), texts.itertuples(index=False), strict=True)
+        f"<tr>{''.join(_cell(*cell, is_name=place == 0) for place, cell in enumerate(zip(values, shown, marks, strict=True)))}</tr>"
+        for values, shown, marks in zip(
+            numbers.itertuples(index=False), texts.itertuples(index=False), is_best, strict=True
+        )
     )
     caption = html.escape(caption)
     return (
@@ -56,6 +67,14 @@ def csv_link(texts: pd.DataFrame, name: str) -> str:
     )
 
 
-def _cell(value: object, text: object, is_name: bool) -> str:
+def _best(column: pd.Series, higher: bool) -> list[int]:
+    """The rows that hold the best number; none where all hold the same."""
+    values = pd.to_numeric(column, errors="coerce").reset_index(drop=True)
+    best = values.max() if higher else values.min()
+    return [] if values.nunique() < 2 else values.index[values == best].tolist()
+
+
+def _cell(value: object, text: object, is_best: bool, is_name: bool) -> str:
     tag = 'th scope="row"' if is_name else "td"
-    return f'<{tag} data-value="{html.escape(str(value))}">{html.escape(str(text))}</{tag.partition(" ")[0]}>'
+    mark = ' class="best"' if is_best else ""
+    return f'<{tag}{mark} data-value="{html.escape(str(value))}">{html.escape(str(text))}</{tag.partition(" ")[0]}>'

@@ -11,6 +11,9 @@ from normzoo.app.gate.routes import Kind
 
 Send = Callable[[Any], Awaitable[None]]
 
+#: Gradio answers 500 to an event that it does not know, and to one with inputs of other names.
+_NO_SUCH_EVENT = "The page may have no such function, or it takes other inputs; reload the page and try again."
+
 
 class Answer:
     """Puts the headers on an answer, the nonce into the page, and a sentence in place of an error's own words.
@@ -41,7 +44,8 @@ class Answer:
                 await self._put(self._start)
         elif self._error:
             if not message.get("more_body", False):
-                await self.refuse(Refusal(self._error))
+                is_unknown = self._kind is Kind.EVENT and self._error == 500
+                await self.refuse(Refusal(self._error, _NO_SUCH_EVENT if is_unknown else ""))
         elif self._kind is Kind.PAGE:
             self._page.append(message.get("body", b""))
             if not message.get("more_body", False):

@@ -1,0 +1,124 @@
+"""The parts of Classify below the answers, as a person uses them: the table, the maps, the disturbed photo."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from normzoo import NORM_LAYERS
+from normzoo.app.examples import EXAMPLES
+
+ZOO = len(NORM_LAYERS)
+OTHER = EXAMPLES[1]
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """The page, once its first answers are there."""
+    expect(page.locator(".card")).to_have_count(ZOO)
+    return page
+
+
+def choose_example(page: Page) -> None:
+    page.get_by_role("button", name=OTHER.title).click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(OTHER.file))
+
+
+def wait_for_other_pictures(part: Locator, before: str | None) -> None:
+    expect(part.locator("img").last).not_to_have_attribute("src", before or "")
+
+
+def test_agreement_shows_each_network_once_under_its_own_answer(page):
+    choose_example(page)
+    said = page.locator(".agreement")
+    expect(said.locator(".chip")).to_have_count(ZOO)
+    answers = dict(
+        zip(
+            page.locator(".card h3 .key").all_inner_texts(),
+            page.locator(".card .top li:first-child .label").all_inner_texts(),
+            strict=True,
+        )
+    )
+    for field in said.locator("li").all():
+        label = field.locator(".what").inner_text()
+        assert {answers[name] for name in field.locator(".chip").all_inner_texts()} == {label}
+
+
+def test_the_table_holds_every_probability_and_its_csv_the_same(page):
+    page.get_by_role("button", name="Every probability as a table").click()
+    table = page.locator("#probabilities")
+    rows = [row.locator("th, td").all_inner_texts() for row in table.locator("table tr").all()]
+    assert len(rows[0]) == ZOO + 1
+    for column in range(1, ZOO + 1):
+        shown = [row[column] for row in rows[1:]]
+        assert all(re.fullmatch(r"\d+\.\d\d", text) for text in shown)
+        assert sum(map(float, shown)) == pytest.approx(100, abs=0.2)
+    with page.expect_download() as download:
+        table.get_by_role("link", name="Download as CSV").click()
+    assert list(csv.reader(io.StringIO(Path(download.value.path()).read_text()))) == rows
+
+
+def test_a_map_of_each_network_is_there_from_the_start_and_follows_the_photo(page):
+    maps = page.locator("#maps")
+    expect(maps.locator("figure")).to_have_count(ZOO)
+    expect(maps.locator(".explanation")).to_contain_text("Red speaks for the class, blue against it")
+    before = maps.locator("img").last.get_attribute("src")
+    choose_example(page)
+    wait_for_other_pictures(maps, before)
+    expect(maps.locator("figure")).to_have_count(ZOO)
+
+
+def test_another_class_is_explained_when_it_is_chosen(page):
+    page.get_by_label("Class to explain").click()
+    page.get_by_role("option", name="lighthouse").click()
+    captions = page.locator("#maps figcaption")
+    expect(captions.first).to_contain_text("lighthouse")
+    for caption in captions.all_inner_texts():
+        total, photo, sign, bias = re.search(
+            r"lighthouse \d+\.\d\d%\s+logit (-?\d+\.\d\d) = photo (-?\d+\.\d\d) ([+−]) bias (\d+\.\d\d)", caption
+        ).groups()
+        assert float(photo) + (1 if sign == "+" else -1) * float(bias) == pytest.approx(float(total), abs=0.011)
+
+
+def test_the_photo_is_disturbed_as_the_slider_moves(page):
+    part = page.locator("#disturbed")
+    expect(part.locator(".answers tbody tr")).to_have_count(ZOO)
+    page.get_by_role("radio", name="Darker").check()
+    expect(part).to_contain_text("Darker 3 of 5")
+    before = part.locator("img").last.get_attribute("src")
+    slider = page.locator("#severity input[type=range]")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(part).to_contain_text("Darker 5 of 5")
+    wait_for_other_pictures(part, before)
+    expect(part.locator(".column.current")).to_have_attribute("aria-label", re.compile("^Severity 5: "))
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    expect(part.locator(".verdict")).to_have_text("Severity 0: the photo as it is. Move the slider.")
+
+
+def test_the_plot_tells_the_values_at_the_severity_under_the_pointer(page):
+    columns = page.locator("#disturbed .column")
+    expect(columns).to_have_count(6)
+    expect(columns.nth(3).locator(".told")).to_be_visible()
+    columns.nth(1).locator("rect").hover()
+    expect(columns.nth(1).locator(".told")).to_be_visible()
+    expect(columns.nth(3).locator(".told")).to_be_hidden()
+    values = columns.nth(1).locator(".told text").all_inner_texts()
+    assert values[0] == "Severity 1"
+    assert len([text for text in values if re.fullmatch(r"\d+\.\d\d%", text)]) == ZOO
+
+
+def test_a_file_that_is_no_photo_leaves_no_old_maps_behind(page, tmp_path):
+    (tmp_path / "words.jpg").write_bytes(b"these are only words")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a photo").click()
+    chooser.value.set_files(tmp_path / "words.jpg")
+    expect(page.locator("#report")).to_contain_text("Choose another photo")
+    expect(page.locator("#maps figure")).to_have_count(0)
+    expect(page.locator("#disturbed img")).to_have_count(0)
+    expect(page.get_by_test_id("toast-body")).to_have_count(1)

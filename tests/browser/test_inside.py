@@ -1,0 +1,75 @@
+"""Inside as a person uses it: it is about the photo of Classify, and shows what it says."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from normzoo import NORM_LAYERS
+from normzoo.app.examples import EXAMPLES
+
+ZOO = len(NORM_LAYERS)
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """The page with the tab open and filled."""
+    expect(page.locator(".card")).to_have_count(ZOO)
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator("#features img")).to_have_count(2)
+    return page
+
+
+def test_it_is_about_the_photo_of_classify(page):
+    expect(page.locator("#inside-photo")).to_contain_text(EXAMPLES[0].file)
+    before = page.locator("#features img").first.get_attribute("src")
+    page.get_by_role("tab", name="Classify").click()
+    page.get_by_role("button", name=EXAMPLES[1].title).click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(EXAMPLES[1].file))
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator("#inside-photo")).to_contain_text(EXAMPLES[1].file)
+    expect(page.locator("#features img").first).not_to_have_attribute("src", before)
+
+
+def test_every_network_has_its_line_and_its_cube(page):
+    expect(page.locator("#cubes figure")).to_have_count(ZOO)
+    for chart in ("#before", "#after"):
+        expect(page.locator(f"{chart} .scatterlayer .trace")).to_have_count(ZOO)
+    page.get_by_role("checkbox", name="NN", exact=True).uncheck()
+    for chart in ("#before", "#after"):
+        expect(page.locator(f"{chart} .scatterlayer .trace")).to_have_count(ZOO - 1)
+    expect(page.locator("#cubes figure")).to_have_count(ZOO - 1)
+
+
+def test_the_chart_shows_the_mean_and_tells_the_layer_under_the_pointer(page):
+    chart = page.locator("#before")
+    expect(chart.locator(".ytitle")).to_have_text("Spread (standard deviation)")
+    page.get_by_role("radio", name="Mean", exact=True).check()
+    expect(chart.locator(".ytitle")).to_have_text("Mean")
+    expect(page.locator("#layers-text")).to_contain_text("Mean before the first norm")
+    chart.locator(".nsewdrag").first.hover()
+    expect(chart.locator(".hoverlayer")).to_contain_text(re.compile(r"stage \d, block \d, norm \d"))
+
+
+def test_the_gates_are_drawn_and_explained_and_go_with_their_network(page):
+    expect(page.locator("#gates-text")).to_contain_text(re.compile(r"The mean gate of BIN is \d\.\d\d in the first layer"))
+    expect(page.locator("#gates .main-svg").first).to_be_visible()
+    page.get_by_role("checkbox", name="BIN", exact=True).uncheck()
+    expect(page.locator("#gates-text")).to_contain_text("None of the networks shown has gates.")
+    expect(page.locator("#gates")).to_be_hidden()
+
+
+def test_another_block_of_another_network_is_shown(page):
+    expect(page.locator("#features figcaption").first).to_contain_text("16 maps of 32×32")
+    page.get_by_label("Block").click()
+    page.get_by_role("option", name="Stage 3, block 2").click()
+    expect(page.locator("#features figcaption").first).to_contain_text("64 maps of 8×8")
+    page.get_by_label("Right").click()
+    page.get_by_role("option", name="GN", exact=True).click()
+    expect(page.locator("#features figcaption").last).to_contain_text("group normalization")
+
+
+@pytest.mark.parametrize("viewport", ["phone", "desktop"])
+def test_nothing_is_wider_than_the_window(page):
+    expect(page.locator("#after .main-svg").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
