@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
+from normzoo.replicas import ReplicaPool, count_replicas
 
 Pool = Callable[[Tensor], Tensor]
 
@@ -115,8 +116,13 @@ def per_channel(parameter: Tensor) -> Tensor:
 
 
 class BatchStatisticsNorm(Norm):
-    """A norm that looks across the batch in training and remembers running statistics for evaluation."""
+    """A norm that looks across the batch in training and remembers running statistics for evaluation.
 
+    Where several processes train replicas of a network together (`torch.distributed`), the batch is that of all of them;
+    set `sync` to False to have each replica look across its own part alone.
+    """
+
+    sync = True
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -158,20 +164,31 @@ class BatchStatisticsNorm(Norm):
             return None
         return per_channel(self.running_mean), per_channel(self.running_var)
 
+    def _batch_pool(self, x: Tensor) -> tuple[Pool, int | Tensor]:
+        """What pools over the batch, and how many values per channel it has.
+
+        Raises:
+            ValueError: one value per channel.
+        """
+        if self.training and self.sync and count_replicas() > 1:
+            shared = ReplicaPool(x)
+            return shared, shared.count
+        self._check_batch(x)
+        n, _, h, w = x.shape
+        return pool_batch, n * h * w
+
     def _check_batch(self, x: Tensor) -> None:
         n, _, h, w = x.shape
         if n * h * w == 1:
             raise ValueError(f"expected more than 1 value per channel to normalize over, got input of shape {(*x.shape,)}.")
 
-    def _remember(self, mean: Tensor, var: Tensor, x: Tensor) -> None:
-        """Move the running statistics, in place, towards those of this batch."""
+    def _remember(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
+        """Move the running statistics, in place, towards those of this batch of `count` values per channel."""
         if not self.training or self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
-        n, _, h, w = x.shape
-        count = n * h * w
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
-            if count == 0:
+            if not isinstance(count, Tensor) and count == 0:
                 return
             dtype = self.running_mean.dtype
             unbiased = var * (count / (count - 1))

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
-from normzoo.moments import BatchStatisticsNorm, Norm, moments, per_channel, pool_batch, pool_instance
+from normzoo.moments import BatchStatisticsNorm, Norm, moments, per_channel, pool_instance
 
 
 class NoNorm(nn.Module):
@@ -105,9 +105,9 @@ class BatchNorm(BatchStatisticsNorm):
     def _normalize(self, x: Tensor) -> Tensor:
         remembered = self._remembered()
         if remembered is None:
-            self._check_batch(x)
-            centred, mean, var = moments(x, pool_batch)
-            self._remember(mean, var, x)
+            pool, count = self._batch_pool(x)
+            centred, mean, var = moments(x, pool)
+            self._remember(mean, var, count)
         else:
             centred, var = x - remembered[0], remembered[1]
         return self._affine(centred, torch.rsqrt(var + self.eps))
@@ -201,11 +201,11 @@ class BatchInstanceNorm(BatchStatisticsNorm):
         centred, mean_i, var_i = moments(x, pool_instance)
         remembered = self._remembered()
         if remembered is None:
-            self._check_batch(x)
-            mean_b = pool_batch(mean_i)
+            pool, count = self._batch_pool(x)
+            mean_b = pool(mean_i)
             # Law of total variance: within the images plus between them. One pass over x serves both norms.
-            var_b = pool_batch(var_i + (mean_i - mean_b).square())
-            self._remember(mean_b, var_b, x)
+            var_b = pool(var_i + (mean_i - mean_b).square())
+            self._remember(mean_b, var_b, count)
         else:
             mean_b, var_b = remembered
         gate = per_channel(self.gate)

@@ -8,10 +8,11 @@ import pytest
 
 from tests.tiny import load_tiny
 from training import __main__ as command_line
-from training.__main__ import bool_word, build_parser, main
+from training.__main__ import build_parser, main
+from training.options import bool_word, chosen_recipe
 from training.recipes import Recipe, get_recipe
 
-COMMANDS = ["data", "train", "study", "package", "evaluate", "bench"]
+COMMANDS = ["data", "train", "study", "package", "evaluate", "publish", "bench"]
 FIELDS = [field for field in dataclasses.fields(Recipe) if field.name != "name"]
 
 
@@ -56,14 +57,14 @@ def test_option_changes_its_field_and_the_name_of_the_recipe(field: "dataclasses
     named = {"optimizer": ("sgd", "sgd"), "schedule": ("step", "step")}
     word, value = named.get(field.name) or words[field.type]
     options = build_parser().parse_args(["train", "--norm=bn", option(field.name), word])
-    recipe = command_line._recipe(options)
+    recipe = chosen_recipe(options)
     name = "paper" if field.name == "batch_size" else f"paper,{field.name}={value}"
     assert recipe == get_recipe("paper").changed(**{field.name: value, "name": name})
 
 
 def test_without_options_the_recipe_is_as_named() -> None:
     options = build_parser().parse_args(["train", "--norm=bn", "--recipe=paper-sgd"])
-    assert command_line._recipe(options) == get_recipe("paper-sgd")
+    assert chosen_recipe(options) == get_recipe("paper-sgd")
 
 
 def test_bool_is_yes_or_no() -> None:

@@ -16,7 +16,7 @@ from tests.small_disk import small_disk
 from tests.tiny import load_tiny
 from training import data as data_module
 from training.archives import SOURCES
-from training.data import ImageData, fetch, hold_out, load
+from training.data import FORMAT_VERSION, ImageData, fetch, hold_out, load
 
 NAME = "tiny-imagenet-25"
 FILES = tiny_imagenet_files()
@@ -104,7 +104,7 @@ def test_folder_that_cannot_be_written_is_said(archive: str, tmp_path: Path) -> 
         fetch(NAME, archive=archive, root=tmp_path / "file")
 
 
-@pytest.mark.parametrize("moment", ["to_pixels", "_colour_statistics", "_save_array"])
+@pytest.mark.parametrize("moment", ["to_pixels", "colour_statistics", "_save_array"])
 def test_interrupted_build_leaves_nothing(moment: str, archive: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(data_module, moment, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
@@ -159,7 +159,7 @@ def _changed(folder: Path, **changes: object) -> None:
 
 
 def _later_version(folder: Path) -> None:
-    _changed(folder, format_version=2)
+    _changed(folder, format_version=FORMAT_VERSION + 1)
 
 
 def _no_classes(folder: Path) -> None:

@@ -107,8 +107,8 @@ class WrongAxesGroupNorm(GroupNorm):
 
 
 class BiasedMemoryBatchNorm(BatchNorm):
-    def _remember(self, mean: Tensor, var: Tensor, x: Tensor) -> None:
-        super()._remember(mean, var * (1 - 1 / (x.numel() / C)), x)
+    def _remember(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
+        super()._remember(mean, var * (1 - 1 / count), count)
 
 
 class UnbiasedInstanceNorm(InstanceNorm):

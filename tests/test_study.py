@@ -11,7 +11,7 @@ from tests.tiny import OPTIONS, RECIPE, ROOT, load_tiny, train_tiny
 from training import __main__ as command_line
 from training import study as study_module
 from training.runs import Run, State
-from training.study import finished, progress_table, study
+from training.study import finished, progress_table, shard, study
 
 STUDY = ["study", "--norm=bn,nn", "--workers=2", *OPTIONS, "--epochs=1", "--horizontal-flip=yes"]
 
@@ -33,13 +33,13 @@ def test_study_trains_what_is_not_done_and_names_what_failed(
     recipe_folder = folder / "runs/tiny/paper,depth=8,image_size=16,epochs=1,batch_size=40,lr=0.01,horizontal_flip=True"
     bn, nn = recipe_folder / "bn/seed-0", recipe_folder / "nn/seed-0"
     nn.mkdir(parents=True)
-    with open(nn / "lock", "w") as held:  # as if another process were at it
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert command_line.main(command) == 2
+    State({**Run("tiny", RECIPE, "nn").to_dict()}, "0" * 64, 0, {}, {}, [], []).save(nn)  # of other settings
+    assert command_line.main(command) == 2
     told = capsys.readouterr()
     assert "2 runs, 0 finished before, 2 at a time." in told.out
     assert f"1 of 2 runs stopped with an error. See {nn / 'train.log'}, then call again." in told.err
-    assert "Another process is training" in (nn / "train.log").read_text()
+    assert "holds a run with other settings" in (nn / "train.log").read_text()
+    (nn / "state.pt").unlink()
 
     state = State.load(bn)
     assert state is not None
@@ -58,7 +58,7 @@ def test_study_trains_what_is_not_done_and_names_what_failed(
     assert command_line.main(command) == 0
     told = capsys.readouterr()
     assert "2 runs, 1 finished before, 2 at a time." in told.out
-    assert [line.split()[:3] for line in told.out.splitlines()[-2:]] == [["bn", "0", "1/1"], ["nn", "0", "1/1"]]
+    assert [line.split()[1:4] for line in told.out.splitlines()[-2:]] == [["bn", "0", "1/1"], ["nn", "0", "1/1"]]
 
     monkeypatch.setattr(subprocess, "Popen", None)  # nothing is left to start
     assert command_line.main(command) == 0
@@ -79,10 +79,10 @@ def test_run_is_finished_after_its_last_epoch_with_its_own_settings(folder: Path
 def test_progress_table_has_every_run_with_its_last_epoch(folder: Path) -> None:
     state = train_tiny(load_tiny(folder / "data"), folder / "runs", stop_after=1)
     table = progress_table([Run("tiny", RECIPE, "bn"), Run("tiny", RECIPE, "gn", 3)], folder / "runs").splitlines()
-    assert table[0].split() == ["variant", "seed", "epoch", "train", "loss", "val", "loss", "val", "accuracy"]
+    assert table[0].split() == ["recipe", "variant", "seed", "epoch", "train", "loss", "val", "loss", "val", "accuracy"]
     figures = [f"{state.history[0]['loss']:.4f}", f"{state.history[1]['loss']:.4f}", f"{state.history[1]['accuracy']:.4f}"]
-    assert table[1].split() == ["bn", "0", "1/2", *figures]
-    assert table[2].split() == ["gn", "3", "not", "started"]
+    assert table[1].split() == ["quick", "bn", "0", "1/2", *figures]
+    assert table[2].split() == ["quick", "gn", "3", "not", "started"]
 
 
 def test_same_run_twice_is_one(folder: Path) -> None:
@@ -103,3 +103,65 @@ def test_damaged_run_is_named(folder: Path) -> None:
 def test_no_workers_are_refused() -> None:
     with pytest.raises(ConfigError, match="workers must be at least 1, got 0"):
         study([Run("tiny", RECIPE, "bn")], Path("unused"), 0, [])
+
+
+def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_dies(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = folder / "runs"
+    busy, free = Run("tiny", RECIPE, "bn"), Run("tiny", RECIPE, "nn")
+    busy.folder(runs).mkdir(parents=True)
+    lines: list[str] = []
+    started: list[str] = []
+
+    def start(run: Run, root: Path, arguments: list[str]) -> object:
+        started.append(run.norm)
+        train_tiny(load_tiny(folder / "data"), root, run.norm)
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(study_module, "_start", start)
+    with open(busy.folder(runs) / "lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def say(line: str) -> None:
+            lines.append(line)
+            if "waiting, to take over" in line:
+                assert started == ["nn"]
+                fcntl.flock(held, fcntl.LOCK_UN)  # the other process is dead
+
+        study([busy, free], runs, 2, [], say)
+    assert started == ["nn", "bn"]
+    assert "1 runs are trained by other processes: waiting, to take over what they leave." in lines
+
+
+def test_run_that_another_was_faster_to_begin_is_no_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, run = folder / "runs", Run("tiny", RECIPE, "bn")
+
+    def start(run: Run, root: Path, arguments: list[str]) -> object:
+        train_tiny(load_tiny(folder / "data"), root)  # meanwhile, by the other
+        return subprocess.Popen(["sh", "-c", f"exit {study_module.EXIT_BUSY}"])
+
+    monkeypatch.setattr(study_module, "_start", start)
+    study([run], runs, 1, [])
+    assert finished(run, runs)
+
+
+def test_busy_run_ends_train_with_a_code_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = folder / "runs"
+    command = ["train", "--norm=bn", *OPTIONS, "--epochs=1", f"--runs={runs}"]
+    assert command_line.main(command) == 0
+    (lock,) = runs.rglob("lock")
+    with open(lock) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert command_line.main(command) == study_module.EXIT_BUSY
+    assert "Another process is training" in capsys.readouterr().err
+
+
+def test_shards_have_every_run_once() -> None:
+    runs = [Run("tiny", RECIPE, "bn", seed) for seed in range(7)]
+    parts = [shard(runs, f"{part}/3") for part in (1, 2, 3)]
+    assert sorted(run.seed for part in parts for run in part) == list(range(7))
+    assert shard(runs, None) == runs
+    for words in ("0/3", "4/3", "1/0", "one", "1/2/3", "-1/2"):
+        with pytest.raises(ConfigError, match=r"shard must be i/n with 1 ≤ i ≤ n, such as 1/3, got "):
+            shard(runs, words)

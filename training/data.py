@@ -20,15 +20,18 @@ from tqdm import tqdm
 
 from normzoo.errors import ConfigError, DataError
 from normzoo.images import to_pixels
+from normzoo.storage import replace_folder
 from training.archives import NO_ROOM, SOURCES, WHAT_TO_DO, Entry, Source, digest, download, get_source, read_entries
 
 SPLITS = ("train", "val")
-FORMAT_VERSION = 2  # 1 rounded every average twice
+FORMAT_VERSION = 1
+#: Beside the pixels of a person's own images: where each file went.
+FILES = "files.csv"
 #: What the name of a data set made by `hold_out` has between the original's and the share.
 HOLDOUT = ",holdout="
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageData:
     """A data set in memory: for each split pixels, uint8 (N, H, W, 3), and labels, int64 (N,)."""
 
@@ -41,6 +44,7 @@ class ImageData:
     note: str
     pixels: dict[str, Tensor]
     labels: dict[str, Tensor]
+    files: Path | None = None  # a table that says which file is in which split, where that was decided here
 
     def describe(self) -> dict[str, object]:
         """What a stored result says about the images it was made from."""
@@ -100,7 +104,7 @@ def build_cache(name: str, source: Source, archive: Path, folder: Path, image_si
         pixels[split][i] = to_pixels(Image.open(io.BytesIO(content)).convert("RGB"), image_size)
         labels[split][i] = label
         filled[split] += 1
-    mean, std = _colour_statistics(pixels["train"])
+    mean, std = colour_statistics(pixels["train"])
     description = {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -133,7 +137,7 @@ def _counts(source: Source) -> dict[str, int]:
     return {"train": source.num_train, "val": source.num_val}
 
 
-def _colour_statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
+def colour_statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of every colour, in fractions of full scale: from histograms, which are small."""
     values = np.arange(256) / 255
     shares = np.stack([np.bincount(pixels[..., colour].ravel(), minlength=256) for colour in range(3)]) / pixels[..., 0].size
@@ -143,13 +147,19 @@ def _colour_statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def write_cache(
-    folder: Path, description: dict[str, object], pixels: dict[str, np.ndarray], labels: dict[str, np.ndarray]
+    folder: Path,
+    description: dict[str, object],
+    pixels: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    texts: dict[str, str] | None = None,
 ) -> None:
-    """Write a data set, whole or not at all."""
+    """Write a data set, whole or not at all, with some texts by the names of their files; an older one is replaced."""
     with _new_folder(folder) as temporary:
         for split in SPLITS:
             _save_array(temporary / f"{split}_pixels.npy", pixels[split])
             _save_array(temporary / f"{split}_labels.npy", labels[split])
+        for name, text in (texts or {}).items():
+            (temporary / name).write_text(text, encoding="utf-8")
         (temporary / "dataset.json").write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
@@ -169,7 +179,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         yield temporary
         os.chmod(temporary, 0o755)
-        os.replace(temporary, folder)
+        replace_folder(temporary, folder)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DataError(f"No room left in {folder.parent}: free some space and call again.") from error
@@ -194,12 +204,15 @@ def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData
             raise ValueError("it was built by another version of this code")
         for name_of_tuple in ("classes", "mean", "std"):
             description[name_of_tuple] = tuple(description[name_of_tuple])
-        return ImageData(**description, pixels=pixels, labels=labels)
+        files = folder / FILES if (folder / FILES).exists() else None
+        return ImageData(**description, pixels=pixels, labels=labels, files=files)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         if folder.exists():
             raise DataError(f"The cache {folder} is damaged ({error}). Delete it and fetch again.") from error
         if name not in SOURCES:
-            raise DataError(f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}.") from error
+            raise DataError(
+                f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}. Or give a folder of images, such as ./{name}."
+            ) from error
         size = "" if image_size == 32 else f" --image-size {image_size}"
         raise DataError(f"{name} is not here yet. Fetch it with: python -m training data fetch {name}{size}") from error
 
@@ -226,4 +239,5 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
         note=f"{data.note} A share of the training images in place of the validation images.",
         pixels={split: data.pixels["train"][part] for split, part in parts.items()},
         labels={split: labels[part] for split, part in parts.items()},
+        files=None,  # it tells of the split before
     )

@@ -78,6 +78,8 @@ def _add_pack_options(command: argparse.ArgumentParser) -> None:
 def choose_hardware(options: argparse.Namespace, streams: int = 1) -> Hardware:
     """What the options ask for. Steps are compiled only where that is asked for: it takes longer than capturing them."""
     device = choose_device(options.device)
+    if options.log_to:
+        raise ConfigError("--log-to is for runs on CPUs or under torchrun. Leave it out, or add --device cpu.")
     compiled = options.compile == "on"
     if compiled and (reason := missing_for_compile()):
         raise ConfigError(f"--compile on needs a compiler, and there is {reason} here. Use --compile off.")

@@ -5,16 +5,20 @@ import csv
 import fcntl
 import io
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from normzoo.checkpoint import HISTORY_COLUMNS
 from normzoo.errors import ConfigError, TrainingError
 from training.recipes import RECIPES, Recipe
+
+LOCK = "lock"
+PROBE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,38 @@ def _replace_file(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+class RunBusyError(TrainingError):
+    """Another process is training this run."""
+
+
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a run: two processes never train the same one. Released by the system if the process dies."""
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TrainingError(f"Another process is training {folder}. Wait for it, or stop it.") from error
+    """Hold a run: two processes never train the same one. Released by the system if the process dies.
+
+    Raises:
+        RunBusyError: another process holds it.
+    """
+    with open(folder / LOCK, "w") as file:
+        # Twice: whoever asks `is_busy` holds it for a moment.
+        if not _try_lock(file):
+            time.sleep(PROBE_SECONDS)
+            if not _try_lock(file):
+                raise RunBusyError(f"Another process is training {folder}. Wait for it, or stop it.")
         yield
+
+
+def is_busy(folder: Path) -> bool:
+    """Is another process training this run, on this machine or, where they share the folder, on another?"""
+    try:
+        with open(folder / LOCK) as file:
+            return not _try_lock(file)
+    except FileNotFoundError:
+        return False
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -100,6 +100,8 @@ class TrainStep:
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.model = model
+        #: What is called: the model, or what wraps it.
+        self.network = model
         self.recipe = recipe
         self.mean = mean
         self.std = std
@@ -143,13 +145,37 @@ class TrainStep:
         with torch.no_grad():
             for gate in self.gates:
                 gate.clamp_(0, 1)
-            shown = F.cross_entropy(logits, labels) if self.recipe.label_smoothing else loss.detach()
-            return shown, logits.argmax(1)
+            return self._shown(loss, logits, labels), logits.argmax(1)
+
+    def share(self, positions: Tensor) -> Tensor:
+        """Those of a batch's images that this process trains on: all, but among replicas."""
+        return positions
+
+    def combine(self, total_loss: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """The summed loss and the predictions of an epoch, each zero but for the own share, over all processes."""
+        return total_loss, predicted
+
+    def check_start(self, epoch: int) -> None:
+        """Do all processes go on from the same epoch?
+
+        Raises:
+            TrainingError: they do not.
+        """
+
+    def agree(self, asked: bool) -> bool:
+        """Was any process asked to stop?"""
+        return asked
+
+    def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels) if self.recipe.label_smoothing else loss.detach()
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._logits(pixels)
+        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
+
+    def _logits(self, pixels: Tensor) -> Tensor:
         images = to_input(pixels, self.mean, self.std).contiguous(memory_format=self.memory_format)
         # No cache of casts: a captured graph would keep using the cast of an old weight.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
-            logits = self.model(images)
-        logits = logits.float()
-        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
+            logits: Tensor = self.network(images)
+        return logits.float()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import shutil
 import signal
 import sys
 import time
@@ -11,17 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from normzoo.errors import ConfigError, TrainingError
 from normzoo.inference import compute_logits
+from normzoo.replicas import count_replicas
 from normzoo.resnet import ResNet
 from training import metrics
 from training.augment import Augmentation, epoch_order
-from training.data import ImageData
+from training.data import FILES, SPLITS, ImageData
+from training.distributed import ReplicaStep, is_writer, on_cpu, set_norm_sync
 from training.provenance import provenance
+from training.run_log import open_log
 from training.runs import Run, State, lock
 from training.step import TrainStep, learning_rates, missing_for_compile
+
+CPU = torch.device("cpu")
 
 
 class Interrupted(Exception):
@@ -35,14 +42,20 @@ def train(
     *,
     compiled: bool | None = None,
     stop_after: int | None = None,
+    device: torch.device = CPU,
+    sync_norms: bool = True,
+    log_to: str | None = None,
     say: Callable[[str], None] = print,
 ) -> State:
-    """Train, or go on with, one run.
+    """Train, or go on with, one run; in a process group together with the others, of which the first one writes.
 
     Args:
         root: the folder of all raw runs.
-        compiled: use torch.compile; None: where a C++ compiler is there.
+        compiled: use torch.compile; None: where a C++ compiler is there, and no process group.
         stop_after: end the call after this epoch, to be resumed.
+        device: of this process; a GPU only in a process group, `train_together` is faster on one.
+        sync_norms: in a process group, the norms look across the whole batch.
+        log_to: a key of `LOGS`, to which the figures are sent besides.
         say: prints one line.
 
     Returns:
@@ -58,16 +71,35 @@ def train(
     torch.manual_seed(run.seed)
     model = ResNet(run.recipe.depth, run.norm, len(data.classes))
     folder = run.folder(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder), _first_interrupt_waits() as interrupted:
-        mean, std = torch.tensor(data.mean), torch.tensor(data.std)
-        reason = missing_for_compile() if compiled is None else None
-        if reason:
-            say(f"Training without torch.compile ({reason}): the same result, more slowly.")
-        use_compile = reason is None if compiled is None else compiled
-        step = TrainStep(model, run.recipe, mean, std, run.precision, run.recipe.batch_size if use_compile else None)
-        state = _resume(run, data, folder, step)
+    replicas, writes = count_replicas(), is_writer()
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
+    with (
+        lock(folder) if writes else contextlib.nullcontext(),
+        open_log(log_to if writes else None, run, folder) as log,
+        first_interrupt_waits() as interrupted,
+    ):
+        mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
+        if replicas > 1:
+            use_compile = False
+            set_norm_sync(model.to(device), sync_norms, device)
+            step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, sync_norms)
+        else:
+            reason = missing_for_compile() if compiled is None else None
+            if reason:
+                say(f"Training without torch.compile ({reason}): the same result, more slowly.")
+            use_compile = reason is None if compiled is None else compiled
+            step = TrainStep(model, run.recipe, mean, std, run.precision, run.recipe.batch_size if use_compile else None)
+        state = open_state(run, data, folder)
+        step.check_start(state.epoch)
+        if state.epoch:
+            model.load_state_dict(state.model)
+            # A finished run may have come back from another machine without it.
+            if state.epoch < run.recipe.epochs:
+                step.optimizer.load_state_dict(state.optimizer)
         session = {**provenance(), "compiled": use_compile, "first_epoch": state.epoch + 1, "seconds": 0.0}
+        if replicas > 1:
+            session |= {"replicas": replicas, "sync_norms": sync_norms}
         state.sessions.append(session)
         start = time.perf_counter()
         last = min(run.recipe.epochs, run.recipe.epochs if stop_after is None else stop_after)
@@ -76,28 +108,37 @@ def train(
             state.history += rows
             state.epoch = epoch
             state.model, state.optimizer = model.state_dict(), step.optimizer.state_dict()
+            if device.type != "cpu":
+                state.model, state.optimizer = on_cpu(state.model), on_cpu(state.optimizer)
             session["seconds"] = time.perf_counter() - start
-            state.save(folder)
-            if not sys.stderr.isatty():
-                say(_epoch_line(run, rows, session["seconds"], last - epoch, epoch - session["first_epoch"] + 1))
-            if interrupted() and epoch < last:
+            if writes:
+                state.save(folder)
+            log(rows)
+            if writes and not sys.stderr.isatty():
+                say(epoch_line(run, rows, session["seconds"], last - epoch, epoch - session["first_epoch"] + 1))
+            if step.agree(interrupted()) and epoch < last:
                 raise Interrupted(f"Stopped after epoch {epoch} of {run.recipe.epochs}. The same command goes on from here.")
     return state
 
 
-def _resume(run: Run, data: ImageData, folder: Path, step: TrainStep) -> State:
+def open_state(run: Run, data: ImageData, folder: Path) -> State:
+    """The saved state of a run, or that of one that has not begun.
+
+    Raises:
+        TrainingError: the saved one is damaged, or was made with other settings or images.
+    """
     state = State.load(folder)
     if state is None:
-        (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
+        if is_writer():
+            (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
+            if data.files:
+                shutil.copyfile(data.files, folder / FILES)
         return State(run.to_dict(), data.digest, 0, {}, {}, [], [])
     if state.run != run.to_dict() or state.data_digest != data.digest:
         raise TrainingError(
             f"{folder} holds a run with other settings ({_difference(state.run, run.to_dict()) or 'other images'}). "
             "Use the same settings, another --runs folder, or delete it."
         )
-    if state.epoch:
-        step.model.load_state_dict(state.model)
-        step.optimizer.load_state_dict(state.optimizer)
     return state
 
 
@@ -117,31 +158,59 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     augment = Augmentation(run.recipe, count, run.seed, epoch)
     rates = learning_rates(run.recipe, -(-count // batch_size))
     first_step = (epoch - 1) * -(-count // batch_size)
-    total_loss, predicted = torch.zeros((), dtype=torch.float64), torch.empty_like(labels)
+    total_loss, predicted = torch.zeros((), dtype=torch.float64), torch.zeros_like(labels)
     start = time.perf_counter()
     step.model.train()
+    hidden = None if is_writer() else True  # None: on a terminal only
     bar = tqdm(
-        order.split(batch_size), desc=f"{run.variant} {epoch}/{run.recipe.epochs}", unit="step", disable=None, leave=False
+        order.split(batch_size), desc=f"{run.variant} {epoch}/{run.recipe.epochs}", unit="step", disable=hidden, leave=False
     )
     for number, positions in enumerate(bar, start=first_step):
-        batch = augment(pixels[positions], positions)
-        loss, classes = step(batch, labels[positions], rates[number])
-        total_loss += loss.double() * len(positions)
-        predicted[positions] = classes
+        own = step.share(positions)
+        loss, classes = step(augment(pixels[own], own), labels[own], rates[number])
+        total_loss += loss.double().cpu() * len(own)
+        predicted[own] = classes.cpu()
+    total_loss, predicted = step.combine(total_loss, predicted)
     mean_loss = total_loss.item() / count
-    _check_finite(mean_loss, "training", run, epoch)
+    trained = training_figures(run, epoch, mean_loss, predicted, labels, len(data.classes))
     middle = time.perf_counter()
-    trained = metrics.summary(mean_loss, predicted, labels, len(data.classes))
+    validated = validation_figures(run, epoch, compute_logits(step.model, data.pixels["val"], step.mean, step.std), data)
+    seconds = (middle - start, time.perf_counter() - middle)
+    return history_rows(run, epoch, rates[first_step], (trained, validated), seconds)
+
+
+def training_figures(
+    run: Run, epoch: int, mean_loss: float, predicted: Tensor, labels: Tensor, num_classes: int
+) -> dict[str, float]:
+    """The figures of an epoch's own predictions.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    _check_finite(mean_loss, "training", run, epoch)
+    return metrics.summary(mean_loss, predicted, labels, num_classes)
+
+
+def validation_figures(run: Run, epoch: int, logits: Tensor, data: ImageData) -> dict[str, float]:
+    """The figures of the validation images' logits.
+
+    Raises:
+        TrainingError: the loss is not finite: the last step may have broken the weights after its own was measured.
+    """
     # At the precision that is stored, so that the last epoch has exactly the figures of the stored logits.
-    val_logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std).half()
-    validated = metrics.from_logits(val_logits, data.labels["val"])
-    # The last step may have broken the weights after its own loss was measured.
-    _check_finite(validated["loss"], "validation", run, epoch)
-    end = time.perf_counter()
-    common = {"seed": run.seed, "epoch": epoch, "lr": rates[first_step]}
+    figures = metrics.from_logits(logits.half(), data.labels["val"])
+    _check_finite(figures["loss"], "validation", run, epoch)
+    return figures
+
+
+def history_rows(
+    run: Run, epoch: int, lr: float, figures: tuple[dict[str, float], dict[str, float]], seconds: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """What an epoch adds to the history: a row for each split, training first."""
+    common = {"seed": run.seed, "epoch": epoch, "lr": lr}
     return [
-        {**common, "split": "train", **trained, "seconds": middle - start},
-        {**common, "split": "val", **validated, "seconds": end - middle},
+        {**common, "split": split, **values, "seconds": taken}
+        for split, values, taken in zip(SPLITS, figures, seconds, strict=True)
     ]
 
 
@@ -153,7 +222,8 @@ def _check_finite(loss: float, split: str, run: Run, epoch: int) -> None:
         )
 
 
-def _epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left: int, epochs_done: int) -> str:
+def epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left: int, epochs_done: int) -> str:
+    """An epoch as one line, with the time left."""
     train_row, val_row = rows
     left = seconds / epochs_done * epochs_left
     return (
@@ -165,7 +235,7 @@ def _epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_lef
 
 
 @contextlib.contextmanager
-def _first_interrupt_waits() -> Iterator[Callable[[], bool]]:
+def first_interrupt_waits() -> Iterator[Callable[[], bool]]:
     """First Ctrl-C is remembered, the second interrupts as usual. Yields a function: was there one?"""
     asked = False
 

@@ -1,0 +1,52 @@
+"""From a folder of one's own photos to their names on the page."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from normzoo.palette import short_name
+from tests.browser.driver import Visit, running_server
+from tests.own_images import CLASSES, make_photo, write_photos
+from training.image_folder import load_folder
+from training.package import package
+from training.recipes import Recipe
+from training.runs import Run
+from training.trainer import train
+
+RECIPE = Recipe(name="quick", depth=8, image_size=16, epochs=5, batch_size=10, lr=0.02)
+#: For a machine that trains besides.
+BUSY_MS = 120_000
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_networks_trained_on_own_photos_are_on_the_page(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    data = load_folder(write_photos(tmp_path / "my photos"), RECIPE.image_size, silent)
+    for norm in ("bn", "gn"):
+        train(Run(data.name, RECIPE, norm), data, tmp_path / "runs", compiled=False, say=silent)
+    package(tmp_path / "runs", tmp_path / "checkpoints", silent)
+    name = "red <b>bird & co"
+    make_photo(name, 1001).save(tmp_path / "new photo.png")
+
+    with running_server(tmp_path, {"NORMZOO_CHECKPOINTS": str(tmp_path / "checkpoints")}) as server:
+        visit = Visit(browser)
+        page = visit.page
+        page.goto(server.url)
+        expect(page.locator(".card h3 .key")).to_have_text([short_name("bn"), short_name("gn")], timeout=BUSY_MS)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose a photo").click()
+        chooser.value.set_files(tmp_path / "new photo.png")
+        answers = page.locator(".card .top li:first-child .label")
+        expect(answers).to_have_text([name, name], timeout=BUSY_MS)
+        expect(page.locator(".card").first.locator(".top li")).to_have_count(len(CLASSES))
+        page.get_by_role("tab", name="Results").click()
+        expect(page.locator("#results tbody tr")).to_have_count(2)
+        visit.context.close()
+        assert visit.faults() == []
+    assert server.outside_calls() == []
