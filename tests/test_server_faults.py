@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from normzoo.app.examples import FOLDER
 from normzoo.app.gate.limits import Limits
 from normzoo.norms import NORM_LAYERS
 from tests.browser.driver import ROOT, Server, running_server
 from tests.checkpoints import save_zoo
 from tests.visitor import API, Visitor, file_value
 
-PHOTO = (ROOT / "assets/examples/dog.jpg").read_bytes()
+PHOTO = (FOLDER / "dog.jpg").read_bytes()
 BROKEN = "bn"
 
 
@@ -33,8 +34,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout that may only be read, with one network of six damaged."""
     code = tmp_path_factory.mktemp("code")
     shutil.copy(ROOT / "app.py", code)
-    for name in ("normzoo", "assets"):
-        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "normzoo", code / "normzoo", ignore=shutil.ignore_patterns("__pycache__"))
     weights = save_zoo(code / "checkpoints") / "toy/paper" / BROKEN / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     for path in (code, *code.rglob("*")):
@@ -63,7 +63,7 @@ def visitor(server: Server) -> Iterator[Visitor]:
 def test_a_broken_network_is_unavailable_and_the_other_five_answer(visitor):
     functions = visitor.functions()
     photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
-    report, answer = visitor.run(functions["classify"], [photo, "toy/paper", list(NORM_LAYERS)])
+    report, answer, _ = visitor.run(functions["classify"], [photo, "toy/paper", list(NORM_LAYERS)])
     assert set(answer["networks"]) == set(NORM_LAYERS) - {BROKEN}
     assert set(answer["unavailable"]) == {BROKEN}
     assert "is not the file that was packaged" in answer["unavailable"][BROKEN]

@@ -93,14 +93,16 @@ def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(open_page, tmp_p
 
     page.get_by_role("checkbox", name="NN", exact=True).uncheck()
     expect(page.locator(".card")).to_have_count(5)
-    assert count_requests() == 3
+    tabs = page.get_by_role("tab").count()
+    assert count_requests() <= tabs + 2  # Classify has two parts besides: its maps, the disturbed photo
     page.get_by_role("button", name="Rocket").click()
     expect(page.locator("#photo img")).to_have_attribute("src", re.compile(r"rocket\.jpg$"))
-    assert count_requests() == 2  # the example, its answers
+    assert count_requests() == 4  # the example, its answers, its maps, the disturbed photo
     page.get_by_label("Trained on / recipe").click()
     page.get_by_role("option", name="toy/second").click()
     expect(page.locator(".card")).to_have_count(1)
-    assert count_requests() < 10  # its networks, its classes, three tabs; Gradio's dropdown tells of a click twice
+    # Its networks, every tab and part, what can be chosen in them; Gradio's dropdown tells of a click twice.
+    assert count_requests() <= 2 * (tabs + 10)
     assert count_requests() == 0
 
 
