@@ -19,12 +19,28 @@ from normzoo.app.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.examples import EXAMPLES, FOLDER
 from normzoo.app.guard import UNEXPECTED, guarded
 from normzoo.app.launch import Settings, serve
+from normzoo.app.page import TABS
 from normzoo.app.table import csv_link, sortable
 from normzoo.errors import ConfigError, ImageError
 from normzoo.results import METRICS, final_metrics, metrics_on_screen
 from tests.checkpoints import CLASSES, save_variant, save_zoo
 
-PUBLIC_EVENTS = {"classify", "activation_maps", "disturb", "learning_curves", "results", "inside", "feature_maps"}
+PUBLIC_EVENTS = {
+    "compare_networks",
+    "confusion",
+    "per_class",
+    "batch_sizes",
+    "robustness",
+    "classify",
+    "activation_maps",
+    "disturb",
+    "learning_curves",
+    "learning_panels",
+    "about",
+    "results",
+    "inside",
+    "feature_maps",
+}
 PHOTO = FOLDER / EXAMPLES[0].file
 
 
@@ -64,12 +80,7 @@ def words(text: str) -> str:
 
 def test_the_page_has_its_tabs_and_choosers(demo):
     components = demo.get_config_file()["components"]
-    assert [part["props"]["label"] for part in components if part["type"] == "tabitem"] == [
-        "Classify",
-        "Learning curves",
-        "Results",
-        "Inside",
-    ]
+    assert [part["props"]["label"] for part in components if part["type"] == "tabitem"] == [title for title, _ in TABS]
     variants = next(part["props"] for part in components if part["type"] == "checkboxgroup")
     assert variants["choices"] == [("BN", "bn"), ("GN", "gn"), ("BN batch 8", "bn-bs8"), ("torch BN", "torch-bn")]
     assert variants["value"] == ["bn", "gn"]

@@ -26,7 +26,7 @@ PINS = dict(
 REACH = {
     "gradio": ("normzoo/app/",),
     "gradio_client": ("normzoo/app/",),
-    "huggingface_hub": ("normzoo/checkpoint.py", "normzoo/zoo.py", "training/card.py", "training/publish.py"),
+    "huggingface_hub": ("normzoo/hub.py", "training/card.py", "training/publish.py", "training/repository_card.py"),
     "matplotlib": ("normzoo/plots.py",),
     "safetensors": ("normzoo/checkpoint.py", "normzoo/storage.py"),
     "sklearn": ("normzoo/statistics.py", "training/"),

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
-from normzoo.app import photo
+from normzoo.app import link, photo
 from normzoo.app.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.guard import guarded
 from normzoo.palette import short_name
@@ -50,6 +50,11 @@ class Chooser:
         chained = self._listed.success(function, inputs, outputs, api_name=name, api_visibility="undocumented", **options)
         return [direct, chained]
 
+    def keep_link(self, tabs: Sequence[gr.Tab]) -> None:
+        """Have the address bar say what is chosen, and which tab is open."""
+        # `change`: at `input` the browser does not know the new value yet. It starts nothing here that could answer back.
+        link.keep_up(self.inputs, [self.variants.change, *(tab.select for tab in tabs)], self._listed)
+
     def after_set(self, function: Callable[..., Any], inputs: Any, outputs: Any, *, api_name: str) -> Dependency:
         """Run a function when another model set was chosen, such as one that lists what can be chosen from it."""
         return self._listed.success(
@@ -57,8 +62,12 @@ class Chooser:
         )
 
 
-def build(catalog: Catalog, default: ModelSet) -> Chooser:
-    """Place the controls and link them: another set brings its own variants."""
+def build(catalog: Catalog, default: ModelSet, opened_by_link: Any) -> Chooser:
+    """Place the controls and link them: another set brings its own variants, and so does a link.
+
+    Args:
+        opened_by_link: the event that tells of one.
+    """
     with gr.Row(elem_classes="chooser"):
         model_set = gr.Dropdown(
             list(catalog.sets),
@@ -73,13 +82,24 @@ def build(catalog: Catalog, default: ModelSet) -> Chooser:
         )
 
     @guarded
-    def list_variants(model_set: str) -> Any:
-        """The variants of a model set, with the zoo's norms ticked."""
+    def list_variants(model_set: str, event: gr.EventData) -> tuple[Any, Any]:
+        """The variants of a model set, with the zoo's norms ticked; or what a link asks for."""
+        if link.is_link(event._data):
+            linked, ticked, is_known = link.read(catalog, model_set, event._data)
+            if not is_known:
+                gr.Info(link.UNKNOWN)
+            return linked.name, gr.CheckboxGroup(_choices(linked), value=ticked)
         chosen_set = catalog.get(model_set)
-        return gr.CheckboxGroup(_choices(chosen_set), value=main_variants_of(chosen_set))
+        return gr.skip(), gr.CheckboxGroup(_choices(chosen_set), value=main_variants_of(chosen_set))
 
-    listed = model_set.input(
-        list_variants, model_set, variants, api_name="list_variants", api_visibility="undocumented", show_progress="hidden"
+    listed = gr.on(
+        [model_set.input, opened_by_link],
+        list_variants,
+        model_set,
+        [model_set, variants],
+        api_name="list_variants",
+        api_visibility="undocumented",
+        show_progress="hidden",
     )
     return Chooser(model_set, variants, photo.build(), listed)
 

@@ -115,14 +115,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return gr.Accordion(label=_classes_title(chosen_set)), list_classes(chosen_set)
 
-    chooser.model_set.input(
-        list_known_classes,
-        chooser.model_set,
-        [accordion, known],
-        api_name="list_classes",
-        api_visibility="undocumented",
-        show_progress="hidden",
-    )
+    chooser.after_set(list_known_classes, chooser.model_set, [accordion, known], api_name="list_classes")
 
 
 def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any], str]:

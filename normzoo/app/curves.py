@@ -28,21 +28,12 @@ MAX_SMOOTHING = 0.95
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab, with the first chart in it."""
-    view = gr.Radio(list(VIEWS), value=VIEWS[0], label="View")
     with gr.Row():
+        view = gr.Radio(list(VIEWS), value=VIEWS[0], label="View", scale=3, min_width=280)
         smoothing = gr.Slider(
-            0,
-            MAX_SMOOTHING,
-            value=0,
-            step=0.05,
-            label="Smoothing",
-            info="0 shows what was measured; more averages over the epochs before.",
-            buttons=[],
-            min_width=280,
+            0, MAX_SMOOTHING, value=0, step=0.05, label="Smoothing (0: none)", buttons=[], scale=2, min_width=280
         )
-        log_axes = gr.CheckboxGroup(
-            LOG_CHOICES, label="Logarithmic axes", info="Equal ratios are equally far apart.", min_width=280
-        )
+        log_axes = gr.CheckboxGroup(LOG_CHOICES, label="Logarithmic axes", scale=2, min_width=200)
     with gr.Column(elem_classes="curves-view") as together:
         _build_together(catalog, default, chooser, smoothing, log_axes)
     with gr.Column(visible=False, elem_classes="curves-view") as alone:

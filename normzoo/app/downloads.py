@@ -35,7 +35,7 @@ def build(make: Callable[..., tuple[str, bytes]], inputs: Sequence[Any], api_nam
     file = gr.JSON(visible=False)
     with gr.Row(elem_classes="downloads"):
         for file_format in FORMATS:
-            button = gr.Button(f"Download {file_format.upper()}", size="sm", min_width=120)
+            button = gr.Button(f"Download {file_format.upper()}", size="sm", scale=0, min_width=150)
             made = button.click(
                 _maker(make, file_format),
                 list(inputs),

@@ -4,7 +4,7 @@ import dataclasses
 
 import gradio as gr
 
-from normzoo.app import chooser, classify, curves, inside, results, robustness
+from normzoo.app import about, batch_size, chooser, classify, curves, inside, link, results, robustness
 from normzoo.app.catalog import Catalog
 from normzoo.app.guard import GuardedBlocks
 
@@ -12,8 +12,10 @@ TABS = (
     ("Classify", classify.build),
     ("Learning curves", curves.build),
     ("Results", results.build),
+    ("Batch size", batch_size.build),
     ("Robustness", robustness.build),
     ("Inside", inside.build),
+    ("About", about.build),
 )
 
 HEADING = """
@@ -38,14 +40,19 @@ python -m training package</pre>
 def build(catalog: Catalog) -> gr.Blocks:
     """Every component and event of the page."""
     with GuardedBlocks(title="NormZoo", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        gr.HTML(HEADING, js_on_load=None)
         default = catalog.default
-        if default is None:
+        with gr.Row(elem_classes="top"):
+            gr.HTML(HEADING, js_on_load=None)
+            link_button = link.build() if default else None
+        if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:
-            controls = chooser.build(catalog, default)
+            controls = chooser.build(catalog, default, link_button.select)
             with gr.Tabs(overflow_behavior="wrap"):  # on a phone all stay in sight
+                tabs = []
                 for title, build_tab in TABS:
                     with gr.Tab(title) as tab:
                         build_tab(catalog, default, dataclasses.replace(controls, tab=tab))
+                    tabs.append(tab)
+            controls.keep_link(tabs)
     return demo

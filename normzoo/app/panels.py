@@ -28,7 +28,7 @@ def build(
 ) -> None:
     """Place the part. It is filled when somebody chooses its view."""
     variant = gr.Radio(**_choices(default), label="Network")
-    with gr.Row():
+    with gr.Row(elem_classes="panels"):
         plots = [_place_panel(key) for key in METRICS]
     inputs = [chooser.model_set, variant, smoothing, log_axes]
 
@@ -137,7 +137,8 @@ def tell_seeds(frame: pd.DataFrame) -> str:
     seeds = sorted(frame["seed"].unique().tolist())
     if len(seeds) > 1:
         return f"Lines are means over up to n\u00a0=\u00a0{len(seeds)} seeds, bands ± one standard deviation."
-    return f"n\u00a0=\u00a01: one run each, seed {seeds[0]}."
+    each = " each" if frame["variant"].nunique() > 1 else ""
+    return f"n\u00a0=\u00a01: one run{each}, seed {seeds[0]}."
 
 
 def tell_smoothing(smoothing: float) -> str:
@@ -184,5 +185,5 @@ def _choices(model_set: ModelSet) -> dict[str, Any]:
 
 
 def _place_panel(key: str) -> gr.Plot:
-    with gr.Column(min_width=300):
-        return gr.Plot(show_label=False, container=False, elem_id=f"panel-{key.replace('_', '-')}", elem_classes="chart panel")
+    with gr.Column(min_width=300, elem_classes="panel"):
+        return gr.Plot(show_label=False, container=False, elem_id=f"panel-{key.replace('_', '-')}", elem_classes="chart")

@@ -1,16 +1,16 @@
-"""The tab of final results: one row for each chosen network."""
+"""The tab of final results: one row for each chosen network, then what they have to do with each other."""
 
 import json
 from typing import Any
 
 import gradio as gr
 
-from normzoo.app import cards
+from normzoo.app import cards, confusion, per_class, versus
 from normzoo.app.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
-from normzoo.app.table import SORT_SCRIPT, csv_link, sortable
-from normzoo.results import final_metrics, metrics_on_screen
+from normzoo.app.table import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
+from normzoo.results import METRICS, SPLITS, final_metrics, metrics_on_screen
 from normzoo.zoo import ModelSet
 
 NOTE = """
@@ -37,7 +37,10 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return tabulate(chosen_set, chosen(chosen_set, variants))
 
-    chooser.follow(results, chooser.inputs, [table, rows], api_name="results", show_progress_on=table)
+    _, of_set = chooser.follow(results, chooser.inputs, [table, rows], api_name="results", show_progress_on=table)
+    versus.build(catalog, chooser)
+    confusion.build(catalog, default, chooser, of_set)
+    per_class.build(catalog, chooser)
 
 
 def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[str, Any]]]:
@@ -49,5 +52,14 @@ def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[s
     numbers, texts = metrics_on_screen(finals.frame)
     name = f"normzoo-{model_set.name.replace('/', '-')}-results.csv"
     rows = json.loads(finals.frame.to_json(orient="records", double_precision=15))  # NaN becomes null
-    table = sortable(numbers, texts, "Results after the last epoch")
-    return table + csv_link(texts, name) + problems + cards.names(finals.frame["variant"]), rows
+    table = sortable(numbers, texts, "Results after the last epoch", higher_is_better())
+    return table + BEST_NOTE + csv_link(texts, name) + problems + cards.names(finals.frame["variant"]), rows
+
+
+def higher_is_better() -> dict[str, bool]:
+    """The columns of the table in which the best is marked, and in which direction."""
+    return {
+        f"{split} {metric.title}{' (%)' if metric.is_fraction else ''}": metric.higher_is_better
+        for split in SPLITS.values()
+        for metric in METRICS.values()
+    }

@@ -115,7 +115,7 @@ def tabulate(summary: pd.DataFrame, set_name: str) -> str:
     numbers = pd.DataFrame({"Network": names, **{f"{title} (%)": 100 * summary[key] for key, title in titles.items()}})
     texts = numbers.map(lambda value: value if isinstance(value, str) else f"{value:.2f}")
     caption = "Accuracy on harmed validation photos, each kind as the mean over its severities"
-    table = sortable(numbers, texts, caption, {title: True for title in numbers.columns[1:]})
+    table = sortable(numbers, texts, caption, dict.fromkeys(numbers.columns[1:], True))
     return table + BEST_NOTE + csv_link(texts, f"normzoo-{set_name.replace('/', '-')}-robustness.csv")
 
 

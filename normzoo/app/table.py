@@ -46,10 +46,8 @@ def sortable(
     best = {title: _best(numbers[title], higher) for title, higher in (higher_is_better or {}).items()}
     is_best = [[bool(row in best.get(title, ())) for title in texts.columns] for row in range(len(texts))]
     rows = "".join(
-        f"<tr>{''.join(_cell(*cell, is_name=place == 0) for place, cell in enumerate(zip(values, shown, marks, strict=True)))}</tr>"
-        for values, shown, marks in zip(
-            numbers.itertuples(index=False), texts.itertuples(index=False), is_best, strict=True
-        )
+        f"<tr>{''.join(_cell(*cell, is_name=place == 0) for place, cell in enumerate(zip(*row, strict=True)))}</tr>"
+        for row in zip(numbers.itertuples(index=False), texts.itertuples(index=False), is_best, strict=True)
     )
     caption = html.escape(caption)
     return (
@@ -58,12 +56,12 @@ def sortable(
     )
 
 
-def csv_link(texts: pd.DataFrame, name: str) -> str:
+def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV") -> str:
     """A link that holds its file: nothing is written on the server, and nothing is left there."""
     data = base64.b64encode(texts.to_csv(index=False).encode()).decode()
     return (
         f'<p><a class="csv-link" download="{html.escape(name)}" href="data:text/csv;charset=utf-8;base64,{data}">'
-        "Download as CSV</a></p>"
+        f"{html.escape(words)}</a></p>"
     )
 
 

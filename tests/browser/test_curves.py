@@ -1,0 +1,81 @@
+"""Learning curves as a person uses them: smoothing, axes, the legend, the two views, files."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from normzoo import NORM_LAYERS
+
+ZOO = len(NORM_LAYERS)
+FIRST_BYTES = {"PNG": b"\x89PNG", "SVG": b"<?xml"}
+
+
+@pytest.fixture
+def chart(page: Page) -> Locator:
+    """The chart of all networks, drawn."""
+    page.get_by_role("tab", name="Learning curves").click()
+    chart = page.locator("#curves")
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(ZOO)
+    return chart
+
+
+def download(page: Page, button: str) -> tuple[str, bytes]:
+    """A file's name and content."""
+    with page.expect_download() as saved:
+        page.get_by_role("button", name=f"Download {button}").locator("visible=true").click()
+    return saved.value.suggested_filename, Path(saved.value.path()).read_bytes()
+
+
+def test_smoothing_leaves_the_measured_lines_behind_the_smooth_ones(page, chart):
+    slider = page.get_by_role("slider", name="Smoothing")
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(2 * ZOO)
+    expect(page.locator("#curves-text")).to_contain_text("Smoothed by 0.15")
+    expect(page.locator("#curves-text")).to_contain_text("TensorBoard")
+
+
+def test_the_axes_become_logarithmic(page, chart):
+    expect(chart.locator(".xtick").filter(has_text="7")).to_have_count(0)
+    page.get_by_role("checkbox", name="Epochs").check()
+    expect(chart.locator(".xtick").filter(has_text="7")).to_have_count(1)
+
+
+def test_a_click_in_the_legend_hides_a_line(page, chart):
+    toggles = chart.locator(".legendtoggle")
+    toggles.first.click()
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(ZOO - 1)
+    toggles.first.click()
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(ZOO)
+
+
+@pytest.mark.parametrize("file_format", FIRST_BYTES)
+def test_the_chart_is_saved_as_a_picture(page, chart, file_format):
+    name, content = download(page, file_format)
+    assert name.endswith(f"-accuracy-validation.{file_format.lower()}")
+    assert content.startswith(FIRST_BYTES[file_format])
+
+
+def test_the_csv_holds_every_epoch_of_every_network(page, chart):
+    name, content = download(page, "CSV")
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert name.endswith("-accuracy-validation.csv")
+    assert {row["variant"] for row in rows} == set(NORM_LAYERS)
+    assert {row["split"] for row in rows} == {"val"}
+
+
+def test_one_network_is_shown_in_four_panels_and_saved(page, chart):
+    page.get_by_role("radio", name="One network, four panels").check()
+    expect(page.locator("#panel-micro-f1 .scatterlayer .trace")).to_have_count(2)
+    expect(chart).not_to_be_visible()
+    titles = [page.locator(f"#panel-{key} .ytitle").inner_text() for key in ("loss", "accuracy", "macro-f1", "micro-f1")]
+    assert titles == ["Loss (nats)", "Accuracy (%)", "Macro F1 (%)", "Micro F1 (%)"]
+    page.get_by_role("radiogroup", name="Network").get_by_role("radio", name="GN", exact=True).check()
+    expect(page.locator("#panel-loss .legendtext").first).to_have_text("GN validation")
+    name, content = download(page, "PNG")
+    assert name.endswith("-gn.png")
+    assert content.startswith(FIRST_BYTES["PNG"])

@@ -1,0 +1,56 @@
+"""A link to a view: copied by one person, opened by another."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from normzoo import NORM_LAYERS
+from normzoo.app.link import UNKNOWN
+from normzoo.palette import short_name
+
+ZOO = len(NORM_LAYERS)
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """The page, once its first answers are there."""
+    expect(page.locator(".card")).to_have_count(ZOO)
+    return page
+
+
+def ticked(page: Page) -> list[str]:
+    """The networks that are chosen, as they are read."""
+    labels = page.locator(".chooser label:has(input[type=checkbox]:checked)").all_inner_texts()
+    return [label.strip() for label in labels]
+
+
+def test_nobody_gets_a_longer_address_than_they_asked_for(page, server_url):
+    page.wait_for_load_state("networkidle")
+    assert page.url == server_url
+
+
+def test_a_copied_link_brings_the_same_view(page, server_url):
+    page.get_by_role("checkbox", name="NN", exact=True).uncheck()
+    page.get_by_role("tab", name="Results").click()
+    expect(page).to_have_url(re.compile(r"tab=results"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#link [role=status]")).to_have_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.search(r"\?set=[\w-]+/[\w-]+&variants=bn(,\w+)+&tab=results$", copied)
+
+    page.goto("about:blank")
+    page.goto(copied)
+    expect(page.get_by_role("tab", name="Results")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
+    assert ticked(page) == [short_name(variant) for variant in NORM_LAYERS if variant != "nn"]
+    page.get_by_role("tab", name="Classify").click()
+    expect(page.locator(".card")).to_have_count(ZOO - 1)
+
+
+def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
+    page.goto(f"{server_url}?set=no/such&variants=gn,<b>&tab=nowhere&__theme=light")
+    expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.get_by_role("tab", name="Classify")).to_have_attribute("aria-selected", "true")

@@ -1,0 +1,119 @@
+"""Results, Batch size and Robustness as a person uses them: choosing, reading, hovering."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from normzoo import NORM_LAYERS
+from normzoo.app.catalog import Catalog, classes_of
+from normzoo.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.palette import short_name
+
+ZOO = [short_name(variant) for variant in NORM_LAYERS]
+
+
+def open_tab(page: Page, name: str) -> None:
+    expect(page.locator(".card")).to_have_count(len(ZOO))
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def body(table: Locator) -> list[list[str]]:
+    return [row.locator("th, td").all_inner_texts() for row in table.locator("tbody tr").all()]
+
+
+def test_the_best_final_figure_is_marked_in_its_right_direction(page):
+    open_tab(page, "Results")
+    expect(page.locator("#results tbody tr")).to_have_count(len(ZOO))
+    heads = page.locator("#results thead th").all_inner_texts()
+    for title, best in (("Validation accuracy (%)", max), ("Validation loss", min)):
+        column = next(place for place, head in enumerate(heads) if head.startswith(title))
+        cells = page.locator("#results tbody tr").locator(f":nth-child({column + 1})")
+        values = [float(cell.get_attribute("data-value")) for cell in cells.all()]
+        marked = [
+            float(cell.get_attribute("data-value")) for cell in cells.all() if "best" in (cell.get_attribute("class") or "")
+        ]
+        assert marked == [best(values)]
+
+
+def test_who_beats_whom_is_told_and_goes_with_the_networks_shown(page):
+    open_tab(page, "Results")
+    matrix = page.locator("#versus")
+    expect(matrix.locator("tbody tr")).to_have_count(len(ZOO))
+    expect(matrix.locator(".wins, .loses, .even")).to_have_count(len(ZOO) * (len(ZOO) - 1))
+    expect(matrix).to_contain_text(re.compile(r"\w+ (beats|is beaten by|cannot be told apart from) "))
+    page.get_by_role("button", name="Every pair as a table").click()
+    expect(page.locator("#pairs tbody tr")).to_have_count(len(ZOO) * (len(ZOO) - 1) // 2)
+    page.get_by_role("checkbox", name=ZOO[0], exact=True).uncheck()
+    expect(matrix.locator("tbody tr")).to_have_count(len(ZOO) - 1)
+
+
+def test_the_original_study_is_beside_ours(page):
+    open_tab(page, "Results")
+    expect(page.locator("#original tbody tr").first).to_be_visible()
+    for ours, theirs, difference in (map(float, row[1:4]) for row in body(page.locator("#original"))):
+        assert ours - theirs == pytest.approx(difference, abs=0.011)
+    expect(page.locator("#original")).to_contain_text("The images differ")
+
+
+def test_a_class_is_told_about_and_two_networks_are_compared(page):
+    open_tab(page, "Results")
+    expect(page.locator("#confusion .main-svg").first).to_be_visible()
+    text = page.locator("#confusion-text")
+    expect(text).to_contain_text("most often takes")
+    label = classes_of(Catalog().default)[0]
+    choose(page, "Network", ZOO[1])
+    choose(page, "Tell about", label)
+    expect(text).to_contain_text(re.compile(rf"{ZOO[1]} recognizes \d+ of \d+ photos of {label}"))
+    choose(page, "Minus", ZOO[2])
+    expect(text).to_contain_text(re.compile(rf"{ZOO[2]} recognizes \d+ of \d+ photos of {label}"))
+    page.locator("#confusion .nsewdrag").first.hover()
+    expect(page.locator("#confusion .hoverlayer")).to_contain_text("points")
+
+
+def test_every_class_of_every_network_has_its_f1(page):
+    open_tab(page, "Results")
+    expect(page.locator("#per-class .main-svg").first).to_be_visible()
+    expect(page.locator("#per-class-text")).to_contain_text("Hardest:")
+    expect(page.locator("#per-class .xtick")).to_have_text(ZOO)
+    page.get_by_role("button", name="F1 of every class as a table").click()
+    expect(page.locator("#per-class-table tbody tr")).to_have_count(len(classes_of(Catalog().default)))
+
+
+def test_batch_sizes_tell_both_losses_or_what_is_missing(page):
+    open_tab(page, "Batch size")
+    text = page.locator("#batch-size-text")
+    expect(text).to_contain_text(re.compile("BN: validation accuracy by batch size"))
+    expect(text).to_contain_text(re.compile(r"Not here yet: .*python -m training study|BN batch|division alone"))
+    chart = page.locator("#batch-size")
+    expect(chart.locator(".ytitle")).to_have_text("Loss (nats)")
+    page.get_by_role("radio", name="Loss divided by the batch size").check()
+    expect(chart.locator(".ytitle")).to_have_text("Loss divided by the batch size (nats)")
+    expect(page.locator("#batch-size-table")).to_contain_text("Original training accuracy")
+
+
+def test_robustness_is_shown_for_one_kind_of_harm_or_for_all(page):
+    open_tab(page, "Robustness")
+    chart, text = page.locator("#robustness"), page.locator("#robustness-text")
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(len(ZOO))
+    expect(text).to_contain_text("Hardest for the networks shown")
+    kind = CORRUPTIONS["gaussian_noise"]
+    choose(page, "What is done to the photos", kind.title.capitalize())
+    expect(text).to_contain_text(kind.setting)
+    expect(chart.locator(".xtick")).to_have_text([str(severity) for severity in (0, *SEVERITIES)])
+    chart.locator(".nsewdrag").first.hover()
+    expect(chart.locator(".hoverlayer")).to_contain_text(re.compile(r"BN \d+\.\d\d"))
+    expect(page.locator("#robustness-table tbody tr")).to_have_count(len(ZOO))
+
+
+@pytest.mark.parametrize("viewport", ["phone"])
+def test_nothing_is_wider_than_a_phone(page):
+    for tab, chart in (("Results", "#per-class"), ("Batch size", "#batch-size"), ("Robustness", "#robustness")):
+        open_tab(page, tab)
+        expect(page.locator(f"{chart} .main-svg").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), tab
