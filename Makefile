@@ -21,11 +21,12 @@ app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 test: $(DEV_READY) ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(DEV_READY) ## lint, format, types, and every stored figure once more
+check: $(DEV_READY) ## lint, format, types, every stored figure once more, and is RESULTS.md what they say?
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m training evaluate --check
+	$(BIN)/python -m training report --check
 
 bench: $(DEV_READY) ## measure layers and training loop against torch's, and the page; on an idle machine
 	$(BIN)/python -m training bench

@@ -136,7 +136,10 @@ class CaptureRules(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        if name in self.WAITING:
+        masks = name.startswith("index") and any(
+            isinstance(each, Tensor) and each.dtype == torch.bool for each in tree_leaves(args[1:])
+        )
+        if name in self.WAITING or masks:
             raise AssertionError(f"a captured step may not wait for the device, but calls {name}")
         for tensor in tree_leaves((args, kwargs or {})):
             if isinstance(tensor, Tensor) and tensor.numel() and tensor.untyped_storage().data_ptr() not in self.known:

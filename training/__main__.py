@@ -2,25 +2,39 @@
 
 import argparse
 import ctypes
-import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
-from normzoo.norms import NORM_LAYERS
 from normzoo.resnet import norm_keys
-from training import data as image_data
 from training.archives import SOURCES
+from training.contrast import measure_contrast
+from training.data import ImageData, fetch
+from training.distributed import is_writer, launched_replicas, process_group
 from training.evaluate import evaluate
+from training.forecast import forecast, tell
+from training.gpu_commands import add_device_options, add_gpu_commands, bench_gpu, choose_hardware
+from training.options import (
+    EXAMPLES,
+    add_choice_of_runs,
+    add_folder_options,
+    add_run_options,
+    chosen_images,
+    chosen_recipe,
+    chosen_runs,
+    images_of,
+    positive,
+)
 from training.package import package
-from training.recipes import RECIPES, Recipe, get_recipe
-from training.runs import Run
-from training.step import PRECISIONS, choose_precision
-from training.study import study
+from training.recipes import Recipe
+from training.run_log import import_log
+from training.runs import Run, RunBusyError, State
+from training.step import DEVICES, choose_device, choose_precision
+from training.study import EXIT_BUSY, shard, study
+from training.together import train_together
 from training.trainer import Interrupted, train
 
 
@@ -32,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         options.call(options)
     except (NormZooError, Interrupted) as error:
         print(error, file=sys.stderr)
+        if isinstance(error, RunBusyError):
+            return EXIT_BUSY
         return 130 if isinstance(error, Interrupted) else 2
     except KeyboardInterrupt:
         print("Stopped. What was saved stays; the same command goes on from there.", file=sys.stderr)
@@ -40,7 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     command = commands.add_parser("data", help="fetch a data set and build its cache")
@@ -55,150 +76,140 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="decides initial weights, order and augmentation (default: 0)")
     command.add_argument("--threads", type=positive, metavar="N", help="cores to use (default: all)")
     command.add_argument("--stop-after", type=positive, metavar="EPOCH", help="stop after this epoch; the same command goes on")
-    _add_run_options(command)
+    command.add_argument(
+        "--no-sync-norms",
+        action="store_true",
+        help="under torchrun: batch statistics of each process's share alone (default: of the whole batch)",
+    )
+    add_run_options(command)
+    add_device_options(command)
     command.set_defaults(call=_train)
 
-    command = commands.add_parser("study", help="train all variants, a process per core; call again to go on")
-    command.add_argument(
-        "--norm", default=",".join(NORM_LAYERS), metavar="KEYS", help="comma-separated (default: the whole zoo)"
-    )
-    command.add_argument("--seeds", type=numbers, default=[0], metavar="N,N", help="comma-separated (default: 0)")
+    command = commands.add_parser("study", help="train many networks, a process per core; call again to go on")
+    add_choice_of_runs(command)
     command.add_argument(
         "--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="runs at a time (default: one per core)"
     )
-    _add_run_options(command)
+    command.add_argument("--shard", metavar="I/N", help="every N-th run from the I-th on: for machines that share no folder")
     command.set_defaults(call=_study)
 
+    add_gpu_commands(commands, add_choice_of_runs, chosen_runs, _say)
+
     command = commands.add_parser("package", help="turn finished runs into checkpoint folders")
-    _add_folder_options(command, "runs", "checkpoints")
+    command.add_argument("--again", action="store_true", help="measure again what is packaged already")
+    add_folder_options(command, "runs", "checkpoints")
     command.set_defaults(call=_package)
 
     command = commands.add_parser("evaluate", help="compute the packaged figures again")
     command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
-    _add_folder_options(command, "checkpoints")
+    add_folder_options(command, "checkpoints")
     command.set_defaults(call=_evaluate)
+
+    command = commands.add_parser("contrast", help="measure why less contrast harms the packaged networks")
+    add_folder_options(command, "checkpoints")
+    command.set_defaults(call=_contrast)
+
+    command = commands.add_parser("report", help="write RESULTS.md and its figures from what is packaged")
+    command.add_argument("--check", action="store_true", help="write nothing; fail where it is no longer what is packaged")
+    command.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to (default: here)")
+    add_folder_options(command, "checkpoints")
+    command.set_defaults(call=_report)
+
+    command = commands.add_parser(
+        "publish", help="upload the packaged networks, or the page as a Space, to the Hugging Face Hub"
+    )
+    command.add_argument("what", choices=["models", "space"])
+    command.add_argument("repository", metavar="USER/REPO", help="where to; made if it is not there")
+    command.add_argument("--dry-run", action="store_true", help="print the files and their sizes, and send nothing")
+    command.add_argument("--private", action="store_true", help="make a new repository private")
+    hardware = ["cpu-basic", "cpu-upgrade", "zero-a10g"]
+    command.add_argument("--hardware", choices=hardware, help="of a new Space (default: what the Hub gives)")
+    add_folder_options(command, "checkpoints")
+    command.set_defaults(call=_publish)
 
     command = commands.add_parser("bench", help="measure the speed of training")
     command.add_argument("--steps", type=positive, default=60, metavar="N", help="timed steps of each kind (default: 60)")
+    command.add_argument("--device", choices=DEVICES, default="auto", help="what follows concerns GPUs (default: auto)")
+    command.add_argument("--out", type=Path, default=Path("bench-gpu.json"), metavar="FILE", help="figures (bench-gpu.json)")
+    command.add_argument("--norm", metavar="KEYS", help="comma-separated (default: the zoo and torch's own)")
+    command.add_argument(
+        "--compile", choices=["auto", "on", "off"], default="auto", help="compiled steps, last (default: auto)"
+    )
+    command.add_argument("--budget", type=float, default=float("inf"), metavar="SECONDS", help="begin no measurement after it")
     command.set_defaults(call=_bench)
     return parser
 
 
-_FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
-
-
-def _add_folder_options(command: argparse.ArgumentParser, *names: str) -> None:
-    for name in names:
-        command.add_argument(
-            f"--{name}", type=Path, default=Path(name), metavar="FOLDER", help=f"{_FOLDERS[name]} (default: {name})"
-        )
-
-
-def _add_run_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--recipe", default="paper", metavar="NAME", help=f"one of: {', '.join(RECIPES)} (default: paper)")
-    command.add_argument("--data", default="tiny-imagenet-25", metavar="NAME", help="data set (default: tiny-imagenet-25)")
-    command.add_argument(
-        "--holdout",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="validate on this share of the training images, never seen in training: for choosing a recipe (default: 0, off)",
-    )
-    command.add_argument(
-        "--amp",
-        default="auto",
-        metavar="PRECISION",
-        help=f"{', '.join(PRECISIONS)}, or auto: bf16 convolutions where the CPU has them in hardware (default: auto)",
-    )
-    command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help="torch.compile (default: auto)")
-    _add_folder_options(command, "runs")
-    fields = command.add_argument_group("instead of the recipe's own")
-    for field in dataclasses.fields(Recipe):
-        if field.name != "name":
-            kind = bool_word if field.type is bool else field.type
-            fields.add_argument(_flag(field.name), type=kind, dest=field.name, metavar="X", help=field.metadata["help"])
-
-
-def _flag(field: str) -> str:
-    return f"--{field.replace('_', '-')}"
-
-
-def bool_word(word: str) -> bool:
-    """yes or no."""
-    if word not in ("yes", "no"):
-        raise argparse.ArgumentTypeError(f"yes or no, got {word!r}")
-    return word == "yes"
-
-
-def positive(word: str) -> int:
-    """A whole number above 0."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number above 0, got {word!r}")
-    return int(word)
-
-
-def numbers(words: str) -> list[int]:
-    """Whole numbers with commas between them: 0,1,2."""
-    if not all(word.strip().isdecimal() for word in words.split(",")):
-        raise argparse.ArgumentTypeError(f"whole numbers with commas between them, got {words!r}")
-    return [int(word) for word in words.split(",")]
-
-
-def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    """The recipe fields given on the command line."""
-    names = [field.name for field in dataclasses.fields(Recipe) if field.name != "name"]
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-
-
-def _recipe(options: argparse.Namespace) -> Recipe:
-    """The named recipe with the changes asked for; changed in more than its batch size, it gets a name of its own."""
-    recipe, changes = get_recipe(options.recipe), _changes(options)
-    suffix = "" if changes.keys() <= {"batch_size"} else "".join(f",{name}={value}" for name, value in changes.items())
-    return recipe.changed(name=recipe.name + suffix, **changes)
-
-
-def _images(options: argparse.Namespace, recipe: Recipe) -> image_data.ImageData:
-    data = image_data.load(options.data, recipe.image_size)
-    return image_data.hold_out(data, options.holdout) if options.holdout else data
-
-
 def _fetch(options: argparse.Namespace) -> None:
-    print(f"{options.name} is in {image_data.fetch(options.name, options.image_size, options.archive)}.")
+    print(f"{options.name} is in {fetch(options.name, options.image_size, options.archive)}.")
 
 
 def _train(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
-    recipe = _recipe(options)
-    data = _images(options, recipe)
-    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp))
+    recipe = chosen_recipe(options)
+    data = chosen_images(options, recipe, options.holdout)
+    device = choose_device(options.device).type
+    if launched_replicas() > 1:
+        _train_replica(options, recipe, data, torch.device(device))
+        return
+    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device))
+    if options.dry_run:
+        tell(forecast([run], data, options.runs, torch.device(device)), options.runs, 1, _say)
+        return
+    if device == "cuda" or options.graph == "on":
+        train_together([run], options.runs, choose_hardware(options), stop_after=options.stop_after, say=_say)
+        done = State.load(run.folder(options.runs))
+        print(f"{run.variant}: {done.epoch if done else 0} of {recipe.epochs} epochs are in {run.folder(options.runs)}.")
+        return
     state = train(
         run,
         data,
         options.runs,
         compiled={"auto": None, "on": True, "off": False}[options.compile],
         stop_after=options.stop_after,
+        log_to=options.log_to,
         say=_say,
     )
     print(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
 
 
+def _train_replica(options: argparse.Namespace, recipe: Recipe, data: ImageData, device: torch.device) -> None:
+    if options.dry_run or "on" in (options.graph, options.compile):
+        raise ConfigError("--dry-run, --graph on and --compile on are for one process. Leave them out, or torchrun.")
+    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device.type))
+    with process_group(device) as own_device:
+        say = _say if is_writer() else _say_nothing
+        say(f"{launched_replicas()} processes, each with its share of a batch of {recipe.batch_size}.")
+        sync = not options.no_sync_norms
+        state = train(
+            run,
+            data,
+            options.runs,
+            stop_after=options.stop_after,
+            device=own_device,
+            sync_norms=sync,
+            log_to=options.log_to,
+            say=say,
+        )
+        say(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
+
+
 def _study(options: argparse.Namespace) -> None:
-    recipe, precision = _recipe(options), choose_precision(options.amp)
-    data = _images(options, recipe)
-    runs = [Run(data.name, recipe, norm, seed, precision) for seed in options.seeds for norm in options.norm.split(",")]
-    for run in runs:
-        if run.norm not in norm_keys():
-            raise ConfigError(f"Unknown norm {run.norm!r}. Choose from: {', '.join(norm_keys())}.")
-    arguments = [f"--{name}={getattr(options, name)}" for name in ("recipe", "data", "holdout", "compile", "runs")]
-    arguments += [f"--amp={precision}"]
-    for name, value in _changes(options).items():
-        arguments.append(f"{_flag(name)}={('no', 'yes')[value] if isinstance(value, bool) else value}")
+    runs = shard(chosen_runs(options), options.shard)
+    if options.dry_run:
+        torch.set_num_threads(1)  # as each worker
+        tell(forecast(runs, images_of(runs[0]), options.runs, torch.device("cpu")), options.runs, options.workers, _say)
+        return
+    arguments = [f"--compile={options.compile}", "--device=cpu"]
+    if options.log_to:
+        import_log(options.log_to)
+        arguments.append(f"--log-to={options.log_to}")
     study(runs, options.runs, options.workers, arguments, _say)
 
 
 def _package(options: argparse.Namespace) -> None:
-    package(options.runs, options.checkpoints, _say)
+    package(options.runs, options.checkpoints, _say, options.again)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -207,7 +218,34 @@ def _evaluate(options: argparse.Namespace) -> None:
         raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
 
 
+def _contrast(options: argparse.Namespace) -> None:
+    measure_contrast(options.checkpoints, _say)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from training.report import check_report, write_report  # brings matplotlib and scipy, which no other command needs
+
+    if not options.check:
+        write_report(options.checkpoints, options.out, _say)
+    elif problems := check_report(options.checkpoints, options.out):
+        raise CheckpointError("\n".join(["The report is stale. Write it again: python -m training report", *problems]))
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from training.publish import publish_models, publish_space  # brings the Hub's client, which no other command needs
+
+    where = {name: getattr(options, name) for name in ("repository", "checkpoints", "dry_run", "private")}
+    if options.what == "models":
+        publish_models(**where, say=_say)
+    else:
+        publish_space(**where, hardware=options.hardware, say=_say)
+
+
 def _bench(options: argparse.Namespace) -> None:
+    device = choose_device(options.device)
+    if device.type == "cuda":
+        bench_gpu(options, device, _say)
+        return
     from training.bench import bench  # brings torchvision, which no other command needs
 
     bench(options.steps, _say)
@@ -215,6 +253,10 @@ def _bench(options: argparse.Namespace) -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _say_nothing(line: str) -> None:
+    pass
 
 
 def keep_freed_memory() -> None:
