@@ -81,10 +81,9 @@ def get_model_set(name: str, root: Path | None = None) -> ModelSet:
 
 
 def default_model_set(model_sets: Iterable[ModelSet]) -> ModelSet | None:
-    """The one to begin with: a preferred one, or else the first, those with every norm, readable or not, before others; None of none."""
+    """The one to begin with: a preferred one, or else the first; None where there is none."""
     by_name = {model_set.name: model_set for model_set in model_sets}
-    ordered = [by_name[name] for name in dict.fromkeys((*PREFERRED_SETS, *by_name)) if name in by_name]
-    return min(ordered, key=lambda each: not NORM_LAYERS.keys() <= {*each.checkpoints, *each.problems}, default=None)
+    return next((by_name[name] for name in (*PREFERRED_SETS, *by_name) if name in by_name), None)
 
 
 def nothing_in(root: Path) -> ConfigError:

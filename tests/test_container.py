@@ -160,5 +160,5 @@ def test_the_replayed_container_answers_is_healthy_writes_nothing_and_stops(cont
     container.process.send_signal(signal.SIGTERM)
     output, _ = container.process.communicate(timeout=60)
     assert container.process.returncode == 0, output
-    assert re.fullmatch(r"NormZoo is at http://0\.0\.0\.0:\d+/\n", output), output
+    assert re.fullmatch(r"NormZoo is at http://localhost:\d+/\n", output), output
     assert sorted(container.code.rglob("*")) == files

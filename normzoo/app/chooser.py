@@ -53,7 +53,7 @@ class Chooser:
     def keep_link(self, tabs: Sequence[gr.Tab]) -> None:
         """Have the address bar say what is chosen, and which tab is open."""
         # `change`: at `input` the browser does not know the new value yet. It starts nothing here that could answer back.
-        link.keep_up(self.inputs, [self.variants.change, *(tab.select for tab in tabs)], self._listed)
+        link.keep_up(self.inputs, [self.variants.change, *(tab.select for tab in tabs)], self._listed, str(tabs[0].label))
 
     def after_set(self, function: Callable[..., Any], inputs: Any, outputs: Any, *, api_name: str) -> Dependency:
         """Run a function when another model set was chosen, such as one that lists what can be chosen from it."""

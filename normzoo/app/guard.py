@@ -16,6 +16,7 @@ R = TypeVar("R")
 TITLE = "That did not work"
 UNEXPECTED = "Something went wrong on the server, not with you. Try again, or choose another photo."
 NO_INPUTS = "An input is missing or of the wrong kind. Reload the page; programs find what it takes under Use via API."
+NO_FUNCTION = "This works in the browser alone. Programs find what the server does under Use via API."
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +43,12 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
 class GuardedBlocks(gr.Blocks):
     """A page that also tells in a sentence what Gradio refuses before an event's function: too few inputs, or wrong ones."""
 
-    async def preprocess_data(self, *args: Any, **kwargs: Any) -> list[Any]:
+    async def preprocess_data(self, block_fn: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """The inputs of an event's function, from what a visitor sent."""
+        if block_fn.fn is None:
+            raise gr.Error(NO_FUNCTION, title=TITLE, print_exception=False)
         try:
-            inputs: list[Any] = await super().preprocess_data(*args, **kwargs)
+            inputs: list[Any] = await super().preprocess_data(block_fn, *args, **kwargs)
         except Exception as error:
             logger.info("Gradio refused the inputs of an event", exc_info=True)  # a visitor's slip, not the page's
             raise gr.Error(NO_INPUTS, title=TITLE, print_exception=False) from error

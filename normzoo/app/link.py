@@ -3,6 +3,7 @@
 `?set=tiny-imagenet-25/paper&variants=bn,gn&tab=learning-curves`. What is unknown here is left out, and said once.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,16 +39,17 @@ element.addEventListener("click", async (event) => {
 });
 """
 
-# Only what people do is written: Gradio tells of its own first tab as well. A tab is marked as selected after its event.
+# Gradio tells of its own first tab as well: a view as it was at first is written only over another one. A tab is marked as
+# selected after its event. FIRST is the view at first.
 _WRITE = """
 async (set, variants) => {
-  if (navigator.userActivation?.hasBeenActive === false) return;
   await new Promise((done) => setTimeout(done));
   const tab = document.querySelector('[role="tab"][aria-selected="true"]');
   const asked = new URLSearchParams(location.search);
-  asked.set("set", set);
-  asked.set("variants", variants.join(","));
-  if (tab) asked.set("tab", tab.textContent.trim().toLowerCase().replaceAll(" ", "-"));
+  const view = {set, variants: variants.join(","), tab: tab?.textContent.trim().toLowerCase().replaceAll(" ", "-") ?? ""};
+  const isFirst = Object.entries(FIRST).every(([key, value]) => view[key] === value);
+  if (isFirst && !Object.keys(view).some((key) => asked.has(key))) return;
+  for (const [key, value] of Object.entries(view)) if (value) asked.set(key, value); else asked.delete(key);
   const words = asked.toString().replaceAll("%2F", "/").replaceAll("%2C", ",");
   history.replaceState(history.state, "", `${location.pathname}?${words}${location.hash}`);
 }
@@ -59,15 +61,18 @@ def build() -> gr.HTML:
     return gr.HTML(BUTTON, js_on_load=SCRIPT, elem_id="link")
 
 
-def keep_up(inputs: Sequence[Any], triggers: Sequence[Any], listed: Any) -> None:
+def keep_up(inputs: Sequence[Any], triggers: Sequence[Any], listed: Any, first_tab: str) -> None:
     """Have the address bar follow what people choose, in the browser alone.
 
     Args:
-        inputs: the model set and the variants.
+        inputs: the model set and the variants, with their first values.
         triggers: the events of people's choices.
         listed: tells that the variants of another set have come.
     """
-    options: dict[str, Any] = {"fn": None, "inputs": list(inputs), "outputs": None, "js": _WRITE, "show_progress": "hidden"}
+    model_set, variants = (each.value for each in inputs)
+    first = {"set": model_set, "variants": ",".join(variants), "tab": first_tab.lower().replace(" ", "-")}
+    script = _WRITE.replace("FIRST", json.dumps(first))
+    options: dict[str, Any] = {"fn": None, "inputs": list(inputs), "outputs": None, "js": script, "show_progress": "hidden"}
     gr.on(list(triggers), api_name="write_link", api_visibility="undocumented", **options)
     listed.success(api_name="write_link_of_set", api_visibility="undocumented", **options)
 

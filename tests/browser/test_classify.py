@@ -108,7 +108,7 @@ def test_the_plot_tells_the_values_at_the_severity_under_the_pointer(page):
     columns.nth(1).locator("rect").hover()
     expect(columns.nth(1).locator(".told")).to_be_visible()
     expect(columns.nth(3).locator(".told")).to_be_hidden()
-    values = columns.nth(1).locator(".told text").all_inner_texts()
+    values = columns.nth(1).locator(".told text").all_text_contents()
     assert values[0] == "Severity 1"
     assert len([text for text in values if re.fullmatch(r"\d+\.\d\d%", text)]) == ZOO
 

@@ -72,7 +72,7 @@ def test_one_network_is_shown_in_four_panels_and_saved(page, chart):
     page.get_by_role("radio", name="One network, four panels").check()
     expect(page.locator("#panel-micro-f1 .scatterlayer .trace")).to_have_count(2)
     expect(chart).not_to_be_visible()
-    titles = [page.locator(f"#panel-{key} .ytitle").inner_text() for key in ("loss", "accuracy", "macro-f1", "micro-f1")]
+    titles = [page.locator(f"#panel-{key} .ytitle").text_content() for key in ("loss", "accuracy", "macro-f1", "micro-f1")]
     assert titles == ["Loss (nats)", "Accuracy (%)", "Macro F1 (%)", "Micro F1 (%)"]
     page.get_by_role("radiogroup", name="Network").get_by_role("radio", name="GN", exact=True).check()
     expect(page.locator("#panel-loss .legendtext").first).to_have_text("GN validation")

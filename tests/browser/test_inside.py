@@ -61,10 +61,10 @@ def test_the_gates_are_drawn_and_explained_and_go_with_their_network(page):
 
 def test_another_block_of_another_network_is_shown(page):
     expect(page.locator("#features figcaption").first).to_contain_text("16 maps of 32×32")
-    page.get_by_label("Block").click()
+    page.get_by_label("Block", exact=True).click()
     page.get_by_role("option", name="Stage 3, block 2").click()
     expect(page.locator("#features figcaption").first).to_contain_text("64 maps of 8×8")
-    page.get_by_label("Right").click()
+    page.get_by_label("Right", exact=True).click()
     page.get_by_role("option", name="GN", exact=True).click()
     expect(page.locator("#features figcaption").last).to_contain_text("group normalization")
 
