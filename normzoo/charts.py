@@ -136,6 +136,7 @@ def base_layout(x_title: str, y_title: str) -> dict[str, Any]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": _GREY, "size": 13, "family": "IBM Plex Sans, system-ui, sans-serif"},
         "hovermode": "x unified",
+        "hoverdistance": -1,  # the nearest point, however far: some charts have six
         "hoverlabel": {"bgcolor": "rgba(24,24,27,0.94)", "bordercolor": _GREY, "font": {"color": "#ffffff"}},
         "dragmode": False,  # a finger on the chart scrolls the page
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},

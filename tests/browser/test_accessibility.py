@@ -50,6 +50,7 @@ def test_axe_finds_no_serious_fault_in_any_tab(page):
     for title, _ in TABS:
         page.get_by_role("tab", name=title, exact=True).click()
         page.wait_for_load_state("networkidle")
+        expect(page.locator(".progress-text:visible")).to_have_count(0)  # half faded, for a moment
         if found := serious_faults(page):
             faults[title] = found
     assert not faults, "\n".join(f"{title}: {fault}" for title, found in faults.items() for fault in found)
