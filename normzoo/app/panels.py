@@ -27,7 +27,7 @@ def build(
     catalog: Catalog, default: ModelSet, chooser: Chooser, view: gr.Radio, smoothing: gr.Slider, log_axes: gr.CheckboxGroup
 ) -> None:
     """Place the part. It is filled when somebody chooses its view."""
-    variant = gr.Radio(**_choices(default), label="Network")
+    variant = gr.Radio(**_choices(default), label="Network", elem_id="panels-network")
     with gr.Row(elem_classes="panels"):
         plots = [_place_panel(key) for key in METRICS]
     inputs = [chooser.model_set, variant, smoothing, log_axes]

@@ -74,7 +74,7 @@ def test_one_network_is_shown_in_four_panels_and_saved(page, chart):
     expect(chart).not_to_be_visible()
     titles = [page.locator(f"#panel-{key} .ytitle").text_content() for key in ("loss", "accuracy", "macro-f1", "micro-f1")]
     assert titles == ["Loss (nats)", "Accuracy (%)", "Macro F1 (%)", "Micro F1 (%)"]
-    page.get_by_role("radiogroup", name="Network").get_by_role("radio", name="GN", exact=True).check()
+    page.locator("#panels-network").get_by_role("radio", name="GN", exact=True).check()
     expect(page.locator("#panel-loss .legendtext").first).to_have_text("GN validation")
     name, content = download(page, "PNG")
     assert name.endswith("-gn.png")
