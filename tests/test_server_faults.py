@@ -70,7 +70,7 @@ def test_a_broken_network_is_unavailable_and_the_other_five_answer(visitor):
     assert "is not the file that was packaged" in report
     assert str(ROOT) not in report
     assert visitor.get("/").status == 200
-    for name, choice in (("learning_curves", ["accuracy", "Both"]), ("results", [])):
+    for name, choice in (("learning_curves", ["accuracy", "Both", 0, []]), ("results", [])):
         assert visitor.run(functions[name], ["toy/paper", list(NORM_LAYERS), *choice])
 
 
