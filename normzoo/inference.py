@@ -100,6 +100,8 @@ def compute_logits(model: nn.Module, pixels: Tensor, mean: Tensor, std: Tensor) 
     model.eval()
     device = next(model.parameters()).device
     mean, std = mean.to(device), std.to(device)
-    logits = [model(to_input(chunk.to(device), mean, std)).cpu() for chunk in pixels.split(BATCH_SIZE)]
+    batches = (to_input(chunk.to(device), mean, std) for chunk in pixels.split(BATCH_SIZE))
+    # A processor's convolutions are a fifth to four fifths faster with the colours of a pixel side by side.
+    logits = [model(batch.to(memory_format=torch.channels_last)).cpu() for batch in batches]
     model.train(training)
     return torch.cat(logits)

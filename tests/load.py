@@ -2,13 +2,14 @@
 
 `python -m tests.load`, on a machine that does nothing else. It starts its own server on this machine and talks to no other.
 Exit code 1: an error, an answer that is not the library's own for that photo, fewer predictions than asked for in the time,
-or memory that grew by more than 5% after the warm-up.
+or memory that grew by more than 5% after the warm-up, in which so many visitors come by as the server keeps in mind.
 """
 
 import argparse
 import io
 import itertools
 import json
+import secrets
 import sys
 import tempfile
 import threading
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from normzoo.app.launch import SESSIONS
 from normzoo.images import load_image
 from normzoo.inference import predict
 from normzoo.zoo import list_model_sets, load_models
@@ -69,8 +71,14 @@ def make_photos(model_set: str, count: int) -> list[Photo]:
     return photos
 
 
-def drive(port: int, model_set: str, photos: list[Photo], clients: int, count: int, seconds: float) -> Tally:
-    """`count` predictions by so many clients at once, each with photos of its own; no new one after that time."""
+def drive(
+    port: int, model_set: str, photos: list[Photo], clients: int, count: int, seconds: float, *, always_new: bool = False
+) -> Tally:
+    """`count` predictions by so many clients at once, each with photos of its own; no new one after that time.
+
+    Args:
+        always_new: each client is somebody new for the server at every prediction.
+    """
     tally, tickets, start = Tally(), iter(range(count)), time.perf_counter()
     variants = list(load_models(model_set))
 
@@ -81,6 +89,7 @@ def drive(port: int, model_set: str, photos: list[Photo], clients: int, count: i
             for photo in itertools.cycle(own):
                 if next(tickets, None) is None or time.perf_counter() - start > seconds:
                     return
+                visitor.session = secrets.token_hex(6) if always_new else visitor.session
                 begin = time.perf_counter()
                 path = json.loads(visitor.upload(photo.content).body)[0]
                 _, answer, _ = visitor.run(classify, [file_value(path), model_set, variants])
@@ -135,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--count", type=int, default=1000, help="predictions in all")
-    parser.add_argument("--warm-up", type=int, default=200, help="predictions before memory is looked at")
+    parser.add_argument("--warm-up", type=int, default=2 * SESSIONS, help="visitors before memory is looked at")
     parser.add_argument("--seconds", type=float, default=600, help="start no prediction after that time")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -143,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{options.clients} clients, {options.count} predictions by all networks of {model_set}:", flush=True)
     photos = make_photos(model_set, PHOTOS_PER_CLIENT * options.clients)
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), SETTINGS) as server:
-        drive(server.port, model_set, photos, options.clients, options.warm_up, options.seconds)
+        drive(server.port, model_set, photos, options.clients, options.warm_up, options.seconds, always_new=True)
         before = memory_mb(server.process.pid)
         tally = drive(server.port, model_set, photos, options.clients, options.count, options.seconds)
         faults = report(tally, options.count, before, memory_mb(server.process.pid))

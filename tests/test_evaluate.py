@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from normzoo.errors import CheckpointError
 from normzoo.storage import file_sha256, read_tensors
+from normzoo.zoo import get_model_set
 from tests.tiny import PACKAGED
 from training import __main__ as command_line
+from training.contrast import COLUMNS, NAME, contrast_rows
 from training.evaluate import _check_folder, evaluate
 
 BN = "tiny/quick/bn"
@@ -58,6 +60,17 @@ def test_difference_fails_the_check_alone(
     assert command_line.main(["evaluate"]) == 0
     assert command_line.main(["evaluate", "--check"]) == 2
     assert f"These figures are not what is stored:\n{problems[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["none", "stored", "about the padding", ""])
+def test_contrast_that_is_not_what_the_network_does_is_found(folder: Path, tmp_path: Path, change: str) -> None:
+    model_set = get_model_set("tiny/quick", tmp_path)
+    rows = [row | ({"accuracy": 2} if row["change"] == change else {}) for row in contrast_rows(model_set)]
+    lines = [",".join(COLUMNS), *(",".join(str(row[key]) for key in COLUMNS) for row in rows)]
+    (tmp_path / "tiny" / NAME).write_text("\n".join(lines) + "\n")
+    problems = _check_folder(folder)[1]
+    assert len(problems) == bool(change)
+    assert all(f"{NAME} has" in problem and repr(change) in problem for problem in problems)
 
 
 def test_nothing_packaged_says_what_to_do(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from normzoo.errors import ConfigError, TrainingError
 from tests.tiny import OPTIONS, RECIPE, ROOT, load_tiny, train_tiny
 from training import __main__ as command_line
 from training import study as study_module
+from training.options import chosen_recipe
+from training.plans import PLANS, get_plan, plan_runs, train_options
 from training.runs import Run, State
 from training.study import finished, progress_table, shard, study
 
@@ -24,6 +26,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     monkeypatch.chdir(ROOT)
     return tmp_path
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_what_trains_a_run_of_a_plan_gives_it_the_name_that_the_plan_has(name: str) -> None:
+    for run in plan_runs(get_plan(name), "tiny,holdout=0.1", [0], "fp32"):
+        options = command_line.build_parser().parse_args(["train", *train_options(run)])
+        assert chosen_recipe(options) == run.recipe
+        assert (options.norm, options.data, options.holdout) == (run.norm, "tiny", 0.1)
 
 
 def test_study_trains_what_is_not_done_and_names_what_failed(

@@ -1,13 +1,13 @@
 """python -m training COMMAND: fetch images, train networks, package and check the results."""
 
 import argparse
-import ctypes
 import os
 import sys
 from pathlib import Path
 
 import torch
 
+from normzoo.allocator import keep_freed_memory
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
 from normzoo.resnet import norm_keys
 from training.archives import SOURCES
@@ -257,14 +257,6 @@ def _say(line: str) -> None:
 
 def _say_nothing(line: str) -> None:
     pass
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep freed activations for the next step instead of returning them page by page; elsewhere nothing."""
-    if sys.platform == "linux" and hasattr(os, "confstr") and "CS_GNU_LIBC_VERSION" in os.confstr_names:
-        libc = ctypes.CDLL(None)
-        for option, value in ((-3, 1 << 30), (-1, 2**31 - 1)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD (malloc.h)
-            libc.mallopt(option, value)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Why less contrast harms a network that divides by each image's own deviation: the zeros around the image, measured."""
 
 import csv
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normzoo.checkpoint import Checkpoint
 from normzoo.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.errors import CheckpointError
 from normzoo.images import to_input
+from normzoo.inference import BATCH_SIZE
 from normzoo.resnet import ResNet
 from normzoo.zoo import ModelSet, list_model_sets
 from training.data import ImageData, data_root
@@ -19,7 +22,6 @@ from training.package import load_once, rounded
 NAME = "contrast.csv"
 COLUMNS = ("recipe", "variant", "factor", "change", "accuracy")
 FACTOR = CORRUPTIONS["contrast"].levels[-1]
-BATCH = 125
 
 #: change -> what is done to the images of the strongest severity; the accuracy under each is one row.
 CHANGES = {
@@ -69,6 +71,32 @@ def contrast_rows(model_set: ModelSet) -> list[dict[str, Any]]:
     return rows
 
 
+def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
+    """What the stored rows of a network say that is not so, where it has rows.
+
+    Two of them are stored elsewhere as well; of the others the last, from which the conclusions are drawn, is measured anew.
+    """
+    recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
+    rows = read_contrast(checkpoint.folder.parents[1] / NAME)
+    stored = {row["change"]: float(row["accuracy"]) for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)}
+    if not stored:
+        return []
+    seed = min(checkpoint.metrics["seeds"])
+    harmed = {(row["corruption"], row["severity"]): row["accuracy"] for row in checkpoint.robustness()}
+    position = checkpoint.metrics["seeds"].index(seed)
+    last = list(CHANGES)[-1]
+    expected = {
+        "none": checkpoint.metrics["final"]["val"]["accuracy"]["values"][position],
+        "stored": harmed["contrast", SEVERITIES[-1]],
+        last: rounded(_accuracy(network, _changed(data)[last], data.labels["val"])),
+    }
+    return [
+        f"{NAME} has {stored.get(change)} under {change!r}, found is {accuracy}"
+        for change, accuracy in expected.items()
+        if stored.get(change) != accuracy
+    ]
+
+
 def read_contrast(path: Path) -> list[dict[str, str]]:
     """The rows of a table; none where there is no table."""
     if not path.exists():
@@ -77,6 +105,7 @@ def read_contrast(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@functools.lru_cache(maxsize=1)
 def _changed(data: ImageData) -> dict[str, Tensor]:
     """The validation images as the networks' input under each of `CHANGES`, (N, 3, H, W)."""
     mean, std = torch.tensor(data.mean), torch.tensor(data.std)
@@ -94,5 +123,6 @@ def _changed(data: ImageData) -> dict[str, Tensor]:
 @torch.inference_mode()
 def _accuracy(network: ResNet, images: Tensor, labels: Tensor) -> float:
     # At the precision that logits are stored in, so that clean accuracy is the stored one.
-    predicted = torch.cat([network(batch).half().argmax(1) for batch in images.split(BATCH)])
+    batches = (batch.to(memory_format=torch.channels_last) for batch in images.split(BATCH_SIZE))
+    predicted = torch.cat([network(batch).half().argmax(1) for batch in batches])
     return float((predicted == labels).double().mean())

@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
+from normzoo.allocator import keep_freed_memory
 from normzoo.checkpoint import CARD, HISTORY, LOGITS, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
 from normzoo.checkpoint import METRICS as METRICS_FILE
 from normzoo.errors import CheckpointError, DataError
 from normzoo.resnet import ResNet
 from normzoo.storage import file_sha256, read_text
 from training.card import model_card
+from training.contrast import check_contrast
 from training.data import SPLITS, ImageData, data_root
 from training.metrics import METRICS, spread
 from training.package import DECIMALS, class_figures, count_macs, final_figures, load_once, rounded, split_logits
@@ -45,7 +47,7 @@ def evaluate(checkpoints: Path, say: Callable[[str], None] = print, workers: int
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
     problems = []
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), context, _one_thread) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), context, _begin_worker) as pool:
         for folder, (line, found) in zip(folders, pool.map(_check_folder, folders), strict=True):
             name = folder.relative_to(checkpoints).as_posix()
             say(f"{name:40s} {line}{'' if not found else '  DIFFERS'}")
@@ -53,8 +55,9 @@ def evaluate(checkpoints: Path, say: Callable[[str], None] = print, workers: int
     return problems
 
 
-def _one_thread() -> None:
+def _begin_worker() -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def _check_folder(folder: Path) -> tuple[str, list[str]]:
@@ -144,7 +147,7 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> l
             value, expected = found[name]["values"][0], final[split][name]["values"][position]
             if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
                 problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
-    return problems + _check_robustness(checkpoint, network, data)
+    return problems + _check_robustness(checkpoint, network, data) + check_contrast(checkpoint, network, data)
 
 
 def _check_robustness(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:

@@ -74,9 +74,12 @@ def plan_runs(plan: tuple[Part, ...], data: str, seeds: list[int], precision: st
 
 
 def changed_recipe(name: str, changes: dict[str, Any]) -> Recipe:
-    """The named recipe with some fields replaced; changed in more than its batch size, it gets a name of its own."""
+    """The named recipe with some fields replaced; changed in more than its batch size, it gets a name of its own.
+
+    A field that is replaced by what it was is none of the changes: the same training has one name.
+    """
     recipe = get_recipe(name)
-    ordered = {field: changes[field] for field in recipe.to_dict() if field in changes}
+    ordered = {field: changes[field] for field, value in recipe.to_dict().items() if changes.get(field, value) != value}
     suffix = "" if ordered.keys() <= {"batch_size"} else "".join(f",{field}={value}" for field, value in ordered.items())
     return recipe.changed(name=recipe.name + suffix, **ordered)
 

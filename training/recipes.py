@@ -104,7 +104,7 @@ _ALL = (
         horizontal_flip=True,
         vertical_flip=True,
     ),
-    # Of what `training.plans.SEARCH` tried, the best mean of bn and nn on held-out training images (checkpoints/*/search.csv).
+    # One of what `training.plans.SEARCH` tries on held-out training images; RESULTS.md says where it stands among them.
     _START.changed(name="strong", batch_size=32, lr=0.1, clip_norm=2.0),
     _START,
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normzoo.allocator import share_heaps
 from normzoo.app.gate.limits import Limits, on_spaces
 from normzoo.app.lifetime import lifetime
 from normzoo.app.zerogpu import register_for_zerogpu
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 #: Events that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
+#: Visitors that Gradio keeps in mind, at about 0.3 MB each; who has been away the longest is forgotten.
+SESSIONS = 200
+#: Of the allocator: no more than two threads compute at a time.
+HEAPS = 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ def launch(settings: Settings) -> None:
         SystemExit: the networks cannot be had; with the sentence that says why.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
+    share_heaps(HEAPS)
     with lifetime() as life:
         import torch
 
@@ -105,7 +111,7 @@ def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> st
         pwa=False,
         mcp_server=False,
         favicon_path=None,  # Gradio resizes one to any size that a request names
-        state_session_capacity=200,
+        state_session_capacity=SESSIONS,
         app_kwargs={
             "openapi_url": None,
             "lifespan": around(Path(get_upload_folder()), settings.limits, settings.on_spaces),

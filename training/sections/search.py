@@ -26,7 +26,7 @@ def search_section(checkpoints: Path, data: str) -> Section:
         f"Judged by the accuracy on {shares} of the TRAINING images, never seen in training; the validation images had no say. "
         f"Each row is a recipe, with what it changes in `strong-start`; n = "
         f"{frame.groupby(['recipe', 'variant'])['seed'].nunique().max()} of "
-        "each network. The mean over the networks decides.",
+        "each network. Ordered by the mean over the networks.",
     )
     accuracy = frame.pivot_table(index="recipe", columns="variant", values="holdout_accuracy", sort=False)
     variants, seconds = list(accuracy.columns), frame.groupby("recipe")["seconds"].sum()

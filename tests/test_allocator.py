@@ -1,0 +1,28 @@
+"""The settings of the allocator: what they are for happens, in a process of its own."""
+
+import subprocess
+import sys
+
+PAGE_FAULTS = """
+import resource, sys
+import torch
+from normzoo import allocator
+torch.set_num_threads(1)
+if sys.argv[1] == "keep":
+    allocator.keep_freed_memory()
+    allocator.share_heaps(2)
+torch.ones(8_000_000)  # 32 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(16_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(word: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PAGE_FAULTS, word], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_memory_that_is_kept_need_not_be_asked_for_again():
+    assert faults("keep") * 5 < faults("leave")
