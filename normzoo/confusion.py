@@ -25,6 +25,12 @@ class Confusion:
         return total
 
     @property
+    def support(self) -> NDArray[np.int64]:
+        """The validation photos of each class, (classes,)."""
+        support: NDArray[np.int64] = self.by_seed[0].sum(1)
+        return support
+
+    @property
     def shares(self) -> Shares:
         """Of each true class (row) the share that was taken for each class (column)."""
         return _divide(self.counts, self.counts.sum(1, keepdims=True))

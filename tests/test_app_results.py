@@ -45,6 +45,17 @@ def test_the_best_final_figure_is_the_highest_accuracy_and_the_lowest_loss(tmp_p
     assert re.findall(r'class="best" data-value="([^"]+)"', gn) == ["1.0"] * 2
 
 
+@pytest.mark.parametrize(("labels", "said"), [([0, 1, 2, 3] * 2, ""), ([0] * 5 + [1, 2, 2, 3], "from 1 validation photos of")])
+def test_what_unequal_classes_do_to_f1_is_said_where_they_are_unequal(tmp_path, labels, said):
+    write_answers(save_variant(tmp_path, "bn"), labels, labels)
+    table, _ = results.tabulate(Catalog(tmp_path).get("toy/paper"), ["bn"])
+    assert ('id="imbalance"' in table) == bool(said)
+    if said:
+        told = words(table)
+        assert f"{said} {CLASSES[1]} to 5 of {CLASSES[0]}." in told
+        assert "For BN micro F1 is 51.00%, macro F1 49.00%." in told
+
+
 @pytest.fixture(scope="module")
 def unequal(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """Of 100 photos BN gets all right, GN none, LN all but one; the other norms were never trained."""

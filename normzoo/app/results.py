@@ -1,15 +1,18 @@
 """The tab of final results: one row for each chosen network, then what they have to do with each other."""
 
+import html
 import json
 from typing import Any
 
 import gradio as gr
 
 from normzoo.app import cards, confusion, per_class, versus
-from normzoo.app.catalog import Catalog, chosen, main_variants_of
+from normzoo.app.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
 from normzoo.app.table import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
+from normzoo.confusion import confusions
+from normzoo.palette import short_name
 from normzoo.results import METRICS, SPLITS, final_metrics, metrics_on_screen
 from normzoo.zoo import ModelSet
 
@@ -53,7 +56,28 @@ def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[s
     name = f"normzoo-{model_set.name.replace('/', '-')}-results.csv"
     rows = json.loads(finals.frame.to_json(orient="records", double_precision=15))  # NaN becomes null
     table = sortable(numbers, texts, "Results after the last epoch", higher_is_better())
-    return table + BEST_NOTE + csv_link(texts, name) + problems + cards.names(finals.frame["variant"]), rows
+    unequal = imbalance(model_set, finals.frame["variant"].tolist())
+    return table + BEST_NOTE + csv_link(texts, name) + unequal + problems + cards.names(finals.frame["variant"]), rows
+
+
+def imbalance(model_set: ModelSet, variants: list[str]) -> str:
+    """Where some classes have more validation photos than others: what that does to macro and micro F1; as HTML."""
+    found, _ = confusions(model_set, variants)
+    if not found:
+        return ""
+    variant, first = next(iter(found.items()))
+    support, classes = first.support, classes_of(model_set)
+    few, many = int(support.argmin()), int(support.argmax())
+    if support[few] == support[many]:
+        return ""
+    val = model_set.checkpoints[variant].metrics["final"]["val"]
+    macro, micro = (METRICS[key].text(val[key]["mean"]) for key in ("macro_f1", "micro_f1"))
+    text = (
+        f"The classes are not equally frequent: from {support[few]} validation photos of {classes[few]} to {support[many]} of "
+        f"{classes[many]}. Accuracy and micro F1 count every photo alike, so that frequent classes weigh more; macro F1 counts "
+        f"every class alike. For {short_name(variant)} micro F1 is {micro}%, macro F1 {macro}%."
+    )
+    return f'<div class="explanation" id="imbalance"><p>{html.escape(text)}</p></div>'
 
 
 def higher_is_better() -> dict[str, bool]:
