@@ -168,3 +168,19 @@ def test_classes_are_ordered_by_how_well_they_are_known(unequal):
 
 def _root_of(catalog: Catalog) -> Path:
     return next(iter(catalog.get("toy/paper").checkpoints.values())).folder.parents[2]
+
+
+def test_a_clicked_cell_is_told_with_its_class(unequal):
+    model_set = unequal.get("toy/paper")
+    text = words(confusion.tell_cell(model_set, "ln", "bn", CLASSES[0], CLASSES[1]))
+    assert f"LN takes 1 of 25 photos of {CLASSES[0]} for {CLASSES[1]}." in text
+    assert f"BN takes 0 of 25 photos of {CLASSES[0]} for {CLASSES[1]}." in text
+    assert "LN recognizes 24 of 25" in text
+    assert " for " not in words(confusion.tell_cell(model_set, "bn", "", CLASSES[0], CLASSES[0])).partition(":")[0]
+    for wrong in (("xx", "", CLASSES[0], CLASSES[1]), ("bn", "", "", CLASSES[1]), ("bn", "", CLASSES[0], "unicorn")):
+        with pytest.raises(ConfigError, match=r"Unknown (network|class)"):
+            confusion.tell_cell(model_set, *wrong)
+    assert "GN recognizes 0 of 25" in words(per_class.tell_cell(model_set, ["bn", "gn"], "GN", CLASSES[0]))
+    for name, label in (("XX", CLASSES[0]), ("GN", "unicorn")):
+        with pytest.raises(ConfigError, match="Click again"):
+            per_class.tell_cell(model_set, ["bn", "gn"], name, label)

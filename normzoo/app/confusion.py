@@ -10,7 +10,7 @@ from gradio.components.plot import PlotData
 from gradio.events import Dependency
 
 from normzoo import result_charts
-from normzoo.app import cards
+from normzoo.app import cards, chart_click
 from normzoo.app.catalog import Catalog, classes_of, main_variants_of, variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
@@ -28,7 +28,7 @@ HEADING = """
 <h2>What is taken for what</h2>
 <p class="explanation">Each row holds the validation photos of one class, each column what the network says. A good network
 fills the diagonal. Choose a second network to see the difference: blue where the first says so more often, red where the second
-does. Hover over a cell, or choose a class, to read what it means.</p>
+does. Click a cell, or choose a class, to read what it means.</p>
 """
 
 
@@ -43,6 +43,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser, of_set: Depende
         controls = [gr.Dropdown(**settings) for settings in _controls(default)]
     words = gr.HTML(OPENING, js_on_load=None, elem_id="confusion-text")
     plot = gr.Plot(show_label=False, container=False, elem_id="confusion", elem_classes=["chart", "wide"])
+    clicks = chart_click.listener("confusion")
     counts = gr.JSON(visible=False)
 
     @guarded
@@ -66,11 +67,28 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser, of_set: Depende
     gr.on([*(control.input for control in controls), *opened], api_name="confusion", **options)
 
     @guarded
+    def confusion_cell(model_set: str, network: str, other: str, event: gr.EventData) -> tuple[Any, str]:
+        """What the clicked cell means, in words; and its class, to be told about."""
+        said, label = chart_click.cell(event)
+        return label, tell_cell(catalog.get(model_set), network, other, label, said)
+
+    hidden: dict[str, Any] = {"api_visibility": "undocumented"}
+    picked = clicks.select(
+        confusion_cell,
+        [chooser.model_set, *controls[:2]],
+        [controls[2], words],
+        api_name="confusion_cell",
+        show_progress="hidden",
+        trigger_mode="always_last",
+        **hidden,
+    )
+    picked.success(None, js=chart_click.show("confusion-text"), api_name="show_confusion_cell", **hidden)
+
+    @guarded
     def list_networks(model_set: str) -> list[Any]:
         """The networks and classes of another model set, to be chosen from."""
         return [gr.Dropdown(**settings) for settings in _controls(catalog.get(model_set))]
 
-    hidden: dict[str, Any] = {"api_visibility": "undocumented"}
     listed = of_set.then(list_networks, chooser.model_set, controls, api_name="list_networks", show_progress="hidden", **hidden)
     listed.success(api_name="confusion_of_set", **hidden, **options)
 
@@ -81,14 +99,8 @@ def tell(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str
     Raises:
         ConfigError: no such network or class.
     """
-    known, classes = variants_of(model_set), classes_of(model_set)
-    for variant in (network, other):
-        if variant != NONE and variant not in known:
-            raise ConfigError(f"Unknown network. Choose one of: {', '.join(known)}.")
-    if label != NONE and label not in classes:
-        raise ConfigError(f"Unknown class. Choose one of: {', '.join(classes)}.")
-    chosen = [variant for variant in dict.fromkeys((network, other)) if variant != NONE]
-    found, problems = confusions(model_set, chosen)
+    found, problems = _find(model_set, network, other, [] if label == NONE else [label])
+    classes = classes_of(model_set)
     if not found:
         return cards.unavailable(problems) or cards.NO_NETWORKS, None, {}
     names = [short_name(variant) for variant in found]
@@ -102,10 +114,53 @@ def tell(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str
         mistakes(name, one, classes) if place is None else about(name, one, classes, place)
         for name, one in zip(names, each, strict=True)
     ]
-    text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
     data = {"classes": list(classes), "counts": {variant: one.counts.tolist() for variant, one in found.items()}}
     plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
-    return f'<div class="explanation" role="status">{text}</div>{cards.unavailable(problems)}', plot, data
+    return as_words(paragraphs) + cards.unavailable(problems), plot, data
+
+
+def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: Any) -> str:
+    """What a cell means, and the class of its row, as HTML.
+
+    Args:
+        label: what the photos show.
+        said: what the network says.
+
+    Raises:
+        ConfigError: no such network or class.
+    """
+    found, problems = _find(model_set, network, other, [label, said])
+    classes = classes_of(model_set)
+    row, column = classes.index(label), classes.index(said)
+    paragraphs = [
+        f"{short_name(variant)} takes {one.counts[row, column]} of {one.counts[row].sum()} photos of {label} "
+        f"for {said}{_seeds(one)}."
+        for variant, one in found.items()
+        if row != column  # of the diagonal the rest tells anyway
+    ]
+    paragraphs += [about(short_name(variant), one, classes, row) for variant, one in found.items()]
+    return as_words(paragraphs) + cards.unavailable(problems)
+
+
+def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> tuple[dict[str, Confusion], dict[str, str]]:
+    """The confusions of one network or two, and what cannot be read.
+
+    Raises:
+        ConfigError: no such network or class.
+    """
+    known, classes = variants_of(model_set), classes_of(model_set)
+    chosen = [variant for variant in dict.fromkeys((network, other)) if variant != NONE]
+    if not set(chosen) <= set(known):
+        raise ConfigError(f"Unknown network. Choose one of: {', '.join(known)}.")
+    if not set(labels) <= set(classes):
+        raise ConfigError(f"Unknown class. Choose one of: {', '.join(classes)}.")
+    return confusions(model_set, chosen)
+
+
+def as_words(paragraphs: list[str]) -> str:
+    """Paragraphs as HTML that a screen reader tells when it changes."""
+    text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
+    return f'<div class="explanation" role="status">{text}</div>'
 
 
 def mistakes(name: str, found: Confusion, classes: tuple[str, ...]) -> str:

@@ -10,20 +10,21 @@ import pandas as pd
 from gradio.components.plot import PlotData
 
 from normzoo import result_charts
-from normzoo.app import cards
+from normzoo.app import cards, chart_click, confusion
 from normzoo.app.catalog import Catalog, chosen, classes_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
 from normzoo.app.table import SORT_SCRIPT, csv_link, sortable
 from normzoo.confusion import confusions
-from normzoo.palette import short_name
+from normzoo.errors import ConfigError
+from normzoo.palette import look, short_name
 from normzoo.zoo import ModelSet
 
 EXTREMES = 3
 HEADING = """
 <h2>Class by class</h2>
 <p class="explanation">F1 of every class in per cent, the easiest class on top: high only where a network finds most photos of
-the class and seldom names it wrongly.</p>
+the class and seldom names it wrongly. Click a cell to read what it means.</p>
 """
 
 
@@ -32,6 +33,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
     gr.HTML(HEADING, js_on_load=None, elem_classes="section")
     words = gr.HTML(js_on_load=None, elem_id="per-class-text")
     plot = gr.Plot(show_label=False, container=False, elem_id="per-class", elem_classes="chart")
+    clicks = chart_click.listener("per-class")
     with gr.Accordion("F1 of every class as a table", open=False):
         table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="per-class-table")
     f1 = gr.JSON(visible=False)
@@ -47,6 +49,43 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
 
     opened = [] if chooser.tab is None else [chooser.tab.select]
     chooser.follow(per_class, chooser.inputs, [words, plot, table, f1], also=opened, api_name="per_class")
+
+    @guarded
+    def per_class_cell(model_set: str, variants: list[str] | None, event: gr.EventData) -> str:
+        """What the clicked cell means, in words."""
+        name, label = chart_click.cell(event)
+        chosen_set = catalog.get(model_set)
+        return tell_cell(chosen_set, chosen(chosen_set, variants), name, label)
+
+    hidden: dict[str, Any] = {"api_visibility": "undocumented"}
+    picked = clicks.select(
+        per_class_cell,
+        chooser.inputs,
+        words,
+        api_name="per_class_cell",
+        show_progress="hidden",
+        trigger_mode="always_last",
+        **hidden,
+    )
+    picked.success(None, js=chart_click.show("per-class-text"), api_name="show_per_class_cell", **hidden)
+
+
+def tell_cell(model_set: ModelSet, variants: list[str], name: str, label: str) -> str:
+    """What one network makes of one class, as HTML.
+
+    Args:
+        name: of the network, as the chart shows it.
+
+    Raises:
+        ConfigError: no such network or class.
+    """
+    variant = next((variant for variant in variants if look(variant).name == name), None)
+    classes = classes_of(model_set)
+    found, problems = confusions(model_set, [variant] if variant else [])
+    if label not in classes or not (found or problems):
+        raise ConfigError("The chart shows no such network or class any more. Click again.")
+    told = [confusion.about(short_name(variant), one, classes, classes.index(label)) for variant, one in found.items()]
+    return confusion.as_words(told) + cards.unavailable(problems)
 
 
 def tell(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None, str, dict[str, Any]]:

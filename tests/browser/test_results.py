@@ -97,6 +97,35 @@ def test_batch_sizes_tell_both_losses_or_what_is_missing(page):
     expect(page.locator("#batch-size-table")).to_contain_text("Original training accuracy")
 
 
+def click_cell(page: Page, chart: str, row: int, column: int) -> tuple[str, str]:
+    """Click a cell of a heat map as a person does; gives what its row and its column are called."""
+    plot = page.locator(chart)
+    expect(plot.locator(".heatmaplayer image")).to_be_visible()
+    rows, columns = (plot.locator(f".{axis}tick text").all_text_contents() for axis in "yx")
+    field = plot.locator(".nsewdrag").first
+    field.scroll_into_view_if_needed()
+    box = field.bounding_box()
+    place = {"x": box["width"] * (column + 0.5) / len(columns), "y": box["height"] * (row + 0.5) / len(rows)}
+    field.hover(position={"x": place["x"] + 3, "y": place["y"] + 3})  # a chart hears of a pointer that moves
+    page.wait_for_timeout(200)
+    field.click(position=place)
+    return rows[-1 - row], columns[column]  # plotly.js writes the lowest row first
+
+
+@pytest.mark.parametrize("viewport", ["desktop", "phone"])
+def test_a_click_on_a_cell_says_what_it_means(page):
+    open_tab(page, "Results")
+    label, said = click_cell(page, "#confusion", 3, 4)
+    text = page.locator("#confusion-text")
+    expect(text).to_contain_text(re.compile(rf"\w+ takes \d+ of \d+ photos of {label} for {said}\."))
+    expect(text).to_be_in_viewport()
+    expect(page.get_by_label("Tell about", exact=True)).to_have_value(label)
+    label, network = click_cell(page, "#per-class", 2, 1)
+    text = page.locator("#per-class-text")
+    expect(text).to_contain_text(re.compile(rf"{network} recognizes \d+ of \d+ photos of {label}: recall"))
+    expect(text).to_be_in_viewport()
+
+
 def test_robustness_is_shown_for_one_kind_of_harm_or_for_all(page):
     open_tab(page, "Robustness")
     chart, text = page.locator("#robustness"), page.locator("#robustness-text")
