@@ -10,7 +10,7 @@ from normzoo.insight import LayerActivations, LayerGates
 from normzoo.palette import look
 
 _CONFIG = {"displayModeBar": False, "displaylogo": False}
-_X_TITLE = "Norm layer, from the picture to the answer"
+_X_TITLE = "Norm layer, first to last"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Page, Playwright
 
 ROOT = Path(__file__).parents[2]
-VIEWPORTS = {"desktop": (1280, 900), "phone": (375, 812)}
+VIEWPORTS = {"desktop": (1280, 900), "phone": (375, 812), "wide": (1920, 1080)}
 CHROMIUM_ARGS = [
     "--headless",
     "--no-sandbox",  # containers and root have none
