@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from normzoo import results
-from normzoo.checkpoint import ROBUSTNESS_COLUMNS
-from normzoo.errors import CheckpointError
-from normzoo.results import Table
+from normzoo.checkpoint import ROBUSTNESS_COLUMNS, Checkpoint
+from normzoo.results import Table, read_each
 from normzoo.statistics import (
     Correct,
     difference_interval,
@@ -27,18 +26,12 @@ SIGNIFICANT = 0.05
 
 def correct_images(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, dict[int, Correct]], dict[str, str]]:
     """For every variant and seed which validation images it gets right, (N,); and for what cannot be read the reason."""
-    correct, problems = {}, dict[str, str]()
-    for variant in variants:
-        if variant in model_set.problems:
-            problems[variant] = model_set.problems[variant]
-        elif variant in model_set.checkpoints:
-            try:
-                logits, labels = model_set.checkpoints[variant].val_logits()
-            except CheckpointError as error:
-                problems[variant] = str(error)
-                continue
-            correct[variant] = {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}
-    return correct, problems
+    return read_each(model_set, variants, _correct)
+
+
+def _correct(checkpoint: Checkpoint) -> dict[int, Correct]:
+    logits, labels = checkpoint.val_logits()
+    return {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}
 
 
 def accuracies(model_set: ModelSet, variants: Iterable[str]) -> Table:
@@ -128,19 +121,11 @@ def robustness(model_set: ModelSet, variants: Iterable[str]) -> Table:
         one row per variant, corruption and severity: `variant`, the columns of `ROBUSTNESS_COLUMNS`, `clean` (accuracy
         without harm) and `kept` (accuracy as a share of it).
     """
-    rows, problems = [], dict[str, str]()
-    for variant in variants:
-        if variant in model_set.problems:
-            problems[variant] = model_set.problems[variant]
-        elif variant in model_set.checkpoints:
-            checkpoint = model_set.checkpoints[variant]
-            try:
-                stored = checkpoint.robustness()
-                clean = float(checkpoint.metrics["final"]["val"]["accuracy"]["values"][0])
-            except (CheckpointError, LookupError, TypeError, ValueError) as error:
-                problems[variant] = str(error) if isinstance(error, CheckpointError) else "metrics.json lacks its figures."
-                continue
-            rows += [
-                {"variant": variant, **row, "clean": clean, "kept": row["accuracy"] / clean if clean else 0} for row in stored
-            ]
+    found, problems = read_each(model_set, variants, _harmed)
+    rows = [{"variant": variant, **row} for variant, rows in found.items() for row in rows]
     return Table(pd.DataFrame(rows, columns=["variant", *ROBUSTNESS_COLUMNS, "clean", "kept"]), problems)
+
+
+def _harmed(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    clean = float(checkpoint.metrics["final"]["val"]["accuracy"]["values"][0])
+    return [{**row, "clean": clean, "kept": row["accuracy"] / clean if clean else 0} for row in checkpoint.robustness()]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from normzoo.errors import CheckpointError
+from normzoo.checkpoint import Checkpoint
+from normzoo.results import read_each
 from normzoo.zoo import ModelSet
 
 Shares = NDArray[np.float64]
@@ -57,22 +58,15 @@ class Confusion:
 
 def confusions(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, Confusion], dict[str, str]]:
     """The confusion of each variant on the validation images; and for those that cannot be read the reason."""
-    found, problems = dict[str, Confusion](), dict[str, str]()
-    for variant in variants:
-        if variant in model_set.problems:
-            problems[variant] = model_set.problems[variant]
-        elif variant in model_set.checkpoints:
-            checkpoint = model_set.checkpoints[variant]
-            try:
-                logits, labels = checkpoint.val_logits()
-            except CheckpointError as error:
-                problems[variant] = str(error)
-                continue
-            size = len(checkpoint.config.classes)
-            places = (labels.numpy() * size + each.argmax(1).numpy() for each in logits.values())
-            matrices = [np.bincount(place, minlength=size * size).reshape(size, size) for place in places]
-            found[variant] = Confusion(np.stack(matrices).astype(np.int64))
-    return found, problems
+    return read_each(model_set, variants, _count)
+
+
+def _count(checkpoint: Checkpoint) -> Confusion:
+    logits, labels = checkpoint.val_logits()
+    size = len(checkpoint.config.classes)
+    places = (labels.numpy() * size + each.argmax(1).numpy() for each in logits.values())
+    matrices = [np.bincount(place, minlength=size * size).reshape(size, size) for place in places]
+    return Confusion(np.stack(matrices).astype(np.int64))
 
 
 def _divide(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Shares:

@@ -1,9 +1,9 @@
 """The stored results of a model set as tables: how it was learned, how well it ended."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -11,6 +11,8 @@ from normzoo.checkpoint import HISTORY_COLUMNS, Checkpoint
 from normzoo.errors import CheckpointError
 from normzoo.palette import short_name
 from normzoo.zoo import ModelSet
+
+Read = TypeVar("Read")
 
 #: split -> its name on the screen, in the order of every table
 SPLITS = {"val": "Validation", "train": "Training"}
@@ -64,18 +66,32 @@ def chance_loss(num_classes: int) -> float:
     return math.log(num_classes)
 
 
+def read_each(
+    model_set: ModelSet, variants: Iterable[str], read: Callable[[Checkpoint], Read]
+) -> tuple[dict[str, Read], dict[str, str]]:
+    """What is read from the checkpoint of each variant that the set has; and for those that cannot be read the reason."""
+    found, problems = dict[str, Read](), dict[str, str]()
+    for variant in variants:
+        if variant in model_set.problems:
+            problems[variant] = model_set.problems[variant]
+        elif variant in model_set.checkpoints:
+            try:
+                found[variant] = read(model_set.checkpoints[variant])
+            except CheckpointError as error:
+                problems[variant] = str(error)
+            except (LookupError, TypeError, ValueError):
+                problems[variant] = "metrics.json does not hold the figures it should. Package the run again."
+    return found, problems
+
+
 def history(model_set: ModelSet, variants: Iterable[str]) -> Table:
     """What was measured while the networks learned.
 
     Returns:
         one row per variant, seed, epoch and split: `variant` and the columns of `HISTORY_COLUMNS`.
     """
-    rows, problems = [], {}
-    for variant in _known(model_set, variants):
-        try:
-            rows += [{"variant": variant, **row} for row in _checkpoint(model_set, variant).history()]
-        except CheckpointError as error:
-            problems[variant] = str(error)
+    found, problems = read_each(model_set, variants, Checkpoint.history)
+    rows = [{"variant": variant, **row} for variant, history in found.items() for row in history]
     return Table(pd.DataFrame(rows, columns=["variant", *HISTORY_COLUMNS]), problems)
 
 
@@ -96,24 +112,15 @@ def final_metrics(model_set: ModelSet, variants: Iterable[str]) -> Table:
         one row per variant: for each split and metric the mean over the seeds, such as `val_accuracy`, and its standard
         deviation, `val_accuracy_sd` (None for one seed); `parameters`, `macs`, `n` and `seeds`.
     """
-    rows, problems = [], {}
-    for variant in _known(model_set, variants):
-        try:
-            rows.append(_final_row(variant, _checkpoint(model_set, variant).metrics))
-        except CheckpointError as error:
-            problems[variant] = str(error)
-        except (KeyError, TypeError, ValueError):
-            problems[variant] = "metrics.json does not hold the figures it should. Package the run again."
+    found, problems = read_each(model_set, variants, lambda checkpoint: _final_row(checkpoint.metrics))
+    rows = [{"variant": variant, **row} for variant, row in found.items()]
     return Table(pd.DataFrame(rows), problems)
 
 
 def val_accuracy(model_set: ModelSet, variant: str) -> tuple[float, int] | None:
     """A variant's mean validation accuracy and over how many seeds, where it is known."""
-    try:
-        row = _final_row(variant, _checkpoint(model_set, variant).metrics)
-    except (CheckpointError, KeyError, TypeError, ValueError):
-        return None
-    return row["val_accuracy"], row["n"]
+    found, _ = read_each(model_set, [variant], lambda checkpoint: _final_row(checkpoint.metrics))
+    return (found[variant]["val_accuracy"], found[variant]["n"]) if found else None
 
 
 def metrics_on_screen(finals: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -152,9 +159,9 @@ def _with_spread(metric: Metric, mean: float, sd: float | None) -> str:
     return metric.text(mean) if sd is None or math.isnan(sd) else f"{metric.text(mean)} ± {metric.text(sd)}"
 
 
-def _final_row(variant: str, metrics: dict[str, Any]) -> dict[str, Any]:
+def _final_row(metrics: dict[str, Any]) -> dict[str, Any]:
     seeds = list(metrics["seeds"])
-    row = {"variant": variant, "n": len(seeds), "seeds": ", ".join(map(str, seeds))}
+    row: dict[str, Any] = {"n": len(seeds), "seeds": ", ".join(map(str, seeds))}
     row |= {"parameters": int(metrics["parameters"]), "macs": int(metrics["macs"])}
     for split in SPLITS:
         for key in METRICS:
@@ -162,14 +169,3 @@ def _final_row(variant: str, metrics: dict[str, Any]) -> dict[str, Any]:
             row[f"{split}_{key}"] = float(figure["mean"])
             row[f"{split}_{key}_sd"] = None if figure["sd"] is None else float(figure["sd"])
     return row
-
-
-def _checkpoint(model_set: ModelSet, variant: str) -> Checkpoint:
-    if variant in model_set.problems:
-        raise CheckpointError(model_set.problems[variant])
-    return model_set.checkpoints[variant]
-
-
-def _known(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
-    """Those of the variants that the set has, readable or not."""
-    return [variant for variant in variants if variant in model_set.checkpoints or variant in model_set.problems]

@@ -149,12 +149,12 @@ def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> t
         ConfigError: no such network or class.
     """
     known, classes = variants_of(model_set), classes_of(model_set)
-    chosen = [variant for variant in dict.fromkeys((network, other)) if variant != NONE]
-    if not set(chosen) <= set(known):
+    asked = [variant for variant in (network, other) if variant != NONE]
+    if not all(variant in known for variant in asked):
         raise ConfigError(f"Unknown network. Choose one of: {', '.join(known)}.")
-    if not set(labels) <= set(classes):
+    if not all(label in classes for label in labels):
         raise ConfigError(f"Unknown class. Choose one of: {', '.join(classes)}.")
-    return confusions(model_set, chosen)
+    return confusions(model_set, dict.fromkeys(asked))
 
 
 def as_words(paragraphs: list[str]) -> str:
