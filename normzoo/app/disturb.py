@@ -14,7 +14,7 @@ from normzoo.app.batching import COMPUTING
 from normzoo.app.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
-from normzoo.app.photo import open_photo
+from normzoo.app.photo import INSIGHT, open_photo
 from normzoo.app.pixels import png_url
 from normzoo.app.severity_plot import plot
 from normzoo.corruptions import CORRUPTIONS, SEVERITIES
@@ -69,11 +69,8 @@ def follow(
         "fn": disturb,
         "inputs": [chooser.photo, *chooser.inputs, kind, severity],
         "outputs": [shown, numbers],
-        "preprocess": False,
-        "show_progress": "minimal",
         "show_progress_on": shown,
-        "trigger_mode": "always_last",
-        "concurrency_id": "insight",
+        **INSIGHT,
     }
     gr.on([kind.input, severity.input], api_name="disturb", **options)
     for name, event in zip(("disturb_photo", "disturb_of_set"), classified, strict=True):

@@ -15,7 +15,7 @@ from normzoo.app.batching import COMPUTING
 from normzoo.app.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
-from normzoo.app.photo import open_photo
+from normzoo.app.photo import INSIGHT, open_photo
 from normzoo.app.pixels import png_url
 from normzoo.errors import ConfigError
 from normzoo.insight import FeatureMaps, blocks, feature_maps
@@ -58,10 +58,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser, opened: Sequenc
         "fn": compare,
         "inputs": [chooser.photo, chooser.model_set, block, left, right],
         "outputs": shown,
-        "preprocess": False,
-        "show_progress": "minimal",
-        "trigger_mode": "always_last",
-        "concurrency_id": "insight",
+        **INSIGHT,
     }
     gr.on([block.input, left.input, right.input, *opened], api_name="feature_maps", **options)
 

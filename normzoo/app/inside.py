@@ -16,7 +16,7 @@ from normzoo.app.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.gates import explain_gates
 from normzoo.app.guard import guarded
-from normzoo.app.photo import open_photo, photo_name
+from normzoo.app.photo import INSIGHT, open_photo, photo_name
 from normzoo.app.pixels import png_url
 from normzoo.charts import Figure
 from normzoo.errors import ConfigError
@@ -103,9 +103,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         [chooser.photo, *chooser.inputs, quantity],
         [photo, shapes, *plots, words, gates_words, gates, numbers],
         also=[quantity.input, *opened],
-        preprocess=False,
         api_name="inside",
-        concurrency_id="insight",
+        **INSIGHT,
     )
     features.build(catalog, default, chooser, opened, of_set)
 

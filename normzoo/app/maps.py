@@ -15,7 +15,7 @@ from normzoo.app.batching import COMPUTING
 from normzoo.app.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.chooser import Chooser
 from normzoo.app.guard import guarded
-from normzoo.app.photo import open_photo
+from normzoo.app.photo import INSIGHT, open_photo
 from normzoo.app.pixels import jpeg_url, png_url
 from normzoo.palette import look, short_name
 from normzoo.zoo import ModelSet
@@ -68,11 +68,8 @@ def follow(catalog: Catalog, chooser: Chooser, classified: Sequence[Dependency],
         "fn": explain,
         "inputs": [chooser.photo, *chooser.inputs, wanted],
         "outputs": [shown, numbers],
-        "preprocess": False,
-        "show_progress": "minimal",
         "show_progress_on": shown,
-        "trigger_mode": "always_last",
-        "concurrency_id": "insight",
+        **INSIGHT,
     }
     same_set, other_set = classified
     wanted.input(api_name="activation_maps", **options)

@@ -15,6 +15,14 @@ from normzoo.images import load_image
 #: Pictures that are kept decoded: what a visitor asks about a photo comes in several events at once.
 KEPT = 4
 
+#: How events are set up that look into the networks with the photo: they take turns, and only the last choice counts.
+INSIGHT: dict[str, Any] = {
+    "preprocess": False,  # the project's own loader opens the file, not Gradio's
+    "show_progress": "minimal",
+    "trigger_mode": "always_last",
+    "concurrency_id": "insight",
+}
+
 
 def build() -> gr.Image:
     """The component, for a tab to place with `render`; an example is in it already."""

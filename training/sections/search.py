@@ -57,7 +57,11 @@ def _verdict(ranked: "pd.Series[float]", chosen: str | None) -> str:
     place = int((ranked > ranked[chosen]).sum()) + 1
     if place == 1:
         return f"`{STRONG}` is the best of the {len(ranked)} that were tried, for more epochs: `{chosen}`."
-    return f"`{STRONG}` is `{chosen}`, place {place} of the {len(ranked)} that were tried; the best was `{ranked.index[0]}`."
+    ahead = 100 * (ranked.iloc[0] - ranked[chosen])
+    return (
+        f"`{STRONG}` is `{chosen}`, place {place} of the {len(ranked)} in this table, which did not choose it: the best, "
+        f"`{ranked.index[0]}`, is {ahead:.2f} points ahead."
+    )
 
 
 def chosen_name() -> str | None:
