@@ -86,12 +86,19 @@ def as_batch(images: Sequence[Image.Image], config: ModelConfig) -> Tensor:
 
 
 @torch.inference_mode()
-def compute_logits(model: nn.Module, pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+def compute_logits(
+    model: nn.Module,
+    pixels: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
     """Logits of a network in evaluation mode, in float32; the network is left in the mode it was in.
 
     Args:
         pixels: uint8, (N, H, W, 3).
         mean, std: of the training images per colour, (3,).
+        memory_format: of the input. Channels last takes a processor up to 45% less time; the last bits differ.
 
     Returns:
         (N, classes), on the CPU.
@@ -101,7 +108,6 @@ def compute_logits(model: nn.Module, pixels: Tensor, mean: Tensor, std: Tensor) 
     device = next(model.parameters()).device
     mean, std = mean.to(device), std.to(device)
     batches = (to_input(chunk.to(device), mean, std) for chunk in pixels.split(BATCH_SIZE))
-    # A processor's convolutions are a fifth to four fifths faster with the colours of a pixel side by side.
-    logits = [model(batch.to(memory_format=torch.channels_last)).cpu() for batch in batches]
+    logits = [model(batch.to(memory_format=memory_format)).cpu() for batch in batches]
     model.train(training)
     return torch.cat(logits)

@@ -201,7 +201,8 @@ def _network(config: ModelConfig, state: State) -> ResNet:
 
 def split_logits(network: ResNet, data: ImageData, split: str) -> torch.Tensor:
     """Logits of every image of a split, float16 as they are stored; the figures are computed from these."""
-    return compute_logits(network, data.pixels[split], torch.tensor(data.mean), torch.tensor(data.std)).half()
+    mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+    return compute_logits(network, data.pixels[split], mean, std, torch.channels_last).half()
 
 
 def final_figures(logits: Iterable[torch.Tensor], labels: torch.Tensor) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def measure(network: ResNet, data: ImageData, seed: int, cases: tuple[tuple[str,
     mean, std, labels = torch.tensor(data.mean), torch.tensor(data.std), data.labels["val"]
     rows = []
     for name, severity in cases:
-        logits = compute_logits(network, _harmed(data, name, severity), mean, std).half()
+        logits = compute_logits(network, _harmed(data, name, severity), mean, std, torch.channels_last).half()
         found = metrics.from_logits(logits, labels)
         rows.append(
             {"seed": seed, "corruption": name, "severity": severity, **{key: found[key] for key in ("loss", "accuracy")}}
