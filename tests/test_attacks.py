@@ -252,8 +252,8 @@ def test_nonsense_is_answered_in_a_sentence(visitor, body, status):
     check_refused(visitor.post(f"{API}/queue/join", body), status)
 
 
-@pytest.mark.parametrize("inputs", [[], [None], [None] * 4, [7] * 4, ["x"] * 4, [{}] * 4, [[[1]]] * 4], ids=str)
-def test_missing_and_wrong_inputs_are_answered_in_a_sentence(visitor, inputs):
+@pytest.mark.parametrize("inputs", [[], [None], [None] * 4, [None] * 99, [7] * 4, ["x"] * 4, [{}] * 4, [[[1]]] * 4], ids=str)
+def test_missing_wrong_and_needless_inputs_are_answered_in_a_sentence(visitor, inputs):
     failed = set()
     for name, function in visitor.functions().items():
         try:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from normzoo import NORM_LAYERS
+from normzoo.app.catalog import Catalog, classes_of
 from normzoo.app.examples import EXAMPLES
 
 ZOO = len(NORM_LAYERS)
@@ -50,6 +51,7 @@ def test_agreement_shows_each_network_once_under_its_own_answer(page):
 def test_the_table_holds_every_probability_and_its_csv_the_same(page):
     page.get_by_role("button", name="Every probability as a table").click()
     table = page.locator("#probabilities")
+    expect(table.locator("tbody tr")).to_have_count(len(classes_of(Catalog().default)))
     rows = [row.locator("th, td").all_inner_texts() for row in table.locator("table tr").all()]
     assert len(rows[0]) == ZOO + 1
     for column in range(1, ZOO + 1):

@@ -222,5 +222,6 @@ def test_the_page_lists_what_the_networks_know(page):
 
 
 def test_every_card_names_its_network(page):
+    expect(page.locator(".card")).to_have_count(ZOO)
     shown = [text.split("\n")[0].split(" ")[0] for text in page.locator(".card h3 .key").all_inner_texts()]
     assert shown == [short_name(variant) for variant in NORM_LAYERS]
