@@ -29,6 +29,7 @@ from normzoo.storage import (
     replace_folder,
     text_sha256,
     to_json,
+    write_rows,
     write_tensors,
 )
 
@@ -187,13 +188,6 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
         raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
 
 
-def _write_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Read the description of a packaged checkpoint.
 
@@ -239,8 +233,8 @@ def save_checkpoint(
         (temporary / CARD).write_text(card, encoding="utf-8")
         stored = {f"seed_{seed}": logits.half() for seed, logits in val_logits.items()}
         write_tensors(temporary / LOGITS, {**stored, "labels": labels})
-        _write_rows(temporary / HISTORY, HISTORY_COLUMNS, history)
-        _write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, robustness)
+        write_rows(temporary / HISTORY, HISTORY_COLUMNS, history)
+        write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, robustness)
         files = {
             "weights_sha256": WEIGHTS,
             "history_sha256": HISTORY,

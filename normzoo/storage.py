@@ -1,10 +1,12 @@
 """Files that may be missing, damaged or half-written: read strictly, written whole or not at all."""
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,27 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         header["__metadata__"] = metadata
     content[start:end] = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(end - start)
     path.write_bytes(content)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with a heading; an OSError is the caller's to tell."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with a heading; its folder is made where it is missing.
+
+    Raises:
+        CheckpointError: it could not be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(path, columns, rows)
+    except OSError as error:
+        raise CheckpointError(f"Could not write {path} ({error}).") from error
 
 
 def to_json(value: Any) -> str:

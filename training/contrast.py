@@ -11,10 +11,10 @@ from torch import Tensor
 
 from normzoo.checkpoint import Checkpoint
 from normzoo.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
-from normzoo.errors import CheckpointError
 from normzoo.images import to_input
 from normzoo.inference import BATCH_SIZE
 from normzoo.resnet import ResNet
+from normzoo.storage import write_csv
 from normzoo.zoo import ModelSet, list_model_sets
 from training.data import ImageData, data_root
 from training.package import load_once, rounded
@@ -44,13 +44,7 @@ def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print) -> l
         data_name = model_set.name.partition("/")[0]
         tables.setdefault(checkpoints / data_name / NAME, []).extend(contrast_rows(model_set))
     for path, rows in tables.items():
-        try:
-            with open(path, "w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise CheckpointError(f"Could not write {path} ({error}).") from error
+        write_csv(path, COLUMNS, rows)
         say(f"{path}  {len(rows)} rows")
     return list(tables)
 

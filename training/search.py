@@ -1,10 +1,9 @@
 """What was tried to choose a recipe, as a table: the runs that were validated on held-out training images."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
-from normzoo.errors import CheckpointError
+from normzoo.storage import write_csv
 from training.data import HOLDOUT
 from training.runs import State
 
@@ -25,14 +24,7 @@ def write_search(runs: Path, checkpoints: Path) -> list[Path]:
             data, _, share = state.run["data"].partition(HOLDOUT)
             tables.setdefault(checkpoints / data / NAME, []).append({**_row(state, path.parents[1].name), "holdout": share})
     for table, rows in tables.items():
-        try:
-            table.parent.mkdir(parents=True, exist_ok=True)
-            with open(table, "w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise CheckpointError(f"Could not write {table} ({error}).") from error
+        write_csv(table, COLUMNS, rows)
     return list(tables)
 
 

@@ -56,17 +56,16 @@ def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[s
     name = f"normzoo-{model_set.name.replace('/', '-')}-results.csv"
     rows = json.loads(finals.frame.to_json(orient="records", double_precision=15))  # NaN becomes null
     table = sortable(numbers, texts, "Results after the last epoch", higher_is_better())
-    unequal = imbalance(model_set, finals.frame["variant"].tolist())
+    unequal = imbalance(model_set, finals.frame["variant"].iloc[0])
     return table + BEST_NOTE + csv_link(texts, name) + unequal + problems + cards.names(finals.frame["variant"]), rows
 
 
-def imbalance(model_set: ModelSet, variants: list[str]) -> str:
-    """Where some classes have more validation photos than others: what that does to macro and micro F1; as HTML."""
-    found, _ = confusions(model_set, variants)
+def imbalance(model_set: ModelSet, variant: str) -> str:
+    """Where some classes have more validation photos than others: what that does to a network's macro and micro F1; as HTML."""
+    found, _ = confusions(model_set, [variant])
     if not found:
         return ""
-    variant, first = next(iter(found.items()))
-    support, classes = first.support, classes_of(model_set)
+    support, classes = found[variant].support, classes_of(model_set)
     few, many = int(support.argmin()), int(support.argmax())
     if support[few] == support[many]:
         return ""
