@@ -40,7 +40,7 @@ audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs
 
 fuzz: $(FUZZ_READY) ## ten minutes of hostile bytes for the loader of photos
 	mkdir -p $(FUZZ)/corpus
-	PYTHONPATH=. $(FUZZ)/bin/python tests/fuzz/fuzz_images.py $(FUZZ)/corpus \
+	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. $(FUZZ)/bin/python tests/fuzz/fuzz_images.py $(FUZZ)/corpus \
 	    -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
 
 format: $(DEV_READY) ## put the code in shape

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    photo = load_image(options.photo)
+    photo = load_image(options.photo, allow_tiff=True)
     model_set = _model_set(options.model_set, options.checkpoints)
     models, unavailable = _load(model_set, options.variants)
     if not models:

@@ -75,6 +75,23 @@ def tiff(tags: dict[int, tuple[int, Any]], pixels: bytes = b"", order: str = "<"
     return start + struct.pack(f"{order}IH", 8, len(entries) // 12) + entries + bytes(4) + rest
 
 
+def short_strips(compression: int, strip: bytes, tiles: bool = False, more: dict[int, tuple[int, Any]] | None = None) -> bytes:
+    """A TIFF of 192×192 whose only strip or tile holds these few bytes: bilevel for fax, else grey of 8 bits."""
+    bits = 1 if compression in (2, 3, 4) else 8
+    tags: dict[int, tuple[int, Any]] = {256: (3, 192), 257: (3, 192), 258: (3, bits), 259: (3, compression), 262: (3, 0)}
+    tags |= {277: (3, 1)} | (more or {})
+    if not tiles:
+        return tiff(tags, strip)
+    tags |= {322: (3, 192), 323: (3, 192), 324: (4, 8), 325: (4, len(strip))}
+    head = tiff(tags)
+    return tiff(tags | {324: (4, len(head))}) + strip
+
+
+def fax_bomb() -> bytes:
+    """124 bytes that libtiff decodes to 192×192 pixels without an error, writing hardly one of them."""
+    return short_strips(4, b"\xff")
+
+
 def grey_tiff(pixels: bytes, bits: int, sample_format: int = 1, photometric: int = 1, order: str = "<") -> bytes:
     """A 4×2 picture of one deep grey channel."""
     tags = {256: (3, 4), 257: (3, 2), 258: (3, bits), 259: (3, 1), 262: (3, photometric), 277: (3, 1), 339: (3, sample_format)}

@@ -20,6 +20,7 @@ from tests.image_files import (
     WHITE,
     box,
     exif,
+    fax_bomb,
     gif,
     grey_tiff,
     jpeg_segment,
@@ -340,8 +341,12 @@ _picture(
 )
 _picture("tiff CMYK", lambda: save(plain((0, 255, 255, 0), "CMYK"), "TIFF"), RED)
 _picture("tiff LAB", lambda: save(plain((136, 128, 128), "LAB"), "TIFF"), _grey(127))
-_picture("tiff YCbCr by JPEG", lambda: save(plain(), "TIFF", compression="jpeg"), (254, 0, 0))
-_picture("tiff fax, white is zero", lambda: save(plain(1, "1"), "TIFF", compression="group4"), WHITE)
+_picture("tiff by deflate", lambda: save(plain(), "TIFF", compression="tiff_adobe_deflate"), RED)
+_picture("tiff by run lengths", lambda: save(plain(), "TIFF", compression="packbits"), RED)
+_picture("tiff one bit, white is zero", lambda: save(plain(1, "1"), "TIFF"), WHITE)
+_error("tiff YCbCr by JPEG", lambda: save(plain(), "TIFF", compression="jpeg"), "compressed")
+_error("tiff fax", lambda: save(plain(1, "1"), "TIFF", compression="group4"), "compressed")
+_error("tiff of one byte of fax", fax_bomb, "compressed")
 _picture("tiff half transparent", lambda: save(plain((255, 0, 0, 128), "RGBA"), "TIFF"), (255, 127, 127))
 _picture("tiff palette", lambda: save(_palette(), "TIFF"), RED)
 _picture("tiff of two pages", lambda: save(plain(), "TIFF", save_all=True, append_images=[plain(BLUE)]), RED)

@@ -1,8 +1,10 @@
 """Whatever the bytes: a picture within the limits, or one plain sentence."""
 
+import os
 import re
 import struct
 import subprocess
+import sys
 import time
 import traceback
 import tracemalloc
@@ -21,6 +23,7 @@ from normzoo.decoding import MAX_BYTES, load_image
 from normzoo.errors import ImageError
 from normzoo.reduction import MAX_SIDE
 from tests.image_files import exif, plain, save
+from tests.memory_patterns import ENVIRONMENT
 from tests.nasties import FORMATS, NASTIES, SIGNATURES, whole
 
 EXAMPLES = settings(deadline=None, derandomize=True, max_examples=300)
@@ -29,7 +32,7 @@ EXAMPLES = settings(deadline=None, derandomize=True, max_examples=300)
 def outcome(data: bytes) -> Image.Image | str:
     """The picture or the sentence, either of them checked."""
     try:
-        image = load_image(data)
+        image = load_image(data, allow_tiff=True)
     except ImageError as error:
         assert_plain_sentence(str(error))
         assert_not_our_slip(error.__cause__)
@@ -126,6 +129,21 @@ def test_no_other_decoder_runs_and_no_program_starts(monkeypatch: pytest.MonkeyP
             assert isinstance(outcome(nasty.make()), str)
 
 
+@pytest.mark.parametrize("name", [name for name in NASTIES if name.startswith("tiff")])
+def test_a_visitor_s_tiff_is_never_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("normzoo.decoding._decode", lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(ImageError, match="TIFF"):
+        load_image(NASTIES[name].make())
+
+
+def test_no_memory_shows_in_any_picture() -> None:
+    environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", "-m", "tests.memory_patterns"]
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.search(r"(\d+) files decoded over 3 patterns", done.stderr)[1]) > 3000
+
+
 def test_errors_are_chained_for_the_log() -> None:
     with pytest.raises(ImageError) as caught:
         load_image(whole("png")[:60])
@@ -136,7 +154,8 @@ def test_errors_are_chained_for_the_log() -> None:
 def test_the_name_of_a_file_does_not_matter(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "photo.svg"
     path.write_bytes(whole(kind))
-    assert load_image(path).tobytes() == load_image(str(path)).tobytes() == load_image(whole(kind)).tobytes()
+    sources = (path, str(path), whole(kind))
+    assert len({load_image(source, allow_tiff=True).tobytes() for source in sources}) == 1
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.symlink_to("/dev/zero")])
@@ -213,7 +232,7 @@ def test_any_truncation_gives_a_picture_or_a_sentence(file: bytes, share: float)
 def test_a_small_lossless_picture_comes_through_unchanged(width: int, height: int, random: st.DataObject, kind: str) -> None:
     image = Image.frombytes("RGB", (width, height), random.randbytes(3 * width * height))  # type: ignore[attr-defined]
     file = save(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    assert load_image(file).tobytes() == image.tobytes()
+    assert load_image(file, allow_tiff=True).tobytes() == image.tobytes()
 
 
 @settings(EXAMPLES, max_examples=60)

@@ -158,7 +158,7 @@ def _decode(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
     """The square that the networks see and the sha256 of the file, or what is wrong with it."""
     try:
         content = path.read_bytes()
-        return to_pixels(load_image(content), image_size), hashlib.sha256(content).hexdigest(), ""
+        return to_pixels(load_image(content, allow_tiff=True), image_size), hashlib.sha256(content).hexdigest(), ""
     except ImageError as error:
         return None, "", str(error)
     except OSError as error:

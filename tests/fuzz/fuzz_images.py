@@ -1,10 +1,13 @@
-"""Hunts for bytes that get anything but a picture or an ImageError out of `load_image`; ends only at a find or in time.
+"""Hunts for bytes that get anything but a picture or an ImageError out of `load_image`, or another picture over other memory.
+
+Ends only at a find or in time.
 
 atheris is no requirement of the project. In an environment of its own that also sees the project's packages:
 
     python -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris
     echo "$PWD/.venv/lib/python3.11/site-packages" > /tmp/fuzz/lib/python3.11/site-packages/normzoo.pth
-    mkdir -p /tmp/corpus && PYTHONPATH=. /tmp/fuzz/bin/python tests/fuzz/fuzz_images.py /tmp/corpus \
+    mkdir -p /tmp/corpus && GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. \
+        /tmp/fuzz/bin/python tests/fuzz/fuzz_images.py /tmp/corpus \
         -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
 
 An empty corpus folder is filled with the project's nasty files first.
@@ -19,12 +22,14 @@ import atheris
 with atheris.instrument_imports(include=["PIL", "normzoo"]):
     import normzoo.decoding  # noqa: F401  # first, so that what the tests import is instrumented
 
+from tests.memory_patterns import outcomes
 from tests.nasties import NASTIES
 from tests.test_hostile_images import outcome
 
 
 def check(data: bytes) -> None:
     outcome(data)
+    assert len(outcomes(data)) == 1, "memory of the process shows in the picture"
 
 
 def main() -> None:
