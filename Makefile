@@ -25,6 +25,7 @@ check: $(DEV_READY) ## lint, format, types, every stored figure once more, and i
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m training evaluate --check
 	$(BIN)/python -m training report --check
 
@@ -40,7 +41,7 @@ audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs
 
 fuzz: $(FUZZ_READY) ## ten minutes of hostile bytes for the loader of photos
 	mkdir -p $(FUZZ)/corpus
-	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. $(FUZZ)/bin/python tests/fuzz/fuzz_images.py $(FUZZ)/corpus \
+	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. $(FUZZ)/bin/python tests/images/fuzz_images.py $(FUZZ)/corpus \
 	    -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
 
 format: $(DEV_READY) ## put the code in shape

@@ -1,9 +1,9 @@
 """NormZoo: six networks that differ only in their normalization layer, and what each makes of an image."""
 
 from normzoo.errors import NormZooError
-from normzoo.images import load_image
-from normzoo.inference import Prediction, predict
-from normzoo.norms import (
+from normzoo.images.preprocess import load_image
+from normzoo.inference.predict import Prediction, predict
+from normzoo.nn.norms import (
     NORM_LAYERS,
     BatchInstanceNorm,
     BatchNorm,
@@ -13,8 +13,8 @@ from normzoo.norms import (
     NoNorm,
     get_norm_layer,
 )
-from normzoo.resnet import ResNet
-from normzoo.zoo import list_model_sets, load_model, load_models
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained.registry import list_model_sets, load_model, load_models
 
 __all__ = [
     "NORM_LAYERS",

@@ -5,12 +5,11 @@ import json
 import sys
 from typing import Any
 
-from normzoo.agreement import agreement
 from normzoo.errors import CheckpointError, NormZooError
-from normzoo.images import load_image
-from normzoo.inference import predict
-from normzoo.palette import short_name
-from normzoo.zoo import (
+from normzoo.images.preprocess import load_image
+from normzoo.inference.agreement import agreement
+from normzoo.inference.predict import predict
+from normzoo.pretrained.registry import (
     Model,
     ModelSet,
     checkpoints_root,
@@ -20,6 +19,7 @@ from normzoo.zoo import (
     load_models,
     nothing_in,
 )
+from normzoo.variants import short_name
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 import pytest
 import torch
 
-from tests.network import forbid_outside_calls
+from tests.support.network import forbid_outside_calls
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,6 +46,6 @@ def outside_calls(_outside_calls: list[str]) -> Iterator[list[str]]:
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `data`, `runs` and `checkpoints` of tiny networks; to be copied by whoever changes it."""
-    from tests.tiny import package_tiny
+    from tests.support.tiny import package_tiny
 
     return package_tiny(tmp_path_factory.mktemp("tiny")).parent

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from normzoo.app.launch import SESSIONS
-from normzoo.images import load_image
-from normzoo.inference import predict
-from normzoo.zoo import list_model_sets, load_models
+from normzoo.app.server.launch import SESSIONS
+from normzoo.images.preprocess import load_image
+from normzoo.inference.predict import predict
+from normzoo.pretrained.registry import list_model_sets, load_models
 from tests.browser.driver import running_server
-from tests.visitor import Visitor, file_value
+from tests.support.visitor import Visitor, file_value
 
 MAX_GROWTH = 0.05
 #: The page rounds probabilities to six digits.

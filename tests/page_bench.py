@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from normzoo.images import load_image
-from normzoo.inference import predict
-from normzoo.zoo import Model, list_model_sets, load_models
+from normzoo.images.preprocess import load_image
+from normzoo.inference.predict import predict
+from normzoo.pretrained.registry import Model, list_model_sets, load_models
 from tests.browser.driver import running_server
 
 STARTS = 5

@@ -9,15 +9,9 @@ import torch
 
 from normzoo.allocator import keep_freed_memory
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
-from normzoo.resnet import norm_keys
-from training.archives import SOURCES
-from training.contrast import measure_contrast
-from training.data import ImageData, fetch
-from training.distributed import is_writer, launched_replicas, process_group
-from training.evaluate import evaluate
-from training.forecast import forecast, tell
-from training.gpu_commands import add_device_options, add_gpu_commands, bench_gpu, choose_hardware
-from training.options import (
+from normzoo.nn.resnet import norm_keys
+from training.cli.gpu_commands import add_device_options, add_gpu_commands, bench_gpu, choose_hardware
+from training.cli.options import (
     EXAMPLES,
     add_choice_of_runs,
     add_folder_options,
@@ -28,14 +22,20 @@ from training.options import (
     images_of,
     positive,
 )
-from training.package import package
-from training.recipes import Recipe
-from training.run_log import import_log
-from training.runs import Run, RunBusyError, State
-from training.step import DEVICES, choose_device, choose_precision
-from training.study import EXIT_BUSY, shard, study
-from training.together import train_together
-from training.trainer import Interrupted, train
+from training.data.dataset import ImageData, fetch
+from training.data.sources import SOURCES
+from training.engine.distributed import is_writer, launched_replicas, process_group
+from training.engine.loggers import import_log
+from training.engine.step import DEVICES, choose_device, choose_precision
+from training.engine.together import train_together
+from training.engine.trainer import Interrupted, train
+from training.evaluation.contrast import measure_contrast
+from training.evaluation.package import package
+from training.evaluation.verify import evaluate
+from training.experiment.recipes import Recipe
+from training.experiment.runs import Run, RunBusyError, State
+from training.launch.estimate import forecast, tell
+from training.launch.study import EXIT_BUSY, shard, study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -223,7 +223,7 @@ def _contrast(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from training.report import check_report, write_report  # brings matplotlib and scipy, which no other command needs
+    from training.report.build import check_report, write_report  # brings matplotlib and scipy, which no other command needs
 
     if not options.check:
         write_report(options.checkpoints, options.out, _say)
@@ -232,7 +232,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from training.publish import publish_models, publish_space  # brings the Hub's client, which no other command needs
+    from training.hub.publish import publish_models, publish_space  # brings the Hub's client, which no other command needs
 
     where = {name: getattr(options, name) for name in ("repository", "checkpoints", "dry_run", "private")}
     if options.what == "models":
@@ -246,7 +246,7 @@ def _bench(options: argparse.Namespace) -> None:
     if device.type == "cuda":
         bench_gpu(options, device, _say)
         return
-    from training.bench import bench  # brings torchvision, which no other command needs
+    from training.benchmarks.cpu import bench  # brings torchvision, which no other command needs
 
     bench(options.steps, _say)
 

@@ -12,11 +12,11 @@ def build_demo(root: Path | None = None) -> "gr.Blocks":
     """The whole page, ready to launch.
 
     Args:
-        root: the folder of the packaged checkpoints; None takes `normzoo.zoo.checkpoints_root()`.
+        root: the folder of the packaged checkpoints; None takes `normzoo.pretrained.registry.checkpoints_root()`.
     """
     # Before gradio is imported, which is why it is imported here: it would call home.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from normzoo.app.catalog import Catalog
+    from normzoo.app.core.catalog import Catalog
     from normzoo.app.page import build
 
     return build(Catalog(root))

@@ -4,9 +4,17 @@ import dataclasses
 
 import gradio as gr
 
-from normzoo.app import about, batch_size, chooser, classify, curves, inside, link, results, robustness
-from normzoo.app.catalog import Catalog
-from normzoo.app.guard import GuardedBlocks
+from normzoo.app.core import controls as chooser
+from normzoo.app.core import permalink as link
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.core.errors import GuardedBlocks
+from normzoo.app.tabs.about import tab as about
+from normzoo.app.tabs.batch_size import tab as batch_size
+from normzoo.app.tabs.classify import tab as classify
+from normzoo.app.tabs.curves import tab as curves
+from normzoo.app.tabs.inside import tab as inside
+from normzoo.app.tabs.results import tab as results
+from normzoo.app.tabs.robustness import tab as robustness
 
 TABS = (
     ("Classify", classify.build),

@@ -42,7 +42,7 @@ document.addEventListener("securitypolicyviolation", (event) => tellViolation(
 #: app.py as `python app.py` runs it, but for the guard: a call to another machine fails, and is written down.
 GUARDED_APP = """
 import runpy, sys
-from tests.network import forbid_outside_calls
+from tests.support.network import forbid_outside_calls
 outside = open(sys.argv.pop(), "a", buffering=1)
 forbid_outside_calls(lambda host: print(host, file=outside))
 runpy.run_path("app.py", run_name="__main__")

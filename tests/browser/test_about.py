@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from normzoo import NORM_LAYERS
-from normzoo.app.examples import EXAMPLES
+from normzoo.app.core.examples import EXAMPLES
 
 
 def test_about_tells_norms_training_api_and_terms(page, server_url):

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from normzoo import NORM_LAYERS
-from normzoo.app.catalog import Catalog, classes_of
-from normzoo.app.examples import EXAMPLES
+from normzoo.app.core.catalog import Catalog, classes_of
+from normzoo.app.core.examples import EXAMPLES
 
 ZOO = len(NORM_LAYERS)
 OTHER = EXAMPLES[1]

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
-from normzoo.app.examples import EXAMPLES
+from normzoo.app.core.examples import EXAMPLES
 
 ZOO = len(NORM_LAYERS)
 

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
-from normzoo.app.link import UNKNOWN
-from normzoo.palette import short_name
+from normzoo.app.core.permalink import UNKNOWN
+from normzoo.variants import short_name
 
 ZOO = len(NORM_LAYERS)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from normzoo.palette import short_name
+from normzoo.variants import short_name
 from tests.browser.driver import Visit, running_server
-from tests.own_images import CLASSES, make_photo, write_photos
-from training.image_folder import load_folder
-from training.package import package
-from training.recipes import Recipe
-from training.runs import Run
-from training.trainer import train
+from tests.support.own_images import CLASSES, make_photo, write_photos
+from training.data.image_folder import load_folder
+from training.engine.trainer import train
+from training.evaluation.package import package
+from training.experiment.recipes import Recipe
+from training.experiment.runs import Run
 
 RECIPE = Recipe(name="quick", depth=8, image_size=16, epochs=5, batch_size=10, lr=0.02)
 #: For a machine that trains besides.

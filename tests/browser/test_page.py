@@ -10,9 +10,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
-from normzoo.app.examples import EXAMPLES, FOLDER
-from normzoo.palette import short_name
-from normzoo.zoo import default_model_set, list_model_sets
+from normzoo.app.core.examples import EXAMPLES, FOLDER
+from normzoo.pretrained.registry import default_model_set, list_model_sets
+from normzoo.variants import short_name
 
 ZOO = len(NORM_LAYERS)
 

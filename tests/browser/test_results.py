@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from normzoo import NORM_LAYERS
-from normzoo.app.catalog import Catalog, classes_of
-from normzoo.corruptions import CORRUPTIONS, SEVERITIES
-from normzoo.palette import short_name
+from normzoo.app.core.catalog import Catalog, classes_of
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.variants import short_name
 
 ZOO = [short_name(variant) for variant in NORM_LAYERS]
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.driver import Visit, running_server
-from tests.checkpoints import save_variant, save_zoo
+from tests.support.checkpoints import save_variant, save_zoo
 
 
 @pytest.fixture

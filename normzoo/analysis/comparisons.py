@@ -1,0 +1,131 @@
+"""The variants of a model set held against each other: what their stored logits and histories say."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from normzoo.analysis import results
+from normzoo.analysis.results import Table, read_each
+from normzoo.analysis.statistics import (
+    Correct,
+    difference_interval,
+    epochs_to,
+    holm,
+    mcnemar,
+    mean_accuracy_interval,
+)
+from normzoo.pretrained.checkpoint import ROBUSTNESS_COLUMNS, Checkpoint
+from normzoo.pretrained.registry import ModelSet
+
+#: Below this, after Holm's correction, two networks are said to differ.
+SIGNIFICANT = 0.05
+
+
+def correct_images(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, dict[int, Correct]], dict[str, str]]:
+    """For every variant and seed which validation images it gets right, (N,); and for what cannot be read the reason."""
+    return read_each(model_set, variants, _correct)
+
+
+def _correct(checkpoint: Checkpoint) -> dict[int, Correct]:
+    logits, labels = checkpoint.val_logits()
+    return {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}
+
+
+def accuracies(model_set: ModelSet, variants: Iterable[str]) -> Table:
+    """Validation accuracy with its 95% interval, and the gap to training.
+
+    Returns:
+        one row per variant: `variant`, `n`, `values` (by seed), `mean`, `sd` (None for one seed), `low`, `high`, `gap` (mean
+        training accuracy minus mean validation accuracy).
+    """
+    correct, problems = correct_images(model_set, variants)
+    rows = []
+    for variant, by_seed in correct.items():
+        stacked = np.stack(list(by_seed.values()))
+        values = stacked.mean(1)
+        interval = mean_accuracy_interval(stacked)
+        train = model_set.checkpoints[variant].metrics["final"]["train"]["accuracy"]["mean"]
+        rows.append(
+            {
+                "variant": variant,
+                "n": len(values),
+                "values": [float(value) for value in values],
+                "mean": interval.value,
+                "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+                "low": interval.low,
+                "high": interval.high,
+                "gap": train - interval.value,
+            }
+        )
+    return Table(pd.DataFrame(rows), problems)
+
+
+def pairs(model_set: ModelSet, variants: Iterable[str]) -> Table:
+    """Every two variants on the same validation images.
+
+    Returns:
+        one row per pair: `first`, `second`, `n` (seeds that both have), `difference` of the accuracies with `low` and `high`
+        of the paired bootstrap, and for the first seed that both have, `seed`, the exact McNemar test: `only_first`,
+        `only_second`, `p_value`, `p_holm` (corrected over all pairs), `significant`.
+    """
+    correct, problems = correct_images(model_set, variants)
+    rows: list[dict[str, Any]] = []
+    for first, second in itertools.combinations(correct, 2):
+        seeds = sorted(correct[first].keys() & correct[second].keys())
+        if not seeds or len(correct[first][seeds[0]]) != len(correct[second][seeds[0]]):
+            continue
+        left, right = (np.stack([correct[variant][seed] for seed in seeds]) for variant in (first, second))
+        interval = difference_interval(left, right)
+        test = mcnemar(left[0], right[0])
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "n": len(seeds),
+                "difference": interval.value,
+                "low": interval.low,
+                "high": interval.high,
+                "seed": seeds[0],
+                "only_first": test.only_first,
+                "only_second": test.only_second,
+                "p_value": test.p_value,
+            }
+        )
+    for row, corrected in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
+        row |= {"p_holm": corrected, "significant": corrected < SIGNIFICANT}
+    return Table(pd.DataFrame(rows), problems)
+
+
+def speed(history: pd.DataFrame, levels: Iterable[float]) -> pd.DataFrame:
+    """How many epochs each variant took to reach validation accuracies (fractions), by the mean over its seeds.
+
+    Returns:
+        one row per variant: `variant`, and a column for each level; None where it was not reached.
+    """
+    means = results.over_seeds(history, "accuracy")
+    rows = []
+    for variant, of_variant in means[means["split"] == "val"].groupby("variant", sort=False):
+        curve = of_variant.sort_values("epoch")["mean"].tolist()
+        reached: dict[str | float, str | int | None] = {level: epochs_to(curve, level) for level in levels}
+        rows.append({"variant": str(variant), **reached})
+    return pd.DataFrame(rows, dtype=object)
+
+
+def robustness(model_set: ModelSet, variants: Iterable[str]) -> Table:
+    """What is left under harm to the validation images, of the packaged weights.
+
+    Returns:
+        one row per variant, corruption and severity: `variant`, the columns of `ROBUSTNESS_COLUMNS`, `clean` (accuracy
+        without harm) and `kept` (accuracy as a share of it).
+    """
+    found, problems = read_each(model_set, variants, _harmed)
+    rows = [{"variant": variant, **row} for variant, rows in found.items() for row in rows]
+    return Table(pd.DataFrame(rows, columns=["variant", *ROBUSTNESS_COLUMNS, "clean", "kept"]), problems)
+
+
+def _harmed(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    clean = float(checkpoint.metrics["final"]["val"]["accuracy"]["values"][0])
+    return [{**row, "clean": clean, "kept": row["accuracy"] / clean if clean else 0} for row in checkpoint.robustness()]

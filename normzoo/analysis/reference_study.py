@@ -1,0 +1,61 @@
+"""The original study's figures, as its report prints them."""
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+_FILE = Path(__file__).with_name("reference_study.json")
+#: Variant -> its name in the file, where that is another.
+_NAMES = {"torch-bn": "torch_bn"}
+
+
+@functools.cache
+def original_study() -> dict[str, Any]:
+    """All of the file: its title, protocol, results and known slips, as they are there."""
+    study: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
+    return study
+
+
+def final_figures(variant: str) -> dict[str, dict[str, float | None]] | None:
+    """Its final figures of a variant, split -> metric -> value: fractions, and the loss as printed (see `nats`).
+
+    None where it has none; a metric is None where its report leaves it out.
+    """
+    printed = original_study()["results"].get(_NAMES.get(variant, variant))
+    return printed and {split: _fractions(figures) for split, figures in printed.items()}
+
+
+def baseline_figures() -> dict[str, dict[str, float | None]]:
+    """The same of its first recipe, which it gives for batch normalization."""
+    return {split: _fractions(figures) for split, figures in original_study()["results"]["baseline_sgd_bn_augmented"].items()}
+
+
+def batch_size_figures(norm: str, batch_size: int) -> dict[str, float | None] | None:
+    """Its training `loss` (as printed) and `accuracy` of a norm at a batch size; None where it has none."""
+    if batch_size == original_study()["protocol"]["final"]["batch_size"]:
+        found = final_figures(norm)
+        return {key: found["train"][key] for key in ("loss", "accuracy")} if found else None
+    printed = original_study()["batch_size_study_train"].get(norm, {}).get(str(batch_size))
+    return printed and _fractions(printed)
+
+
+def nats(printed_loss: float, batch_size: int) -> float:
+    """The mean cross entropy that a printed loss stands for: the original divides it by the batch size once more."""
+    return printed_loss * batch_size
+
+
+def fastest_first() -> list[str]:
+    """Its order of the initial decay of the loss, the fastest first, in variants.
+
+    Only a sentence of its report has it.
+    """
+    for sentence in original_study()["known_slips_in_the_report"]:
+        if match := re.search(r"initial decay, fastest first: ([A-Z, ]+)", sentence):
+            return [name.strip().lower() for name in match[1].split(",")]
+    return []
+
+
+def _fractions(figures: dict[str, float | None]) -> dict[str, float | None]:
+    return {key: value if value is None or key == "loss" else value / 100 for key, value in figures.items()}

@@ -1,0 +1,1 @@
+"""Pieces of HTML and charts that tabs are made of."""

@@ -1,0 +1,67 @@
+"""Buttons that save a figure or its numbers as a file, made when somebody asks for it.
+
+The file travels inside the answer and the browser saves it: nothing is written on the server, and nothing is left there.
+"""
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from normzoo.app.core.errors import guarded
+
+#: file format -> its media type
+FORMATS = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv;charset=utf-8"}
+
+_SAVE = """
+(file) => {
+  const bytes = Uint8Array.from(atob(file.base64), (letter) => letter.charCodeAt(0));
+  const url = URL.createObjectURL(new Blob([bytes], {type: file.type}));
+  Object.assign(document.createElement("a"), {href: url, download: file.name}).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+"""
+
+
+def build(make: Callable[..., tuple[str, bytes]], inputs: Sequence[Any], api_name: str, busy: gr.Plot) -> None:
+    """Place a button for each format.
+
+    Args:
+        make: gives the file's name without its ending, and its content; takes the values of `inputs`, and the format.
+        api_name: how the events' names begin.
+        busy: what shows that a file is being made.
+    """
+    file = gr.JSON(visible=False)
+    with gr.Row(elem_classes="downloads"):
+        for file_format in FORMATS:
+            button = gr.Button(f"Download {file_format.upper()}", size="sm", scale=0, min_width=150)
+            made = button.click(
+                _maker(make, file_format),
+                list(inputs),
+                file,
+                api_name=f"{api_name}_{file_format}",
+                api_visibility="undocumented",
+                show_progress="minimal",
+                show_progress_on=busy,
+            )
+            made.success(None, file, None, js=_SAVE, api_name=f"save_{api_name}_{file_format}", api_visibility="undocumented")
+
+
+def file_name(chooser_set: str, *words: str) -> str:
+    """A name that says what is in the file: "normzoo-tiny-imagenet-25-paper-loss-validation"."""
+    return "-".join(["normzoo", *chooser_set.split("/"), *words]).replace("_", "-").lower()
+
+
+def _maker(make: Callable[..., tuple[str, bytes]], file_format: str) -> Callable[..., dict[str, str]]:
+    @guarded
+    def make_file(*values: Any) -> dict[str, str]:
+        """A file: its name, its media type, and its content in base64."""
+        name, content = make(*values, file_format)
+        return {
+            "name": f"{name}.{file_format}",
+            "type": FORMATS[file_format],
+            "base64": base64.b64encode(content).decode(),
+        }
+
+    return make_file

@@ -1,0 +1,1 @@
+"""What all tabs share: networks, controls, the upload, errors."""

@@ -1,0 +1,97 @@
+"""The model sets that the page offers, and their networks, each loaded once."""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from normzoo.errors import CheckpointError, ConfigError
+from normzoo.nn.norms import NORM_LAYERS
+from normzoo.pretrained.registry import Model, ModelSet, default_model_set, list_model_sets, load_models
+
+
+class Catalog:
+    """Model sets as they were when the page started; safe to use from many threads."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.sets = {model_set.name: model_set for model_set in list_model_sets(root)}
+        self._models: dict[tuple[str, str], Model | CheckpointError] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def default(self) -> ModelSet | None:
+        """The set to show first; None where none is packaged."""
+        return default_model_set(self.sets.values())
+
+    def get(self, name: str) -> ModelSet:
+        """The model set of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        try:
+            return self.sets[name]
+        except (KeyError, TypeError):
+            raise ConfigError(f"Unknown model set. Choose one of: {', '.join(self.sets) or 'none is packaged yet'}.") from None
+
+    def load(self, model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, Model], dict[str, str]]:
+        """The networks of the chosen variants, and for those that cannot be loaded the reason."""
+        models, problems = {}, {}
+        for variant in variants:
+            loaded = self._load(model_set, variant)
+            if isinstance(loaded, Model):
+                models[variant] = loaded
+            else:
+                problems[variant] = str(loaded)
+        return models, problems
+
+    def _load(self, model_set: ModelSet, variant: str) -> Model | CheckpointError:
+        key = (model_set.name, variant)
+        with self._lock:
+            if key not in self._models:
+                try:
+                    if variant in model_set.problems:
+                        raise CheckpointError(model_set.problems[variant])
+                    self._models[key] = _warm(load_models(model_set, [variant])[variant])
+                except CheckpointError as error:
+                    self._models[key] = error
+            return self._models[key]
+
+
+@torch.inference_mode()
+def _warm(model: Model) -> Model:
+    """Run a network once: its first picture takes several times longer, which the page would show."""
+    size = model.config.image_size
+    model.network(torch.zeros(1, 3, size, size))
+    return model
+
+
+def variants_of(model_set: ModelSet) -> list[str]:
+    """All variants of a set, readable or not: the zoo's norms in the zoo's order, then the others by name."""
+    names = {*model_set.checkpoints, *model_set.problems}
+    return [key for key in NORM_LAYERS if key in names] + sorted(names - NORM_LAYERS.keys())
+
+
+def classes_of(model_set: ModelSet) -> tuple[str, ...]:
+    """What the networks of a set can tell apart; nothing where none can be read."""
+    return next((checkpoint.config.classes for checkpoint in model_set.checkpoints.values()), ())
+
+
+def main_variants_of(model_set: ModelSet) -> list[str]:
+    """The zoo's norms of a set, readable or not; all variants of a set that has none of them."""
+    variants = variants_of(model_set)
+    return [variant for variant in variants if variant in NORM_LAYERS] or variants
+
+
+def chosen(model_set: ModelSet, variants: list[str] | None) -> list[str]:
+    """Those of the variants that the set has, in its order; None takes the main ones.
+
+    Raises:
+        ConfigError: they are no list of names, such as a program may send.
+    """
+    if variants is None:
+        return main_variants_of(model_set)
+    if not isinstance(variants, list) or not all(isinstance(variant, str) for variant in variants):
+        raise ConfigError('The networks must be a list of names, such as ["bn", "gn"].')
+    return [variant for variant in variants_of(model_set) if variant in variants]

@@ -1,0 +1,67 @@
+"""The example photos: a strip of buttons, each of which puts its photo in the place of an upload."""
+
+import base64
+import html
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+FOLDER = Path(__file__).parents[1] / "photos"
+THUMBNAIL_PIXELS = 112
+
+
+@dataclass(frozen=True)
+class Example:
+    """A photo in `FOLDER` and what it shows."""
+
+    file: str
+    title: str
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / self.file
+
+
+#: Credits and licences: CREDITS.md beside the photos. The first one is there when the page opens.
+EXAMPLES = (
+    Example("mountains.jpg", "Mountains"),
+    Example("espresso.jpg", "Espresso"),
+    Example("cat.jpg", "Cat"),
+    Example("clownfish.jpg", "Clownfish"),
+    Example("dog.jpg", "Dog"),
+    Example("windmill.jpg", "Windmill"),
+    Example("red-panda.jpg", "Red panda"),
+    Example("rocket.jpg", "Rocket"),
+)
+
+# Each button tells the server its number; `trigger` is what Gradio gives to such a script.
+SCRIPT = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-example]");
+  if (button) trigger("select", {index: Number(button.dataset.example)});
+});
+"""
+
+
+def strip() -> str:
+    """The buttons, with their pictures in them: nothing else to fetch, nothing that moves while it loads."""
+    size = f'width="{THUMBNAIL_PIXELS}" height="{THUMBNAIL_PIXELS}"'
+    buttons = "".join(
+        f'<li><button type="button" data-example="{number}"><img src="{_thumbnail(example.path)}" alt="" {size}>'
+        f"<span>{html.escape(example.title)}</span></button></li>"
+        for number, example in enumerate(EXAMPLES)
+    )
+    return f'<div class="examples"><h2>Or try one of these</h2><ul>{buttons}</ul></div>'
+
+
+def _thumbnail(path: Path) -> str:
+    with Image.open(path) as image:
+        image.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.convert("RGB").resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), box=(left, top, left + side, top + side))
+    buffer = io.BytesIO()
+    square.save(buffer, "JPEG", quality=75)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,77 @@
+"""The life of the process that serves: a folder for uploads from the start, and a tidy end at SIGTERM as at Ctrl-C."""
+
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normzoo.app.server.upload_folder import UploadFolder
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+#: What is under way when the process is told to stop may take as long; all in all it ends within five seconds.
+GRACE_SECONDS = 1
+
+
+class Lifetime:
+    """What has to be tidied up in the end."""
+
+    def __init__(self, uploads: UploadFolder) -> None:
+        self._uploads = uploads
+        self.demo: gr.Blocks | None = None
+
+    def wait(self) -> None:
+        """Serve until the process is told to stop."""
+        self._uploads.keep()
+        self._uploads.start_sweeping()
+        threading.Event().wait()
+
+    def end(self) -> None:
+        """Stop serving and remove the uploads."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if self.demo is not None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback for every answer that is cut off
+            if self.demo.server is not None:
+                self.demo.server.config.timeout_graceful_shutdown = GRACE_SECONDS
+            self.demo.close(verbose=False)
+        self._uploads.close()
+
+
+@contextlib.contextmanager
+def lifetime() -> Iterator[Lifetime]:
+    """To be entered before Gradio is imported; the process ends with the block, unless that raises.
+
+    Uploads go to a new folder below `$GRADIO_TEMP_DIR`, or below the system's.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    uploads = UploadFolder(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()))
+    life = Lifetime(uploads)
+    _set_environment(uploads.path)
+    try:
+        yield life
+    except KeyboardInterrupt:
+        pass
+    finally:
+        life.end()
+    # All is tidy: to take torch and Gradio apart would cost another second of those that a host allows.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _set_environment(uploads: Path) -> None:
+    """What Gradio and uvicorn read while they are imported."""
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # the gate decides whether a proxy is believed
+    # Gradio asks its own server whether it is there, and would ask a proxy instead.
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))

@@ -1,0 +1,84 @@
+"""The answer to one request, on its way out."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from normzoo.app.server.middleware.body import Body
+from normzoo.app.server.middleware.headers import mark_scripts, security_headers
+from normzoo.app.server.middleware.refusal import Refusal
+from normzoo.app.server.middleware.routes import Kind
+
+Send = Callable[[Any], Awaitable[None]]
+
+#: Gradio answers 500 to an event that it does not know, and to one with inputs of other names.
+_NO_SUCH_EVENT = "The page may have no such function, or it takes other inputs; reload the page and try again."
+
+
+class Answer:
+    """Puts the headers on an answer, the nonce into the page, and a sentence in place of an error's own words.
+
+    Args:
+        kind: what was asked for; None where there is nothing at that address.
+        body: of the request; where it was refused while Gradio read it, that is the error to tell.
+    """
+
+    def __init__(self, send: Send, kind: Kind | None, body: Body, on_spaces: bool) -> None:
+        self._send = send
+        self._kind = kind
+        self._body = body
+        self._on_spaces = on_spaces
+        self._nonce = secrets.token_urlsafe(16) if kind is Kind.PAGE else ""
+        self.has_started = False
+        self._is_complete = False
+        self._error = 0
+        self._start: Any = None
+        self._page: list[bytes] = []
+
+    async def send(self, message: Any) -> None:
+        """Take an ASGI message from Gradio."""
+        if message["type"] == "http.response.start":
+            self._error = message["status"] if message["status"] >= 400 else 0
+            self._start = {**message, "headers": [*message.get("headers", ()), *self._headers(self._kind)]}
+            if not self._error and self._kind is not Kind.PAGE:
+                await self._put(self._start)
+        elif self._error:
+            if not message.get("more_body", False):
+                is_unknown = self._kind is Kind.EVENT and self._error == 500
+                await self.refuse(Refusal(self._error, _NO_SUCH_EVENT if is_unknown else ""))
+        elif self._kind is Kind.PAGE:
+            self._page.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                await self._put_page()
+        else:
+            await self._put(message)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer with a sentence, unless an answer is under way or the visitor has left."""
+        if self.has_started or not await self._body.drain():
+            return
+        start, body = (self._body.refusal or refusal).messages(as_text=self._kind in (Kind.PAGE, Kind.UPLOAD))
+        start["headers"] += self._headers(None)
+        await self._put(start)
+        await self._put(body)
+
+    async def end(self) -> None:
+        """Complete a stream that Gradio broke off."""
+        if self._kind is Kind.STREAM and self.has_started and not self._is_complete:
+            await self._put({"type": "http.response.body", "body": b""})
+
+    async def _put(self, message: Any) -> None:
+        self.has_started = True
+        self._is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
+
+    async def _put_page(self) -> None:
+        page = mark_scripts(b"".join(self._page), self._nonce)
+        kept = [(name, value) for name, value in self._start["headers"] if name not in (b"content-length", b"cache-control")]
+        # A cache that kept the page would keep the nonce.
+        headers = [*kept, (b"content-length", str(len(page)).encode()), (b"cache-control", b"no-store")]
+        await self._put({**self._start, "headers": headers})
+        await self._put({"type": "http.response.body", "body": page})
+
+    def _headers(self, kind: Kind | None) -> list[tuple[bytes, bytes]]:
+        return security_headers(kind, self._nonce if kind else "", self._on_spaces)

@@ -1,0 +1,65 @@
+"""The security headers of every answer."""
+
+import re
+
+from normzoo.app.server.middleware.routes import Kind
+
+#: Who may show the page in a frame: Spaces shows it in one on huggingface.co.
+FRAME_ANCESTORS = "'self' https://huggingface.co https://*.hf.space"
+
+# Gradio compiles the templates of its HTML components in the browser, and sets styles on elements everywhere.
+_POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self' 'unsafe-eval'",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+    "font-src": "'self' data:",
+    "media-src": "'self' data: blob:",
+    "connect-src": "'self' data: blob:",
+    "worker-src": "'self'",
+    "manifest-src": "'self'",
+    "frame-src": "'none'",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'none'",
+    "frame-ancestors": FRAME_ANCESTORS,
+}
+# On a Space, Gradio shows the Space's name and likes on top.
+_SPACES = {"img-src": "https://huggingface.co https://cdn-avatars.huggingface.co", "connect-src": "https://huggingface.co"}
+
+_FIXED = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (
+        b"permissions-policy",
+        b"camera=(self), clipboard-read=(self), clipboard-write=(self), fullscreen=(self), "
+        b"display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+]
+_SCRIPT = re.compile(rb"<script\b")
+
+
+def security_headers(kind: Kind | None, nonce: str = "", on_spaces: bool = False) -> list[tuple[bytes, bytes]]:
+    """The headers to add to an answer.
+
+    Args:
+        kind: what was asked for; None where it is an error.
+        nonce: what marks the page's own inline scripts; all others stay dead.
+    """
+    if kind in (Kind.PAGE, Kind.STATIC):
+        policy = dict(_POLICY)
+        if nonce:
+            policy["script-src"] += f" 'nonce-{nonce}'"
+        if on_spaces:
+            policy |= {directive: f"{policy[directive]} {hosts}" for directive, hosts in _SPACES.items()}
+        text = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
+    else:
+        # Data, and files that visitors brought: should a browser open one as a page, nothing in it runs.
+        text = f"default-src 'none'; sandbox; frame-ancestors {FRAME_ANCESTORS}"
+    return [(b"content-security-policy", text.encode()), *_FIXED]
+
+
+def mark_scripts(page: bytes, nonce: str) -> bytes:
+    """The page with the nonce on each of its script elements; in Gradio's data `<` is escaped, so there are no others."""
+    return _SCRIPT.sub(b'<script nonce="' + nonce.encode() + b'"', page)

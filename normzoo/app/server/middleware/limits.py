@@ -1,0 +1,50 @@
+"""How much the page takes from its visitors, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from normzoo.images.decode import MAX_BYTES
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of the gate. A host may choose those that name an environment variable."""
+
+    # NORMZOO_RATE_LIMIT: requests that make work, which one visitor may sustain; 0 lifts the limit, for a load test. A photo
+    # takes three and one more for each megabyte. On two cores this leaves half of the page to the others.
+    requests_per_second: float = 10
+    # As many at once on top of that: a class of thirty behind one address all drop a photo in the same minute.
+    burst: int = 400
+    # NORMZOO_TRUST_PROXY: the host's proxy sets X-Forwarded-For; without a proxy anyone could, so not by default.
+    trust_proxy: bool = False
+    # Body of an event, in bytes: the largest that the page sends has not one thousand, a `data:` photo would have more.
+    event_bytes: int = 64_000
+    # Body of an upload: the largest photo that the loader takes, and what multipart adds to it.
+    upload_bytes: int = MAX_BYTES + 64_000
+    # The page sends one at a time.
+    upload_files: int = 4
+    # Until the whole body has arrived, and between two parts of it.
+    body_seconds: float = 300
+    idle_seconds: float = 30
+    # Path and query, in bytes.
+    url_bytes: int = 4_000
+    # Answers under way, streams that stay open for as long as a page does included.
+    open_requests: int = 800
+    open_requests_per_visitor: int = 250
+    # Events of one page whose answers nobody has come for.
+    unread_events: int = 16
+    # Visitors and pages that are remembered, the least recent forgotten first.
+    remembered: int = 10_000
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Limits":
+        """The limits, with defaults for what is not set; Hugging Face Spaces always has a proxy in front."""
+        return cls(
+            requests_per_second=float(environment.get("NORMZOO_RATE_LIMIT", cls.requests_per_second)),
+            trust_proxy=environment.get("NORMZOO_TRUST_PROXY", str(int(on_spaces(environment)))) == "1",
+        )
+
+
+def on_spaces(environment: Mapping[str, str]) -> bool:
+    """Whether this is a Space on Hugging Face, by the variable that Gradio goes by as well."""
+    return environment.get("SYSTEM") == "spaces"

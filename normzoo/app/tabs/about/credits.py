@@ -1,0 +1,41 @@
+"""Whose photos and code these are, and what may be done with them, as HTML."""
+
+import html
+import re
+
+from normzoo.app.core.examples import EXAMPLES, FOLDER
+
+TERMS = """
+<h2>Credits and terms</h2>
+<p class="explanation">The code and the trained networks are under the Apache License 2.0. No training photo is shipped
+here. Networks of the data set tiny-imagenet-25 learned from Tiny ImageNet, whose photos come from ImageNet: those are for
+non-commercial research and education under ImageNet's own terms, and belong to their authors. Think of that before you use the
+networks for something else. Photos that you add are kept by this server for about an hour, and are used for nothing but the
+answer to you.</p>
+<h3>The example photos</h3>
+"""
+
+
+def describe() -> str:
+    """Terms, and the credits of the example photos from the file beside them."""
+    titles = {example.file: example.title for example in EXAMPLES}
+    text = (FOLDER / "CREDITS.md").read_text(encoding="utf-8")
+    items = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        name = cells[0].strip("` ")
+        if name in titles:
+            shows, by, licence, source = (_linked(cell) for cell in cells[1:5])
+            items.append(f"<li><strong>{html.escape(titles[name])}</strong>: {shows}. By {by}. {licence}. From {source}.</li>")
+    return f'{TERMS}<ul class="credits">{"".join(items)}</ul>'
+
+
+def _linked(markdown: str) -> str:
+    """Markdown links and code in a line, as HTML."""
+    escaped = html.escape(markdown)
+    linked = re.sub(
+        r"\[([^\]]+)\]\((https://\S+?)\)(?=[,;.\s]|$)",
+        r'<a href="\2" target="_blank" rel="noopener noreferrer">\1</a>',
+        escaped,
+    )
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", linked)

@@ -1,0 +1,1 @@
+"""The tab Classify: every selected network's answer to an upload."""

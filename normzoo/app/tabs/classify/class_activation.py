@@ -1,0 +1,180 @@
+"""The part of Classify that shows which parts of the photo speak for an answer: class-activation maps."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.events import Dependency
+from PIL import Image
+
+from normzoo.app.components import cards
+from normzoo.app.components.data_urls import jpeg_url, png_url
+from normzoo.app.core.batching import COMPUTING
+from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
+from normzoo.app.core.controls import Chooser
+from normzoo.app.core.errors import guarded
+from normzoo.app.core.upload import INSIGHT, open_photo
+from normzoo.inference.class_activation import ActivationMap, activation_maps
+from normzoo.plotting.style import style_of
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+OWN_ANSWER = "Each network's own answer"
+PHOTO_PIXELS = 192
+#: Colour-blind people can tell these two apart.
+FOR, AGAINST = (178, 24, 43), (33, 102, 172)
+STRONGEST_OPACITY = 0.85
+
+INTRODUCTION = """
+<h2>What in the photo speaks for it?</h2>
+<p class="explanation">Each network ends by averaging its last feature maps and weighing them. So its score for a class, the
+logit, is exactly a sum over places in the photo and one number, the bias, that no photo changes.</p>
+"""
+
+
+def build(catalog: Catalog, default: ModelSet, example: Image.Image) -> tuple[gr.Dropdown, gr.HTML]:
+    """Place the part, with the maps of the example in it; `follow` sets up its events."""
+    gr.HTML(INTRODUCTION, js_on_load=None, elem_classes="section")
+    wanted = gr.Dropdown([OWN_ANSWER, *classes_of(default)], value=OWN_ANSWER, label="Class to explain", elem_id="map-class")
+    start, _ = draw(catalog, default, main_variants_of(default), example, OWN_ANSWER)
+    return wanted, gr.HTML(start, js_on_load=None, elem_id="maps")
+
+
+def follow(catalog: Catalog, chooser: Chooser, classified: Sequence[Dependency], wanted: gr.Dropdown, shown: gr.HTML) -> None:
+    """Draw the maps anew once a photo has been classified, or when another class is to be explained.
+
+    Args:
+        classified: what has classified the photo with networks of the same set, then of another set.
+    """
+    numbers = gr.JSON(visible=False)
+
+    @guarded
+    def explain(
+        photo: dict[str, Any] | None, model_set: str, variants: list[str] | None, label: str | None
+    ) -> tuple[str, dict[str, Any]]:
+        """Class-activation maps: what each part of a photo adds to each network's logit of a class.
+
+        label: a class that the networks know; empty for the one that each finds most probable. Gives HTML for the page, and
+        the same as data: the map, (h, w), and the bias, which together sum to the logit.
+        """
+        chosen_set = catalog.get(model_set)
+        picture = open_photo(photo)
+        if picture is None:
+            return "", {}
+        return draw(catalog, chosen_set, chosen(chosen_set, variants), picture, label)
+
+    options: dict[str, Any] = {
+        "fn": explain,
+        "inputs": [chooser.photo, *chooser.inputs, wanted],
+        "outputs": [shown, numbers],
+        "show_progress_on": shown,
+        **INSIGHT,
+    }
+    same_set, other_set = classified
+    wanted.input(api_name="activation_maps", **options)
+    same_set.success(api_name="activation_maps_of_photo", api_visibility="undocumented", **options)
+
+    @guarded
+    def list_map_classes(model_set: str) -> Any:
+        """The classes of another model set, to be chosen from."""
+        return gr.Dropdown([OWN_ANSWER, *classes_of(catalog.get(model_set))], value=OWN_ANSWER)
+
+    listed = other_set.then(
+        list_map_classes,
+        chooser.model_set,
+        wanted,
+        api_name="list_map_classes",
+        api_visibility="undocumented",
+        show_progress="hidden",
+    )
+    listed.success(api_name="activation_maps_of_set", api_visibility="undocumented", **options)
+
+
+def draw(
+    catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image, label: str | None
+) -> tuple[str, dict[str, Any]]:
+    """The maps of all networks on one scale, as HTML, and as data for the API.
+
+    Raises:
+        ConfigError: the networks do not know the class.
+    """
+    models, _ = catalog.load(model_set, variants)
+    with COMPUTING:
+        maps = activation_maps(models, photo, None if label in (None, "", OWN_ANSWER) else label)
+    if not maps:
+        return "", {}
+    strongest = max(float(np.abs(found.evidence).max()) for found in maps.values())
+    square = _square(photo)
+    figures = "".join(_figure(found, strongest) for found in maps.values())
+    return (
+        f'<div class="maps" style="--photo: url({jpeg_url(square)})">{figures}</div>{_legend(maps, strongest)}',
+        {variant: _as_data(found) for variant, found in maps.items()},
+    )
+
+
+def overlay(evidence: np.ndarray, strongest: float) -> np.ndarray:
+    """Evidence as colours to lay over a photo: what is for the class red, against it blue, the more the less see-through.
+
+    Returns:
+        uint8, (h, w, 4).
+    """
+    share = evidence / strongest if strongest > 0 else np.zeros_like(evidence)
+    colours = np.where(share[..., None] >= 0, np.array(FOR), np.array(AGAINST))
+    opacity = np.round(255 * STRONGEST_OPACITY * np.abs(share))[..., None]
+    return np.concatenate([colours, opacity], axis=-1).astype(np.uint8)
+
+
+def _figure(found: ActivationMap, strongest: float) -> str:
+    style = style_of(found.variant)
+    label = html.escape(found.label)
+    height, width = found.evidence.shape
+    row, column = divmod(int(found.evidence.argmax()), width)
+    words = (
+        f"{html.escape(style.name)}: what speaks for {label} is strongest {_where(row / height, column / width)} of the photo"
+    )
+    sum_of = f"photo {found.logit - found.bias:.2f} {'+' if found.bias >= 0 else '−'} bias {abs(found.bias):.2f}"
+    return (
+        f'<figure style="--variant: {style.colour}"><div class="picture" role="img" aria-label="{words}"><span></span>'
+        f'<img src="{png_url(overlay(found.evidence, strongest))}" alt=""></div><figcaption><strong>{cards.chip(found.variant)}'
+        f" {label}</strong> <span>{100 * found.probability:.2f}%</span><br>logit {found.logit:.2f} = {sum_of}</figcaption>"
+        "</figure>"
+    )
+
+
+def _legend(maps: Mapping[str, ActivationMap], strongest: float) -> str:
+    height, width = next(iter(maps.values())).evidence.shape
+    return (
+        f'<div class="scale"><span>−{strongest:.2f}</span><span class="ramp" role="img" aria-label="Colours from blue, against '
+        f'the class, to red, for it"></span><span>+{strongest:.2f}</span></div><p class="explanation"><strong>Red</strong> '
+        f"speaks for the class, <strong>blue</strong> against it; what is left grey hardly counts. One scale for all: the "
+        f"strongest of the {height}×{width} places adds {strongest:.2f} to a logit. The places are smoothed into each other "
+        f"here, and each sees a good deal of its surroundings.</p>"
+    )
+
+
+def _where(down: float, right: float) -> str:
+    """A place in words; fractions of the height and the width."""
+    rows = ("at the top", "in the middle", "at the bottom")
+    columns = ("left", "", "right")
+    words = f"{rows[min(2, int(3 * down))]} {columns[min(2, int(3 * right))]}".strip()
+    return "in the centre" if words == "in the middle" else words
+
+
+def _square(photo: Image.Image) -> Image.Image:
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    size = (min(side, PHOTO_PIXELS),) * 2
+    return photo.resize(size, Image.Resampling.BOX, box=(left, top, left + side, top + side))
+
+
+def _as_data(found: ActivationMap) -> dict[str, Any]:
+    return {
+        "name": short_name(found.variant),
+        "class": found.label,
+        "probability": round(found.probability, 6),
+        "logit": round(found.logit, 6),
+        "bias": round(found.bias, 6),
+        "map": found.evidence.round(6).tolist(),
+    }

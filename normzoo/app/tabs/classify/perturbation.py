@@ -1,0 +1,172 @@
+"""The part of Classify that disturbs the photo, and shows how the answers of the networks move."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.events import Dependency
+from PIL import Image
+
+from normzoo.app.components import cards
+from normzoo.app.components.data_urls import png_url
+from normzoo.app.core.batching import COMPUTING
+from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
+from normzoo.app.core.controls import Chooser
+from normzoo.app.core.errors import guarded
+from normzoo.app.core.upload import INSIGHT, open_photo
+from normzoo.app.tabs.classify.severity_plot import plot
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.inference.perturbation import ALL_SEVERITIES, SeverityCurve, check_disturbance, disturbed, severity_curves
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+FIRST_KIND, FIRST_SEVERITY = "contrast", 3
+
+INTRODUCTION = """
+<h2>Disturb the photo</h2>
+<p class="explanation">Who keeps its answer? The small picture is disturbed, right before the networks see it.</p>
+"""
+
+
+def build(catalog: Catalog, default: ModelSet, example: Image.Image) -> tuple[gr.Radio, gr.Slider, gr.HTML]:
+    """Place the part, with the example disturbed; `follow` sets up its events."""
+    gr.HTML(INTRODUCTION, js_on_load=None, elem_classes="section")
+    with gr.Row():
+        choices = [(_capital(kind.title), key) for key, kind in CORRUPTIONS.items()]
+        kind = gr.Radio(choices, value=FIRST_KIND, label="Kind", scale=3, min_width=280, elem_id="kind")
+        severity = gr.Slider(
+            0, SEVERITIES[-1], value=FIRST_SEVERITY, step=1, label="Severity", scale=2, min_width=240, elem_id="severity"
+        )
+    start, _ = show(catalog, default, main_variants_of(default), example, FIRST_KIND, FIRST_SEVERITY)
+    return kind, severity, gr.HTML(start, js_on_load=None, elem_id="disturbed")
+
+
+def follow(
+    catalog: Catalog, chooser: Chooser, classified: Sequence[Dependency], kind: gr.Radio, severity: gr.Slider, shown: gr.HTML
+) -> None:
+    """Disturb anew once a photo has been classified, or when another kind or severity is chosen."""
+    numbers = gr.JSON(visible=False)
+
+    @guarded
+    def disturb(
+        photo: dict[str, Any] | None, model_set: str, variants: list[str] | None, kind: str, severity: float
+    ) -> tuple[str, dict[str, Any]]:
+        """Disturb a photo, and see how the answers of the networks move.
+
+        kind: brightness_up, brightness_down, contrast, saturation, gaussian_blur, gaussian_noise, jpeg or pixelate. severity:
+        0 to 5, the one to show. Gives HTML for the page, and the same as data: for each network its answer to the photo as it
+        is, how probable it finds that class at each severity, and what it answers there.
+        """
+        chosen_set = catalog.get(model_set)
+        picture = open_photo(photo)
+        if picture is None:
+            return "", {}
+        return show(catalog, chosen_set, chosen(chosen_set, variants), picture, kind, severity)
+
+    options: dict[str, Any] = {
+        "fn": disturb,
+        "inputs": [chooser.photo, *chooser.inputs, kind, severity],
+        "outputs": [shown, numbers],
+        "show_progress_on": shown,
+        **INSIGHT,
+    }
+    gr.on([kind.input, severity.input], api_name="disturb", **options)
+    for name, event in zip(("disturb_photo", "disturb_of_set"), classified, strict=True):
+        event.success(api_name=name, api_visibility="undocumented", **options)
+
+
+def show(
+    catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image, kind: object, severity: object
+) -> tuple[str, dict[str, Any]]:
+    """The picture before and after, who changed its answer, and the plot: as HTML, and as data for the API.
+
+    Raises:
+        ConfigError: no such kind or severity.
+    """
+    kind, severity = check_disturbance(kind, severity)
+    models, _ = catalog.load(model_set, variants)
+    if not models:
+        return "", {}
+    with COMPUTING:
+        curves = severity_curves(models, photo, kind)
+        steps = disturbed(photo, kind, next(iter(models.values())).config.image_size)
+    parts = [_before_and_after(steps, kind, severity), _answers(curves, severity), plot(curves, severity)]
+    data = {"kind": kind, "severity": severity, "networks": {variant: _as_data(curve) for variant, curve in curves.items()}}
+    return (
+        f'<section class="disturbance" aria-label="The disturbed photo"><p class="verdict" role="status">'
+        f'{html.escape(who_changed(curves, severity))}</p><div class="parts">{"".join(parts)}</div></section>',
+        data,
+    )
+
+
+def who_changed(curves: Mapping[str, SeverityCurve], severity: int) -> str:
+    """In words: which networks answer something else than for the photo as it is."""
+    changed = {
+        variant: curve.answers[severity][0] for variant, curve in curves.items() if curve.answers[severity][0] != curve.label
+    }
+    if not severity:
+        return "Severity 0: the photo as it is. Move the slider."
+    if not changed:
+        return "Nobody changes the answer." if len(curves) > 1 else "The answer stays the same."
+    moves = ", ".join(f"{short_name(variant)} from {curves[variant].label} to {answer}" for variant, answer in changed.items())
+    return f"{len(changed)} of {len(curves)} change{'s' if len(changed) == 1 else ''} the answer: {moves}."
+
+
+def _before_and_after(steps: Sequence[Image.Image], kind: str, severity: int) -> str:
+    corruption = CORRUPTIONS[kind]
+    level = f"{corruption.setting}: {corruption.levels[severity - 1]:g}" if severity else "nothing is changed"
+    figures = (
+        (steps[0], "The picture as the networks see it", "As it is", ""),
+        (
+            steps[severity],
+            f"The same, disturbed at severity {severity}",
+            f"{_capital(corruption.title)} {severity} of 5",
+            level,
+        ),
+    )
+    return (
+        '<div class="before-after">'
+        + "".join(
+            f'<figure><img src="{png_url(np.asarray(step))}" alt="{alt}" width="160" height="160">'
+            f"<figcaption><strong>{title}</strong><br>{note or '&nbsp;'}</figcaption></figure>"
+            for step, alt, title, note in figures
+        )
+        + "</div>"
+    )
+
+
+def _answers(curves: Mapping[str, SeverityCurve], severity: int) -> str:
+    rows = "".join(_answer(curve, severity) for curve in curves.values())
+    return (
+        '<table class="answers"><caption>Most probable class</caption><thead><tr><th scope="col">Network</th>'
+        f'<th scope="col">As it is</th><th scope="col">Disturbed</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _answer(curve: SeverityCurve, severity: int) -> str:
+    label, probability = curve.answers[severity]
+    changed = ' class="changed"' if label != curve.label else ""
+    return (
+        f'<tr{changed}><th scope="row">{cards.chip(curve.variant)}</th>{_cell(curve.label, curve.probabilities[0])}'
+        f"{_cell(label, probability)}</tr>"
+    )
+
+
+def _cell(label: str, probability: float) -> str:
+    return f"<td><span>{html.escape(label)}</span> <span>{100 * probability:.2f}%</span></td>"
+
+
+def _as_data(curve: SeverityCurve) -> dict[str, Any]:
+    return {
+        "name": short_name(curve.variant),
+        "answer": curve.label,
+        "severities": list(ALL_SEVERITIES),
+        "probabilities": [round(probability, 6) for probability in curve.probabilities],
+        "answers": [label for label, _ in curve.answers],
+    }
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,172 @@
+"""The tab that classifies a photo: every chosen network, side by side."""
+
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from normzoo.analysis.results import val_accuracy
+from normzoo.app.components import cards
+from normzoo.app.components.tables import SORT_SCRIPT
+from normzoo.app.core import examples
+from normzoo.app.core.batching import MAX_BATCH, predict_together
+from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
+from normzoo.app.core.controls import Chooser
+from normzoo.app.core.errors import guarded
+from normzoo.app.core.upload import open_photo, photo_path
+from normzoo.app.tabs.classify import class_activation as maps
+from normzoo.app.tabs.classify import perturbation as disturb
+from normzoo.app.tabs.classify import probabilities
+from normzoo.errors import ImageError
+from normzoo.images.preprocess import load_image, to_pixels
+from normzoo.inference.agreement import agreement
+from normzoo.inference.predict import Prediction
+from normzoo.pretrained.registry import Model, ModelSet
+from normzoo.variants import short_name
+
+TOP = 5
+
+
+def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    """Place the tab; the first example is classified already."""
+    example = load_image(examples.EXAMPLES[0].path)
+    start, _, start_table = answer(catalog, default, main_variants_of(default), example)
+    photo = chooser.photo
+    with gr.Row(elem_classes="classify"):
+        with gr.Column(scale=2, min_width=300):
+            photo.render()
+            # Gradio's own upload symbol does nothing while a photo is there.
+            upload = gr.UploadButton("Choose a photo", file_types=["image"], variant="primary", size="md")
+            strip = gr.HTML(examples.strip(), js_on_load=examples.SCRIPT, elem_id="examples")
+        with gr.Column(scale=5, min_width=300):
+            report = gr.HTML(start, js_on_load=None, elem_id="report")
+    with gr.Accordion("Every probability as a table", open=False):
+        table = gr.HTML(start_table, js_on_load=SORT_SCRIPT, elem_id="probabilities")
+    with gr.Accordion(_classes_title(default), open=False) as accordion:
+        known = gr.HTML(list_classes(default), js_on_load=None, elem_id="classes")
+    predictions = gr.JSON(visible=False)
+    map_class, mapped = maps.build(catalog, default, example)
+    kind, severity, disturbed = disturb.build(catalog, default, example)
+
+    @guarded
+    def classify(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> tuple[str, dict[str, Any], str]:
+        """Classify a photo with every chosen network.
+
+        Gives an HTML report for the page, and the same as data: for each network the probability of every class, the
+        time it took and its validation accuracy; the networks that are unavailable, with the reason; who agrees. Last comes
+        an HTML table of the probabilities.
+        """
+        chosen_set = catalog.get(model_set)
+        picture = open_photo(photo)
+        if picture is None:
+            return cards.NO_PHOTO, {}, ""
+        return answer(catalog, chosen_set, chosen(chosen_set, variants), picture)
+
+    classified = chooser.follow(
+        classify,
+        [photo, *chooser.inputs],
+        [report, predictions, table],
+        also=[photo.change],
+        preprocess=False,  # the project's own loader opens the file, not Gradio's
+        api_name="classify",
+        show_progress_on=report,
+        concurrency_id="classify",
+        concurrency_limit=MAX_BATCH,  # they wait for each other, so as to be computed together
+    )
+    for number, event in enumerate(classified):
+        event.failure(
+            lambda: (cards.NO_ANSWER, "", "", ""),
+            None,
+            [report, table, mapped, disturbed],
+            api_name=f"no_answer_{number}",
+            api_visibility="undocumented",
+            show_progress="hidden",
+        )
+
+    maps.follow(catalog, chooser, classified, map_class, mapped)
+    disturb.follow(catalog, chooser, classified, kind, severity, disturbed)
+
+    @guarded
+    def choose_photo(upload: dict[str, Any] | None) -> Path | None:
+        """Put an uploaded file in the place of the photo."""
+        return photo_path(upload)
+
+    upload.upload(
+        choose_photo,
+        upload,
+        photo,
+        preprocess=False,
+        api_name="choose_photo",
+        api_visibility="undocumented",
+        show_progress="hidden",
+    )
+
+    @guarded
+    def choose_example(event: gr.EventData) -> Path:
+        """Put an example photo in the place of an upload."""
+        number = event._data.get("index") if isinstance(event._data, dict) else None
+        if not isinstance(number, int) or not 0 <= number < len(examples.EXAMPLES):
+            raise ImageError("There is no such example.")
+        return examples.EXAMPLES[number].path
+
+    strip.select(choose_example, None, photo, api_name="choose_example", api_visibility="undocumented", show_progress="hidden")
+
+    @guarded
+    def list_known_classes(model_set: str) -> tuple[Any, str]:
+        """The classes that the networks of a model set can tell apart: a title, and a list as HTML."""
+        chosen_set = catalog.get(model_set)
+        return gr.Accordion(label=_classes_title(chosen_set)), list_classes(chosen_set)
+
+    chooser.after_set(list_known_classes, chooser.model_set, [accordion, known], api_name="list_classes")
+
+
+def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any], str]:
+    """What the networks make of a photo: as HTML, as data for the API, and every probability as an HTML table."""
+    if not variants:
+        return cards.NO_NETWORKS, {}, ""
+    models, problems = catalog.load(model_set, variants)
+    predictions = predict_together(models, photo, TOP)
+    who = agreement({variant: prediction.label for variant, prediction in predictions.items()})
+    accuracies = {variant: val_accuracy(model_set, variant) for variant in models}
+    row = [
+        cards.Card(variant, predictions.get(variant), problems.get(variant, ""), accuracies.get(variant))
+        for variant in variants
+    ]
+    seen = next((to_pixels(photo, model.config.image_size) for model in models.values()), None)
+    data = {
+        "model_set": model_set.name,
+        "agreement": who.sentence,
+        "groups": {label: list(group) for label, group in who.groups},
+        "networks": {variant: _as_data(models[variant], predictions[variant], accuracies[variant]) for variant in predictions},
+        "unavailable": problems,
+    }
+    classes = {variant: model.config.classes for variant, model in models.items()}
+    return cards.report(row, who, seen), data, probabilities.tabulate(classes, predictions)
+
+
+def list_classes(model_set: ModelSet) -> str:
+    """The classes of a model set, as HTML."""
+    names = classes_of(model_set)
+    items = "".join(f"<li>{html.escape(name)}</li>" for name in names)
+    return (
+        f"<p>The networks know these {len(names)} things and nothing else. Whatever the photo shows, they answer with one of "
+        f'them; how sure they are says little about a photo of something else.</p><ul class="classes">{items}</ul>'
+    )
+
+
+def _classes_title(model_set: ModelSet) -> str:
+    return f"The {len(classes_of(model_set))} things they know"
+
+
+def _as_data(model: Model, prediction: Prediction, accuracy: tuple[float, int] | None) -> dict[str, Any]:
+    probabilities = (round(float(value), 6) for value in prediction.probabilities)
+    return {
+        "name": short_name(prediction.variant),
+        "answer": prediction.label,
+        "probabilities": dict(zip(model.config.classes, probabilities, strict=True)),
+        "latency_ms": round(prediction.latency_ms, 3),
+        "val_accuracy": accuracy[0] if accuracy else None,
+        "seeds": accuracy[1] if accuracy else 0,
+    }

@@ -1,0 +1,1 @@
+"""The tab Inside: activations of the networks."""

@@ -1,0 +1,90 @@
+"""Which values share one mean and variance, drawn as a cube of values for each norm.
+
+The figure that people know from Wu and He, Group Normalization, 2018, drawn anew from what each norm says of itself.
+"""
+
+import html
+from collections.abc import Collection, Iterable, Sequence
+
+from torch import nn
+
+from normzoo.app.components import cards
+from normzoo.nn.norms import NORM_LAYERS
+from normzoo.plotting.style import style_of
+from normzoo.pretrained.registry import ModelSet
+
+#: Cells along the axes: channels to the right, pixels down, photos to the back.
+CHANNELS, PIXELS, PHOTOS = 6, 5, 4
+CELL, DEPTH = 15, (8, -6)  # pixels: a side of a cell, a step to the back
+LEFT, TOP = 30, 28  # of the front face
+
+
+def draw(model_set: ModelSet, variants: Iterable[str]) -> str:
+    """The norms of the networks shown, each once, as HTML."""
+    norms: dict[str, type[nn.Module]] = {}
+    for variant in variants:
+        key = _norm_of(model_set, variant)
+        if key in NORM_LAYERS:
+            norms.setdefault(key, NORM_LAYERS[key])
+    return f'<div class="cubes">{"".join(figure(key, norm) for key, norm in norms.items())}</div>'
+
+
+def figure(key: str, norm: type[nn.Module]) -> str:
+    """A norm's cube with its name, or two where it takes two means; only words for a norm that names no axes."""
+    title = html.escape(str(getattr(norm, "title", key)))
+    axes = html.escape(str(getattr(norm, "axes", "")))
+    pooled: Sequence[Sequence[str]] | None = getattr(norm, "pooled_axes", None)
+    averages = pooled is None or len(pooled) > 0
+    words = f"mean and variance over {axes}" if averages and axes else "" if averages else "no mean, no variance"
+    drawings = [_cube(group) for group in pooled or [()]] if pooled is not None else []
+    return (
+        f'<figure style="--variant: {style_of(key).colour}"><div role="img" aria-label="{title}: {words}">'
+        f"{'<span>and</span>'.join(drawings)}</div>"
+        f"<figcaption><strong>{cards.chip(key)} {title}</strong><br>{words}</figcaption></figure>"
+    )
+
+
+def shares(axes: Collection[str], photo: int, channel: int) -> bool:
+    """Whether a value of this photo and channel is in one mean with those of the first photo's last channel.
+
+    Args:
+        axes: what is averaged over, such as `("C/G", "H", "W")`; C/G is half of the channels here.
+    """
+    first_channel = 0 if "C" in axes else CHANNELS // 2 if "C/G" in axes else CHANNELS - 1
+    return channel >= first_channel and (photo == 0 or "N" in axes)
+
+
+def _cube(axes: Collection[str]) -> str:
+    """Its front, the first photo; its top, all photos; its right side, the last channel. No axes: nothing is coloured."""
+    pooled = [[bool(axes) and shares(axes, n, c) for c in range(CHANNELS)] for n in range(PHOTOS)]
+    # The pixels are always averaged over together: no norm for images tells them apart.
+    faces = [_cell(_at(c, r, 0), (CELL, 0), (0, CELL), pooled[0][c]) for c in range(CHANNELS) for r in range(PIXELS)]
+    faces += [_cell(_at(c, 0, n), (CELL, 0), DEPTH, pooled[n][c]) for c in range(CHANNELS) for n in range(PHOTOS)]
+    faces += [_cell(_at(CHANNELS, r, n), DEPTH, (0, CELL), pooled[n][-1]) for r in range(PIXELS) for n in range(PHOTOS)]
+    width = LEFT + CHANNELS * CELL + PHOTOS * DEPTH[0] + 12
+    height = TOP + PIXELS * CELL + 20
+    x, y = _at(CHANNELS, PIXELS, PHOTOS / 2)
+    labels = (
+        f'<text x="{LEFT + CHANNELS * CELL / 2:g}" y="{height - 5}" text-anchor="middle">C</text>'
+        f'<text x="{x + 5:g}" y="{y + 12:g}">N</text>'
+        f'<text x="{LEFT - 5}" y="{TOP + PIXELS * CELL / 2 + 4:g}" text-anchor="end">H,W</text>'
+    )
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return f'<svg {size} aria-hidden="true">{"".join(faces)}{labels}</svg>'
+
+
+def _norm_of(model_set: ModelSet, variant: str) -> str:
+    """The key in the zoo of a variant's norm; torch's own layers average over the same."""
+    checkpoint = model_set.checkpoints.get(variant)
+    return (variant if checkpoint is None else checkpoint.config.norm).removeprefix("torch-")
+
+
+def _at(channel: float, row: float, photo: float) -> tuple[float, float]:
+    return LEFT + channel * CELL + photo * DEPTH[0], TOP + row * CELL + photo * DEPTH[1]
+
+
+def _cell(corner: tuple[float, float], one: tuple[int, int], other: tuple[int, int], is_pooled: bool) -> str:
+    """A parallelogram."""
+    kind = ' class="pooled"' if is_pooled else ""
+    steps = f"l{one[0]} {one[1]}l{other[0]} {other[1]}l{-one[0]} {-one[1]}z"
+    return f'<path{kind} d="M{corner[0]:g} {corner[1]:g}{steps}"/>'

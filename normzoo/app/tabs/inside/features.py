@@ -1,0 +1,145 @@
+"""The part of Inside that shows the feature maps of one block, for two networks side by side."""
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.events import Dependency
+from PIL import Image
+
+from normzoo.app.components import cards
+from normzoo.app.components.data_urls import png_url
+from normzoo.app.core.batching import COMPUTING
+from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
+from normzoo.app.core.controls import Chooser
+from normzoo.app.core.errors import guarded
+from normzoo.app.core.upload import INSIGHT, open_photo
+from normzoo.errors import ConfigError
+from normzoo.inference.activations import FeatureMaps, blocks, feature_maps
+from normzoo.plotting.style import style_of
+from normzoo.pretrained.registry import Model, ModelSet
+from normzoo.variants import describe_variant, short_name
+
+COLUMNS = 8
+
+INTRODUCTION = """
+<h2>Feature maps</h2>
+<p class="explanation">What a block hands to the next one: a small picture for each channel. Black is 0, white the strongest
+value of that network in this block; the grey between goes by the square root, so that weak values show. Two networks' channels
+at the same place have nothing to do with each other.</p>
+"""
+
+
+def build(catalog: Catalog, default: ModelSet, chooser: Chooser, opened: Sequence[Any], of_set: Dependency) -> None:
+    """Place the part and set up its events.
+
+    Args:
+        opened: events that tell that the tab was opened.
+        of_set: what has filled the tab for another model set.
+    """
+    gr.HTML(INTRODUCTION, js_on_load=None, elem_classes="section")
+    with gr.Row():
+        block, left, right = (gr.Dropdown(**settings) for settings in _controls(catalog, default))
+    shown = gr.HTML(js_on_load=None, elem_id="features")
+
+    @guarded
+    def compare(photo: dict[str, Any] | None, model_set: str, block: str, left: str, right: str) -> str:
+        """The feature maps of one block for a photo, of two networks side by side, as HTML.
+
+        block: such as "stage 1, block 1". left, right: variants of the model set, such as bn.
+        """
+        picture = open_photo(photo)
+        chosen_set = catalog.get(model_set)
+        return "" if picture is None else draw(catalog, chosen_set, picture, block, left, right)
+
+    options: dict[str, Any] = {
+        "fn": compare,
+        "inputs": [chooser.photo, chooser.model_set, block, left, right],
+        "outputs": shown,
+        **INSIGHT,
+    }
+    gr.on([block.input, left.input, right.input, *opened], api_name="feature_maps", **options)
+
+    @guarded
+    def list_blocks(model_set: str) -> list[Any]:
+        """The blocks and networks of another model set, to be chosen from."""
+        return [gr.Dropdown(**settings) for settings in _controls(catalog, catalog.get(model_set))]
+
+    listed = of_set.then(
+        list_blocks,
+        chooser.model_set,
+        [block, left, right],
+        api_name="list_blocks",
+        api_visibility="undocumented",
+        show_progress="hidden",
+    )
+    listed.success(api_name="feature_maps_of_set", api_visibility="undocumented", **options)
+
+
+def draw(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, left: object, right: object) -> str:
+    """Both networks' maps, as HTML.
+
+    Raises:
+        ConfigError: no such variant or block.
+    """
+    sides = [_side(catalog, model_set, photo, block, variant) for variant in (left, right)]
+    return f'<div class="features">{"".join(sides)}</div>'
+
+
+def mosaic(values: np.ndarray) -> np.ndarray:
+    """Maps side by side in rows of `COLUMNS`, grey by the square root, white the greatest value of all, see-through between.
+
+    Args:
+        values: at least 0, (C, h, w).
+
+    Returns:
+        uint8, (rows·(h+1) - 1, COLUMNS·(w+1) - 1, 4).
+    """
+    count, height, width = values.shape
+    greatest = float(values.max())
+    grey = np.round(255 * np.sqrt(values / greatest)) if greatest > 0 else np.zeros_like(values)
+    rows = math.ceil(count / COLUMNS)
+    canvas = np.zeros((rows * (height + 1), COLUMNS * (width + 1), 4), np.uint8)
+    for number, tile in enumerate(grey):
+        top, start = number // COLUMNS * (height + 1), number % COLUMNS * (width + 1)
+        canvas[top : top + height, start : start + width, :3] = tile[..., None]
+        canvas[top : top + height, start : start + width, 3] = 255
+    return canvas[:-1, :-1]
+
+
+def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, variant: object) -> str:
+    if not isinstance(variant, str) or variant not in variants_of(model_set):
+        raise ConfigError(f"Unknown network. Choose one of: {', '.join(variants_of(model_set))}.")
+    models, problems = catalog.load(model_set, [variant])
+    if variant in problems:
+        return f'<figure style="--variant: {style_of(variant).colour}">{cards.unavailable(problems)}</figure>'
+    with COMPUTING:
+        maps = feature_maps(models[variant], photo, block)
+    return _figure(models[variant], maps)
+
+
+def _figure(model: Model, maps: FeatureMaps) -> str:
+    count, height, width = maps.values.shape
+    words = f"{count} maps of {height}×{width}; strongest value {maps.values.max():.2f}; {maps.silent} are 0 everywhere"
+    name = html.escape(short_name(model.variant))
+    return (
+        f'<figure style="--variant: {style_of(model.variant).colour}"><figcaption><strong>{cards.chip(model.variant)} '
+        f"{html.escape(describe_variant(model.variant))}</strong><br>{words}</figcaption>"
+        f'<img src="{png_url(mosaic(maps.values))}" alt="{name}, {html.escape(maps.block)}: {words}"></figure>'
+    )
+
+
+def _controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:
+    """The settings of the three dropdowns for a model set: its blocks, and its networks twice."""
+    models, _ = catalog.load(model_set, main_variants_of(model_set)[:2])
+    names = list(blocks(next(iter(models.values())).network)) if models else []
+    networks = [(short_name(variant), variant) for variant in variants_of(model_set)]
+    first, second = (main_variants_of(model_set) * 2)[:2] if networks else (None, None)
+    return [
+        {"choices": [(name.capitalize(), name) for name in names], "value": next(iter(names), None), "label": "Block"},
+        {"choices": networks, "value": first, "label": "Left"},
+        {"choices": networks, "value": second, "label": "Right"},
+    ]

@@ -1,0 +1,79 @@
+"""What a growing disturbance of one picture does to the answers of the networks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from normzoo.errors import ConfigError
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from normzoo.images.preprocess import to_pixels
+from normzoo.inference.predict import predict_many
+from normzoo.pretrained.registry import Model
+
+#: 0 is the picture as it is.
+ALL_SEVERITIES = (0, *SEVERITIES)
+
+
+@dataclass(frozen=True)
+class SeverityCurve:
+    """One network's answers to one picture, at every severity from 0 on."""
+
+    variant: str
+    label: str  # its answer to the picture as it is
+    probabilities: tuple[float, ...]  # of that class, at each severity
+    answers: tuple[tuple[str, float], ...]  # its most probable class at each severity, and that one's probability
+
+
+def check_disturbance(kind: object, severity: object) -> tuple[str, int]:
+    """A kind and a severity, as they may come from anyone.
+
+    Raises:
+        ConfigError: no key of `CORRUPTIONS`, or no whole number from 0 to 5.
+    """
+    if not isinstance(kind, str) or kind not in CORRUPTIONS:
+        raise ConfigError(f"Unknown kind of disturbance. Choose one of: {', '.join(CORRUPTIONS)}.")
+    if isinstance(severity, bool) or not isinstance(severity, int | float) or severity not in ALL_SEVERITIES:
+        raise ConfigError(f"severity must be a whole number from 0 to {ALL_SEVERITIES[-1]}.")
+    return kind, int(severity)
+
+
+def disturbed(image: Image.Image, kind: str, image_size: int) -> list[Image.Image]:
+    """What a network of this image size is shown of a picture at every severity, 0 first.
+
+    The small square is disturbed, not the photo: as in the study, and because reducing the photo would undo much of it.
+    """
+    square = Image.fromarray(to_pixels(image, image_size))
+    return [corrupt(square, kind, severity) for severity in ALL_SEVERITIES]
+
+
+def severity_curves(models: Mapping[str, Model], image: Image.Image, kind: str) -> dict[str, SeverityCurve]:
+    """How sure each network stays of its answer while the picture is disturbed more and more.
+
+    Args:
+        models: as `load_models` gives them.
+        image: RGB, any size.
+        kind: a key of `CORRUPTIONS`.
+
+    Returns:
+        a curve for each variant, in the order of `models`.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    check_disturbance(kind, 0)
+    curves = {}
+    for size in {model.config.image_size for model in models.values()}:
+        same_size = {variant: model for variant, model in models.items() if model.config.image_size == size}
+        steps = predict_many(same_size, disturbed(image, kind, size), k=1)
+        for variant in same_size:
+            predictions = [step[variant] for step in steps]
+            best = int(np.argmax(predictions[0].probabilities))
+            curves[variant] = SeverityCurve(
+                variant,
+                predictions[0].label,
+                tuple(float(prediction.probabilities[best]) for prediction in predictions),
+                tuple(prediction.top[0] for prediction in predictions),
+            )
+    return {variant: curves[variant] for variant in models}

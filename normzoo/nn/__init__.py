@@ -1,0 +1,1 @@
+"""The layers and the network: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""Figures: the style of a variant, plotly figures for the page, matplotlib for files."""

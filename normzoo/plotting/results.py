@@ -1,0 +1,130 @@
+"""Charts of final results, as dictionaries that plotly.js draws; why plotly.js says `charts`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from normzoo.plotting.curves import Figure, base_layout
+from normzoo.plotting.style import style_of
+
+_CONFIG = {"displayModeBar": False, "displaylogo": False}
+_ROW_PIXELS = 22
+# Okabe and Ito's blue and vermilion, see-through where there is nothing, so that the theme shows. Never so opaque that
+# the numbers on them cannot be read.
+_BLUE, _RED = "0,114,178", "213,94,0"
+_FROM_NOTHING = [[0, f"rgba({_BLUE},0)"], [0.1, f"rgba({_BLUE},0.3)"], [0.3, f"rgba({_BLUE},0.6)"], [1, f"rgba({_BLUE},0.95)"]]
+_EVEN = [[0, f"rgba({_BLUE},0)"], [1, f"rgba({_BLUE},0.75)"]]
+_BOTH_WAYS = [[0, f"rgba({_RED},1)"], [0.5, f"rgba({_RED},0)"], [0.5, f"rgba({_BLUE},0)"], [1, f"rgba({_BLUE},1)"]]
+
+
+def severity_lines(accuracies: pd.DataFrame) -> Figure:
+    """Accuracy against severity, a line for each variant.
+
+    Args:
+        accuracies: one row per variant and severity, 0 being the clean images: `variant`, `severity`, `accuracy` (a fraction).
+    """
+    data = []
+    for variant, rows in accuracies.groupby("variant", sort=False):
+        style = style_of(str(variant))
+        ordered = rows.sort_values("severity")
+        data.append(
+            {
+                "type": "scatter",
+                "x": ordered["severity"].tolist(),
+                "y": [round(100 * value, 4) for value in ordered["accuracy"]],
+                "name": style.name,
+                "mode": "lines+markers",
+                "line": {"color": style.colour, "dash": style.dash, "width": 2},
+                "marker": {"symbol": style.marker, "size": 8},
+                "hovertemplate": f"{style.name} %{{y:.2f}}<extra></extra>",
+            }
+        )
+    layout = base_layout("Severity", "Validation accuracy (%)")
+    layout |= {"height": 420}
+    layout["xaxis"] |= {"tickmode": "linear", "dtick": 1}
+    layout["yaxis"] |= {"rangemode": "tozero"}
+    return {"data": data, "layout": layout, "config": _CONFIG}
+
+
+def confusion_heat(counts: np.ndarray, classes: Sequence[str], name: str) -> Figure:
+    """A confusion matrix: rows are what a photo shows, columns what the network says; the colour is the share of the row.
+
+    Args:
+        counts: (true class, predicted class).
+        name: of the network.
+    """
+    totals = counts.sum(1, keepdims=True)
+    shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals != 0)
+    told = [[[int(count), int(total)] for count in row] for row, total in zip(counts, totals[:, 0], strict=True)]
+    hover = f"Photos of %{{y}}: {name} says %{{x}}<br>%{{customdata[0]}} of %{{customdata[1]}} (%{{z:.1f}}%)<extra></extra>"
+    return _class_heat(shares, classes, {"colorscale": _FROM_NOTHING, "zmin": 0, "zmax": 100}, told, hover)
+
+
+def difference_heat(first: np.ndarray, second: np.ndarray, classes: Sequence[str], names: tuple[str, str]) -> Figure:
+    """Two confusion matrices' difference in points: blue where the first network says so more often, red where the second.
+
+    Args:
+        first, second: shares of the true class, (true class, predicted class).
+        names: of the networks.
+    """
+    difference = 100 * (first - second)
+    end = round(float(np.abs(difference).max()), 3) or 1.0
+    told = [
+        [[round(float(a), 4), round(float(b), 4)] for a, b in zip(*rows, strict=True)]
+        for rows in zip(first, second, strict=True)
+    ]
+    hover = (
+        "Photos of %{y}, called %{x}<br>"
+        f"{names[0]} %{{customdata[0]:.1%}}, {names[1]} %{{customdata[1]:.1%}}: %{{z:+.1f}} points<extra></extra>"
+    )
+    return _class_heat(difference, classes, {"colorscale": _BOTH_WAYS, "zmin": -end, "zmax": end}, told, hover)
+
+
+def f1_heat(f1: Mapping[str, Sequence[float]], classes: Sequence[str]) -> Figure:
+    """F1 of every class (row) and variant (column), in per cent, with the numbers in the cells.
+
+    Args:
+        f1: variant -> fractions in the order of the classes.
+    """
+    heat = {
+        "type": "heatmap",
+        "x": [style_of(variant).name for variant in f1],
+        "y": list(classes),
+        "z": [[round(100 * float(values[row]), 2) for values in f1.values()] for row in range(len(classes))],
+        "colorscale": _EVEN,
+        "zmin": 0,
+        "zmax": 100,
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+        "texttemplate": "%{z:.0f}",
+        "hovertemplate": "%{y}, %{x}: F1 %{z:.1f}%<extra></extra>",
+    }
+    layout = base_layout("", "")
+    layout |= {"height": _ROW_PIXELS * len(classes) + 60, "hovermode": "closest"}
+    layout["xaxis"] |= {"side": "top", "type": "category", "showgrid": False}
+    layout["yaxis"] |= {"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False}
+    return {"data": [heat] if f1 else [], "layout": layout, "config": _CONFIG}
+
+
+def _class_heat(values: np.ndarray, classes: Sequence[str], colours: dict[str, Any], told: list[Any], hover: str) -> Figure:
+    """A square of classes against classes."""
+    heat = {
+        "type": "heatmap",
+        "x": list(classes),
+        "y": list(classes),
+        "z": np.round(values, 3).tolist(),
+        "customdata": told,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": hover,
+        **colours,
+    }
+    layout = base_layout("The network says", "The photo shows")
+    layout |= {"height": _ROW_PIXELS * len(classes) + 190, "hovermode": "closest"}
+    layout["xaxis"] |= {"type": "category", "dtick": 1, "tickangle": -90}
+    layout["yaxis"] |= {"type": "category", "dtick": 1, "autorange": "reversed"}
+    return {"data": [heat], "layout": layout, "config": _CONFIG}

@@ -1,0 +1,1 @@
+"""Trained networks: their files, where they lie, which there are."""

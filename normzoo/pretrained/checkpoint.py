@@ -1,0 +1,260 @@
+"""One packaged checkpoint: a folder of safetensors, JSON and CSV that rebuilds a network and its results."""
+
+import csv
+import dataclasses
+import functools
+import inspect
+import math
+import re
+import shutil
+import tempfile
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normzoo.errors import CheckpointError, ConfigError
+from normzoo.images.preprocess import RESIZE_RULE
+from normzoo.nn.norms import NORM_LAYERS, get_norm_layer
+from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
+from normzoo.pretrained.serialization import (
+    file_sha256,
+    file_size,
+    parse_json,
+    read_tensors,
+    read_text,
+    replace_folder,
+    text_sha256,
+    to_json,
+    write_rows,
+    write_tensors,
+)
+
+FORMAT_VERSION = 1
+HISTORY_COLUMNS = ("seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds")
+ROBUSTNESS_COLUMNS = ("seed", "corruption", "severity", "loss", "accuracy")
+FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
+    "model.safetensors",
+    "config.json",
+    "history.csv",
+    "metrics.json",
+    "val_logits.safetensors",
+    "robustness.csv",
+    "README.md",
+)
+#: No network of this family comes near it; a larger file is not one of ours.
+MAX_WEIGHT_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that rebuilds a network and feeds it."""
+
+    depth: int
+    norm: str
+    norm_arguments: dict[str, Any]
+    classes: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: str = RESIZE_RULE
+    format_version: int = FORMAT_VERSION
+
+    def build(self) -> ResNet:
+        """A network of this description, with fresh weights."""
+        if self.norm in TORCH_NORM_LAYERS:
+            return ResNet(self.depth, self.norm, len(self.classes))
+        layer = functools.partial(get_norm_layer(self.norm), **self.norm_arguments)
+        return ResNet(self.depth, layer, len(self.classes))
+
+    def to_json(self) -> str:
+        return to_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelConfig":
+        """Read what `to_json` wrote.
+
+        Raises:
+            CheckpointError: a future format, a missing or unknown field, or one of the wrong kind.
+        """
+        fields = parse_json(text, CONFIG)
+        version = fields.get("format_version")
+        if version != FORMAT_VERSION:
+            raise CheckpointError(f"{CONFIG} has format version {version!r}, this NormZoo reads {FORMAT_VERSION}: upgrade it.")
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        kinds: dict[str, Any] = {field.name: typing.get_origin(field.type) or field.type for field in dataclasses.fields(cls)}
+        wrong = sorted(kinds.keys() ^ values.keys()) or [k for k, kind in kinds.items() if not isinstance(values[k], kind)]
+        if wrong:
+            raise CheckpointError(f"{CONFIG} lacks or garbles {', '.join(wrong)}. Package the run again.")
+        config = cls(**values)
+        numbers = [*config.mean, *config.std]
+        if not (
+            config.resize == RESIZE_RULE
+            and config.image_size >= 1
+            and len(config.mean) == len(config.std) == 3
+            and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+            and min(config.std) > 0
+            and all(isinstance(name, str) for name in config.classes)
+        ):
+            raise CheckpointError(f"{CONFIG} describes an input that this NormZoo cannot make. Package the run again.")
+        return config
+
+
+def default_arguments(norm: str) -> dict[str, Any]:
+    """The arguments that a zoo norm is built with, by name; none for torch's own."""
+    if norm not in NORM_LAYERS:
+        return {}
+    parameters = inspect.signature(NORM_LAYERS[norm]).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in ("num_channels", "device", "dtype")}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A packaged checkpoint whose description was read; weights and tables are read when asked for."""
+
+    folder: Path
+    config: ModelConfig
+    metrics: dict[str, Any]
+
+    def load_model(self) -> ResNet:
+        """The network with its weights, in evaluation mode.
+
+        Raises:
+            CheckpointError: weights missing, damaged, not the ones packaged, not finite, or of another network.
+        """
+        path = self.folder / WEIGHTS
+        if file_size(path) > MAX_WEIGHT_BYTES:
+            raise CheckpointError(f"{WEIGHTS} has {file_size(path) / 1e6:.0f} MB: no network of this zoo is that large.")
+        if file_sha256(path) != self.metrics["provenance"]["weights_sha256"]:
+            raise CheckpointError(f"{WEIGHTS} is not the file that was packaged (its sha256 differs). Get it again.")
+        tensors, metadata = read_tensors(path)
+        if metadata.get("config_sha256") != text_sha256(self.config.to_json()):
+            raise CheckpointError(f"{WEIGHTS} was saved with another {CONFIG}. Package the run again.")
+        try:
+            model = self.config.build()
+            model.load_state_dict(tensors, strict=True)
+        except (RuntimeError, TypeError, ConfigError) as error:
+            reason = " ".join(str(error).split()[:30])
+            raise CheckpointError(f"{WEIGHTS} does not fit {CONFIG}: {reason} … Package the run again.") from error
+        broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+        if broken:
+            raise CheckpointError(f"{WEIGHTS} holds values that are not numbers ({broken[0]}). Train this variant again.")
+        return model.eval()
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row per seed, epoch and split: the columns of `HISTORY_COLUMNS`.
+
+        Raises:
+            CheckpointError: missing or damaged.
+        """
+        return _read_rows(self.folder / HISTORY, HISTORY_COLUMNS)
+
+    def robustness(self) -> list[dict[str, Any]]:
+        """One row per corruption and severity, on the validation images: the columns of `ROBUSTNESS_COLUMNS`.
+
+        Raises:
+            CheckpointError: missing or damaged.
+        """
+        return _read_rows(self.folder / ROBUSTNESS, ROBUSTNESS_COLUMNS)
+
+    def val_logits(self) -> tuple[dict[int, Tensor], Tensor]:
+        """Stored validation logits per seed, float16 (num_val, classes), and the labels, int64 (num_val,).
+
+        Raises:
+            CheckpointError: missing or damaged.
+        """
+        tensors, _ = read_tensors(self.folder / LOGITS)
+        labels, classes = tensors.pop("labels", torch.empty(0)), len(self.config.classes)
+        fits = labels.dtype == torch.int64 and labels.ndim == 1 and bool(((labels >= 0) & (labels < classes)).all())
+        by_seed = {int(name.removeprefix("seed_")): tensors[name] for name in tensors if re.fullmatch(r"seed_\d{1,19}", name)}
+        shapes = {(*logits.shape,) for logits in by_seed.values() if logits.dtype == torch.float16}
+        if not fits or not len(labels) or len(by_seed) != len(tensors) or shapes != {(len(labels), classes)}:
+            raise CheckpointError(f"{LOGITS} does not hold what it should. Package the run again.")
+        return dict(sorted(by_seed.items())), labels
+
+
+#: Column -> its type, where it is not a number with decimals.
+_COLUMN_TYPES: dict[str, type] = {"seed": int, "epoch": int, "severity": int, "split": str, "corruption": str}
+
+
+def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    try:
+        with open(path, newline="") as file:
+            return [{key: _COLUMN_TYPES.get(key, float)(row[key]) for key in columns} for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read the description of a packaged checkpoint.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    config = ModelConfig.from_json(read_text(folder / CONFIG))
+    metrics = parse_json(read_text(folder / METRICS), METRICS)
+    missing = {"variant", "seeds", "final", "parameters", "macs", "provenance"} - metrics.keys()
+    if missing:
+        raise CheckpointError(f"{METRICS} lacks {', '.join(sorted(missing))}. Package the run again.")
+    provenance = metrics["provenance"]
+    if not isinstance(metrics["variant"], str) or not isinstance(provenance, dict) or "weights_sha256" not in provenance:
+        raise CheckpointError(f"{METRICS} does not hold what it should. Package the run again.")
+    return Checkpoint(folder, config, metrics)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: ResNet,
+    config: ModelConfig,
+    history: list[dict[str, Any]],
+    metrics: dict[str, Any],
+    val_logits: dict[int, Tensor],
+    labels: Tensor,
+    robustness: list[dict[str, Any]],
+    card: str,
+) -> None:
+    """Write a checkpoint folder, whole or not at all; an older one of the same name is replaced.
+
+    The hashes of the files in `metrics["provenance"]` are filled in here.
+
+    Raises:
+        CheckpointError: it could not be written; what was there stays.
+    """
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        metadata = {"format_version": str(FORMAT_VERSION), "config_sha256": text_sha256(config.to_json())}
+        write_tensors(temporary / WEIGHTS, model.state_dict(), metadata)
+        (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+        (temporary / CARD).write_text(card, encoding="utf-8")
+        stored = {f"seed_{seed}": logits.half() for seed, logits in val_logits.items()}
+        write_tensors(temporary / LOGITS, {**stored, "labels": labels})
+        write_rows(temporary / HISTORY, HISTORY_COLUMNS, history)
+        write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, robustness)
+        files = {
+            "weights_sha256": WEIGHTS,
+            "history_sha256": HISTORY,
+            "logits_sha256": LOGITS,
+            "robustness_sha256": ROBUSTNESS,
+        }
+        hashes = {key: file_sha256(temporary / name) for key, name in files.items()}
+        provenance = {**metrics["provenance"], **hashes}
+        (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}), encoding="utf-8")
+        for path in temporary.iterdir():
+            path.chmod(0o644)
+        temporary.chmod(0o755)
+        replace_folder(temporary, folder)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"Could not write {folder} ({error}). What was there before is kept.") from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Trainable numbers of a network."""
+    return sum(parameter.numel() for parameter in model.parameters())

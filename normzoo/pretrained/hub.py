@@ -1,0 +1,113 @@
+"""Model sets on the Hugging Face Hub: fetched once, then read from the Hub's cache on this machine."""
+
+import glob
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from normzoo.errors import HubError
+from normzoo.pretrained.checkpoint import FILES, METRICS
+
+#: Checkpoints lie in `<data set>/<recipe>/<variant>`. Nothing but their files is fetched.
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class HubId:
+    """A repository of the Hub, and what of it: `user/repo[/<data set>[/<recipe>[/<variant>]]][@revision]`."""
+
+    repository: str
+    folder: str = ""
+    revision: str | None = None  # a branch, a tag or a commit; None is the newest of the main branch
+
+    @classmethod
+    def parse(cls, text: str) -> "HubId | None":
+        """What a text names; None where it can be no name on the Hub."""
+        name, at, revision = text.partition("@")
+        user, _, rest = name.partition("/")
+        repository, *folders = rest.split("/")
+        named = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) for part in (user, repository))
+        if (
+            not named
+            or len(folders) > DEPTH
+            or any(not part or part.startswith(".") for part in folders)
+            or (at and not revision)
+        ):
+            return None
+        return cls(f"{user}/{repository}", "/".join(folders), revision or None)
+
+    @property
+    def depth(self) -> int:
+        """How many folders are named."""
+        return len(self.folder.split("/")) if self.folder else 0
+
+
+def download(hub_id: HubId) -> Path:
+    """The folder on this machine in which the repository's model sets lie, with what `hub_id` names fetched.
+
+    What is in the cache and has not changed is not fetched again. Without a network, or with `HF_HUB_OFFLINE=1`, the
+    cache alone is used.
+
+    Raises:
+        HubError: the Hub cannot be reached and the cache lacks it, there is nothing of that name, or nothing of ours in it.
+    """
+    from huggingface_hub import snapshot_download  # here, as few need it: it would slow every start
+
+    named = [glob.escape(part) for part in hub_id.folder.split("/") if part]
+    folders = "/".join([*named, *["*"] * (DEPTH - len(named))])
+    try:
+        snapshot = snapshot_download(
+            hub_id.repository,
+            revision=hub_id.revision,
+            allow_patterns=[f"{folders}/{file}" for file in FILES],
+            ignore_patterns="/".join("*" * (DEPTH + 2)),  # there a star stands for slashes too
+        )
+    except Exception as error:  # the Hub's own, those of its HTTP client, and those of the disk have no common base
+        raise HubError(explain(error, hub_id.repository)) from error
+    root = Path(snapshot)
+    if not any(root.glob(f"{folders}/{METRICS}")):
+        raise HubError(
+            f"There is no NormZoo checkpoint in {hub_id.repository} on the Hugging Face Hub"
+            f"{f' under {hub_id.folder}' if hub_id.folder else ''}: "
+            "name a repository whose folders are <data set>/<recipe>/<variant>."
+        )
+    return root
+
+
+def explain(error: Exception, repository: str) -> str:
+    """What went wrong with a repository of the Hub, and what to do, in a sentence."""
+    from huggingface_hub import errors, get_token
+
+    if isinstance(error.__cause__, errors.HfHubHTTPError) and not isinstance(error, errors.HfHubHTTPError):
+        error = error.__cause__
+    unreachable = (errors.LocalEntryNotFoundError, errors.IncompleteSnapshotError, errors.FileMetadataError)
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repository} is gated: accept its terms on its page on the Hugging Face Hub, then `hf auth login`."
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repository} has no such revision: name one of its branches, tags or commits after the @."
+    if isinstance(error, errors.HFValidationError):
+        return f"{repository!r} cannot be the name of a repository on the Hugging Face Hub: name it as user/repo."
+    if isinstance(error, errors.HfHubHTTPError):
+        is_missing = isinstance(error, errors.RepositoryNotFoundError)
+        return _explain_status(error.response.status_code, is_missing, get_token() is not None, repository)
+    if isinstance(error, OSError) and not isinstance(error, (*unreachable, ConnectionError, TimeoutError)):
+        return f"What {repository} holds could not be kept on this machine ({error}): make room, or set HF_HOME."
+    return (
+        f"The Hugging Face Hub cannot be reached, and {repository} cannot be had without: connect this machine to the network, "
+        "unset HF_HUB_OFFLINE, and try again."
+    )
+
+
+def _explain_status(status: int, is_missing: bool, has_token: bool, repository: str) -> str:
+    if status == 401 and has_token:
+        return "The Hugging Face Hub does not know your token: `hf auth login` again, or set HF_TOKEN to one that is valid."
+    if status == 401 or is_missing:  # to strangers the Hub does not say which
+        return (
+            f"There is no {repository} here, and none on the Hugging Face Hub that you may see: check the name, and if it "
+            "is private `hf auth login` or set HF_TOKEN."
+        )
+    if status == 402:
+        return f"The Hugging Face Hub asks for a paid account for {repository}: a free one may use --hardware zero-a10g."
+    if status == 403:
+        return f"Your token has no right to do this with {repository}: use one that has, from huggingface.co/settings/tokens."
+    return f"The Hugging Face Hub answered {repository} with the error {status}: try again later."

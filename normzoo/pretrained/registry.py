@@ -1,0 +1,205 @@
+"""Which trained networks there are: model sets (a data set and a recipe) and their variants, loadable or not."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from normzoo.errors import CheckpointError, ConfigError
+from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained import hub
+from normzoo.pretrained.checkpoint import Checkpoint, ModelConfig, open_checkpoint
+
+PACKAGED = Path(__file__).parents[2] / "checkpoints"
+#: The first of these that is there is the one to begin with.
+PREFERRED_SETS = ("tiny-imagenet-25/strong", "tiny-imagenet-25/paper")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded variant: a network in evaluation mode and how to feed it."""
+
+    variant: str
+    network: ResNet
+    config: ModelConfig
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """All variants trained with one recipe on one data set; those that cannot be read, with the reason."""
+
+    name: str  # "tiny-imagenet-25/paper"
+    checkpoints: dict[str, Checkpoint]
+    problems: dict[str, str]
+
+    @property
+    def main_variants(self) -> list[str]:
+        """The readable variants that are one of the zoo's norms, trained as the recipe says."""
+        return [key for key in self.checkpoints if key in NORM_LAYERS]
+
+
+def checkpoints_root(place: str | None = None) -> Path:
+    """The folder in which the model sets lie: that of `place`, or of `$NORMZOO_CHECKPOINTS`, or the one beside the library.
+
+    Args:
+        place: a folder, or a repository on the Hugging Face Hub, `user/repo` or `user/repo@revision`, which is fetched.
+
+    Raises:
+        HubError: the repository cannot be had.
+    """
+    place = place or os.environ.get("NORMZOO_CHECKPOINTS")
+    if not place:
+        return PACKAGED
+    hub_id = None if Path(place).is_dir() else hub.HubId.parse(place)
+    return hub.download(hub_id) if hub_id else Path(place)
+
+
+def list_model_sets(root: Path | None = None) -> list[ModelSet]:
+    """Every model set under `root`, by name; a broken variant is reported in its set and does not hide the others.
+
+    >>> model_sets = {model_set.name: model_set for model_set in normzoo.list_model_sets()}
+    >>> model_sets["tiny-imagenet-25/paper"].main_variants[:3]
+    ['nn', 'bn', 'in']
+
+    Args:
+        root: the folder in which they lie; None takes `checkpoints_root()`.
+    """
+    root = root or checkpoints_root()
+    folders = sorted(path for path in root.glob("*/*") if path.is_dir() and not _hidden(path, root))
+    return [_read_set(folder, root) for folder in folders]
+
+
+def get_model_set(name: str, root: Path | None = None) -> ModelSet:
+    """The model set of that name, such as `tiny-imagenet-25/paper`, under `root`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    root = root or checkpoints_root()
+    return _choose(name, list_model_sets(root), root)
+
+
+def default_model_set(model_sets: Iterable[ModelSet]) -> ModelSet | None:
+    """The one to begin with: a preferred one, or else the first; None where there is none."""
+    by_name = {model_set.name: model_set for model_set in model_sets}
+    return next((by_name[name] for name in (*PREFERRED_SETS, *by_name) if name in by_name), None)
+
+
+def nothing_in(root: Path) -> ConfigError:
+    """What to say of a folder without model sets."""
+    return ConfigError(
+        f"There is no trained network in {root}. Set NORMZOO_CHECKPOINTS, or --checkpoints on the command line, to a folder "
+        "of checkpoints or to a repository on the Hugging Face Hub (user/repo)."
+    )
+
+
+def load_models(model_set: str | ModelSet, variants: list[str] | None = None) -> dict[str, Model]:
+    """The networks of a model set, in the zoo's order.
+
+    >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
+    >>> models["gn"].config.classes[:2]
+    ('goldfish', 'king penguin')
+
+    Args:
+        model_set: its name or itself; or a repository on the Hugging Face Hub, `user/repo`, with `/<data set>/<recipe>`
+            where it holds more than one, and `@revision` where it is not the newest that is meant.
+        variants: which; None takes the zoo's norms.
+
+    Raises:
+        ConfigError: no such set or variant.
+        CheckpointError: a variant cannot be loaded.
+        HubError: the repository cannot be had.
+    """
+    if isinstance(model_set, str):
+        model_set = _find_model_set(model_set)
+    models = {}
+    for variant in variants if variants is not None else model_set.main_variants:
+        if variant in model_set.problems:
+            raise CheckpointError(f"{model_set.name}/{variant}: {model_set.problems[variant]}")
+        if variant not in model_set.checkpoints:
+            raise ConfigError(f"Unknown variant {variant!r}. Choose one of: {', '.join(model_set.checkpoints)}.")
+        models[variant] = _load(model_set.checkpoints[variant])
+    return models
+
+
+def load_model(path: str | Path) -> Model:
+    """The network of one checkpoint.
+
+    >>> model = normzoo.load_model("checkpoints/tiny-imagenet-25/paper/bn")
+    >>> model.variant, model.config.image_size
+    ('bn', 32)
+
+    Args:
+        path: its folder, or on the Hugging Face Hub `user/repo/<data set>/<recipe>/<variant>`, with or without `@revision`.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be loaded.
+        HubError: the repository cannot be had.
+    """
+    folder = Path(path)
+    hub_id = hub.HubId.parse(path) if isinstance(path, str) and not folder.is_dir() else None
+    if hub_id and hub_id.depth == hub.DEPTH:
+        folder = hub.download(hub_id) / hub_id.folder
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"There is no folder {path}. Give that of one checkpoint, or user/repo/<data set>/<recipe>/<variant> on the "
+            "Hugging Face Hub."
+        )
+    return _load(open_checkpoint(folder))
+
+
+def _find_model_set(name: str) -> ModelSet:
+    """A model set that is here or, where none of that name and no data set of its first word is, on the Hub."""
+    root = checkpoints_root()
+    here = list_model_sets(root)
+    hub_id = hub.HubId.parse(name)
+    known = {model_set.name.partition("/")[0] for model_set in here} | {model_set.name for model_set in here}
+    if hub_id is None or hub_id.depth == hub.DEPTH or {name, name.partition("/")[0]} & known:
+        return _choose(name, here, root)
+    there = [
+        model_set
+        for model_set in list_model_sets(hub.download(hub_id))
+        if f"{model_set.name}/".startswith(hub_id.folder and f"{hub_id.folder}/")
+    ]
+    if len(there) != 1:
+        names = ", ".join(f"{hub_id.repository}/{model_set.name}" for model_set in there)
+        raise ConfigError(f"{name!r} must hold one model set, got {len(there)}. Choose one of: {names or 'none'}.")
+    return there[0]
+
+
+def _choose(name: str, model_sets: list[ModelSet], root: Path) -> ModelSet:
+    if not model_sets:
+        raise nothing_in(root)
+    by_name = {model_set.name: model_set for model_set in model_sets}
+    if name not in by_name:
+        raise ConfigError(f"Unknown model set {name!r}. Choose one of: {', '.join(by_name)}.")
+    return by_name[name]
+
+
+def _load(checkpoint: Checkpoint) -> Model:
+    return Model(checkpoint.metrics["variant"], checkpoint.load_model(), checkpoint.config)
+
+
+def _read_set(folder: Path, root: Path) -> ModelSet:
+    checkpoints, problems = {}, {}
+    for path in sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: _order(path.name)):
+        if path.name.startswith("."):
+            continue
+        try:
+            checkpoint = open_checkpoint(path)
+            if checkpoint.metrics["variant"] != path.name:
+                raise CheckpointError(f"This folder holds the checkpoint of {checkpoint.metrics['variant']!r}. Get it again.")
+            checkpoints[path.name] = checkpoint
+        except CheckpointError as error:
+            problems[path.name] = str(error)
+    return ModelSet(folder.relative_to(root).as_posix(), checkpoints, problems)
+
+
+def _order(variant: str) -> tuple[int, str]:
+    keys = list(NORM_LAYERS)
+    return (keys.index(variant) if variant in keys else len(keys), variant)
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -1,0 +1,64 @@
+"""Variant of a model set: which norm, in whose code, at which batch size; and its name as a folder, in letters, in words."""
+
+from dataclasses import dataclass
+
+from normzoo.nn.norms import NORM_LAYERS
+
+_REFERENCE, _BATCH_SIZE = "torch-", "-bs"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of a model set, among those of one recipe on one data set.
+
+    Args:
+        norm: a key of `NORM_LAYERS`, or the name of a norm that is not there.
+        batch_size: where it is not the recipe's own.
+        is_reference: torch's own layer in place of ours.
+    """
+
+    norm: str
+    batch_size: int | None = None
+    is_reference: bool = False
+
+    @classmethod
+    def parse(cls, key: str) -> "Variant":
+        """Return the variant of a key such as `bn`, `torch-bn` or `bn-bs8`; any other key is a norm of that name."""
+        norm, _, size = key.partition(_BATCH_SIZE)
+        if not size.isdecimal():
+            norm, size = key, ""
+        return cls(norm.removeprefix(_REFERENCE), int(size) if size else None, norm.startswith(_REFERENCE))
+
+    @property
+    def key(self) -> str:
+        """Its name as a folder and on the command line: `bn`, `torch-bn`, `bn-bs8`."""
+        size = "" if self.batch_size is None else f"{_BATCH_SIZE}{self.batch_size}"
+        return f"{_REFERENCE if self.is_reference else ''}{self.norm}{size}"
+
+    @property
+    def is_main(self) -> bool:
+        """Is it one of the zoo's norms, trained as the recipe says?"""
+        return self.norm in NORM_LAYERS and self.batch_size is None and not self.is_reference
+
+    @property
+    def short_name(self) -> str:
+        """A few letters: "BN", "torch BN", "BN batch 8"."""
+        words = f"torch {self.norm.upper()}" if self.is_reference else self.norm.upper()
+        return words if self.batch_size is None else f"{words} batch {self.batch_size}"
+
+    @property
+    def description(self) -> str:
+        """Words: "batch normalization", "… (torch's own layer)", "… at batch size 8"."""
+        words = getattr(NORM_LAYERS.get(self.norm), "title", self.norm)
+        words += " (torch's own layer)" if self.is_reference else ""
+        return words if self.batch_size is None else f"{words} at batch size {self.batch_size}"
+
+
+def describe_variant(key: str) -> str:
+    """Return the description of the variant of that key."""
+    return Variant.parse(key).description
+
+
+def short_name(key: str) -> str:
+    """Return the short name of the variant of that key."""
+    return Variant.parse(key).short_name

@@ -1,0 +1,120 @@
+"""The tab About without a browser: nothing on it is typed in that the files or the running page know."""
+
+import html
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from normzoo import NORM_LAYERS
+from normzoo.app import build_demo
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.tabs.about import api_guide, credits, training_record
+from normzoo.app.tabs.about import tab as about
+from tests.support.checkpoints import change_json, save_variant, save_zoo
+
+PROVENANCE = {
+    "recipe": {"name": "paper", "lr": 1e-4, "batch_size": 32, "horizontal_flip": False},
+    "data": {"name": "toys <b>", "digest": "abc123", "note": "Made up.", "num_train": 12, "num_val": 4},
+    "precision": "bf16",
+    "runs": [
+        {"seed": 0, "sessions": [{"command": "train a", "commit": "74d3303c9ce593", "device": "a chip", "seconds": 1800}]},
+        {"seed": 1, "sessions": [{"command": "train a", "commit": None, "device": "another", "seconds": 5400.0}]},
+    ],
+    "weights_sha256": "15b7e96914f81bdbdeb96b5a",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    change_json(save_variant(root, "bn", "toy/told", seeds=(0, 1)) / "metrics.json", provenance=PROVENANCE)
+    small = {**PROVENANCE, "recipe": {**PROVENANCE["recipe"], "batch_size": 8}}
+    change_json(save_variant(root, "bn-bs8", "toy/told") / "metrics.json", provenance=small)
+    (save_variant(root, "gn", "toy/told") / "metrics.json").write_text("{")
+    return root
+
+
+@pytest.fixture(scope="module")
+def told(root):
+    return Catalog(root).get("toy/told")
+
+
+def words(text: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def test_every_norm_is_explained_with_its_formula_axes_and_paper():
+    shown = words(about.describe_norms())
+    for layer in NORM_LAYERS.values():
+        assert layer.title in shown
+        assert layer.formula in shown
+        assert layer.axes in shown
+        assert layer.paper in shown
+    assert about.describe_norms().count("https://arxiv.org/abs/") == sum("arXiv:" in x.paper for x in NORM_LAYERS.values())
+
+
+def test_recipe_data_and_runs_are_those_of_the_files(told):
+    shown = words(training_record.describe(told, ["bn"]))
+    assert "toys <b> , 12 photos to learn from and 4 to validate. Made up. Digest of the photos: abc123" in shown
+    assert "lr 0.0001" in shown
+    assert "horizontal flip no" in shown
+    assert "BN 0, 1 2 2.00 a chip, another bf16 74d3303c9ce5, – train a 15b7e96914f81bdb" in shown
+    assert "python -m training study --recipe told --data toy" in shown
+
+
+def test_a_recipe_that_differs_says_for_whom(told):
+    assert "batch size 32 (BN); 8 (BN batch 8)" in words(training_record.describe(told, ["bn", "bn-bs8"]))
+
+
+def test_what_cannot_be_read_is_named_and_what_is_not_there_is_a_dash(root, told):
+    assert "GN is unavailable" in words(training_record.describe(told, ["bn", "gn"]))
+    bare = words(training_record.describe(Catalog(root).get("toy/paper"), list(NORM_LAYERS)))
+    assert "do not say which photos" in bare
+    assert "hold no recipe" in bare
+    assert "Choose at least one network" in words(training_record.describe(told, []))
+
+
+def test_every_public_event_of_the_running_page_is_listed(root, told):
+    demo = build_demo(root)
+    endpoints = demo.get_api_info()["named_endpoints"]
+    assert "/about" in endpoints
+    shown = words(api_guide.describe(endpoints, "https://zoo.example", told))
+    for name, endpoint in endpoints.items():
+        assert name in shown
+        assert endpoint["description"] in shown
+        assert all(parameter["parameter_name"] in shown for parameter in endpoint["parameters"])
+
+
+def test_the_examples_name_this_page_and_this_set(told):
+    python, curl = (example("https://zoo.example", told) for example in (api_guide.python_example, api_guide.curl_example))
+    compile(python, "example", "exec")
+    assert 'Client("https://zoo.example")' in python
+    assert '"toy/told", ["bn", "bn-bs8"]' in python
+    assert json.loads(re.search(r"-d '(.+)'", curl)[1]) == {"data": ["toy/told", ["bn", "bn-bs8"]]}
+
+
+@pytest.mark.parametrize("referrer", [None, "", "null", 'https://x"><script>', "javascript:alert(1)"])
+def test_an_odd_address_is_not_repeated(referrer):
+    assert about.address(SimpleNamespace(headers={"referer": referrer})) == "http://127.0.0.1:7860"
+
+
+@pytest.mark.parametrize(
+    ("referrer", "expected"),
+    [
+        ("https://zoo.hf.space/?tab=about", "https://zoo.hf.space"),
+        ("http://127.0.0.1:7861/", "http://127.0.0.1:7861"),
+        ("https://example.org/zoo/?a=<b>", "https://example.org/zoo"),
+    ],
+)
+def test_the_address_is_that_of_the_visitor(referrer, expected):
+    assert about.address(SimpleNamespace(headers={"referer": referrer})) == expected
+
+
+def test_every_example_photo_is_credited():
+    shown = credits.describe()
+    assert all(f"<strong>{example.title}</strong>: " in shown for example in EXAMPLES)
+    assert "](" not in shown
+    assert "non-commercial" in shown

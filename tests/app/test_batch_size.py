@@ -1,0 +1,92 @@
+"""Batch size without a browser: both losses, what the original concluded, what is missing."""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from normzoo.app import build_demo
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.tabs.batch_size import tab as batch_size
+from tests.support.checkpoints import save_variant, save_zoo
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_zoo(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="module")
+def events(root: Path) -> dict[str, Callable[..., Any]]:
+    """The functions behind the events, by name."""
+    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
+
+
+def words(text: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def sized(root: Path, variant: str, batch_size: int, train_loss: float, model_set: str = "toy/paper") -> None:
+    def figure(value: float) -> dict[str, Any]:
+        return {"mean": value, "sd": None, "values": [value]}
+
+    one = {"loss": figure(train_loss), **{key: figure(0.5) for key in ("accuracy", "macro_f1", "micro_f1")}}
+    provenance = {"commit": None, "recipe": {"batch_size": batch_size}}
+    save_variant(root, variant, model_set, final={"val": one, "train": one}, provenance=provenance)
+
+
+def test_both_conventions_of_the_loss_are_shown_and_judged(tmp_path):
+    for variant, size, loss in (("bn-bs8", 8, 1.6), ("bn", 32, 1.6), ("bn-bs128", 128, 1.92)):
+        sized(tmp_path, variant, size, loss)
+    for variant, size, loss in (("gn-bs8", 8, 1.6), ("gn", 32, 1.0), ("gn-bs128", 128, 0.8)):
+        sized(tmp_path, variant, size, loss)
+    model_set = Catalog(tmp_path).get("toy/paper")
+    plot, text, table, rows = batch_size.tell(model_set, ["bn", "gn"], "loss_divided", "Validation")
+    lines = json.loads(plot.plot)["data"]
+    assert [line["name"] for line in lines] == ["BN batch 8", "BN", "BN batch 128", "GN batch 8", "GN", "GN batch 128"]
+    assert lines[0]["y"][0] == pytest.approx(1.5 / 8)
+    assert [row["train_loss_divided"] for row in rows[:3]] == pytest.approx([0.2, 0.05, 0.015])
+    told = words(text)
+    assert "In the original the divided training loss goes from 0.1270 at 8 to 0.0067 at 128, a factor of 18.8" in told
+    assert "from 0.2000 at 8 to 0.0150 at 128, a factor of 13.3, of which the division alone makes 16.0" in told
+    assert (
+        "per photo it goes from 1.600 to 1.920 nats (+20%). So the loss falls with the batch size by the division only" in told
+    )
+    assert "So the loss does fall as the batch grows" in told
+    assert "digit for digit those of BN: a slip" in told
+    assert "does not fit its own convention" in told
+    assert "Not here yet" not in told
+    assert "Original training accuracy" in table
+
+
+def test_runs_that_are_missing_are_named_with_the_command_that_makes_them(tmp_path):
+    sized(tmp_path, "bn", 32, 1.0)
+    told = words(batch_size.tell(Catalog(tmp_path).get("toy/paper"), ["bn"], "loss", "Both")[1])
+    assert "Not here yet: BN batch 8, BN batch 128." in told
+    assert "python -m training study --data toy" in told
+    assert "no other batch size" in told
+
+
+def test_batch_sizes_are_those_of_the_data_set_where_the_recipe_has_none(tmp_path):
+    sized(tmp_path, "bn", 32, 1.0, "toy/strong")
+    sized(tmp_path, "bn", 32, 1.0, "other/paper")
+    sized(tmp_path, "bn-bs8", 8, 1.0, "other/paper")
+    catalog = Catalog(tmp_path)
+    assert batch_size.studied_set(catalog, catalog.get("toy/strong")).name == "toy/strong"
+    sized(tmp_path, "bn-bs8", 8, 1.0, "toy/paper")
+    catalog = Catalog(tmp_path)
+    assert batch_size.studied_set(catalog, catalog.get("toy/strong")).name == "toy/paper"
+
+
+def test_batch_size_events_say_what_to_choose(events):
+    plot, text, table, rows = events["batch_sizes"]("toy/paper", ["ln"], "loss", "Validation")
+    assert "Choose BN or GN" in words(text)
+    assert (json.loads(plot.plot)["data"], table, rows) == ([], "", [])
+    for metric, splits in (("fog", "Validation"), ("loss", "fog"), (["loss"], "Validation")):
+        with pytest.raises(gr.Error, match="Choose one of"):
+            events["batch_sizes"]("toy/paper", None, metric, splits)

@@ -1,0 +1,176 @@
+"""Inside without a browser: cubes, gates, feature maps, and what its events answer."""
+
+import html
+import json
+import re
+
+import gradio as gr
+import numpy as np
+import pytest
+from torch import nn
+
+from normzoo import NORM_LAYERS, load_image
+from normzoo.app import build_demo
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.tabs.inside import cubes, features
+from normzoo.app.tabs.inside import tab as inside
+from normzoo.app.tabs.inside.gates import NO_GATES, explain_gates
+from normzoo.errors import ConfigError
+from normzoo.inference.activations import LayerGates
+from tests.support.checkpoints import save_variant, save_zoo
+
+PHOTO = {"path": str(EXAMPLES[0].path)}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    for variant in ("bn", "torch-bn", "bn-bs8"):
+        save_variant(root, variant, "toy/extras")
+    (save_variant(root, "gn", "toy/extras") / "model.safetensors").write_bytes(b"torn")
+    return root
+
+
+@pytest.fixture(scope="module")
+def catalog(root):
+    return Catalog(root)
+
+
+@pytest.fixture(scope="module")
+def events(root):
+    """The functions behind the events, by name."""
+    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
+
+
+def words(text: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+@pytest.mark.parametrize(
+    ("axes", "photos", "channels"),
+    [
+        (("N", "H", "W"), 4, 1),
+        (("H", "W"), 1, 1),
+        (("C/G", "H", "W"), 1, 3),
+        (("C", "H", "W"), 1, 6),
+        (("N", "C", "H", "W"), 4, 6),
+    ],
+)
+def test_a_cube_colours_what_shares_a_mean(axes, photos, channels):
+    shared = [(n, c) for n in range(cubes.PHOTOS) for c in range(cubes.CHANNELS) if cubes.shares(axes, n, c)]
+    assert len(shared) == photos * channels
+    assert (0, cubes.CHANNELS - 1) in shared
+
+
+def test_every_norm_of_the_zoo_is_drawn_from_what_it_says_of_itself(catalog):
+    drawn = cubes.draw(catalog.get("toy/paper"), NORM_LAYERS)
+    for key, norm in NORM_LAYERS.items():
+        figure = cubes.figure(key, norm)
+        assert figure in drawn
+        assert figure.count("<svg") == max(1, len(norm.pooled_axes))
+        assert ('class="pooled"' in figure) == bool(norm.pooled_axes)
+        assert norm.title in words(figure)
+
+
+def test_a_norm_is_drawn_once_however_often_it_was_trained(catalog):
+    drawn = cubes.draw(catalog.get("toy/extras"), ["bn", "bn-bs8", "torch-bn", "gn"])
+    assert [name.split()[0] for name in re.findall(r'class="chip"[^>]*>([^<]+)', drawn)] == ["BN", "GN"]
+
+
+def test_a_norm_that_does_not_say_over_what_it_averages_is_named_all_the_same():
+    class Plain(nn.Module):
+        pass
+
+    class Worded(Plain):
+        title, axes = "spectral <b>", "the moon"
+
+    assert "<svg" not in cubes.figure("plain", Plain)
+    assert "PLAIN" in words(cubes.figure("plain", Plain))
+    assert "spectral <b> mean and variance over the moon" in words(cubes.figure("plain", Worded))
+
+
+def test_gates_are_explained_with_the_norms_that_they_mix():
+    gated = {
+        "bin": [LayerGates("stem, norm 1", np.array([0.0, 0.5])), LayerGates("stage 1, block 1, norm 1", np.array([1.0, 1.0]))]
+    }
+    text = words(explain_gates({"bin": "bin"}, gated))
+    assert "A gate of 1 is all batch normalization, a gate of 0 all instance normalization." in text
+    assert "mean gate of BIN is 0.25 in the first layer and 1.00 in the last" in text
+    assert "Of all 4 gates, 25.0% are at 0 and 50.0% at 1; the smallest is 0.00." in text
+    assert explain_gates({}, {}) == NO_GATES
+
+
+def test_a_mosaic_is_white_at_the_strongest_value_and_see_through_between():
+    values = np.zeros((10, 2, 3), np.float32)
+    values[9, 1, 2] = 4
+    values[0, 0, 0] = 1  # a quarter of it
+    pixels = features.mosaic(values)
+    assert pixels.shape == (2 * 3 - 1, features.COLUMNS * 4 - 1, 4)
+    assert pixels[0, 0].tolist() == [128, 128, 128, 255]
+    assert pixels[4, 6].tolist() == [255, 255, 255, 255]
+    assert pixels[2, :, 3].max() == 0
+    assert features.mosaic(np.zeros((8, 2, 2), np.float32))[..., :3].max() == 0
+
+
+def test_two_networks_are_shown_side_by_side(catalog):
+    picture = load_image(EXAMPLES[0].path)
+    text = features.draw(catalog, catalog.get("toy/paper"), picture, "stage 2, block 1", "nn", "gn")
+    assert text.count("<img") == 2
+    assert words(text).count("32 maps of 16×16") == 2
+
+
+def test_a_broken_network_is_named_beside_the_other(catalog):
+    picture = load_image(EXAMPLES[0].path)
+    text = features.draw(catalog, catalog.get("toy/extras"), picture, "stage 1, block 1", "bn", "gn")
+    assert text.count("<img") == 1
+    assert "GN is unavailable" in words(text)
+
+
+@pytest.mark.parametrize(
+    ("block", "left"), [("stage 9", "bn"), (None, "bn"), ("stage 1, block 1", "<b>"), ("stage 1, block 1", ["bn"])]
+)
+def test_unknown_blocks_and_networks_are_refused(catalog, block, left):
+    with pytest.raises(ConfigError, match=r"^Unknown (block|network)\. Choose one of: [^<]+\.$"):
+        features.draw(catalog, catalog.get("toy/paper"), load_image(EXAMPLES[0].path), block, left, "bn")
+
+
+@pytest.mark.parametrize("quantity", ["spread", "mean"])
+def test_inside_tells_of_every_network_and_layer(events, quantity):
+    photo, drawing, before, after, text, gates_words, gates, data = events["inside"](PHOTO, "toy/paper", None, quantity)
+    assert EXAMPLES[0].file in photo
+    assert drawing.count("<figure") == len(NORM_LAYERS)
+    assert [len(json.loads(plot.plot)["data"]) for plot in (before, after)] == [6, 6]
+    assert set(data) == set(NORM_LAYERS)
+    assert all(len(network["layers"]) == 7 for network in data.values())
+    assert {variant for variant, network in data.items() if network["gates"]} == {"bin"}
+    field = "sd_before" if quantity == "spread" else "mean_before"
+    first, last = (data["gn"]["layers"][place][field] for place in (0, -1))
+    assert f"GN {first:.2f} → {last:.2f}" in words(text)
+    assert "BIN" in gates_words
+    assert gates.visible
+
+
+def test_without_gates_there_is_no_chart_of_them(events):
+    *_, gates_words, gates, _ = events["inside"](PHOTO, "toy/paper", ["nn", "gn"], "spread")
+    assert gates_words == NO_GATES
+    assert not gates.visible
+
+
+def test_without_a_photo_or_a_network_the_tab_says_what_to_do(events):
+    assert events["inside"](None, "toy/paper", None, "mean")[0] == inside.NO_PHOTO
+    assert "Choose at least one network" in events["inside"](PHOTO, "toy/paper", [], "mean")[0]
+    assert events["feature_maps"](None, "toy/paper", "stage 1, block 1", "bn", "gn") == ""
+
+
+@pytest.mark.parametrize("quantity", ["", None, ["mean"], "<b>"])
+def test_an_unknown_quantity_is_refused(events, quantity):
+    with pytest.raises(gr.Error, match="Choose one of: spread, mean"):
+        events["inside"](PHOTO, "toy/paper", None, quantity)
+
+
+def test_another_set_brings_its_blocks_and_networks(events):
+    block, left, right = events["list_blocks"]("toy/extras")
+    assert [value for _, value in block.choices] == ["stage 1, block 1", "stage 2, block 1", "stage 3, block 1"]
+    assert [value for _, value in left.choices] == ["bn", "gn", "bn-bs8", "torch-bn"]
+    assert (left.value, right.value) == ("bn", "gn")

@@ -1,0 +1,50 @@
+"""The link to a view without a browser: what it asks for, and what becomes of the rest."""
+
+import pytest
+
+from normzoo.app import build_demo
+from normzoo.app.core import permalink as link
+from normzoo.app.core.catalog import Catalog, main_variants_of
+from tests.support.checkpoints import save_variant
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    root = tmp_path_factory.mktemp("zoo")
+    for variant in ("bn", "gn", "bn-bs8"):
+        save_variant(root, variant, "toy/paper")
+    save_variant(root, "ln", "toy/other")
+    return Catalog(root)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"set": "toy/paper", "variants": "gn,bn-bs8"}, ("toy/paper", ["gn", "bn-bs8"], True)),
+        ({"set": "toy/other"}, ("toy/other", ["ln"], True)),
+        ({"set": "toy/other", "variants": None}, ("toy/other", ["ln"], True)),
+        ({"variants": "gn"}, ("toy/paper", ["gn"], True)),
+        ({"variants": ""}, ("toy/paper", [], True)),
+        ({"variants": "gn,quux"}, ("toy/paper", ["gn"], False)),
+        ({"variants": "quux"}, ("toy/paper", ["bn", "gn"], False)),
+        ({"set": "no/such", "variants": "gn"}, ("toy/paper", ["gn"], False)),
+        ({"set": ["toy/other"], "variants": {"a": 1}}, ("toy/paper", ["bn", "gn"], False)),
+    ],
+)
+def test_a_link_brings_what_is_there_and_leaves_out_the_rest(catalog, asked, expected):
+    model_set, variants, is_known = link.read(catalog, "toy/paper", asked)
+    assert (model_set.name, variants, is_known) == expected
+
+
+@pytest.mark.parametrize("data", [None, "set", ["set"], {}, {"index": 1}])
+def test_other_events_are_no_links(data):
+    assert not link.is_link(data)
+
+
+def test_without_variants_a_link_shows_the_main_ones(catalog):
+    model_set, variants, _ = link.read(catalog, "toy/paper", {"set": "toy/paper"})
+    assert variants == main_variants_of(model_set) == ["bn", "gn"]
+
+
+def test_an_empty_page_has_no_link(tmp_path):
+    assert "Copy link" not in str(build_demo(tmp_path).get_config_file())

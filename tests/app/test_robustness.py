@@ -1,0 +1,96 @@
+"""Robustness without a browser: the chart, the words, the table, and what its event answers."""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from normzoo import NORM_LAYERS
+from normzoo.app import build_demo
+from normzoo.app.components import cards
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.tabs.robustness import tab as robustness
+from normzoo.errors import ConfigError
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from tests.support.checkpoints import save_variant, save_zoo
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    (save_variant(root, "bn", "toy/torn") / "robustness.csv").unlink()
+    return root
+
+
+@pytest.fixture(scope="module")
+def events(root: Path) -> dict[str, Callable[..., Any]]:
+    """The functions behind the events, by name."""
+    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
+
+
+def words(text: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def write_robustness(folder: Path, accuracy: Callable[[str, int], float]) -> None:
+    rows = [f"0,{kind},{severity},1.0,{accuracy(kind, severity)}" for kind in CORRUPTIONS for severity in SEVERITIES]
+    (folder / "robustness.csv").write_text("\n".join(["seed,corruption,severity,loss,accuracy", *rows]))
+
+
+def test_robustness_begins_with_the_clean_accuracy_and_falls_with_severity(events):
+    plot, text, table, rows = events["robustness"]("toy/paper", ["nn", "gn"], "all")
+    lines = json.loads(plot.plot)["data"]
+    assert [line["name"] for line in lines] == ["NN", "GN"]
+    assert lines[0]["x"] == [0, *SEVERITIES]
+    assert lines[0]["y"] == [50, 45, 40, 35, 30, 25]
+    assert "NN 70.0% (50.00 → 35.00)" in words(text)
+    assert "35.00" in table
+    assert len(rows) == 2 * len(CORRUPTIONS) * len(SEVERITIES)
+
+
+def test_robustness_of_one_kind_tells_its_settings(events, tmp_path):
+    write_robustness(save_variant(tmp_path, "bn"), lambda kind, severity: 0.1 if kind == "jpeg" else 0.4)
+    plot, text, *_ = robustness.tell(Catalog(tmp_path).get("toy/paper"), ["bn"], "jpeg")
+    assert json.loads(plot.plot)["data"][0]["y"][1:] == [10] * len(SEVERITIES)
+    assert "JPEG (quality: 80, 65, 58, 50, 40)" in words(text)
+
+
+@pytest.mark.parametrize(
+    ("alone", "other", "verdict"),
+    [(0.4, 0.2, "So it is here"), (0.1, 0.3, "It is the other way round here"), (None, 0.3, "Here it is so in part only")],
+)
+def test_whether_norms_over_one_photo_stand_less_contrast_is_read_from_the_figures(tmp_path, alone, other, verdict):
+    for variant, kept in {"bn": other, "nn": other, "ln": alone or 0.2, "in": alone or 0.4}.items():
+        write_robustness(save_variant(tmp_path, variant), lambda kind, severity, kept=kept: kept)
+    _, text, *_ = robustness.tell(Catalog(tmp_path).get("toy/paper"), ["nn", "bn", "in", "ln"], "all")
+    assert verdict in words(text)
+
+
+def test_the_best_of_each_column_is_marked(tmp_path):
+    for variant, kept in {"bn": 0.2, "ln": 0.3}.items():
+        write_robustness(save_variant(tmp_path, variant), lambda kind, severity, kept=kept: kept)
+    _, _, table, _ = robustness.tell(Catalog(tmp_path).get("toy/paper"), ["bn", "ln"], "all")
+    rows = re.findall(r"<tr>(?:(?!</tr>).)*</tr>", table)
+    assert 'class="best"' not in rows[1]
+    assert rows[2].count('class="best"') == 3 + len(CORRUPTIONS)
+
+
+def test_robustness_that_was_not_measured_is_said_with_the_command_that_measures_it(events):
+    plot, text, table, rows = events["robustness"]("toy/torn", ["bn"], "all")
+    assert json.loads(plot.plot)["data"] == []
+    assert "python -m training package --again" in words(text)
+    assert "BN is unavailable: robustness.csv" in words(text)
+    assert (table, rows) == ("", [])
+    assert events["robustness"]("toy/paper", [], "all")[1] == cards.NO_NETWORKS
+
+
+def test_an_unknown_kind_of_harm_is_refused_with_the_known_ones(root, events):
+    with pytest.raises(ConfigError, match="Choose one of: all, brightness_up"):
+        robustness.tell(Catalog(root).get("toy/paper"), list(NORM_LAYERS), "fog")
+    with pytest.raises(gr.Error, match="Unknown kind of harm"):
+        events["robustness"]("toy/paper", None, ["jpeg"])

@@ -1,0 +1,194 @@
+"""The rules of the house that no linter holds: what is pinned, what importing does, what the README says."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections import Counter
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+import normzoo
+
+ROOT = Path(__file__).parents[2]
+PINS = dict(
+    line.split("==")
+    for file in ("requirements.txt", "requirements-dev.txt")
+    for line in (ROOT / file).read_text().splitlines()
+    if "==" in line
+)
+
+PUBLIC_NAMES = [
+    "NORM_LAYERS",
+    "BatchInstanceNorm",
+    "BatchNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "NoNorm",
+    "NormZooError",
+    "Prediction",
+    "ResNet",
+    "get_norm_layer",
+    "list_model_sets",
+    "load_image",
+    "load_model",
+    "load_models",
+    "predict",
+]
+
+
+def python_files(*folders: str) -> list[str]:
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths)
+
+
+PRODUCT = [*python_files("normzoo", "training"), "app.py"]
+
+
+def parse(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(), path)
+
+
+def imports(path: str) -> set[str]:
+    """The full names of the modules that a file imports, at the top or anywhere inside."""
+    package = Path(path).parent.parts
+    found = set()
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*parents, *filter(None, [node.module])])
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def committed_files() -> list[str]:
+    """What git has or would take: tracked files and new ones that it does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("This is no git checkout: what would be committed is not known.")
+    return sorted({path for path in listed.split("\0") if (ROOT / path).is_file()})
+
+
+def test_every_imported_package_is_pinned():
+    packages = {name.partition(".")[0] for path in PRODUCT for name in imports(path)} - sys.stdlib_module_names
+    providers = packages_distributions()
+    for package in packages - {"normzoo", "training", "spaces"}:  # spaces: Hugging Face brings it
+        names = {name.lower().replace("_", "-") for name in providers[package]}
+        assert names & set(PINS), f"{package} is in no requirements file"
+
+
+def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `code` with the checkout on its path, in an empty folder, with arguments that no parser would take."""
+    command = [sys.executable, "-B", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}", "--no-such-option"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+def assert_silent(result: subprocess.CompletedProcess[str], folder: Path) -> None:
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert list(folder.iterdir()) == []
+
+
+def module_name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def test_importing_the_library_and_the_training_does_nothing_visible(tmp_path):
+    names = [module_name(path) for path in PRODUCT if path != "app.py" and not path.startswith("normzoo/app/")]
+    code = f"import {', '.join(names)}\nimport logging\nassert 'gradio' not in sys.modules\nassert not logging.root.handlers"
+    assert_silent(run_python(code, tmp_path), tmp_path)
+
+
+def test_importing_the_page_does_nothing_visible(tmp_path):
+    names = [module_name(path) for path in PRODUCT if path == "app.py" or path.startswith("normzoo/app/")]
+    assert_silent(run_python(f"import {', '.join(names)}", tmp_path), tmp_path)
+
+
+def test_import_normzoo_alone_brings_neither_gradio_nor_training(tmp_path):
+    code = "import normzoo\nassert not {'gradio', 'training', 'normzoo.app'} & set(sys.modules)"
+    assert_silent(run_python(code, tmp_path), tmp_path)
+
+
+def test_normzoo_exports_its_public_names():
+    assert sorted(normzoo.__all__) == sorted(PUBLIC_NAMES)
+    assert [name for name in PUBLIC_NAMES if not hasattr(normzoo, name)] == []
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_requirements_are_exact_and_name_no_host(file):
+    lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+    wrong = [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==\d+(\.\d+)*", line) and line != "-r requirements.txt"]
+    assert wrong == []
+    pins = [line for line in lines if "==" in line]
+    assert pins == sorted(pins)
+
+
+def front_matter() -> dict[str, object]:
+    text = (ROOT / "README.md").read_text()
+    assert text.startswith("---\n"), "Spaces reads its settings from the very first line of README.md"
+    loaded = yaml.safe_load(text.split("---\n")[1])
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_spaces_gets_the_gradio_that_is_pinned():
+    settings = front_matter()
+    assert settings["sdk"] == "gradio"
+    assert settings["sdk_version"] == PINS["gradio"]
+    assert settings["python_version"] == "3.11"  # a string: YAML reads a bare 3.10 as 3.1
+    assert (ROOT / str(settings["app_file"])).is_file()
+
+
+def readme_tree() -> list[str]:
+    """The paths in the README's tree; folders end in a slash."""
+    block = re.search(r"^## Files\n.*?^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert block, "README.md has no fenced tree under `## Files`"
+    paths, folders = [], []
+    for line in block[1].splitlines():
+        match = re.fullmatch(r"(?P<indent>(  )*)(?P<name>\S+) +# \S.*", line)
+        assert match, f"not `path  # one line`: {line!r}"
+        folders[len(match["indent"]) // 2 :] = [match["name"]]
+        paths.append("".join(folders))
+    return paths
+
+
+def test_the_tree_in_the_readme_is_that_of_the_folders():
+    tree = readme_tree()
+    assert [path for path in tree if not (ROOT / path).exists()] == []
+    folders = {f"{Path(path).parent.as_posix()}/" for path in PRODUCT if "/" in path}
+    assert {folder for folder in folders if folder not in tree and folder.count("/") <= 2} == set()
+
+
+def test_a_folder_is_one_idea():
+    modules = [path for path in PRODUCT if not path.endswith("__init__.py")]
+    crowds = Counter(Path(path).parent.as_posix() for path in modules)
+    # The middleware is one pipeline of ten small files; a report has a module for each section.
+    assert {folder for folder, count in crowds.items() if count > 9} <= {
+        "normzoo/app/server/middleware",
+        "training/report",
+        "training/engine",
+    }
+
+
+def test_no_committed_file_is_over_2_mb():
+    sizes = {path: (ROOT / path).stat().st_size for path in committed_files()}
+    assert {path: size for path, size in sizes.items() if size > 2_000_000} == {}
+
+
+def test_no_image_of_a_data_set_is_committed():
+    files = committed_files()
+    # Tiny ImageNet's names, archives and caches, and anything of the size of a training image.
+    named = [path for path in files if re.search(r"(n\d{8}_\d+|val_\d+)\.jpe?g$|\.(zip|tar|gz|npy|npz)$", path, re.IGNORECASE)]
+    assert named == []
+    for path in files:
+        if re.search(r"\.(jpe?g|png|webp|gif|bmp)$", path, re.IGNORECASE):
+            with Image.open(ROOT / path) as image:
+                assert image.size not in [(32, 32), (64, 64)], f"{path} has the size of a training image"

@@ -1,0 +1,46 @@
+"""The sentence about who agrees, for every way to agree."""
+
+import pytest
+
+from normzoo.inference.agreement import agreement
+
+SIX = ("nn", "bn", "in", "bin", "gn", "ln")
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence", "majority"),
+    [
+        ("lion " * 6, "All six say lion.", "lion"),
+        ("pizza lion lion lion orange lion", "Four of six say lion (BN, IN, BIN, LN); NN says pizza, GN says orange.", "lion"),
+        (
+            "lion lion lion orange orange pizza",
+            "Three of six say lion (NN, BN, IN); two say orange (BIN, GN), LN says pizza.",
+            None,
+        ),
+        ("a a b b c c", "Two of six say a (NN, BN); two say b (IN, BIN), two say c (GN, LN).", None),
+        ("a b c d e f", "No two agree: NN says a, BN says b, IN says c, BIN says d, GN says e, LN says f.", None),
+        ("lion lion", "Both say lion.", "lion"),
+        ("lion orange", "They disagree: NN says lion, BN says orange.", None),
+        ("lion", "NN says lion.", "lion"),
+        ("", "No network was asked.", None),
+    ],
+)
+def test_the_sentence_says_who_agrees(answers, sentence, majority):
+    labels = dict(zip(SIX, answers.split(), strict=False))
+    assert agreement(labels).sentence == sentence
+    assert agreement(labels).majority == majority
+
+
+def test_groups_are_ordered_by_size_then_as_given():
+    labels = {"ln": "b", "nn": "a", "bn": "a", "in": "c"}
+    assert agreement(labels).groups == (("a", ("nn", "bn")), ("b", ("ln",)), ("c", ("in",)))
+
+
+def test_other_variants_go_by_their_short_names():
+    assert agreement({"bn-bs8": "lion", "torch-bn": "orange"}).sentence == (
+        "They disagree: BN batch 8 says lion, torch BN says orange."
+    )
+
+
+def test_more_than_twelve_are_counted_in_digits():
+    assert agreement({f"v{number}": "lion" for number in range(13)}).sentence == "All 13 say lion."

@@ -1,0 +1,86 @@
+"""normzoo predict PHOTO: the same answers as the library's, in words and in JSON, and a sentence where there are none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import normzoo
+from normzoo.__main__ import main
+from normzoo.app.core.examples import FOLDER
+from normzoo.inference.agreement import agreement
+from normzoo.nn.norms import NORM_LAYERS
+from tests.support.checkpoints import CLASSES, save_variant, save_zoo
+
+PHOTO = str(FOLDER / "dog.jpg")
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    save_variant(root, "torch-bn")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _zoo(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(zoo))
+
+
+def test_json_has_every_networks_answer_and_the_librarys_probabilities(capsys):
+    assert main(["predict", PHOTO, "--json", "--k", "2"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    expected = normzoo.predict(normzoo.load_models("toy/paper"), normzoo.load_image(PHOTO), k=2)
+    assert (answer["photo"], answer["model_set"], answer["unavailable"]) == (PHOTO, "toy/paper", {})
+    assert list(answer["networks"]) == list(NORM_LAYERS)
+    for variant, network in answer["networks"].items():
+        assert network["answer"] == expected[variant].label
+        top = [(each["class"], each["probability"]) for each in network["top"]]
+        assert top == [(label, pytest.approx(probability, abs=1e-6)) for label, probability in expected[variant].top]
+
+
+def test_words_name_each_network_and_who_agrees(capsys):
+    assert main(["predict", PHOTO, "--k", "1"]) == 0
+    *lines, sentence = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(NORM_LAYERS)
+    assert all(any(label in line for label in CLASSES) and line.endswith("%") for line in lines)
+    answers = normzoo.predict(normzoo.load_models("toy/paper"), normzoo.load_image(PHOTO), k=1)
+    assert sentence == agreement({variant: prediction.label for variant, prediction in answers.items()}).sentence
+
+
+def test_variants_are_those_that_were_named_in_that_order(capsys):
+    assert main(["predict", PHOTO, "--json", "--variants", "torch-bn,gn", "--model-set", "toy/paper"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["networks"]) == ["torch-bn", "gn"]
+
+
+def test_a_broken_network_is_named_and_the_others_answer(capsys, tmp_path):
+    save_variant(tmp_path, "gn")
+    (save_variant(tmp_path, "bn") / "model.safetensors").write_bytes(b"broken")
+    assert main(["predict", PHOTO, "--json", "--checkpoints", str(tmp_path)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (list(answer["networks"]), list(answer["unavailable"])) == (["gn"], ["bn"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["no-such-photo.jpg"], "The file could not be opened; choose it again."),
+        ([__file__], "not a picture"),
+        ([PHOTO, "--model-set", "toy/none"], "Unknown model set 'toy/none'. Choose one of: toy/paper."),
+        ([PHOTO, "--variants", "grup"], "grup"),
+        ([PHOTO, "--checkpoints", "/nonexistent/place"], "There is no trained network in /nonexistent/place."),
+    ],
+)
+def test_what_does_not_work_ends_with_2_and_one_sentence(arguments, sentence, capsys):
+    assert main(["predict", *arguments]) == 2
+    output, error = capsys.readouterr()
+    assert output == ""
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["predict"], ["predict", PHOTO, "--k", "0"], []])
+def test_a_command_line_that_cannot_be_read_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: normzoo" in capsys.readouterr().err

@@ -1,0 +1,126 @@
+"""What the norms ask of torch: no native normalization, nothing that keeps a graph from being captured."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, BatchNorm
+
+C = 8
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    **{key: partial(layer, C) for key, layer in NORM_LAYERS.items()},
+    "bn-cumulative": partial(BatchNorm, C, momentum=None),
+    "bin-cumulative": partial(BatchInstanceNorm, C, momentum=None),
+}
+MODES = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+ALL = pytest.mark.parametrize("name", LAYERS)
+
+
+class Spy(TorchDispatchMode):
+    """Notes the name of every ATen operation, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def operations(layer: nn.Module) -> set[str]:
+    """What one forward and backward pass asks of ATen."""
+    x = torch.randn(4, C, 5, 7, requires_grad=True)
+    with Spy() as spy:
+        layer(x).sum().backward()
+    return spy.operations
+
+
+def normalizations(names: set[str]) -> set[str]:
+    """native_batch_norm, cudnn_batch_norm, native_group_norm, native_layer_norm_backward, ..."""
+    return {name for name in names if "norm" in name}
+
+
+def host_syncs(names: set[str]) -> set[str]:
+    """Operations that wait for the device to read a number from it: a CUDA graph cannot hold them."""
+    return names & {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal", "unique2", "masked_select"}
+
+
+@MODES
+@ALL
+def test_no_native_normalization_is_called(name: str, training: bool) -> None:
+    assert not normalizations(operations(LAYERS[name]().train(training)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.BatchNorm2d(C), nn.BatchNorm2d(C).eval(), nn.InstanceNorm2d(C), nn.GroupNorm(2, C), nn.LayerNorm([C, 5, 7])],
+    ids=repr,
+)
+def test_spy_sees_torchs_normalizations(layer: nn.Module) -> None:
+    assert normalizations(operations(layer))
+
+
+@MODES
+@ALL
+def test_nothing_waits_for_the_device(name: str, training: bool) -> None:
+    layer = LAYERS[name]().train(training)
+    assert not host_syncs(operations(layer))
+    assert layer.to("meta")(torch.empty(4, C, 5, 7, device="meta")).shape == (4, C, 5, 7)  # there is no number to read
+
+
+def test_spy_sees_torchs_host_sync() -> None:
+    assert host_syncs(operations(nn.BatchNorm2d(C, momentum=None)))
+
+
+@ALL
+def test_buffers_stay_where_a_captured_graph_writes(name: str) -> None:
+    layer = LAYERS[name]()
+    before = {key: (id(buffer), buffer.data_ptr()) for key, buffer in layer.named_buffers()}
+    for _ in range(2):
+        operations(layer)
+    assert {key: (id(buffer), buffer.data_ptr()) for key, buffer in layer.named_buffers()} == before
+    assert not any(buffer.requires_grad for buffer in layer.buffers())
+
+
+def step(layer: Callable[..., Tensor], module: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Output, input gradient, state and parameter gradients of one pass."""
+    module.zero_grad()
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    y.square().sum().backward()
+    assert x.grad is not None
+    grads = {f"{name}.grad": p.grad for name, p in module.named_parameters() if p.grad is not None}
+    return {"output": y.detach(), "input.grad": x.grad, **copy.deepcopy(module.state_dict()), **grads}
+
+
+@MODES
+@ALL
+def test_compiles_without_graph_break(name: str, training: bool) -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    eager = LAYERS[name]().train(training)
+    module = copy.deepcopy(eager)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    x = torch.randn(4, C, 4, 5)
+    torch.testing.assert_close(step(compiled, module, x), step(eager, eager, x))
+
+
+@MODES
+@ALL
+def test_exports_with_a_dynamic_batch(name: str, training: bool) -> None:
+    torch.manual_seed(0)
+    layer = LAYERS[name]().train(training)
+    batch = torch.export.Dim("batch", min=2)
+    program = torch.export.export(copy.deepcopy(layer), (torch.randn(4, C, 4, 5),), dynamic_shapes=({0: batch},))
+    exported = program.module()
+    for n in (4, 7):
+        x = torch.randn(n, C, 4, 5)
+        torch.testing.assert_close(exported(x), layer(x))
+    torch.testing.assert_close(dict(exported.state_dict()), dict(layer.state_dict()))

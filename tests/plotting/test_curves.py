@@ -1,0 +1,86 @@
+"""Charts and figures of learning curves: the right lines, through the right points."""
+
+import json
+
+import pytest
+
+from normzoo import NORM_LAYERS
+from normzoo.analysis.results import METRICS, chance_loss, history
+from normzoo.plotting import curves as charts
+from normzoo.plotting import static as plots
+from normzoo.plotting.style import style_of
+from normzoo.pretrained.registry import get_model_set
+from tests.support.checkpoints import save_variant, save_zoo
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory):
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    return history(get_model_set("toy/paper", root), NORM_LAYERS).frame
+
+
+@pytest.fixture(scope="module")
+def three_seeds(tmp_path_factory):
+    root = tmp_path_factory.mktemp("zoo")
+    save_variant(root, "bn", seeds=(0, 1, 2))
+    return history(get_model_set("toy/paper", root), ["bn"]).frame
+
+
+def test_a_chart_has_a_line_for_every_variant(frame):
+    chart = charts.curves(frame, METRICS["accuracy"], ("val",))
+    assert [line["name"] for line in chart["data"]] == [style_of(key).name for key in NORM_LAYERS]
+    bn = chart["data"][1]
+    assert bn["x"] == [1, 2, 3]
+    assert bn["y"] == pytest.approx([20, 40, 60])
+    assert (bn["line"]["color"], bn["marker"]["symbol"]) == (style_of("bn").colour, style_of("bn").marker)
+    assert chart["layout"]["yaxis"]["title"]["text"] == "Accuracy (%)"
+
+
+def test_training_is_dotted_beside_validation_and_alone_it_is_not(frame):
+    both = charts.curves(frame, METRICS["loss"], ("val", "train"))["data"]
+    assert [line["name"] for line in both[:2]] == ["NN validation", "NN training"]
+    assert [line["line"]["dash"] for line in both[:2]] == ["solid", "dot"]
+    alone = charts.curves(frame, METRICS["loss"], ("train",))["data"]
+    assert alone[0]["line"]["dash"] == "solid"
+
+
+def test_several_seeds_make_a_band_and_their_number_is_told(three_seeds):
+    band, line = charts.curves(three_seeds, METRICS["loss"], ("val",))["data"]
+    assert line["name"] == "BN (n=3)"
+    assert line["y"] == pytest.approx([2.5, 1.75, 1.5])
+    assert band["y"] == pytest.approx([3.5, 2.75, 2.5, 0.5, 0.75, 1.5])
+    assert band["legendgroup"] == line["legendgroup"]
+
+
+def test_guessing_is_a_line_across(frame):
+    layout = charts.curves(frame, METRICS["loss"], ("val",), chance_loss(25))["layout"]
+    assert layout["shapes"][0]["y0"] == layout["shapes"][0]["y1"] == pytest.approx(3.2189, abs=1e-4)
+    assert layout["annotations"][0]["text"] == "guessing: 3.2189"
+
+
+def test_a_chart_is_strict_json_and_lets_the_page_show_through(frame, three_seeds):
+    for data in (frame, three_seeds, frame[:0]):
+        chart = charts.curves(data, METRICS["loss"], ("val", "train"), 1.0)
+        assert json.loads(json.dumps(chart, allow_nan=False)) == chart
+        assert chart["layout"]["paper_bgcolor"] == chart["layout"]["plot_bgcolor"] == "rgba(0,0,0,0)"
+
+
+def test_a_figure_draws_the_same_lines_as_the_chart(frame):
+    axes = plots.curves(frame, METRICS["accuracy"], ("val", "train")).axes[0]
+    lines = charts.curves(frame, METRICS["accuracy"], ("val", "train"))["data"]
+    assert [line.get_label() for line in axes.lines] == [line["name"] for line in lines]
+    for drawn, line in zip(axes.lines, lines, strict=True):
+        assert drawn.get_xydata().tolist() == [pytest.approx(pair) for pair in zip(line["x"], line["y"], strict=True)]
+        assert drawn.get_color() == line["line"]["color"]
+
+
+def test_a_figure_of_several_seeds_has_a_band(three_seeds):
+    axes = plots.curves(three_seeds, METRICS["loss"], ("val",), chance_loss(4)).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["BN (n=3)", "guessing: 1.3863"]
+    assert len(axes.collections) == 1
+
+
+@pytest.mark.parametrize(("file_format", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_a_figure_becomes_a_file(frame, file_format, start):
+    assert plots.to_bytes(plots.curves(frame, METRICS["loss"], ("val",)), file_format).startswith(start)
+    assert plots.to_bytes(plots.curves(frame[:0], METRICS["loss"], ("val",)), file_format).startswith(start)

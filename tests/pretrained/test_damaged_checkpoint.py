@@ -1,0 +1,191 @@
+"""A damaged checkpoint folder: each file is refused with the reason, whatever is wrong with it."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from normzoo.errors import CheckpointError
+from normzoo.pretrained.checkpoint import MAX_WEIGHT_BYTES, open_checkpoint
+from normzoo.pretrained.serialization import read_tensors, text_sha256, write_tensors
+from tests.support.checkpoints import CLASSES, LABELS, change_json, change_weights, config_for, rehash, save_variant
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A saved checkpoint, to be changed."""
+    return save_variant(tmp_path, "bin")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "config.json has format version 2, this NormZoo reads 1: upgrade it"),
+        ({"format_version": None}, "config.json has format version None"),
+        ({"depth": "14"}, "config.json lacks or garbles depth"),
+        ({"depth": None, "mean": 3}, "config.json lacks or garbles depth"),
+        ({"mean": 3}, "config.json lacks or garbles mean"),
+        ({"norm_arguments": []}, "config.json lacks or garbles norm_arguments"),
+        ({"dropout": 0.5}, "config.json lacks or garbles dropout"),
+        ({"mean": [0.5]}, "describes an input that this NormZoo cannot make"),
+        ({"mean": ["red", 1, 2]}, "describes an input that this NormZoo cannot make"),
+        ({"std": [0.5, 0, 0.5]}, "describes an input that this NormZoo cannot make"),
+        ({"std": [0.5, 1e999, 0.5]}, "Infinity is not JSON"),
+        ({"classes": [1, 2, 3]}, "describes an input that this NormZoo cannot make"),
+        ({"image_size": 0}, "describes an input that this NormZoo cannot make"),
+        ({"resize": "squash"}, "describes an input that this NormZoo cannot make"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_config_that_cannot_be_followed_is_refused(changes: dict[str, object], message: str, folder: Path) -> None:
+    change_json(folder / "config.json", **changes)
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("key", ["variant", "seeds", "final", "parameters", "macs", "provenance"])
+def test_metrics_without_a_key_are_refused(key: str, folder: Path) -> None:
+    change_json(folder / "metrics.json", **{key: None})
+    with pytest.raises(CheckpointError, match=f"metrics.json lacks {key}"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("changes", [{"provenance": {}}, {"provenance": []}, {"variant": 3}])
+def test_metrics_of_the_wrong_kind_are_refused(changes: dict[str, object], folder: Path) -> None:
+    change_json(folder / "metrics.json", **changes)
+    with pytest.raises(CheckpointError, match=r"metrics.json does not hold what it should"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b'{"loss": NaN}'])
+def test_missing_or_damaged_description_is_refused(name: str, content: bytes | None, folder: Path) -> None:
+    (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"{name} is (missing or )?damaged"):
+        open_checkpoint(folder)
+
+
+def _missing(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _truncated(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def _truncated_with_its_hash(folder: Path) -> None:
+    _truncated(folder)
+    rehash(folder)
+
+
+def _oversized(folder: Path) -> None:
+    with open(folder / "model.safetensors", "r+b") as file:
+        file.truncate(MAX_WEIGHT_BYTES + 1)  # sparse: takes no room
+
+
+def _tampered(folder: Path) -> None:
+    change_weights(folder, lambda t: t["fc.bias"].add_(1))
+
+
+def _other_network(folder: Path) -> None:
+    shutil.copy(save_variant(folder.parent, "gn") / "model.safetensors", folder)
+    rehash(folder)
+
+
+def _other_config(folder: Path) -> None:
+    change_json(folder / "config.json", mean=[0.1, 0.2, 0.3])
+
+
+def _tensor_missing(folder: Path) -> None:
+    change_weights(folder, lambda t: t.pop("fc.bias"))
+    rehash(folder)
+
+
+def _tensor_too_many(folder: Path) -> None:
+    change_weights(folder, lambda t: t.update(extra=torch.zeros(1)))
+    rehash(folder)
+
+
+def _other_shape(folder: Path) -> None:
+    change_weights(folder, lambda t: t.update({"fc.bias": torch.zeros(25)}))
+    rehash(folder)
+
+
+def _not_a_number(folder: Path) -> None:
+    change_weights(folder, lambda t: t["fc.bias"].fill_(torch.nan))
+    rehash(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_missing, "model.safetensors is missing"),
+        (_truncated, "model.safetensors is not the file that was packaged"),
+        (_truncated_with_its_hash, "model.safetensors is damaged"),
+        (_oversized, "model.safetensors has 64 MB: no network of this zoo is that large"),
+        (_tampered, "model.safetensors is not the file that was packaged"),
+        (_other_network, "model.safetensors was saved with another config.json"),
+        (_other_config, "model.safetensors was saved with another config.json"),
+        (_tensor_missing, "model.safetensors does not fit config.json: .*Missing key.*fc.bias"),
+        (_tensor_too_many, "model.safetensors does not fit config.json: .*Unexpected key.*extra"),
+        (_other_shape, "model.safetensors does not fit config.json: .*size mismatch for fc.bias"),
+        (_not_a_number, r"model.safetensors holds values that are not numbers \(fc.bias\)"),
+    ],
+    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
+)
+def test_weights_that_are_not_the_packaged_ones_are_refused(damage: Callable[[Path], None], message: str, folder: Path) -> None:
+    damage(folder)
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(folder).load_model()
+
+
+@pytest.mark.parametrize(
+    ("norm", "arguments", "depth"),
+    [("bin", {"groups": 4}, 8), ("gn", {"num_groups": 7}, 8), ("bin", {}, 9), ("grup", {}, 8)],
+)
+def test_network_that_cannot_be_built_is_refused(norm: str, arguments: dict[str, int], depth: int, folder: Path) -> None:
+    config = dataclasses.replace(config_for("bin"), norm=norm, norm_arguments=arguments, depth=depth)
+    (folder / "config.json").write_text(config.to_json())
+    tensors, _ = read_tensors(folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", tensors, {"config_sha256": text_sha256(config.to_json())})
+    rehash(folder)
+    with pytest.raises(CheckpointError, match=r"does not fit config.json"):
+        open_checkpoint(folder).load_model()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"seed,epoch\n0,1\n", b"seed,epoch,split,loss\nx,1,val,0.5\n"])
+def test_missing_or_damaged_history_is_refused(content: bytes | None, folder: Path) -> None:
+    (folder / "history.csv").unlink() if content is None else (folder / "history.csv").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"history.csv is missing or damaged"):
+        open_checkpoint(folder).history()
+    assert isinstance(open_checkpoint(folder).load_model(), nn.Module)
+
+
+LOGITS = torch.zeros(len(LABELS), len(CLASSES)).half()
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"labels": LABELS},
+        {"seed_0": LOGITS},
+        {"labels": LABELS, "run_0": LOGITS},
+        {"labels": LABELS, "seed_x": LOGITS},
+        {"labels": LABELS, "seed_0": LOGITS[:3]},
+        {"labels": LABELS, "seed_0": LOGITS[:, :2]},
+        {"labels": LABELS, "seed_0": LOGITS.float()},
+        {"labels": LABELS + 1, "seed_0": LOGITS},
+        {"labels": LABELS - 1, "seed_0": LOGITS},
+        {"labels": LABELS.float(), "seed_0": LOGITS},
+        {"labels": LABELS[:0], "seed_0": LOGITS[:0]},
+    ],
+)
+def test_logits_that_do_not_fit_the_classes_are_refused(tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    write_tensors(folder / "val_logits.safetensors", tensors)
+    with pytest.raises(CheckpointError, match=r"val_logits.safetensors does not hold what it should"):
+        open_checkpoint(folder).val_logits()

@@ -1,0 +1,158 @@
+"""What is in `checkpoints/`: listed by name, a broken variant with its reason, half-written ones never."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from normzoo import list_model_sets, load_model, load_models
+from normzoo.errors import CheckpointError, ConfigError
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained.registry import checkpoints_root, get_model_set
+from normzoo.variants import describe_variant
+from tests.support.tiny import CLASSES, PACKAGED
+
+SET = "tiny/quick"
+MAIN = ["bn", "bin", "gn"]
+
+
+@pytest.fixture
+def root(packaged: Path, tmp_path: Path) -> Path:
+    """A copy of the packaged checkpoints, to be changed."""
+    return Path(shutil.copytree(packaged / "checkpoints", tmp_path / "checkpoints"))
+
+
+def test_variants_come_in_the_zoos_order_and_then_the_others(root: Path) -> None:
+    (model_set,) = list_model_sets(root)
+    assert model_set.name == SET
+    assert list(model_set.checkpoints) == [*MAIN, "torch-bn"]
+    assert set(model_set.checkpoints) == set(PACKAGED)
+    assert (model_set.main_variants, model_set.problems) == (MAIN, {})
+
+
+def test_main_variants_are_loaded_and_others_on_demand(root: Path) -> None:
+    model_set = get_model_set(SET, root)
+    assert list(load_models(model_set)) == MAIN
+    model = load_models(model_set, ["torch-bn"])["torch-bn"]
+    assert isinstance(model.network.norm1, torch.nn.BatchNorm2d)
+    assert (model.variant, model.config.classes) == ("torch-bn", CLASSES)
+
+
+def test_networks_are_in_evaluation_mode_and_from_scratch(root: Path) -> None:
+    for variant, model in load_models(get_model_set(SET, root)).items():
+        assert isinstance(model.network, ResNet)
+        assert not any(module.training for module in model.network.modules())
+        assert type(model.network.norm1).__module__ == "normzoo.nn.norms", variant
+
+
+def test_root_is_the_environments_or_the_packages(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(root))
+    assert checkpoints_root() == root
+    assert [model_set.name for model_set in list_model_sets()] == [SET]
+    assert list(load_models(SET)) == MAIN
+    monkeypatch.delenv("NORMZOO_CHECKPOINTS")
+    assert checkpoints_root() == Path(__file__).parents[2] / "checkpoints"
+
+
+def test_one_folder_is_loaded_wherever_it_is(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / SET / "bin", tmp_path / "download")
+    assert load_model(tmp_path / "download").variant == "bin"
+    assert load_model(str(tmp_path / "download")).variant == "bin"
+    for nowhere in (tmp_path / "nowhere", "no/where", "checkpoints/tiny/quick/bin"):
+        with pytest.raises(CheckpointError, match=r"There is no folder .*\. Give that of one checkpoint, or user/repo/"):
+            load_model(nowhere)
+
+
+def break_config(folder: Path) -> str:
+    (folder / "config.json").write_text("{")
+    return "config.json is damaged"
+
+
+def make_future(folder: Path) -> str:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 99}))
+    return "config.json has format version 99, this NormZoo reads 1: upgrade it"
+
+
+def lose_metrics(folder: Path) -> str:
+    (folder / "metrics.json").unlink()
+    return "metrics.json is missing"
+
+
+def put_another_in_its_place(folder: Path) -> str:
+    shutil.rmtree(folder)
+    shutil.copytree(folder.parent / "gn", folder)
+    return "This folder holds the checkpoint of 'gn'"
+
+
+def empty(folder: Path) -> str:
+    for path in folder.iterdir():
+        path.unlink()
+    return "config.json is missing"
+
+
+@pytest.mark.parametrize("damage", [break_config, make_future, lose_metrics, put_another_in_its_place, empty])
+def test_broken_variant_is_reported_and_the_others_load(damage: Callable[[Path], str], root: Path) -> None:
+    reason = damage(root / SET / "bn")
+    model_set = get_model_set(SET, root)
+    assert list(model_set.problems) == ["bn"]
+    assert reason in model_set.problems["bn"]
+    assert str(root) not in model_set.problems["bn"]
+    assert list(load_models(model_set)) == ["bin", "gn"]
+    with pytest.raises(CheckpointError, match="tiny/quick/bn: "):
+        load_models(model_set, ["bn"])
+
+
+def test_broken_weights_are_reported_when_they_are_loaded(root: Path) -> None:
+    (root / SET / "bn" / "model.safetensors").write_bytes(b"")
+    model_set = get_model_set(SET, root)
+    with pytest.raises(CheckpointError, match=r"model.safetensors is not the file that was packaged"):
+        load_models(model_set, ["bn"])
+    assert list(load_models(model_set, ["bin", "gn"])) == ["bin", "gn"]
+
+
+def test_half_written_and_foreign_things_are_never_listed(root: Path) -> None:
+    (root / SET / "bn").rename(root / SET / ".bn-abc123")
+    shutil.copytree(root / "tiny", root / ".tiny-abc123")
+    (root / SET / "notes.txt").write_text("not a folder")
+    (root / "README.md").write_text("not a folder")
+    (model_set,) = list_model_sets(root)
+    assert (list(model_set.checkpoints), model_set.problems) == (["bin", "gn", "torch-bn"], {})
+
+
+def test_empty_or_missing_root_has_no_sets(tmp_path: Path) -> None:
+    assert list_model_sets(tmp_path) == list_model_sets(tmp_path / "nowhere") == []
+    with pytest.raises(ConfigError, match=r"There is no trained network in .*\. Set NORMZOO_CHECKPOINTS, or --checkpoints"):
+        get_model_set(SET, tmp_path)
+
+
+def test_unknown_names_are_refused_with_the_choices(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"Unknown model set 'tiny/slow'. Choose one of: tiny/quick\."):
+        get_model_set("tiny/slow", root)
+    with pytest.raises(ConfigError, match=r"Unknown variant 'ln'. Choose one of: bn, bin, gn, torch-bn\."):
+        load_models(get_model_set(SET, root), ["ln"])
+    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(root))
+    for name in (
+        "tiny/slow",
+        "slow",
+        "tiny/quick/bn",
+        "user/repository/tiny/quick/bn",
+    ):  # none of these is looked up on the Hub
+        with pytest.raises(ConfigError, match=r"Choose one of: tiny/quick\."):
+            load_models(name)
+
+
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ("bn", "batch normalization"),
+        ("gn-bs128", "group normalization at batch size 128"),
+        ("torch-bn", "batch normalization (torch's own layer)"),
+        ("mine", "mine"),
+    ],
+)
+def test_variant_in_words(variant: str, words: str) -> None:
+    assert describe_variant(variant) == words

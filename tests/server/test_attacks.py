@@ -1,0 +1,278 @@
+"""Attacks on the real server over real HTTP: each must end in one plain sentence, and reach nothing."""
+
+import contextlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from normzoo.app.core.examples import FOLDER
+from normzoo.app.server.middleware.limits import Limits
+from normzoo.images.decode import MAX_BYTES
+from tests.browser.driver import ROOT, Server, running_server
+from tests.support.checkpoints import save_zoo
+from tests.support.visitor import API, Failed, Reply, Visitor, file_value
+
+PHOTO = (FOLDER / "dog.jpg").read_bytes()
+EVERYWHERE = ("content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy")
+PRIVATE = f"""
+/etc/passwd app.py {ROOT}/app.py {ROOT}/.git/config {ROOT}/checkpoints /proc/self/environ ../../../etc/passwd
+http://127.0.0.1:22/ http://localhost/x.png http://[::1]/ http://169.254.169.254/latest/meta-data/ https://example.com/x.png
+HTTPS://example.com/x.png //example.com/x.png ftp://example.com/x file:///etc/passwd
+""".split()
+DISGUISED = [".git/HEAD", "%2e%2e/%2e%2e/etc/passwd", "..%2f..%2fetc%2fpasswd", "%252e%252e/app.py", "http:/127.0.0.1/"]
+DISGUISED += ["%68ttp://127.0.0.1/", "C:\\Windows\\win.ini", "\\\\host\\share", f"{FOLDER}/dog.jpg"]
+CLOSED = f"""
+/monitoring /monitoring/summary {API}/runs {API}/runs/ {API}/run-history/buckets /openapi.json /docs {API}/openapi.json
+/pwa_icon /pwa_icon/6000 /pwa_icon/0 {API}/deep_link?session_hash=a {API}/mcp/sse {API}/proxy=https://a.hf.space/
+{API}/file/https://example.com/ {API}/dev/reload /app.py /.git/config /checkpoints/ /login_check /token /..%2f..%2fetc/passwd
+""".split()
+NAMES = ["../../../evil.jpg", "..\\evil.jpg", "/etc/evil.jpg", "CON.png", "a" * 300 + ".jpg", ".hidden", "x\0.jpg"]
+READ = ["/", "/config", f"{API}/info", "/theme.css", "/manifest.json", "/favicon.ico", f"{API}/queue/status"]
+SCRIPTS = {
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+    "html": b"<!doctype html><script>alert(1)</script>",
+}
+addresses = (f"11.{i >> 8}.{i & 255}.1" for i in itertools.count(1))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real page on a toy zoo, behind a proxy that says who comes."""
+    folder = tmp_path_factory.mktemp("attacked")
+    settings = {"NORMZOO_CHECKPOINTS": str(save_zoo(folder / "zoo")), "NORMZOO_TRUST_PROXY": "1"}
+    with running_server(folder, settings) as server:
+        yield server
+    assert server.outside_calls() == []
+
+
+@pytest.fixture(scope="module")
+def classify(server: Server) -> int:
+    with contextlib.closing(Visitor(server.port, next(addresses))) as visitor:
+        return visitor.functions()["classify"]
+
+
+@pytest.fixture
+def newcomer(server: Server) -> Iterator[Callable[[], Visitor]]:
+    """Makes visitors who have not been here before."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(contextlib.closing(Visitor(server.port, next(addresses))))
+
+
+@pytest.fixture
+def visitor(newcomer: Callable[[], Visitor]) -> Visitor:
+    return newcomer()
+
+
+def check_refused(reply: Reply, status: int) -> None:
+    assert reply.status == status, reply.text
+    check_sentence(reply.sentence)
+    assert [name for name in EVERYWHERE if name not in reply.headers] == []
+
+
+def check_sentence(text: str) -> None:
+    """One sentence or two for people, that tells nothing about the server."""
+    assert re.fullmatch(r"[A-Z][^/\\<>{}]+\.", text), text
+    assert "Traceback" not in text
+    assert "rror:" not in text
+
+
+def arguments(photo: object) -> list[object]:
+    return [photo, "toy/paper", ["nn", "bn"]]
+
+
+def still_works(visitor: Visitor, classify: int) -> None:
+    path = json.loads(visitor.upload(PHOTO).body)[0]
+    assert set(visitor.run(classify, arguments(file_value(path)))[1]["networks"]) == {"nn", "bn"}
+
+
+def test_without_an_attack_the_page_answers(visitor, classify):
+    still_works(visitor, classify)
+
+
+@pytest.mark.parametrize("meta", [True, False])
+@pytest.mark.parametrize("path", PRIVATE)
+def test_a_photo_that_was_not_uploaded_is_refused(visitor, classify, path, meta):
+    value = file_value(path) if meta else {"path": path}
+    check_refused(visitor.join(classify, arguments(value)), 403)
+    check_refused(visitor.join(classify, arguments(None), event_data=[value]), 403)
+    check_refused(visitor.post(f"{API}/call/classify", {"data": arguments(value)}), 403)
+    check_refused(visitor.post(f"{API}/call/v2/classify", {"photo": value, "model_set": "toy/paper", "variants": ["nn"]}), 403)
+
+
+def test_a_path_in_the_folder_of_uploads_is_refused_unless_it_is_an_upload(visitor, classify, server):
+    folder = next(server.uploads.iterdir())
+    for path in (folder / ".lock", folder, folder / ("0" * 64) / ".." / ".lock", f"{folder}/{'0' * 64}/../../../../etc/passwd"):
+        check_refused(visitor.join(classify, arguments(file_value(str(path)))), 403)
+    missing = file_value(str(folder / ("0" * 64) / "photo.jpg"))
+    with pytest.raises(Failed) as failed:
+        visitor.run(classify, arguments(missing))
+    assert "/" not in str(failed.value)
+
+
+def test_a_data_url_is_refused_whatever_its_size(visitor, classify):
+    large, small = (f"data:image/png;base64,{'A' * size}" for size in (5_000_000, 1000))
+    for field in ("path", "url"):
+        check_refused(visitor.join(classify, arguments({**file_value("x"), field: large})), 413)
+        check_refused(visitor.join(classify, arguments({**file_value("x"), field: small})), 403)
+    check_refused(visitor.join(classify, arguments(small)), 403)
+
+
+def test_a_huge_event_is_refused_declared_or_not(visitor, classify):
+    body = json.dumps({"data": ["A" * 30_000_000], "fn_index": classify, "session_hash": "abc"}).encode()
+    check_refused(visitor.post(f"{API}/queue/join", body), 413)
+    chunks = (body[start : start + 60_000] for start in range(0, 1_000_000, 60_000))
+    check_refused(visitor.ask("POST", f"{API}/queue/join", chunks, {"Content-Type": "application/json"}), 413)
+
+
+def test_a_photo_above_the_limit_is_refused_declared_or_not(newcomer):
+    check_refused(newcomer().upload(b"\xff" * 3 * MAX_BYTES), 413)
+    check_refused(newcomer().upload(b"\xff" * (MAX_BYTES + 70_000), chunk_bytes=60_000), 413)
+
+
+def test_a_photo_of_exactly_the_limit_is_taken(visitor):
+    assert visitor.upload(b"\xff" * MAX_BYTES).status == 200
+
+
+def test_a_thousand_files_at_once_are_refused(visitor):
+    check_refused(visitor.upload(*[b"x"] * 1000), 413)
+    check_refused(visitor.upload(*[b"x"] * 1000, chunk_bytes=999), 413)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_name_leads_nowhere(visitor, server, name):
+    reply = visitor.upload(PHOTO, name=name)
+    if reply.status == 200:
+        path = Path(json.loads(reply.body)[0])
+        assert path.parents[2] == server.uploads
+        assert path.is_file()
+    else:
+        check_refused(reply, reply.status)
+
+
+@pytest.mark.parametrize("path", ["run/classify", "run/predict", "api/classify", "run/classify/"])
+def test_nobody_passes_the_queue(visitor, classify, path):
+    check_refused(visitor.post(f"{API}/{path}", {"data": arguments(None), "fn_index": classify}), 404)
+
+
+def test_a_full_queue_says_that_the_page_is_busy_and_then_works_on(visitor, newcomer, classify):
+    photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
+    inside = visitor.functions()["inside"]  # one at a time, so that they do wait
+    for number in range(Limits.burst - 10):
+        visitor.session = f"crowd{number}"
+        reply = visitor.join(inside, [*arguments(photo), "spread"])
+        if reply.status != 200:
+            break
+    check_refused(reply, 503)
+    assert "busy" in reply.sentence
+    assert int(reply.headers["retry-after"]) > 0
+    visitor.session = f"crowd{number - 1}"
+    visitor.listen()  # the last of the crowd has its answer, so there is room again
+    still_works(newcomer(), classify)
+
+
+def test_a_visitor_who_asks_without_end_is_slowed_down_alone(visitor, newcomer, classify):
+    assert {visitor.get(f"{API}/app_id").status for _ in range(2 * Limits.burst)} == {200, 429}
+    reply = visitor.upload(PHOTO)
+    check_refused(reply, 429)
+    assert int(reply.headers["retry-after"]) > 0
+    still_works(newcomer(), classify)
+
+
+@pytest.mark.parametrize("path", [*PRIVATE, *DISGUISED])
+def test_the_file_route_gives_nothing_but_uploads(visitor, path):
+    check_refused(visitor.get(f"{API}/file={path}"), 403)
+
+
+def test_the_checkpoints_are_not_served(visitor, server):
+    for weights in (server.log.parent / "zoo").rglob("*.safetensors"):
+        check_refused(visitor.get(f"{API}/file={weights}"), 403)
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_what_the_page_does_not_need_is_closed(visitor, path):
+    check_refused(visitor.get(path), 404)
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/..%2f..%2froutes.py", "/assets/%2e%2e/%2e%2e/x", "/static//etc/passwd", "/svelte/.."]
+)
+def test_nothing_beside_gradio_s_own_files_is_served(visitor, path):
+    reply = visitor.get(path)
+    check_refused(reply, reply.status)
+    assert reply.status in (403, 404)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost", "https://huggingface.co.evil.example"])
+def test_another_site_cannot_read_the_answers(visitor, classify, origin):
+    for headers in ({"Origin": origin}, {"Origin": origin, "Host": "zoo.example"}):
+        for reply in (visitor.get("/config", headers), visitor.ask("OPTIONS", f"{API}/queue/join", headers=headers)):
+            assert [name for name in reply.headers if name.startswith("access-control")] == []
+    check_refused(visitor.post(f"{API}/queue/join", {}, {"Origin": origin, "Sec-Fetch-Site": "cross-site"}), 403)
+
+
+@pytest.mark.parametrize("path", READ)
+def test_every_answer_has_the_security_headers(visitor, path):
+    reply = visitor.get(path)
+    assert reply.status == 200
+    assert [name for name in EVERYWHERE if name not in reply.headers] == []
+
+
+def test_the_page_says_nothing_of_the_server(visitor, server):
+    text = visitor.get("/").text + visitor.get("/config").text + visitor.get(f"{API}/info").text
+    assert str(ROOT) not in text.replace(str(FOLDER), "")
+    assert os.fspath(server.log.parent / "zoo") not in text
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_file_that_could_run_is_neither_a_photo_nor_shown(visitor, classify, kind):
+    path = json.loads(visitor.upload(SCRIPTS[kind], name=f"x.{kind}").body)[0]
+    reply = visitor.get(f"{API}/file={path}")
+    assert reply.headers["content-type"] == "application/octet-stream"
+    assert reply.headers["content-disposition"].startswith("attachment")
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'; sandbox")
+    with pytest.raises(Failed) as failed:
+        visitor.run(classify, arguments(file_value(path)))
+    check_sentence(failed.value.args[0])
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((400, body) for body in (b"", b"{", b"[" * 60_000, b"\xff\xfe\x00", b'{"data": []}')),
+        (422, b'{"data": 7, "fn_index": 1, "session_hash": "a"}'),
+        (500, b'{"data": [], "fn_index": 99999, "session_hash": "a"}'),
+    ],
+)
+def test_nonsense_is_answered_in_a_sentence(visitor, body, status):
+    check_refused(visitor.post(f"{API}/queue/join", body), status)
+
+
+@pytest.mark.parametrize("inputs", [[], [None], [None] * 4, [None] * 99, [7] * 4, ["x"] * 4, [{}] * 4, [[[1]]] * 4], ids=str)
+def test_missing_wrong_and_needless_inputs_are_answered_in_a_sentence(visitor, inputs):
+    failed = set()
+    for name, function in visitor.functions().items():
+        try:
+            visitor.run(function, inputs)
+        except Failed as failure:
+            failed.add(name)
+            check_sentence(failure.args[0].replace("toy/paper", ""))
+    assert failed >= {"classify", "learning_curves", "results"}
+
+
+@pytest.mark.parametrize("variants", ["bn", 7, {"bn": 1}, [["bn"]], [{"bn": 1}], [7]], ids=str)
+def test_networks_that_are_no_list_of_names_are_refused(visitor, classify, variants):
+    photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
+    with pytest.raises(Failed, match="The networks must be a list of names"):
+        visitor.run(classify, [photo, "toy/paper", variants])
+
+
+def test_a_function_or_an_input_that_there_is_not_is_named_as_such(visitor):
+    for path, body in (("v2/classify", {"no_such_input": 1}), ("no_such_function", {"data": []})):
+        reply = visitor.post(f"{API}/call/{path}", body)
+        check_refused(reply, 500)
+        assert "no such function, or it takes other inputs" in reply.sentence

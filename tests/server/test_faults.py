@@ -1,0 +1,116 @@
+"""The real server where things are broken: a damaged network, a code folder that nobody may write, a sudden end."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from normzoo.app.core.examples import FOLDER
+from normzoo.app.server.middleware.limits import Limits
+from normzoo.nn.norms import NORM_LAYERS
+from tests.browser.driver import ROOT, Server, running_server
+from tests.support.checkpoints import save_zoo
+from tests.support.visitor import API, Visitor, file_value
+
+PHOTO = (FOLDER / "dog.jpg").read_bytes()
+BROKEN = "bn"
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file and folder below, with its size and the time of its last change."""
+    found = {path: path.stat() for path in folder.rglob("*")}
+    return {str(path.relative_to(folder)): (status.st_size, status.st_mtime_ns) for path, status in found.items()}
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout that may only be read, with one network of six damaged."""
+    code = tmp_path_factory.mktemp("code")
+    shutil.copy(ROOT / "app.py", code)
+    shutil.copytree(ROOT / "normzoo", code / "normzoo", ignore=shutil.ignore_patterns("__pycache__"))
+    weights = save_zoo(code / "checkpoints") / "toy/paper" / BROKEN / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    for path in (code, *code.rglob("*")):
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    return code
+
+
+@pytest.fixture(scope="module")
+def server(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server without a home, whose temporary files all lie in one folder."""
+    folder = tmp_path_factory.mktemp("faults")
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    settings = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent", "TMPDIR": str(temporary)}
+    with running_server(folder, settings, code) as server:
+        yield server
+    assert server.outside_calls() == []
+
+
+@pytest.fixture
+def visitor(server: Server) -> Iterator[Visitor]:
+    with contextlib.closing(Visitor(server.port)) as visitor:
+        yield visitor
+
+
+def test_a_broken_network_is_unavailable_and_the_other_five_answer(visitor):
+    functions = visitor.functions()
+    photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
+    report, answer, _ = visitor.run(functions["classify"], [photo, "toy/paper", list(NORM_LAYERS)])
+    assert set(answer["networks"]) == set(NORM_LAYERS) - {BROKEN}
+    assert set(answer["unavailable"]) == {BROKEN}
+    assert "is not the file that was packaged" in answer["unavailable"][BROKEN]
+    assert "is not the file that was packaged" in report
+    assert str(ROOT) not in report
+    assert visitor.get("/").status == 200
+    for name, choice in (("learning_curves", ["accuracy", "Both", 0, []]), ("results", [])):
+        assert visitor.run(functions[name], ["toy/paper", list(NORM_LAYERS), *choice])
+
+
+def test_nobody_forges_another_address_where_no_proxy_is_trusted(visitor):
+    statuses = {
+        visitor.get(f"{API}/app_id", {"X-Forwarded-For": f"11.0.{number}.1"}).status for number in range(2 * Limits.burst)
+    }
+    assert statuses == {200, 429}
+
+
+def test_nobody_forges_where_the_page_is_served(server):
+    deadline = time.monotonic() + 60
+    forged = {"X-Forwarded-Host": "evil.example", "X-Gradio-Server": "http://evil.example", "Forwarded": "host=evil.example"}
+    with contextlib.closing(Visitor(server.port)) as visitor:
+        reply = visitor.get("/config", forged)
+        while reply.status == 429 and time.monotonic() < deadline:  # the test before has used up what this visitor may
+            reply = visitor.get("/config", forged)
+    assert reply.status == 200
+    assert "evil.example" not in reply.text
+
+
+def test_sigterm_ends_it_within_five_seconds_and_leaves_nothing(server, code):
+    before = snapshot(code)
+    head = "Host: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n--b\r\n"
+    part = 'Content-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\nhalf a photo'
+    requests = [
+        f"GET {API}/heartbeat/abc HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET {API}/queue/data?session_hash=abc HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"POST {API}/upload HTTP/1.1\r\n{head}{part}",
+    ]
+    with contextlib.ExitStack() as stack:
+        for request in requests:
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            connection.sendall(request.encode())
+        assert os.listdir(server.uploads) != []
+        start = time.monotonic()
+        server.stop()
+        assert time.monotonic() - start < 5
+    assert server.process.returncode == 0
+    assert os.listdir(server.uploads) == []
+    assert os.listdir(server.log.parent / "temporary") == []
+    assert snapshot(code) == before
+    assert "Traceback" not in server.log.read_text()

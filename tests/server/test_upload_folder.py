@@ -1,0 +1,105 @@
+"""The folder of uploads: its own, swept, and gone in the end."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from normzoo.app.server.upload_folder import MAX_AGE_SECONDS, MAX_UNFINISHED_SECONDS, UploadFolder
+
+HOUR = 3600
+
+
+def put(folder: UploadFolder, name: str, age_seconds: float = 0, size: int = 10) -> Path:
+    path = folder.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x" * size)
+    for changed in (path, path.parent):
+        os.utime(changed, (time.time() - age_seconds,) * 2)
+    return path
+
+
+@pytest.fixture
+def uploads(tmp_path):
+    folder = UploadFolder(tmp_path / "deep" / "er")
+    yield folder
+    folder.close()
+
+
+def test_the_folder_is_private_and_goes_with_the_process(tmp_path):
+    folder = UploadFolder(tmp_path)
+    put(folder, "hash/photo.jpg")
+    assert folder.path.parent == tmp_path
+    assert folder.path.stat().st_mode & 0o077 == 0
+    folder.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_named_as_gradio_names_what_is_in_it(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    folder = UploadFolder(tmp_path / "link")
+    assert folder.path == folder.path.resolve()
+    folder.close()
+
+
+def test_what_is_too_old_is_swept(uploads):
+    old, new = put(uploads, "a/old.jpg", MAX_AGE_SECONDS + 60), put(uploads, "b/new.jpg", HOUR)
+    uploads.sweep()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_folders_that_gradio_emptied_are_swept(uploads):
+    emptied, in_use = put(uploads, "a/photo.jpg"), put(uploads, "b/photo.jpg", 60)
+    emptied.unlink()
+    uploads.sweep(now=time.time() + MAX_UNFINISHED_SECONDS + 60)
+    assert not emptied.parent.exists()
+    assert in_use.exists()
+
+
+def test_what_a_broken_upload_left_is_swept_earlier(uploads):
+    orphan, under_way = put(uploads, "tmpabc", MAX_UNFINISHED_SECONDS + 60), put(uploads, "tmpdef", 60)
+    uploads.sweep()
+    assert not orphan.exists()
+    assert under_way.exists()
+
+
+def test_the_oldest_goes_when_it_is_too_much(uploads):
+    oldest, middle, newest = (put(uploads, f"{age}/photo.jpg", age, size=100) for age in (300, 200, 100))
+    uploads.sweep(max_bytes=250)
+    assert [path.exists() for path in (oldest, middle, newest)] == [False, True, True]
+
+
+def test_what_the_page_opened_with_stays(uploads):
+    kept = put(uploads, "a/example.jpg", 100 * HOUR)
+    uploads.keep()
+    uploads.sweep(max_bytes=0)
+    assert kept.exists()
+    assert (uploads.path / ".lock").exists()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_of_a_living_one(tmp_path):
+    other_app = tmp_path / "normzoo-but-not-ours"
+    other_app.mkdir()
+    living, killed = UploadFolder(tmp_path), UploadFolder(tmp_path)
+    killed._lock.close()  # as the system does
+    newest = UploadFolder(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([living.path, newest.path, other_app])
+    living.close()
+    newest.close()
+
+
+def test_the_sweep_runs_until_the_folder_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("normzoo.app.server.upload_folder.SWEEP_SECONDS", 0.001)
+    folder = UploadFolder(tmp_path)
+    old = put(folder, "a/old.jpg", MAX_AGE_SECONDS + 60)
+    thread = folder.start_sweeping()
+    deadline = time.monotonic() + 10
+    while old.exists() and time.monotonic() < deadline:
+        os.sched_yield()
+    folder.close()
+    thread.join(10)
+    assert not old.exists()
+    assert not thread.is_alive()

@@ -1,0 +1,136 @@
+"""Packaged checkpoints of small untrained networks with made-up figures, and ways to change what is in their files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
+from normzoo.pretrained.checkpoint import ModelConfig, count_parameters, default_arguments, save_checkpoint
+from normzoo.pretrained.serialization import file_sha256, read_tensors, write_tensors
+
+CLASSES = ("ant", "bee <b>", "cat & dog", "dune")
+#: Of the validation images; the stored logits are all zero.
+LABELS = torch.arange(4)
+METRICS = ("loss", "accuracy", "macro_f1", "micro_f1")
+
+
+def config_for(variant: str) -> ModelConfig:
+    norm = _norm_of(variant)
+    return ModelConfig(8, norm, default_arguments(norm), CLASSES, 32, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+
+
+def network_for(variant: str) -> ResNet:
+    """The network that `save_variant` saves; none of its tensors is what a new one begins with."""
+    torch.manual_seed(len(variant))
+    network = config_for(variant).build()
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point() and tensor.dim() == 1:  # the others are random already
+                tensor.add_(torch.rand_like(tensor))
+    return network
+
+
+def history_for(seeds: tuple[int, ...] = (0,), epochs: int = 3) -> list[dict[str, Any]]:
+    """Curves that go one way: a loss that falls, an accuracy that rises."""
+    return [
+        {"seed": seed, "epoch": epoch, "split": split, "loss": 1.5 / epoch + seed, "accuracy": 0.2 * epoch}
+        | {"macro_f1": 0.19 * epoch, "micro_f1": 0.2 * epoch, "lr": 1e-4, "seconds": 1.5}
+        for seed in seeds
+        for epoch in range(1, epochs + 1)
+        for split in ("train", "val")
+    ]
+
+
+def robustness_for(seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
+    """The worse the photos, the less is right."""
+    return [
+        {"seed": seed, "corruption": corruption, "severity": severity, "loss": 1.0 + severity, "accuracy": 0.5 - severity / 20}
+        for seed in seeds
+        for corruption in CORRUPTIONS
+        for severity in SEVERITIES
+    ]
+
+
+def save_variant(
+    root: Path,
+    variant: str,
+    model_set: str = "toy/paper",
+    seeds: tuple[int, ...] = (0,),
+    epochs: int = 3,
+    **changes: object,
+) -> Path:
+    """Write one checkpoint under `root`; its validation accuracy is 0.5 + its place in the zoo / 100.
+
+    Args:
+        changes: what `metrics.json` holds instead.
+    """
+    norm, network = _norm_of(variant), network_for(variant)
+    place = [*NORM_LAYERS, *TORCH_NORM_LAYERS].index(norm)
+    figures = {"loss": 1.2345678, "accuracy": 0.5 + place / 100, "macro_f1": 0.49, "micro_f1": 0.5 + place / 100}
+    final = {
+        split: {name: _spread([value + seed / 1000 for seed in seeds]) for name, value in figures.items()}
+        for split in ("train", "val")
+    }
+    metrics: dict[str, Any] = {
+        "format_version": 1,
+        "variant": variant,
+        "norm": norm,
+        "seeds": list(seeds),
+        "final": final,
+        "parameters": count_parameters(network),
+        "macs": 12_345_678,
+        "provenance": {"commit": None},
+    }
+    folder = root / model_set / variant
+    save_checkpoint(
+        folder,
+        network,
+        config_for(variant),
+        history_for(seeds, epochs),
+        {**metrics, **changes},
+        {seed: torch.zeros(len(LABELS), len(CLASSES)) for seed in seeds},
+        LABELS,
+        robustness_for(seeds),
+        "A toy.",
+    )
+    return folder
+
+
+def save_zoo(root: Path, model_set: str = "toy/paper") -> Path:
+    """All six norms of a set under `root`; gives `root`."""
+    for variant in NORM_LAYERS:
+        save_variant(root, variant, model_set)
+    return root
+
+
+def change_json(path: Path, **changes: object) -> None:
+    """Set fields; None takes them away."""
+    fields = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
+
+
+def rehash(folder: Path) -> None:
+    """Have the description agree with changed weights."""
+    sha = file_sha256(folder / "model.safetensors")
+    change_json(folder / "metrics.json", provenance={"weights_sha256": sha})
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors, metadata = read_tensors(folder / "model.safetensors")
+    change(tensors)
+    write_tensors(folder / "model.safetensors", tensors, metadata)
+
+
+def _norm_of(variant: str) -> str:
+    return variant.partition("-bs")[0]
+
+
+def _spread(values: list[float]) -> dict[str, object]:
+    tensor = torch.tensor(values, dtype=torch.float64)
+    sd = float(tensor.std()) if len(values) > 1 else None
+    return {"mean": float(tensor.mean()), "sd": sd, "values": values}

@@ -1,0 +1,124 @@
+"""Random changes to images: drawn from (seed, epoch) alone, and what each of them does to a marked image."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from training.engine.augment import Augmentation, epoch_order
+from training.experiment.recipes import Recipe
+
+SIZE, COUNT = 12, 400
+PAD = 3
+FULL = Recipe(crop_padding=PAD, horizontal_flip=True, vertical_flip=True, rotation_degrees=20)
+SHIFT = Recipe(crop_padding=PAD)
+
+
+def marked(count: int = COUNT) -> Tensor:
+    """Images whose every pixel is different: red counts the rows, green the columns, blue the images."""
+    rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    image = torch.stack((rows, columns, torch.zeros_like(rows)), 2).expand(count, -1, -1, -1).clone()
+    image[..., 2] += torch.arange(count).remainder(256)[:, None, None]
+    return image.to(torch.uint8)
+
+
+def augment(recipe: Recipe, seed: int = 0, epoch: int = 1) -> Tensor:
+    return Augmentation(recipe, COUNT, seed, epoch)(marked(), torch.arange(COUNT))
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda s, e: epoch_order(COUNT, s, e), lambda s, e: augment(FULL, s, e)], ids=["order", "images"]
+)
+def test_what_is_drawn_depends_on_seed_and_epoch_alone(draw: Callable[[int, int], Tensor]) -> None:
+    torch.manual_seed(1)
+    first = draw(3, 5)
+    torch.manual_seed(2)
+    torch.rand(7)
+    assert torch.equal(first, draw(3, 5))
+    assert not torch.equal(first, draw(4, 5))
+    assert not torch.equal(first, draw(3, 6))
+    assert not torch.equal(first, draw(5, 3))
+
+
+def test_drawing_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    epoch_order(COUNT, 0, 1)
+    augment(FULL)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_order_holds_every_image_once() -> None:
+    assert torch.equal(epoch_order(COUNT, 0, 1).sort().values, torch.arange(COUNT))
+
+
+def test_an_image_is_changed_alike_in_any_batch() -> None:
+    whole = augment(FULL)
+    change, order = Augmentation(FULL, COUNT, 0, 1), torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
+    for positions in order.split(33):
+        torch.testing.assert_close(change(marked()[positions], positions), whole[positions])
+
+
+def test_recipe_without_augmentation_changes_nothing() -> None:
+    pixels = marked()
+    assert Augmentation(Recipe(), COUNT, 0, 1)(pixels, torch.arange(COUNT)) is pixels
+
+
+def test_shift_moves_the_image_and_mirrors_its_edges() -> None:
+    change = Augmentation(SHIFT, COUNT, 0, 1)
+    padded = np.pad(marked().numpy(), ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), mode="reflect")
+    down, right = (change.shifts + PAD).tolist()
+    expected = [padded[i, down[i] : down[i] + SIZE, right[i] : right[i] + SIZE] for i in range(COUNT)]
+    assert torch.equal(augment(SHIFT), torch.from_numpy(np.stack(expected)))
+
+
+def test_shifts_go_each_way_as_far_as_the_padding() -> None:
+    shifts = Augmentation(SHIFT, COUNT, 0, 1).shifts
+    assert [sorted(set(axis.tolist())) for axis in shifts] == [list(range(-PAD, PAD + 1))] * 2
+    assert not torch.equal(shifts[0], shifts[1])
+
+
+@pytest.mark.parametrize(("field", "axis"), [("horizontal_flip", 2), ("vertical_flip", 1)])
+def test_flip_mirrors_about_half_of_the_images(field: str, axis: int) -> None:
+    flipped, pixels = augment(Recipe().changed(**{field: True})), marked()
+    mirrored = _equal_images(flipped, pixels.flip(axis))
+    assert torch.equal(mirrored, ~_equal_images(flipped, pixels))
+    assert 0.4 < mirrored.float().mean() < 0.6
+
+
+def test_the_two_flips_are_drawn_apart() -> None:
+    change = Augmentation(FULL, COUNT, 0, 1)
+    assert 0.4 < (change.mirror_x == change.mirror_y).float().mean() < 0.6
+
+
+def _equal_images(a: Tensor, b: Tensor) -> Tensor:
+    return (a == b).flatten(1).all(1)
+
+
+def test_rotation_by_a_right_angle_is_exact() -> None:
+    change = Augmentation(FULL.changed(crop_padding=0, horizontal_flip=False, vertical_flip=False), COUNT, 0, 1)
+    change.angles[:] = math.pi / 2
+    pixels = marked()
+    turned = change(pixels, torch.arange(COUNT))
+    quarter = min((1, -1), key=lambda k: (torch.rot90(pixels, k, (1, 2)).float() - turned).abs().max().item())
+    torch.testing.assert_close(turned, torch.rot90(pixels, quarter, (1, 2)).float(), atol=1e-3, rtol=0)
+
+
+def test_rotation_keeps_the_middle_and_blackens_the_corners() -> None:
+    change = Augmentation(Recipe(rotation_degrees=45), 1, 0, 1)
+    change.angles[:] = math.radians(45)
+    white = torch.full((1, SIZE, SIZE, 3), 255, dtype=torch.uint8)
+    turned = change(white, torch.tensor([0]))
+    middle = slice(SIZE // 2 - 1, SIZE // 2 + 1)
+    assert turned[0, middle, middle].min() > 254.9
+    assert turned[0, [0, 0, -1, -1], [0, -1, 0, -1]].max() == 0
+
+
+def test_rotation_stays_within_its_angle_both_ways() -> None:
+    angles = Augmentation(FULL, COUNT, 0, 1).angles.rad2deg()
+    assert -20 <= angles.min() < -18
+    assert 18 < angles.max() <= 20

@@ -1,0 +1,158 @@
+"""The command line: what it offers, what it takes, and that it says what is wrong."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny import load_tiny
+from training import __main__ as command_line
+from training.__main__ import build_parser, main
+from training.cli.options import bool_word, chosen_recipe
+from training.experiment.recipes import Recipe, get_recipe
+
+COMMANDS = ["data", "train", "study", "package", "evaluate", "publish", "bench"]
+FIELDS = [field for field in dataclasses.fields(Recipe) if field.name != "name"]
+
+
+@pytest.fixture(autouse=True)
+def _unwrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal so wide that no sentence is broken, and an allocator that is left as it is."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
+
+
+def option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def helped(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    text = helped([], capsys)
+    assert text.startswith("usage: python -m training [-h] COMMAND ...")
+    assert [command for command in COMMANDS if f" {command} " not in text] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"usage: python -m training {command}" in helped([command], capsys)
+
+
+@pytest.mark.parametrize("command", ["train", "study"])
+def test_every_field_of_a_recipe_is_an_option_with_its_sentence(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = helped([command], capsys)
+    for field in FIELDS:
+        assert f"{option(field.name)} X {field.metadata['help']}" in text
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_option_changes_its_field_and_the_name_of_the_recipe(field: "dataclasses.Field[object]") -> None:
+    words: dict[object, tuple[str, object]] = {bool: ("yes", True), int: ("20", 20), float: ("0.25", 0.25)}
+    named = {"optimizer": ("sgd", "sgd"), "schedule": ("step", "step")}
+    word, value = named.get(field.name) or words[field.type]
+    options = build_parser().parse_args(["train", "--norm=bn", option(field.name), word])
+    recipe = chosen_recipe(options)
+    name = "paper" if field.name == "batch_size" else f"paper,{field.name}={value}"
+    assert recipe == get_recipe("paper").changed(**{field.name: value, "name": name})
+
+
+def test_without_options_the_recipe_is_as_named() -> None:
+    options = build_parser().parse_args(["train", "--norm=bn", "--recipe=paper-sgd"])
+    assert chosen_recipe(options) == get_recipe("paper-sgd")
+
+
+def test_bool_is_yes_or_no() -> None:
+    assert (bool_word("yes"), bool_word("no")) == (True, False)
+    for word in ("true", "1", "", "Yes"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"yes or no, got '{word}'"):
+            bool_word(word)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "the following arguments are required: --norm"),
+        (["train", "--norm=bn", "--horizontal-flip=maybe"], "--horizontal-flip: yes or no, got 'maybe'"),
+        (["train", "--norm=bn", "--threads=0"], "--threads: a whole number above 0, got '0'"),
+        (["train", "--norm=bn", "--stop-after=-1"], "--stop-after: a whole number above 0, got '-1'"),
+        (["train", "--norm=bn", "--epochs=many"], "--epochs: invalid int value: 'many'"),
+        (["train", "--norm=bn", "--compile=maybe"], "--compile: invalid choice: 'maybe' (choose from"),
+        (["study", "--workers=0"], "--workers: a whole number above 0, got '0'"),
+        (["study", "--seeds=0,one"], "--seeds: whole numbers with commas between them, got '0,one'"),
+        (["data", "get", "cifar-10"], "invalid choice: 'get' (choose from"),
+        (["dance"], "invalid choice: 'dance' (choose from"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+    ids=" ".join,
+)
+def test_word_that_cannot_be_read_ends_with_2_and_says_why(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --norm=grup", "Unknown norm 'grup'. Choose one of: nn, bn, in, bin, gn, ln."),
+        ("study --norm=bn,grup", "Unknown norm 'grup'. Choose from: nn, bn, in, bin, gn, ln, torch-bn"),
+        ("train --norm=bn --recipe=papre", "Unknown recipe 'papre'. Choose one of: paper, paper-sgd"),
+        ("study --recipe=papre", "Unknown recipe 'papre'. Choose one of: paper, paper-sgd"),
+        ("train --norm=bn --data=birds", "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, cifar-10."),
+        ("train --norm=bn --data=cifar-10", "cifar-10 is not here yet. Fetch it with: python -m training data fetch cifar-10"),
+        ("data fetch birds", "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, cifar-10."),
+        ("data fetch cifar-10 --archive=nowhere.zip", "There is no archive at nowhere.zip. Pass --archive PATH-OR-URL"),
+        ("train --norm=bn --amp=fp8", "amp must be one of auto, fp32, bf16, got 'fp8'."),
+        ("train --norm=bn --depth=9", "depth must be 6n+2 (8, 14, 20, …), got 9."),
+        ("train --norm=bn --lr=0", "lr must be positive, got 0.0."),
+        ("train --norm=bn --seed=-1", "seed must be 0 or more"),
+        ("train --norm=bn --holdout=2", "a holdout of 2.0 leaves no image of a class on one side"),
+        ("package --runs=nowhere", "No finished run under nowhere. Train one with: python -m training study"),
+        ("evaluate --checkpoints=nowhere", "No packaged checkpoint under nowhere. Make them with: python -m training package"),
+    ],
+)
+def test_impossible_wish_ends_with_2_and_one_message(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_tiny(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    words = arguments.split()
+    if words[0] in ("train", "study") and "--data" not in arguments:
+        words += ["--data=tiny", "--image-size=16", "--compile=off"]
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert message in told.err
+    assert told.out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_fetch_says_where_the_images_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path))
+    (tmp_path / "cifar-10-32px").mkdir()
+    assert main(["data", "fetch", "cifar-10"]) == 0
+    assert capsys.readouterr().out == f"cifar-10 is in {tmp_path / 'cifar-10-32px'}.\n"
+
+
+def test_train_says_where_the_result_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_tiny(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    words = ["--data=tiny", "--depth=8", "--image-size=16", "--epochs=2", "--compile=off", f"--runs={tmp_path / 'runs'}"]
+    assert main(["train", "--norm=gn", "--stop-after=1", *words]) == 0
+    *_, first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("gn seed 0 epoch 1/2  train loss ")
+    folder = tmp_path / "runs/tiny/paper,depth=8,image_size=16,epochs=2/gn/seed-0"
+    assert last == f"gn: 1 of 2 epochs are in {folder}."
+    assert (folder / "history.csv").is_file()

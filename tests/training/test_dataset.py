@@ -1,0 +1,210 @@
+"""The image cache: built whole or not at all, the same from any copy of the archive, refused when damaged."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from normzoo.errors import ConfigError, DataError
+from tests.support.made_up_archives import USED, tiny_imagenet_files, tiny_source, used_files, write_cifar_archive, zip_bytes
+from tests.support.small_disk import small_disk
+from tests.support.tiny import load_tiny
+from training.data.dataset import FORMAT_VERSION, ImageData, fetch, hold_out, load
+from training.data import dataset as data_module
+from training.data.sources import SOURCES
+
+NAME = "tiny-imagenet-25"
+FILES = tiny_imagenet_files()
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A made-up archive that is the expected one."""
+    monkeypatch.setitem(SOURCES, NAME, tiny_source(FILES))
+    path = tmp_path / "archive.zip"
+    path.write_bytes(zip_bytes(FILES))
+    return str(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ImageData:
+    return load_tiny(tmp_path_factory.mktemp("data"))
+
+
+def test_cache_holds_the_images_and_what_they_are(archive: str, root: Path) -> None:
+    fetch(NAME, archive=archive, root=root)
+    data = load(NAME, root=root)
+    assert [data.labels[split].tolist() for split in ("train", "val")] == [[0, 0, 1, 1, 2, 2], [0, 1, 2]]
+    assert data.pixels["train"].shape == (6, 32, 32, 3)
+    assert (data.pixels["train"].dtype, data.labels["train"].dtype) == (torch.uint8, torch.int64)
+    assert (data.name, data.digest) == (NAME, SOURCES[NAME].digest)
+    assert data.classes[:2] == ("goldfish", "king penguin")
+    described = data.describe()
+    assert (described["num_train"], described["num_val"]) == (6, 3)
+
+
+def test_mean_and_deviation_are_those_of_the_training_pixels(archive: str, root: Path) -> None:
+    fetch(NAME, archive=archive, root=root)
+    data = load(NAME, root=root)
+    values = data.pixels["train"].double().reshape(-1, 3) / 255
+    torch.testing.assert_close(torch.tensor(data.mean, dtype=torch.float64), values.mean(0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(torch.tensor(data.std, dtype=torch.float64), values.std(0, correction=0), atol=1e-6, rtol=0)
+
+
+def test_cache_does_not_depend_on_what_else_an_archive_holds_and_in_which_order(archive: str, root: Path) -> None:
+    first = fetch(NAME, archive=archive, root=root)
+    annotations = {path: content for path, content in FILES.items() if path.endswith("annotations.txt")}
+    other = {**dict(reversed(used_files(FILES).items())), **annotations}
+    Path(archive).write_bytes(zip_bytes(other))
+    second = fetch(NAME, archive=archive, root=root / "other")
+    names = sorted(path.name for path in first.iterdir())
+    assert names == ["dataset.json", "train_labels.npy", "train_pixels.npy", "val_labels.npy", "val_pixels.npy"]
+    assert [(first / name).read_bytes() for name in names] == [(second / name).read_bytes() for name in names]
+
+
+def test_cifar_10_archive_is_read(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cifar.tar.gz"
+    monkeypatch.setitem(SOURCES, "cifar-10", write_cifar_archive(path))
+    fetch("cifar-10", archive=str(path), root=root)
+    data = load("cifar-10", root=root)
+    assert data.labels["train"].tolist() == data.labels["val"].tolist() == list(range(10))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match="not the expected archive or is incomplete"):
+        fetch("cifar-10", archive=str(path), root=root / "again")
+
+
+def test_two_by_two_pixels_become_their_mean_within_one_grey_level(archive: str, root: Path) -> None:
+    fetch(NAME, archive=archive, root=root)
+    first = min(path for path in used_files(FILES) if f"/train/{USED[0]}/" in path)
+    image = np.asarray(Image.open(io.BytesIO(FILES[first])), np.float64)
+    mean = image.reshape(32, 2, 32, 2, 3).mean((1, 3))
+    assert np.abs(load(NAME, root=root).pixels["train"][0].numpy() - mean).max() <= 1  # Pillow rounds twice
+
+
+def test_disk_that_fills_up_is_an_error_that_says_so_and_leaves_nothing(archive: str, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 512) as disk:  # the cache takes 9 * 192 kB
+        with pytest.raises(DataError, match=r"No room left in .*: free some space and call again"):
+            fetch(NAME, 256, archive=archive, root=disk)
+        assert list(disk.iterdir()) == []
+
+
+def test_folder_that_cannot_be_written_is_said(archive: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="Could not write"):
+        fetch(NAME, archive=archive, root=tmp_path / "file")
+
+
+@pytest.mark.parametrize("moment", ["to_pixels", "colour_statistics", "_save_array"])
+def test_interrupted_build_leaves_nothing(moment: str, archive: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(data_module, moment, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            fetch(NAME, archive=archive, root=root)
+    assert not root.exists() or list(root.iterdir()) == []
+    assert fetch(NAME, archive=archive, root=root).is_dir()
+
+
+def test_image_size_must_be_positive(root: Path) -> None:
+    with pytest.raises(ConfigError, match="image_size must be at least 1, got 0"):
+        fetch(NAME, 0, root=root)
+
+
+def test_missing_cache_says_how_to_fetch_it(root: Path) -> None:
+    with pytest.raises(DataError, match=r"python -m training data fetch cifar-10$"):
+        load("cifar-10", root=root)
+    with pytest.raises(DataError, match=r"data fetch cifar-10 --image-size 64$"):
+        load("cifar-10", 64, root)
+
+
+def test_unknown_data_set_names_the_choices(root: Path) -> None:
+    with pytest.raises(DataError, match=r"Unknown data set 'birds'. Choose one of: tiny-imagenet-25, cifar-10\."):
+        load("birds", root=root)
+
+
+def _without_file(folder: Path) -> None:
+    (folder / "val_labels.npy").unlink()
+
+
+def _empty(folder: Path) -> None:
+    (folder / "train_pixels.npy").write_bytes(b"")
+
+
+def _truncated(folder: Path) -> None:
+    path = folder / "train_pixels.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _no_json(folder: Path) -> None:
+    (folder / "dataset.json").write_text("{")
+
+
+def _list_for_object(folder: Path) -> None:
+    (folder / "dataset.json").write_text("[]")
+
+
+def _changed(folder: Path, **changes: object) -> None:
+    description = json.loads((folder / "dataset.json").read_text())
+    kept = {key: value for key, value in {**description, **changes}.items() if value is not None}
+    (folder / "dataset.json").write_text(json.dumps(kept))
+
+
+def _later_version(folder: Path) -> None:
+    _changed(folder, format_version=FORMAT_VERSION + 1)
+
+
+def _no_classes(folder: Path) -> None:
+    _changed(folder, classes=None)
+
+
+def _unknown_field(folder: Path) -> None:
+    _changed(folder, colour="red")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_without_file, _empty, _truncated, _no_json, _list_for_object, _later_version, _no_classes, _unknown_field],
+    ids=lambda damage: damage.__name__.strip("_"),
+)
+def test_damaged_cache_is_refused_with_what_to_do(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    load_tiny(tmp_path)
+    damage(tmp_path / "tiny-16px")
+    with pytest.raises(DataError, match=r"The cache .*tiny-16px is damaged .*Delete it and fetch again"):
+        load("tiny", 16, tmp_path)
+
+
+def test_hold_out_takes_the_same_share_of_every_class(tiny: ImageData) -> None:
+    held = hold_out(tiny, 0.25)
+    assert torch.bincount(held.labels["val"]).tolist() == [6] * 4
+    assert torch.bincount(held.labels["train"]).tolist() == [18] * 4
+    assert (held.name, held.digest) == ("tiny,holdout=0.25", tiny.digest)
+
+
+def test_hold_out_parts_the_training_images(tiny: ImageData) -> None:
+    held = hold_out(tiny, 0.25)
+    parts = {image.numpy().tobytes() for split in ("train", "val") for image in held.pixels[split]}
+    assert parts == {image.numpy().tobytes() for image in tiny.pixels["train"]}
+    assert len(parts) == len(held.labels["train"]) + len(held.labels["val"])
+
+
+def test_hold_out_depends_on_its_seed_alone(tiny: ImageData) -> None:
+    torch.manual_seed(1)
+    first = hold_out(tiny, 0.25).pixels["val"]
+    torch.manual_seed(2)
+    assert torch.equal(first, hold_out(tiny, 0.25).pixels["val"])
+    assert not torch.equal(first, hold_out(tiny, 0.25, seed=1).pixels["val"])
+
+
+@pytest.mark.parametrize("share", [0.001, 0.999, 1.5, -0.1])
+def test_hold_out_leaves_images_of_every_class_on_both_sides(share: float, tiny: ImageData) -> None:
+    with pytest.raises(ConfigError, match="choose a share between 0 and 1"):
+        hold_out(tiny, share)

@@ -1,0 +1,237 @@
+"""A person's own images: any folder of class folders becomes a data set, and what is odd in it is named."""
+
+import csv
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import normzoo
+from normzoo.app.core.catalog import Catalog
+from normzoo.errors import DataError
+from normzoo.images.preprocess import load_image, to_pixels
+from tests.support.own_images import CLASSES, make_photo, write_photos
+from training import __main__ as command_line
+from training.data.dataset import ImageData
+from training.data.image_folder import load_folder, open_images
+
+QUICK = ["--depth=8", "--image-size=16", "--epochs=2", "--batch-size=20", "--lr=0.01", "--amp=fp32", "--compile=off"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_photos(tmp_path / "My photos, 2026")
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def rows_of(data: ImageData) -> list[dict[str, str]]:
+    assert data.files is not None
+    with open(data.files, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_folder_without_val_gives_a_tenth_of_each_class(photos: Path, root: Path) -> None:
+    lines: list[str] = []
+    data = load_folder(photos, 16, lines.append, root)
+    assert data.name == "My-photos-2026"
+    assert data.classes == tuple(sorted(CLASSES))
+    counts = {name: count for name, (_, count) in CLASSES.items()}
+    held = Counter(data.classes[label] for label in data.labels["val"].tolist())
+    assert held == {"Grüner Baum": 2, "red <b>bird & co": 3, "空": 1}
+    assert len(data.labels["train"]) + len(data.labels["val"]) == sum(counts.values())
+    assert lines[0].startswith("My-photos-2026: 3 classes, 60 training and 6 validation images in ")
+    assert lines[1].startswith("3 of 69 files are left out; ")
+    assert [line.split(":")[0].strip() for line in lines[2:]] == [
+        f"Grüner Baum/{name}" for name in ("empty.png", "notes.txt", "torn.jpg")
+    ]
+    assert data.note == (
+        "The images of the folder 'My photos, 2026'. Of each class a share of 0.1, drawn with seed 0, is for validation. "
+        "3 of 69 files could not be read and are left out."
+    )
+
+
+def test_table_says_where_every_file_went(photos: Path, root: Path) -> None:
+    data = load_folder(photos, 16, silent, root)
+    rows = rows_of(data)
+    splits = Counter(row["split"] for row in rows)
+    assert splits == {"train": len(data.labels["train"]), "val": len(data.labels["val"]), "skipped": 3}
+    for split in ("train", "val"):
+        of_split = [row for row in rows if row["split"] == split]
+        assert [row["class"] for row in of_split] == [data.classes[label] for label in data.labels[split].tolist()]
+        for row, pixels in list(zip(of_split, data.pixels[split], strict=True))[:7]:
+            expected = to_pixels(load_image(photos / row["file"]), 16)
+            np.testing.assert_array_equal(pixels.numpy(), expected)
+
+
+def test_same_files_elsewhere_are_the_same_data_set(photos: Path, root: Path, tmp_path: Path) -> None:
+    data = load_folder(photos, 16, silent, root)
+    copy = tmp_path / "elsewhere" / photos.name
+    for path in sorted((path for path in photos.rglob("*") if path.is_file()), reverse=True):
+        target = copy / path.relative_to(photos)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    again = load_folder(copy, 16, silent, tmp_path / "other")
+    assert again.digest == data.digest
+    assert torch.equal(again.pixels["train"], data.pixels["train"])
+    assert (again.mean, again.std) == (data.mean, data.std)
+
+
+def test_second_call_reads_the_cache_and_a_change_builds_it_anew(photos: Path, root: Path) -> None:
+    first = load_folder(photos, 16, silent, root)
+    lines: list[str] = []
+    assert load_folder(photos, 16, lines.append, root).digest == first.digest
+    assert lines == []
+    make_photo("空", 99).save(photos / "空" / "one more.png")
+    changed = load_folder(photos, 16, lines.append, root)
+    assert changed.digest != first.digest
+    assert lines[0].startswith("My-photos-2026: 3 classes, 61 training")
+    assert [path.name for path in root.iterdir() if not path.name.startswith(".")] == ["My-photos-2026-16px"]
+
+
+def test_train_and_val_folders_are_taken_as_they_are(tmp_path: Path, root: Path) -> None:
+    folder = tmp_path / "split"
+    for split, count in {"train": 3, "val": 2, "test": 5}.items():
+        for name in ("ant", "bee"):
+            (folder / split / name / "deep").mkdir(parents=True)
+            for number in range(count):
+                image = Image.new("RGB", (9, 9), (number * 40, 10 * len(split), (name == "ant" and 255) or 0))
+                image.save(folder / split / name / "deep" / f"{number}.png")
+    data = load_folder(folder, 8, silent, root)
+    assert {split: data.labels[split].tolist() for split in data.labels} == {"train": [0] * 3 + [1] * 3, "val": [0, 0, 1, 1]}
+    assert data.note == "The images of the folder 'split'."
+    shutil.copyfile(folder / "train/ant/deep/0.png", folder / "val/ant/copy.png")
+    assert load_folder(folder, 8, silent, root).note.endswith("1 validation images are among the training images, too.")
+
+
+def test_copies_of_a_file_stay_in_training_together(tmp_path: Path, root: Path) -> None:
+    folder = tmp_path / "twins"
+    for name, shade in (("ant", 50), ("bee", 200)):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            Image.new("RGB", (8, 8), (shade, 0, number // 2 if number < 18 else number)).save(folder / name / f"{number}.png")
+    held = [row["file"] for row in rows_of(load_folder(folder, 8, silent, root)) if row["split"] == "val"]
+    assert sorted(held) == ["ant/18.png", "ant/19.png", "bee/18.png", "bee/19.png"]
+
+
+def test_links_that_go_round_in_a_circle_end(photos: Path, root: Path) -> None:
+    os.symlink(photos, photos / "空" / "all")
+    os.symlink(photos / "空", photos / "空" / "again")
+    os.symlink(photos / "nowhere.png", photos / "空" / "gone.png")
+    assert load_folder(photos, 16, silent, root).classes == tuple(sorted(CLASSES))
+
+
+def _one_class(photos: Path) -> None:
+    for name in list(CLASSES)[1:]:
+        shutil.rmtree(photos / name)
+
+
+def _empty_class(photos: Path) -> None:
+    (photos / "nothing").mkdir()
+
+
+def _other_names(photos: Path) -> None:
+    (photos.parent / "parts").mkdir()
+    shutil.move(photos, photos.parent / "parts" / "training_set")
+    photos.mkdir()
+    for name in ("training_set", "validation_set"):
+        (photos / name).mkdir()
+
+
+def _unknown_in_val(photos: Path) -> None:
+    shutil.move(photos, photos.parent / "train")
+    photos.mkdir()
+    shutil.move(photos.parent / "train", photos / "train")
+    (photos / "val" / "owl").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_one_class, "must hold a folder for each of at least 2 classes, got Grüner Baum"),
+        (_empty_class, "No image to train on in .* for nothing"),
+        (_other_names, "got training_set, validation_set. If the images are split already, the two parts must be called"),
+        (_unknown_in_val, "val has classes that train has not: owl"),
+        (shutil.rmtree, "There is no folder"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_folder_that_will_not_do_says_why(change: Callable[[Path], None], message: str, photos: Path, root: Path) -> None:
+    change(photos)
+    with pytest.raises(DataError, match=message):
+        open_images(str(photos), 16, silent, root)
+    assert not list(root.glob("*px"))
+
+
+def test_another_folder_of_the_same_name_is_refused(photos: Path, root: Path, tmp_path: Path) -> None:
+    load_folder(photos, 16, silent, root)
+    other = tmp_path / "other" / photos.name
+    shutil.copytree(photos, other)
+    (other / "空" / "photo 1.jpg").unlink()
+    with pytest.raises(DataError, match=rf"has the images of {photos}. Rename {other}, or delete that cache"):
+        load_folder(other, 16, silent, root)
+    shutil.rmtree(photos)
+    assert len(load_folder(other, 16, silent, root).labels["train"]) == 59
+
+
+def test_name_of_a_known_data_set_is_refused(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "cifar-10").mkdir()
+    with pytest.raises(DataError, match=r"cifar-10 is the name of a data set that can be fetched\. Rename"):
+        load_folder(tmp_path / "cifar-10", 16, silent, root)
+
+
+def test_bare_name_means_the_folder_that_its_cache_was_made_from(
+    photos: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = photos.rename(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    first = open_images("photos", 16, silent, root)
+    (plain / "空" / "photo 1.jpg").unlink()
+    assert open_images("photos", 16, silent, root).digest != first.digest
+    (tmp_path / "somewhere" / "photos").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "somewhere")
+    assert len(open_images("photos", 16, silent, root).labels["train"]) == 59  # as a study's workers ask for it
+
+
+def test_from_a_folder_to_predictions(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr("training.launch.study.POLL_SECONDS", 0.05)
+    runs, checkpoints = tmp_path / "runs", tmp_path / "checkpoints"
+    study = ["study", f"--data={photos}", "--norm=bn,gn", *QUICK, f"--runs={runs}", "--workers=1"]
+    assert command_line.main(study) == 0
+    for seed_folder in runs.glob("*/*/*/seed-0"):
+        assert (seed_folder / "files.csv").read_text().startswith("split,class,file,sha256,problem\n")
+    folders = [f"--runs={runs}", f"--checkpoints={checkpoints}"]
+    assert command_line.main(["package", *folders]) == 0
+    assert command_line.main(["evaluate", "--check", folders[1]]) == 0
+    assert capsys.readouterr().out.count("(from the images)") == 2
+    shutil.rmtree(tmp_path / "data")
+    shutil.rmtree(photos)
+    assert command_line.main(["evaluate", "--check", folders[1]]) == 0
+    assert capsys.readouterr().out.count("(from the stored logits: no images here)") == 2
+
+    catalog = Catalog(checkpoints)
+    name = "My-photos-2026/paper,depth=8,image_size=16,epochs=2,batch_size=20,lr=0.01"
+    assert list(catalog.sets) == [name]
+    models, problems = catalog.load(catalog.get(name), ["bn", "gn"])
+    assert problems == {}
+    answers = normzoo.predict(models, make_photo("red <b>bird & co", 1234), k=5)
+    assert {len(answer.top) for answer in answers.values()} == {3}
+    assert answers["bn"].top[0][0] in CLASSES

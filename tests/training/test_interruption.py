@@ -1,0 +1,150 @@
+"""A run that is stopped, by Ctrl-C or by force: nothing saved is lost, and the same command goes on."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support.tiny import FIELDS, OPTIONS, ROOT, load_tiny, subprocess_environment, train_tiny
+from training import __main__ as command_line
+from training.engine import trainer
+from training.engine.step import TrainStep
+from training.experiment.recipes import RECIPES
+from training.experiment.runs import State
+
+#: How often the run is killed before it may end; more by hand: NORMZOO_KILLS=20 pytest tests/training/test_interruption.py
+KILLS = int(os.environ.get("NORMZOO_KILLS", "1"))
+EPOCHS = 6 + 3 * KILLS
+CHANGES = {**FIELDS, "epochs": EPOCHS}
+TRAIN = ["train", "--norm=bin", "--threads=1", *OPTIONS, f"--epochs={EPOCHS}"]
+STEPS_PER_EPOCH = 3
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the commands of this test find the tiny images and put their runs."""
+    load_tiny(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.fixture
+def _usual_interrupt() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Callable[[], None]]], None]:
+    """Has things happen in the middle of training: step, counted from 1 -> what happens."""
+
+    def arrange(events: dict[int, Callable[[], None]]) -> None:
+        class Eventful(TrainStep):
+            count = 0
+
+            def __call__(self, pixels: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+                self.count += 1
+                events.get(self.count, lambda: None)()
+                return super().__call__(pixels, labels, lr)
+
+        monkeypatch.setattr(trainer, "TrainStep", Eventful)
+        monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
+
+    return arrange
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def saved(runs: Path) -> State | None:
+    found = list(runs.glob("tiny/*/bin/seed-0"))
+    return State.load(found[0]) if found else None
+
+
+@pytest.mark.usefixtures("_usual_interrupt")
+def test_first_ctrl_c_finishes_the_epoch_saves_and_says_how_to_go_on(
+    folder: Path, at_step: Callable[[dict[int, Callable[[], None]]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_step({STEPS_PER_EPOCH + 2: press_ctrl_c})  # in the middle of the second epoch
+    handler = signal.getsignal(signal.SIGINT)
+    assert command_line.main([*TRAIN, f"--runs={folder / 'runs'}"]) == 130
+    state = saved(folder / "runs")
+    assert state is not None
+    assert state.epoch == 2
+    told = capsys.readouterr().err
+    assert "Finishing this epoch, then saving. Ctrl-C again stops at once." in told
+    assert f"Stopped after epoch 2 of {EPOCHS}. The same command goes on from here." in told
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.usefixtures("_usual_interrupt")
+def test_second_ctrl_c_stops_at_once_and_keeps_what_was_saved(
+    folder: Path, at_step: Callable[[dict[int, Callable[[], None]]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[int] = []
+    first, second = STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH + 2
+    at_step({first: press_ctrl_c, second: press_ctrl_c, second + 1: lambda: steps.append(second + 1)})
+    assert command_line.main([*TRAIN, f"--runs={folder / 'runs'}"]) == 130
+    state = saved(folder / "runs")
+    assert state is not None
+    assert state.epoch == 1
+    assert steps == []
+    assert "Stopped. What was saved stays; the same command goes on from there." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_usual_interrupt")
+def test_ctrl_c_in_the_last_epoch_ends_as_usual(folder: Path, at_step: Callable[[dict[int, Callable[[], None]]], None]) -> None:
+    at_step({STEPS_PER_EPOCH: press_ctrl_c})
+    assert command_line.main([*TRAIN, "--stop-after=1", f"--runs={folder / 'runs'}"]) == 0
+
+
+def start(runs: Path, log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "training", *TRAIN, f"--runs={runs}"]
+    with open(log, "ab") as file:
+        return subprocess.Popen(command, cwd=ROOT, env=subprocess_environment(runs.parent / "data"), stdout=file, stderr=file)
+
+
+def wait_for_lines(process: "subprocess.Popen[bytes]", log: Path, count: int) -> None:
+    """Until so many epochs were reported, or the process ended."""
+    while process.poll() is None and log.read_bytes().count(b"\n") < count:
+        time.sleep(0.01)
+
+
+def test_run_that_is_killed_at_any_moment_ends_with_the_same_result(folder: Path) -> None:
+    runs, log = folder / "runs", folder / "log"
+    moment = random.Random()
+    for kill in range(KILLS):
+        process = start(runs, log)
+        wait_for_lines(process, log, 1 + 3 * kill + moment.randrange(2))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment.uniform(0, 0.5))  # anywhere in an epoch, also while it is saved
+        process.kill()
+        process.wait()
+    state = saved(runs)
+    assert state is not None
+    assert 0 < state.epoch <= EPOCHS
+    process = start(runs, log)
+    assert process.wait() == 0, log.read_text()
+
+    recipe = RECIPES["paper"].changed(name="paper" + "".join(f",{key}={value}" for key, value in CHANGES.items()), **CHANGES)
+    expected = train_tiny(load_tiny(folder / "data"), folder / "uninterrupted", "bin", recipe=recipe)
+    state = saved(runs)
+    assert state is not None
+    torch.testing.assert_close(state.model, expected.model, rtol=0, atol=0)
+    torch.testing.assert_close(state.optimizer["state"], expected.optimizer["state"], rtol=0, atol=0)
+    rows = [[{**row, "seconds": 0} for row in each.history] for each in (state, expected)]
+    assert rows[0] == rows[1]
+    kept = sorted(path.name for path in next(runs.glob("tiny/*/bin/seed-0")).iterdir() if path.suffix != ".part")
+    assert kept == ["history.csv", "lock", "run.json", "state.pt"]

@@ -1,0 +1,74 @@
+"""Figures that go to TensorBoard or trackio besides: what is sent, and what is said where the package is missing."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from normzoo.errors import ConfigError
+from tests.support.tiny import RECIPE, load_tiny
+from training.engine.loggers import LOGS, import_log, open_log
+from training.engine.trainer import train
+from training.experiment.runs import Run
+
+NAMES = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1", "micro_f1")} | {"lr"}
+
+
+def train_and_log(folder: Path, kind: str) -> list[dict[str, float]]:
+    run = Run("tiny", RECIPE, "nn")
+    state = train(run, load_tiny(folder / "data"), folder / "runs", compiled=False, log_to=kind, say=lambda line: None)
+    return [{row["split"]: row["loss"] for row in state.history[first : first + 2]} for first in (0, 2)]
+
+
+def test_trackio_gets_the_figures_of_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[object, ...]] = []
+    fake = SimpleNamespace(
+        init=lambda **about: told.append(("init", about["project"], about["name"], about["config"]["norm"])),
+        log=lambda figures, step: told.append((step, figures)),
+        finish=lambda: told.append(("finish",)),
+    )
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    losses = train_and_log(tmp_path, "trackio")
+    begin, *epochs, end = told
+    assert (begin, end) == (("init", "normzoo-tiny", "quick/nn/seed-0", "nn"), ("finish",))
+    assert [step for step, _ in epochs] == [1, 2]
+    for (_, figures), loss in zip(epochs, losses, strict=True):
+        assert isinstance(figures, dict)
+        assert set(figures) == NAMES
+        assert (figures["train/loss"], figures["val/loss"]) == (loss["train"], loss["val"])
+
+
+def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[object, ...]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            told.append((Path(folder).name,))
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            told.append((name, value, epoch))
+
+        def close(self) -> None:
+            told.append(("closed",))
+
+    monkeypatch.setitem(sys.modules, LOGS["tensorboard"], SimpleNamespace(SummaryWriter=Writer))
+    losses = train_and_log(tmp_path, "tensorboard")
+    assert (told[0], told[-1]) == (("tensorboard",), ("closed",))
+    assert {name for name, *_ in told[1:-1]} == NAMES
+    assert [value for name, value, _ in told[1:-1] if name == "val/loss"] == [loss["val"] for loss in losses]
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_missing_package_is_named(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, LOGS[kind], None)
+    with (
+        pytest.raises(ConfigError, match=f"--log-to {kind} needs a package that is not installed: pip install {kind}"),
+        open_log(kind, Run("tiny", RECIPE, "nn"), tmp_path),
+    ):
+        pass
+
+
+def test_unknown_log_is_refused() -> None:
+    with pytest.raises(ConfigError, match="log-to must be one of tensorboard, trackio, got 'paper'"):
+        import_log("paper")

@@ -1,0 +1,243 @@
+"""Packaging: from finished runs to folders that hold all that DESIGN.md §5 names."""
+
+import csv
+import importlib.metadata
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+import normzoo
+from normzoo.errors import CheckpointError, DataError, TrainingError
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.pretrained.serialization import file_sha256
+from tests.support.tiny import CLASSES, PACKAGED, RECIPE, load_tiny, train_tiny
+from training.data.dataset import hold_out
+from training.evaluation import package as package_module
+from training.evaluation.package import package, rounded
+from training.experiment.runs import State
+
+FILES = [
+    "README.md",
+    "config.json",
+    "history.csv",
+    "metrics.json",
+    "model.safetensors",
+    "robustness.csv",
+    "val_logits.safetensors",
+]
+
+
+@pytest.fixture(autouse=True)
+def _data(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMZOO_DATA", str(packaged / "data"))
+
+
+@pytest.fixture(params=list(PACKAGED))
+def folder(request: pytest.FixtureRequest, packaged: Path) -> Path:
+    """Each packaged variant."""
+    return packaged / "checkpoints/tiny/quick" / str(request.param)
+
+
+@pytest.fixture
+def runs(packaged: Path, tmp_path: Path) -> Path:
+    """Finished runs of one variant, to be changed."""
+    shutil.copytree(packaged / "runs/tiny/quick/bn", tmp_path / "runs/tiny/quick/bn")
+    return tmp_path / "runs"
+
+
+def read_json(path: Path) -> dict:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_folder_holds_the_files_of_the_design_and_nothing_else(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
+    assert {path.name for path in folder.parent.iterdir()} == set(PACKAGED)
+
+
+def test_metrics_hold_every_seed_and_their_mean_and_deviation(folder: Path) -> None:
+    metrics = read_json(folder / "metrics.json")
+    seeds = list(PACKAGED[folder.name])
+    assert metrics["seeds"] == seeds
+    for split in ("train", "val"):
+        for figure in metrics["final"][split].values():
+            assert len(figure["values"]) == len(seeds)
+            assert figure["mean"] == pytest.approx(sum(figure["values"]) / len(seeds), abs=1e-6)
+            assert (figure["sd"] is None) == (len(seeds) == 1)
+    assert [each["class"] for each in metrics["per_class"]["0"]] == list(CLASSES)
+    assert [sum(row) for row in metrics["confusion_matrix"]["0"]] == [6, 6, 6, 6]
+
+
+def test_metrics_say_where_they_come_from(folder: Path) -> None:
+    provenance = read_json(folder / "metrics.json")["provenance"]
+    assert provenance["recipe"] == RECIPE.to_dict()
+    assert provenance["precision"] == "fp32"
+    assert (provenance["data"]["name"], provenance["data"]["num_train"], provenance["data"]["num_val"]) == ("tiny", 96, 24)
+    assert provenance["weights_sha256"] == file_sha256(folder / "model.safetensors")
+    assert provenance["history_sha256"] == file_sha256(folder / "history.csv")
+    assert provenance["logits_sha256"] == file_sha256(folder / "val_logits.safetensors")
+    session = provenance["runs"][0]["sessions"][0]
+    assert {"command", "commit", "device", "threads", "python", "packages", "seconds"} <= session.keys()
+    assert session["packages"]["torch"] == importlib.metadata.version("torch")
+
+
+def test_parameters_and_macs_are_the_networks(folder: Path) -> None:
+    metrics = read_json(folder / "metrics.json")
+    network = normzoo.load_model(folder).network
+    assert metrics["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    # A first convolution; two a stage, the second and third at half the size; a linear layer.
+    stages = [16 * 16 * 9 * 2 * 16 * 16, 8 * 8 * 9 * (16 * 32 + 32 * 32), 4 * 4 * 9 * (32 * 64 + 64 * 64)]
+    assert metrics["macs"] == 16 * 16 * 9 * 3 * 16 + sum(stages) + 64 * 4
+
+
+def test_history_holds_every_epoch_and_ends_with_the_final_figures(folder: Path) -> None:
+    with open(folder / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["seed"]), int(row["epoch"]), row["split"]) for row in rows] == [
+        (seed, epoch, split) for seed in PACKAGED[folder.name] for epoch in (1, 2) for split in ("train", "val")
+    ]
+    final = read_json(folder / "metrics.json")["final"]["val"]
+    for name in ("loss", "accuracy", "macro_f1", "micro_f1"):
+        assert [float(row[name]) for row in rows if (row["epoch"], row["split"]) == ("2", "val")] == final[name]["values"]
+
+
+def test_logits_are_stored_as_float16_with_the_labels(folder: Path) -> None:
+    tensors = load_file(folder / "val_logits.safetensors")
+    assert sorted(tensors) == ["labels", *(f"seed_{seed}" for seed in PACKAGED[folder.name])]
+    assert {(str(logits.dtype), (*logits.shape,)) for name, logits in tensors.items() if name != "labels"} == {
+        ("torch.float16", (24, 4))
+    }
+
+
+def test_card_has_an_index_that_the_hub_reads(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert (front["library_name"], front["pipeline_tag"]) == ("normzoo", "image-classification")
+    figures = front["model-index"][0]["results"][0]["metrics"]
+    final = read_json(folder / "metrics.json")["final"]["val"]
+    assert {figure["name"]: figure["value"] for figure in figures} == {
+        name: round(final[name]["mean"], 4) for name in ("accuracy", "macro_f1", "micro_f1")
+    }
+    assert f"n = {len(PACKAGED[folder.name])} (seed" in text
+    assert "torch's own layer" in text or not folder.name.startswith("torch")
+
+
+def test_unfinished_run_is_named_and_left_out(runs: Path, tmp_path: Path) -> None:
+    train_tiny(load_tiny(tmp_path / "data"), runs, "gn", stop_after=1)
+    lines: list[str] = []
+    written = package(runs, tmp_path / "checkpoints", lines.append)
+    assert [path.name for path in written] == ["bn"]
+    assert f"left out: {runs / 'tiny/quick/gn/seed-0'} has 1 of 2 epochs" in lines
+
+
+def test_runs_on_held_out_images_become_a_table(runs: Path, tmp_path: Path) -> None:
+    state = train_tiny(hold_out(load_tiny(tmp_path / "data"), 0.25), runs)
+    lines: list[str] = []
+    assert len(package(runs, tmp_path / "checkpoints", lines.append)) == 1
+    with open(tmp_path / "checkpoints/tiny/search.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["recipe"], row["variant"], row["epochs"], row["holdout"]) == ("quick", "bn", "2", "0.25")
+    assert float(row["holdout_accuracy"]) == pytest.approx(state.history[-1]["accuracy"], abs=1e-6)
+
+
+def test_what_is_packaged_is_left_alone_until_asked(runs: Path, tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    (folder,) = package(runs, checkpoints, silent)
+    written = (folder / "metrics.json").stat().st_mtime_ns
+    lines: list[str] = []
+    package(runs, checkpoints, lines.append)
+    assert lines == [f"{folder}  unchanged"]
+    assert (folder / "metrics.json").stat().st_mtime_ns == written
+    package(runs, checkpoints, silent, again=True)
+    assert (folder / "metrics.json").stat().st_mtime_ns > written
+
+
+def test_seeds_join_those_that_are_packaged_already(runs: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    (together,) = package(runs, whole, silent)
+    both = runs / "tiny/quick/bn"
+    shutil.move(both / "seed-0", tmp_path / "seed-0")
+    package(runs, parts, silent)
+    shutil.move(both / "seed-1", tmp_path / "seed-1")
+    shutil.move(tmp_path / "seed-0", both / "seed-0")
+    (joined,) = package(runs, parts, silent)
+    assert {path.name: path.read_bytes() for path in joined.iterdir()} == {
+        path.name: path.read_bytes() for path in together.iterdir()
+    }
+
+
+def test_packaged_seeds_of_other_settings_do_not_join(runs: Path, tmp_path: Path) -> None:
+    (folder,) = package(runs, tmp_path / "checkpoints", silent)
+    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
+    state = State.load(runs / "tiny/quick/bn/seed-0")
+    assert state is not None
+    state.run["recipe"]["lr"] = 0.5
+    state.sessions[0]["seconds"] = 1.0
+    state.save(runs / "tiny/quick/bn/seed-0")
+    package(runs, tmp_path / "checkpoints", silent)
+    assert read_json(folder / "metrics.json")["seeds"] == [0]
+
+
+def test_robustness_holds_every_corruption_at_every_severity(folder: Path) -> None:
+    with open(folder / "robustness.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["corruption"], int(row["severity"])) for row in rows] == [
+        ("0", name, severity) for name in CORRUPTIONS for severity in SEVERITIES
+    ]
+    accuracies = {(row["corruption"], row["severity"]): float(row["accuracy"]) for row in rows}
+    # The made-up classes differ in their brightness alone.
+    clean = read_json(folder / "metrics.json")["final"]["val"]["accuracy"]["values"][0]
+    assert accuracies["saturation", "1"] >= accuracies["brightness_down", "5"]
+    assert accuracies["brightness_down", "5"] < clean
+
+
+def test_packaging_again_changes_nothing_and_sweeps_what_was_left_half_written(runs: Path, tmp_path: Path) -> None:
+    (first,) = package(runs, tmp_path / "checkpoints", silent)
+    before = {path.name: path.read_bytes() for path in first.iterdir()}
+    (first.parent / ".bn-abandoned").mkdir()
+    (first.parent / ".bn-abandoned" / "config.json").write_text("{")
+    package(runs, tmp_path / "checkpoints", silent, again=True)
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
+    assert list(first.parent.iterdir()) == [first]
+
+
+def test_nothing_finished_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"No finished run under .*python -m training study"):
+        package(tmp_path, tmp_path / "checkpoints", silent)
+
+
+def test_seeds_of_different_settings_are_refused(runs: Path, tmp_path: Path) -> None:
+    state = State.load(runs / "tiny/quick/bn/seed-1")
+    assert state is not None
+    state.run["recipe"]["lr"] = 0.5
+    state.save(runs / "tiny/quick/bn/seed-1")
+    with pytest.raises(TrainingError, match="trained with different settings or images"):
+        package(runs, tmp_path / "checkpoints", silent)
+
+
+def test_missing_images_are_said(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="tiny"):
+        package(runs, tmp_path / "checkpoints", silent)
+
+
+def test_figure_that_is_no_number_is_never_written(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_module, "count_macs", lambda *_: float("nan"))
+    with pytest.raises(CheckpointError, match="Could not write"):
+        package(runs, tmp_path / "checkpoints", silent)
+    assert list((tmp_path / "checkpoints/tiny/quick").iterdir()) == []
+
+
+def test_figures_are_kept_at_six_decimals() -> None:
+    assert rounded([0.123456789, {"small": 1.23456789e-5}, 7, "x", None]) == [0.123457, {"small": 1.23457e-5}, 7, "x", None]

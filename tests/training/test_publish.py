@@ -1,0 +1,190 @@
+"""Publishing to the Hugging Face Hub: what goes there, that it works there, and a sentence where it does not."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from normzoo.app.core.examples import FOLDER
+from normzoo.pretrained.checkpoint import FILES
+from tests.browser.driver import ROOT, running_server
+from tests.support.checkpoints import save_variant
+from tests.support.hub_server import READ, WRITE, Hub, client_environment, serve_hub
+from tests.support.visitor import Visitor, file_value
+
+SET = "toy/paper"
+VARIANTS = ("bn", "gn")
+#: Runs each of the command lines in its standard input, with the token beside it; prints the exit codes.
+COMMANDS = """
+import json, os, sys
+from training.__main__ import main
+for token, arguments in json.load(sys.stdin):
+    os.environ.pop("HF_TOKEN", None)
+    os.environ.update({"HF_TOKEN": token} if token else {})
+    print(main(["publish", *arguments]), flush=True)
+"""
+#: What Hugging Face's package of this name does, as far as it concerns the page.
+SPACES = "def GPU(function, duration): print(f'{function.__name__} may use a GPU for {duration} s', flush=True)"
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("checkpoints")
+    for variant in VARIANTS:
+        save_variant(root, variant)
+    return root
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    with serve_hub() as hub:
+        hub.add("you/theirs")
+        yield hub
+
+
+def publish(commands: list[tuple[str | None, list[str]]], url: str, folder: Path) -> tuple[list[int], list[str], list[str]]:
+    """Publish for real, in a process of its own; gives the exit codes, the other lines, and the errors."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "NORMZOO_"))}
+    result = subprocess.run(
+        [sys.executable, "-c", COMMANDS],
+        input=json.dumps(commands),
+        env={**inherited, **client_environment(folder / "home", url), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = result.stdout.splitlines()
+    return (
+        [int(line) for line in lines if line.isdecimal()],
+        [x for x in lines if not x.isdecimal()],
+        result.stderr.splitlines(),
+    )
+
+
+def product_files() -> set[str]:
+    """Every file of the page in this checkout, listed in another way than the code under test does."""
+    files = {"README.md", "LICENSE", "requirements.txt", "app.py"}
+    for folder, _, names in os.walk(ROOT / "normzoo"):
+        if "__pycache__" not in folder:
+            files |= {(Path(folder) / name).relative_to(ROOT).as_posix() for name in names}
+    return files
+
+
+def checkpoint_files(prefix: str = "") -> set[str]:
+    return {f"{prefix}{SET}/{variant}/{name}" for variant in VARIANTS for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def published(hub: Hub, checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What was said while both were published; an earlier version had left a file in the Space, and somebody a note."""
+    space = hub.add("me/page", kind="spaces")
+    space.commit({"normzoo/gone.py": b"old", "note.txt": b"mine", "README.md": b"old"})
+    where = ["--checkpoints", str(checkpoints)]
+    commands = [(WRITE, ["models", "me/zoo", *where]), (WRITE, ["space", "me/page", *where])]
+    codes, lines, errors = publish(commands, hub.url, tmp_path_factory.mktemp("published"))
+    assert (codes, errors) == ([0, 0], [])
+    return lines
+
+
+def test_published_models_are_the_packaged_files_with_a_card_and_load_by_name(published, hub, checkpoints, tmp_path):
+    files = hub.repositories["models", "me/zoo"].files
+    assert set(files) == checkpoint_files() | {"README.md"}
+    assert all(files[name] == (checkpoints / name).read_bytes() for name in checkpoint_files())
+    front = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
+    assert front["library_name"] == "normzoo"
+    values = [metric["value"] for metric in front["model-index"][0]["results"][0]["metrics"]]
+    assert values == [json.loads(files[f"{SET}/{v}/metrics.json"])["final"]["val"]["accuracy"]["mean"] for v in VARIANTS]
+    code = "import normzoo; print(*normzoo.load_models('me/zoo'))"
+    environment = {**os.environ, **client_environment(tmp_path, hub.url), "PYTHONPATH": str(ROOT)}
+    loaded = subprocess.check_output([sys.executable, "-c", code], env=environment, cwd=tmp_path, text=True)
+    assert loaded.split() == list(VARIANTS)
+
+
+def test_the_space_holds_what_the_page_needs_loses_what_is_old_and_keeps_what_is_not_ours(published, hub):
+    space = hub.repositories["spaces", "me/page"]
+    assert set(space.files) == product_files() | checkpoint_files("checkpoints/") | {"note.txt"}
+    assert len(space.commits) == 2
+    front = yaml.safe_load(space.files["README.md"].decode().split("---\n")[1])
+    assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
+    assert f"gradio=={front['sdk_version']}\n" in space.files["requirements.txt"].decode()
+
+
+@pytest.mark.parametrize("hardware", ["processor", "ZeroGPU"])
+def test_the_space_starts_from_its_files_alone_and_classifies_a_photo(hardware, published, hub, tmp_path):
+    code = tmp_path / "space"
+    for name, content in hub.repositories["spaces", "me/page"].files.items():
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        (code / name).write_bytes(content)
+    if hardware == "ZeroGPU":
+        (code / "spaces.py").write_text(SPACES)
+    with (
+        running_server(tmp_path, {"PYTHONPATH": str(ROOT)}, code) as server,
+        contextlib.closing(Visitor(server.port)) as visitor,
+    ):
+        photo = json.loads(visitor.upload((FOLDER / "dog.jpg").read_bytes()).body)[0]
+        outputs = visitor.run(visitor.functions()["classify"], [file_value(photo), SET, list(VARIANTS)])
+    assert list(outputs[1]["networks"]) == list(VARIANTS)
+    assert server.outside_calls() == []
+    assert ("gpu_name may use a GPU for 1 s" in server.log.read_text()) == (hardware == "ZeroGPU")
+
+
+def test_a_dry_run_prints_every_file_and_its_size_and_sends_nothing(hub, checkpoints, tmp_path):
+    hub.requests.clear()
+    dry = ["--checkpoints", str(checkpoints), "--dry-run"]
+    codes, lines, errors = publish([(None, ["models", "me/new", *dry]), (None, ["space", "me/new", *dry])], hub.url, tmp_path)
+    assert (codes, errors, hub.requests) == ([0, 0], [], [])
+    ends = [number for number, line in enumerate(lines) if line.endswith("Nothing was sent.")]
+    listed = [dict(reversed(line.split(None, 1)) for line in part) for part in (lines[: ends[0]], lines[ends[0] + 1 : ends[1]])]
+    assert set(listed[0]) == checkpoint_files() | {"README.md"}
+    assert set(listed[1]) == product_files() | checkpoint_files("checkpoints/")
+    assert listed[1]["app.py"] == f"{(ROOT / 'app.py').stat().st_size:,}"
+    assert lines[ends[1]].startswith(f"{len(listed[1])} files, ")
+
+
+def test_what_the_hub_does_not_take_is_told_in_a_sentence(hub, checkpoints, tmp_path):
+    where = ["--checkpoints", str(checkpoints)]
+    expected = {
+        (None, "models", "me/new"): "There is no token for the Hugging Face Hub: `hf auth login`, or set HF_TOKEN",
+        (READ, "models", "me/new"): "Your token has no right to do this with me/new: use one that has",
+        (WRITE, "models", "you/theirs"): "Your token has no right to do this with you/theirs: use one that has",
+        (WRITE, "models", "you/new"): "Your token has no right to do this with you/new: use one that has",
+        ("hf_old", "models", "me/new"): "The Hugging Face Hub does not know your token: `hf auth login` again",
+        (WRITE, "space", "free/page"): "The Hugging Face Hub asks for a paid account for free/page",
+        (WRITE, "models", "zoo"): "'zoo' cannot be the name of a repository on the Hugging Face Hub",
+        (WRITE, "models", "me/zoo/toy"): "'me/zoo/toy' cannot be the name of a repository on the Hugging Face Hub",
+    }
+    commands = [(token, [what, name, *where]) for token, what, name in expected]
+    codes, lines, errors = publish(commands, hub.url, tmp_path)
+    assert (codes, lines, len(errors)) == ([2] * len(expected), [], len(expected))
+    assert [(error, start) for error, start in zip(errors, expected.values(), strict=True) if not error.startswith(start)] == []
+
+
+def test_without_a_network_a_sentence_says_so(checkpoints, tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    codes, _, errors = publish([(WRITE, ["models", "me/zoo", "--checkpoints", str(checkpoints)])], url, tmp_path)
+    assert codes == [2]
+    assert [error.partition(",")[0] for error in errors] == ["The Hugging Face Hub cannot be reached"]
+
+
+def test_nothing_is_published_while_a_network_is_damaged_or_where_there_is_none(hub, tmp_path):
+    folder = save_variant(tmp_path / "damaged", "bn")
+    (folder / "val_logits.safetensors").write_bytes(b"")
+    hub.requests.clear()
+    places = [tmp_path / "damaged", tmp_path / "empty"]
+    codes, _, errors = publish(
+        [(WRITE, ["space", "me/page", "--checkpoints", str(path)]) for path in places], hub.url, tmp_path
+    )
+    assert (codes, hub.requests) == ([2, 2], [])
+    assert errors[0] == "Nothing is published while a network is damaged."
+    assert errors[1].startswith("toy/paper/bn: ")
+    assert errors[2].startswith(f"No packaged checkpoint under {tmp_path / 'empty'}.")

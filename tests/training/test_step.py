@@ -1,0 +1,196 @@
+"""One training step: learning rates, optimizer, gates, clipping, and the loss that is shown."""
+
+import math
+import shutil
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from normzoo.errors import ConfigError
+from normzoo.images.preprocess import to_input
+from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, gates
+from normzoo.nn.resnet import ResNet
+from training.engine.step import TrainStep, choose_precision, learning_rates, make_optimizer, missing_for_compile
+from training.experiment.recipes import Recipe
+
+CLASSES = 4
+HALF = torch.full((3,), 0.5)
+RECIPE = Recipe(depth=8, optimizer="sgd", lr=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def batch(size: int = 8) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(size)
+    pixels = torch.randint(0, 256, (size, 8, 8, 3), dtype=torch.uint8, generator=generator)
+    return pixels, torch.randint(0, CLASSES, (size,), generator=generator)
+
+
+def make_step(norm: str = "nn", recipe: Recipe = RECIPE) -> TrainStep:
+    return TrainStep(ResNet(recipe.depth, norm, CLASSES).train(), recipe, HALF, HALF)
+
+
+def weights(model: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "scheduler"),
+    [
+        (Recipe(epochs=50), lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=50)),
+        (Recipe(epochs=50, schedule="step"), lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=10, gamma=0.1)),
+        (
+            Recipe(epochs=7, schedule="step", step_epochs=3, step_factor=0.5),
+            lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=3, gamma=0.5),
+        ),
+    ],
+    ids=["cosine", "step", "step of 3"],
+)
+def test_schedule_equals_torchs_stepped_once_an_epoch(recipe: Recipe, scheduler: type) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.lr)
+    stepped, expected = scheduler(optimizer), []
+    for _ in range(recipe.epochs):
+        expected += [optimizer.param_groups[0]["lr"]] * 3
+        optimizer.step()
+        stepped.step()
+    assert learning_rates(recipe, 3) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.25])
+def test_one_cycle_climbs_from_0_to_the_peak_and_falls_to_0(warmup: float) -> None:
+    recipe = Recipe(epochs=10, schedule="one-cycle", warmup=warmup, lr=0.4)
+    rates = learning_rates(recipe, 20)
+    climb = max(1, round(warmup * 200))
+    assert len(rates) == 200
+    assert rates[:climb] == pytest.approx([0.4 * (i + 1) / climb for i in range(climb)])
+    assert max(rates) == rates[climb] == 0.4
+    assert rates[climb:] == sorted(rates[climb:], reverse=True)
+    assert 0 < rates[-1] < 0.4 / 1000
+
+
+@pytest.mark.parametrize("norm", NORM_LAYERS)
+def test_gates_alone_are_in_a_group_of_their_own_without_weight_decay(norm: str) -> None:
+    model = ResNet(8, norm, CLASSES)
+    first, *second = make_optimizer(model, RECIPE.changed(weight_decay=0.1)).param_groups
+    gated = gates(model)
+    assert len(second) == bool(gated)
+    assert len(first["params"]) == len(list(model.parameters())) - len(gated)
+    assert first["weight_decay"] == 0.1
+    for group in second:
+        assert [id(p) for p in group["params"]] == [id(gate) for gate in gated]
+        assert group["weight_decay"] == 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_gates_learn_ten_times_as_fast(optimizer: str) -> None:
+    step = make_step("bin", RECIPE.changed(optimizer=optimizer))
+    step(*batch(), 0.02)
+    assert [group["lr"] for group in step.optimizer.param_groups] == [0.02, 0.2]
+
+
+def test_gates_pushed_out_of_their_range_are_1_and_0_after_a_step() -> None:
+    step = make_step("bin")
+    with torch.no_grad():
+        for gate in step.gates:
+            gate[0::2], gate[1::2] = 1.5, -0.5
+    step(*batch(), 1e-6)
+    for gate in step.gates:
+        assert gate[0::2].tolist() == [1.0] * len(gate[0::2])
+        assert gate[1::2].tolist() == [0.0] * len(gate[1::2])
+
+
+def test_gates_that_a_step_itself_pushes_out_are_put_back() -> None:
+    step = make_step("bin")
+    for _ in range(3):
+        step(*batch(), 10.0)
+        assert all(gate.min() >= 0 and gate.max() <= 1 for gate in step.gates)
+    assert any((gate == 0).any() for gate in step.gates)
+
+
+def test_long_gradients_are_shortened_to_clip_norm() -> None:
+    moved = {}
+    for clip_norm in (0.0, 1e-3):
+        step = make_step(recipe=RECIPE.changed(clip_norm=clip_norm))
+        before = weights(step.model)
+        step(*batch(), 0.1)
+        moved[clip_norm] = (weights(step.model) - before).norm().item()
+    assert moved[0.0] > 1e-3
+    assert moved[1e-3] == pytest.approx(0.1 * 1e-3, rel=1e-2)
+
+
+def test_label_smoothing_changes_the_step_and_not_the_loss_shown() -> None:
+    pixels, labels = batch()
+    after = {}
+    for smoothing in (0.0, 0.3):
+        torch.manual_seed(0)
+        step = make_step(recipe=RECIPE.changed(label_smoothing=smoothing))
+        expected = F.cross_entropy(step.model(to_input(pixels, HALF, HALF)), labels).detach()
+        shown, _ = step(pixels, labels, 0.1)
+        torch.testing.assert_close(shown, expected)
+        after[smoothing] = weights(step.model)
+    assert not torch.allclose(after[0.0], after[0.3], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 7, 32])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_of_constant_logits_is_the_log_of_the_classes(size: int, smoothing: float) -> None:
+    step = make_step(recipe=RECIPE.changed(label_smoothing=smoothing))
+    nn.init.zeros_(step.model.fc.weight)
+    nn.init.zeros_(step.model.fc.bias)
+    shown, predicted = step(*batch(size), 0.1)
+    assert shown.item() == pytest.approx(math.log(CLASSES), rel=1e-6)
+    assert predicted.shape == (size,)
+
+
+def test_bf16_keeps_weights_loss_and_statistics_in_float32() -> None:
+    step = TrainStep(ResNet(8, "bn", CLASSES).train(), RECIPE, HALF, HALF, "bf16")
+    shown, _ = step(*batch(), 0.1)
+    assert shown.dtype == torch.float32
+    assert {tensor.dtype for tensor in step.model.state_dict().values()} == {torch.float32, torch.int64}
+    assert shown.isfinite()
+
+
+def test_unknown_precision_names_the_choices() -> None:
+    assert choose_precision("fp32") == "fp32"
+    assert choose_precision("auto") in ("fp32", "bf16")
+    with pytest.raises(ConfigError, match="amp must be one of auto, fp32, bf16, got 'fp16'"):
+        choose_precision("fp16")
+
+
+def test_missing_compiler_is_the_reason_against_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert missing_for_compile() == "no C++ compiler"
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    assert missing_for_compile() == "no C++ compiler"
+
+
+class OneLayer(nn.Module):
+    """The smallest network with everything a step treats specially."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, bias=False)
+        self.norm = BatchInstanceNorm(4)
+        self.fc = nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.norm(self.conv(x)).square().mean((2, 3)))
+
+
+@pytest.mark.skipif(missing_for_compile() is not None, reason=f"nothing can be compiled here: {missing_for_compile()}")
+def test_compiled_steps_equal_eager_ones_also_for_a_smaller_last_batch() -> None:
+    results = []
+    for compiled_batch in (8, None):
+        torch.manual_seed(0)
+        step = TrainStep(OneLayer().train(), RECIPE.changed(momentum=0.9), HALF, HALF, "fp32", compiled_batch)
+        with torch._inductor.config.patch(compile_threads=1):  # a pool of compilers would take longer to start
+            losses = [step(*batch(size), 0.1)[0] for size in (8, 8, 3)]
+        results.append([*losses, *step.model.state_dict().values()])
+    for compiled, eager in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)

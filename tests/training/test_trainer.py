@@ -1,0 +1,240 @@
+"""A training run: resumed to the same result, refused where it would not be, stopped where it makes no sense."""
+
+import csv
+import fcntl
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from normzoo.errors import ConfigError, TrainingError
+from normzoo.nn.norms import gates
+from normzoo.nn.resnet import ResNet
+from tests.support.small_disk import fill, small_disk
+from tests.support.tiny import RECIPE, load_tiny, train_tiny
+from training.data.dataset import ImageData, hold_out
+from training.engine import trainer
+from training.engine.step import TrainStep
+from training.engine.trainer import train
+from training.experiment.runs import Run, State
+
+RESUMED = RECIPE.changed(epochs=6, crop_padding=2, horizontal_flip=True)
+COLUMNS = ["seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ImageData:
+    return load_tiny(tmp_path_factory.mktemp("data"))
+
+
+def folder_of(runs: Path, norm: str = "bn") -> Path:
+    return Run("tiny", RECIPE, norm).folder(runs)
+
+
+def saved(folder: Path) -> State:
+    state = State.load(folder)
+    assert state is not None
+    return state
+
+
+def assert_same_result(state: State, expected: State) -> None:
+    """Everything but the time it took, and the processes."""
+    assert (state.run, state.data_digest, state.epoch) == (expected.run, expected.data_digest, expected.epoch)
+    torch.testing.assert_close(state.model, expected.model, rtol=0, atol=0)
+    torch.testing.assert_close(state.optimizer["state"], expected.optimizer["state"], rtol=0, atol=0)
+    assert state.optimizer["param_groups"] == expected.optimizer["param_groups"]
+    rows = [[{**row, "seconds": 0} for row in each.history] for each in (state, expected)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("norm", ["bn", "bin"])
+def test_three_and_three_epochs_equal_six_bit_for_bit(norm: str, data: ImageData, tmp_path: Path) -> None:
+    run = Run("tiny", RESUMED, norm)
+    train_tiny(data, tmp_path / "whole", norm, recipe=RESUMED)
+    assert train_tiny(data, tmp_path / "parts", norm, recipe=RESUMED, stop_after=3).epoch == 3
+    torch.rand(5)
+    train_tiny(data, tmp_path / "parts", norm, recipe=RESUMED)
+    whole, parts = saved(run.folder(tmp_path / "whole")), saved(run.folder(tmp_path / "parts"))
+    assert_same_result(parts, whole)
+    assert [session["first_epoch"] for session in parts.sessions] == [1, 4]
+
+
+def test_another_seed_gives_another_result(data: ImageData, tmp_path: Path) -> None:
+    first, second = (train_tiny(data, tmp_path, seed=seed, stop_after=1) for seed in (0, 1))
+    assert not torch.equal(first.model["conv1.weight"], second.model["conv1.weight"])
+
+
+def test_history_has_a_row_per_epoch_and_split(data: ImageData, tmp_path: Path) -> None:
+    state = train_tiny(data, tmp_path)
+    with open(folder_of(tmp_path) / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [list(row) for row in rows] == [COLUMNS] * 4
+    assert [(row["seed"], row["epoch"], row["split"]) for row in rows] == [
+        ("0", epoch, split) for epoch in "12" for split in ("train", "val")
+    ]
+    assert [float(row["lr"]) for row in rows] == pytest.approx([0.01, 0.01, 0.005, 0.005])
+    assert [{key: str(value) for key, value in row.items()} for row in state.history] == rows
+    assert state.history[2]["loss"] < state.history[0]["loss"]
+
+
+def test_gates_end_between_0_and_1_and_have_moved(data: ImageData, tmp_path: Path) -> None:
+    model = ResNet(RECIPE.depth, "bin", 4)
+    model.load_state_dict(train_tiny(data, tmp_path, "bin", recipe=RECIPE.changed(lr=0.05)).model)
+    values = torch.cat([gate.detach() for gate in gates(model)])
+    assert (values.min() >= 0, values.max() <= 1, values.min() < 1) == (True, True, True)
+
+
+def test_mean_loss_weighs_the_smaller_last_batch_by_its_images(
+    data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*arguments: object) -> ResNet:
+        model = ResNet(8, "nn", 4)
+        nn.init.zeros_(model.fc.weight)
+        nn.init.zeros_(model.fc.bias)
+        return model
+
+    monkeypatch.setattr(trainer, "ResNet", silent)
+    state = train_tiny(data, tmp_path, "nn", recipe=RECIPE.changed(lr=1e-30))  # 96 images: 40, 40, 16
+    assert [row["loss"] for row in state.history] == pytest.approx([math.log(4)] * 4, rel=1e-6)
+
+
+def break_loss(step: TrainStep, loss: Tensor) -> Tensor:
+    return loss * math.nan
+
+
+def break_weights(step: TrainStep, loss: Tensor) -> Tensor:
+    with torch.no_grad():
+        step.parameters[0].fill_(math.nan)
+    return loss
+
+
+@pytest.mark.parametrize(("breaking", "split"), [(break_loss, "training"), (break_weights, "validation")])
+def test_loss_that_is_no_number_stops_and_keeps_the_last_state(
+    breaking: Callable[[TrainStep, Tensor], Tensor],
+    split: str,
+    data: ImageData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train_tiny(data, tmp_path, stop_after=1)
+    before = (folder_of(tmp_path) / "state.pt").read_bytes()
+
+    class Breaking(TrainStep):
+        def __call__(self, pixels: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+            loss, predicted = super().__call__(pixels, labels, lr)
+            return (breaking(self, loss) if len(labels) == 16 else loss), predicted
+
+    monkeypatch.setattr(trainer, "TrainStep", Breaking)
+    message = rf"The {split} loss of bn became nan in epoch 2\. The state after epoch 1 is kept\. Try a lower --lr"
+    with pytest.raises(TrainingError, match=message):
+        train_tiny(data, tmp_path)
+    assert (folder_of(tmp_path) / "state.pt").read_bytes() == before
+
+
+def test_other_settings_are_refused_by_name(data: ImageData, tmp_path: Path) -> None:
+    train_tiny(data, tmp_path, stop_after=1)
+    with pytest.raises(TrainingError, match=r"holds a run with other settings \(lr 0.01, now 0.02\)"):
+        train_tiny(data, tmp_path, recipe=RECIPE.changed(lr=0.02))
+
+
+def test_other_images_are_refused(data: ImageData, tmp_path: Path) -> None:
+    train_tiny(data, tmp_path, stop_after=1)
+    other = ImageData(**{**vars(data), "digest": "0" * 64})
+    with pytest.raises(TrainingError, match=r"holds a run with other settings \(other images\)"):
+        train_tiny(other, tmp_path)
+
+
+def test_hold_out_has_a_folder_of_its_own(data: ImageData, tmp_path: Path) -> None:
+    train_tiny(hold_out(data, 0.25), tmp_path, stop_after=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny,holdout=0.25"]
+
+
+def test_two_processes_on_one_run_are_refused(data: ImageData, tmp_path: Path) -> None:
+    train_tiny(data, tmp_path, stop_after=1)
+    with open(folder_of(tmp_path) / "lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match=r"Another process is training .*seed-0\. Wait for it, or stop it"):
+            train_tiny(data, tmp_path)
+    assert train_tiny(data, tmp_path).epoch == 2
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _lack(path: Path) -> None:
+    torch.save({"epoch": 3}, path)
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+def _run_code(path: Path) -> None:
+    torch.save({"epoch": _Evil()}, path)
+
+
+@pytest.mark.parametrize("damage", [_truncate, _empty, _lack, _run_code], ids=lambda f: f.__name__.strip("_"))
+def test_damaged_state_is_refused_with_what_to_do(damage: Callable[[Path], None], data: ImageData, tmp_path: Path) -> None:
+    train_tiny(data, tmp_path, stop_after=1)
+    damage(folder_of(tmp_path) / "state.pt")
+    with pytest.raises(TrainingError, match=r"state.pt is damaged\. Delete .*seed-0 to start this run anew\.$"):
+        train_tiny(data, tmp_path)
+
+
+def test_full_disk_keeps_the_last_state(data: ImageData, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2048) as disk:
+        train_tiny(data, disk, stop_after=1)
+        before = (folder_of(disk) / "state.pt").read_bytes()
+        fill(disk, leave_bytes=len(before) // 2)
+        with pytest.raises(TrainingError, match=r"Epoch 2 could not be saved .*No space left.* is kept"):
+            train_tiny(data, disk)
+        assert (folder_of(disk) / "state.pt").read_bytes() == before
+        assert not list(folder_of(disk).glob("*.part"))
+        (disk / "filler").unlink()
+        assert train_tiny(data, disk).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("norm", "changes", "message"),
+    [
+        ("grup", {}, "Unknown norm 'grup'. Choose one of: nn, bn, in, bin, gn, ln"),
+        ("bn", {"depth": 9}, "depth must be 6n\\+2"),
+        ("bn", {"image_size": 32}, "the recipe wants 32 px images, tiny has 16 px"),
+    ],
+)
+def test_impossible_run_leaves_no_folder(
+    norm: str, changes: dict[str, int], message: str, data: ImageData, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train_tiny(data, tmp_path, norm, recipe=RECIPE.changed(**changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seed_below_0_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"seed must be 0 or more.*got -1"):
+        Run("tiny", RECIPE, "bn", -1)
+
+
+def test_missing_compiler_is_said_in_one_line(data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(trainer, "missing_for_compile", lambda: "no C++ compiler")
+    train(Run("tiny", RECIPE, "bn"), data, tmp_path, stop_after=1, say=lines.append)
+    assert lines[0] == "Training without torch.compile (no C++ compiler): the same result, more slowly."
+    assert lines[1].startswith("bn seed 0 epoch 1/2  train loss ")
+    assert len(lines) == 2
+
+
+def test_variant_names_a_batch_size_that_is_not_the_recipes() -> None:
+    paper = trainer.Run("tiny", RECIPE.changed(name="paper", batch_size=32), "gn")
+    assert paper.variant == "gn"
+    assert trainer.Run("tiny", paper.recipe.changed(batch_size=8), "gn").variant == "gn-bs8"

@@ -1,0 +1,160 @@
+"""The options that choose runs, the same for every command that trains, and what they mean."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from normzoo.errors import ConfigError
+from normzoo.nn.resnet import norm_keys
+from training.data.dataset import HOLDOUT, ImageData, hold_out, load
+from training.data.image_folder import open_images
+from training.data.sources import SOURCES
+from training.engine.loggers import LOGS
+from training.engine.step import PRECISIONS, choose_precision
+from training.experiment.plans import PLANS, SEARCH, SEARCH_HOLDOUT, ZOO, Part, changed_recipe, get_plan, plan_runs
+from training.experiment.recipes import RECIPES, Recipe, get_recipe
+from training.experiment.runs import Run
+
+EXAMPLES = """the whole way, from images to checkpoints:
+  python -m training data fetch tiny-imagenet-25
+  python -m training study --recipe paper --dry-run
+  python -m training study --recipe paper
+  python -m training package
+  python -m training evaluate --check
+
+with your own images, a folder for each class:
+  python -m training study --data path/to/folder --recipe strong --image-size 64
+
+one network, with another depth and learning rate than the recipe's:
+  python -m training train --norm gn --recipe strong --depth 20 --lr 0.05
+
+one network in two processes:
+  torchrun --nproc-per-node 2 -m training train --norm bn --recipe strong
+
+python -m training COMMAND --help says more about each."""
+
+_FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
+
+
+def add_folder_options(command: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        command.add_argument(
+            f"--{name}", type=Path, default=Path(name), metavar="FOLDER", help=f"{_FOLDERS[name]} (default: {name})"
+        )
+
+
+def add_choice_of_runs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--plan", default="study", metavar="NAME", help=f"one of: {', '.join(PLANS)} (default: study)")
+    command.add_argument(
+        "--norm", metavar="KEYS", help="all, or comma-separated: these with --recipe (default: paper) instead of the plan"
+    )
+    command.add_argument("--seeds", type=numbers, default=[0], metavar="N,N", help="comma-separated (default: 0)")
+    add_run_options(command)
+    command.set_defaults(recipe=None)
+
+
+def add_run_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--recipe", default="paper", metavar="NAME", help=f"one of: {', '.join(RECIPES)} (default: paper)")
+    command.add_argument(
+        "--data",
+        default="tiny-imagenet-25",
+        metavar="NAME-OR-FOLDER",
+        help=f"one of: {', '.join(SOURCES)}; or a folder of your own images, train/<class>/… with or without val/<class>/…, "
+        "or <class>/… (default: tiny-imagenet-25)",
+    )
+    command.add_argument(
+        "--holdout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="validate on this share of the training images, never seen in training: for choosing a recipe (default: 0, off)",
+    )
+    command.add_argument(
+        "--amp",
+        default="auto",
+        metavar="PRECISION",
+        help=f"{', '.join(PRECISIONS)}, or auto: bf16 convolutions where the CPU has them in hardware (default: auto)",
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="train nothing: say how many steps there are, and what time and disk they need"
+    )
+    command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help="torch.compile (default: auto)")
+    command.add_argument(
+        "--log-to",
+        choices=list(LOGS),
+        help="send the figures of every epoch there as well, from runs on CPUs or under torchrun; needs that package",
+    )
+    add_folder_options(command, "runs")
+    fields = command.add_argument_group("instead of the recipe's own", "Without them everything is as the recipe says.")
+    for field in dataclasses.fields(Recipe):
+        if field.name != "name":
+            kind = bool_word if field.type is bool else field.type
+            fields.add_argument(_flag(field.name), type=kind, dest=field.name, metavar="X", help=field.metadata["help"])
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def bool_word(word: str) -> bool:
+    """yes or no."""
+    if word not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"yes or no, got {word!r}")
+    return word == "yes"
+
+
+def positive(word: str) -> int:
+    """A whole number above 0."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number above 0, got {word!r}")
+    return int(word)
+
+
+def numbers(words: str) -> list[int]:
+    """Whole numbers with commas between them: 0,1,2."""
+    if not all(word.strip().isdecimal() for word in words.split(",")):
+        raise argparse.ArgumentTypeError(f"whole numbers with commas between them, got {words!r}")
+    return [int(word) for word in words.split(",")]
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """The recipe fields given on the command line."""
+    names = [field.name for field in dataclasses.fields(Recipe) if field.name != "name"]
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def chosen_recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe that `--recipe` names, with the fields changed that are given besides."""
+    return changed_recipe(options.recipe, _changes(options))
+
+
+def chosen_images(options: argparse.Namespace, recipe: Recipe, holdout: float, say: Callable[[str], None] = print) -> ImageData:
+    """The images that `--data` names, at the recipe's size; a share of the training ones held out, if asked for."""
+    data = open_images(options.data, recipe.image_size, say)
+    return hold_out(data, holdout) if holdout else data
+
+
+def images_of(run: Run) -> ImageData:
+    """The cached images that a run is trained on."""
+    name, _, share = run.data.partition(HOLDOUT)
+    data = load(name, run.recipe.image_size)
+    return hold_out(data, float(share)) if share else data
+
+
+def chosen_runs(options: argparse.Namespace, device: str = "cpu") -> list[Run]:
+    """The runs that the options choose, in order of worth."""
+    precision, holdout = choose_precision(options.amp, device), options.holdout
+    if options.recipe or options.norm or _changes(options):
+        norms = ZOO if options.norm in (None, "all") else tuple(options.norm.split(","))
+        plan: tuple[Part, ...] = (Part(options.recipe or "paper", norms, _changes(options)),)
+    else:
+        plan = get_plan(options.plan)
+        holdout = holdout or (SEARCH_HOLDOUT if plan is SEARCH else 0.0)
+    data = chosen_images(options, get_recipe(plan[0].recipe).changed(**plan[0].changes), holdout)
+    runs = plan_runs(plan, data.name, options.seeds, precision)
+    for run in runs:
+        if run.norm not in norm_keys():
+            raise ConfigError(f"Unknown norm {run.norm!r}. Choose from: {', '.join(norm_keys())}.")
+    return runs

@@ -1,0 +1,1 @@
+"""Images to train on: where they come from, and their cache."""

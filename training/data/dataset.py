@@ -1,0 +1,243 @@
+"""The image cache: a data set as two memory-mapped arrays of pixels, built once."""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from normzoo.errors import ConfigError, DataError
+from normzoo.images.preprocess import to_pixels
+from normzoo.pretrained.serialization import replace_folder
+from training.data.sources import NO_ROOM, SOURCES, WHAT_TO_DO, Entry, Source, digest, download, get_source, read_entries
+
+SPLITS = ("train", "val")
+FORMAT_VERSION = 1
+#: Beside the pixels of a person's own images: where each file went.
+FILES = "files.csv"
+#: What the name of a data set made by `hold_out` has between the original's and the share.
+HOLDOUT = ",holdout="
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set in memory: for each split pixels, uint8 (N, H, W, 3), and labels, int64 (N,)."""
+
+    name: str
+    classes: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    digest: str
+    note: str
+    pixels: dict[str, Tensor]
+    labels: dict[str, Tensor]
+    files: Path | None = None  # a table that says which file is in which split, where that was decided here
+
+    def describe(self) -> dict[str, object]:
+        """What a stored result says about the images it was made from."""
+        sizes = {f"num_{split}": len(self.labels[split]) for split in SPLITS}
+        return {"name": self.name, "digest": self.digest, "note": self.note, **sizes}
+
+
+def data_root() -> Path:
+    """Where caches live: `$NORMZOO_DATA`, or `data/` here."""
+    return Path(os.environ.get("NORMZOO_DATA", "data"))
+
+
+def cache_folder(name: str, image_size: int, root: Path | None = None) -> Path:
+    """The folder of one data set at one image size."""
+    return (root or data_root()) / f"{name}-{image_size}px"
+
+
+def fetch(name: str, image_size: int = 32, archive: str | None = None, root: Path | None = None) -> Path:
+    """Download what is missing, verify it, and build the cache; does nothing where the cache is there.
+
+    Args:
+        archive: the path or URL of a copy of the official archive; None takes the official one.
+
+    Raises:
+        DataError: no connection, no room, or other files than expected; nothing half-written stays.
+    """
+    source = get_source(name)
+    if image_size < 1:
+        raise ConfigError(f"image_size must be at least 1, got {image_size}.")
+    root = root or data_root()
+    folder = cache_folder(name, image_size, root)
+    if folder.exists():
+        return folder
+    location = archive or source.url
+    if "://" in location:
+        path = download(location, root / "downloads")
+    else:
+        path = Path(location)
+        if not path.is_file():
+            raise DataError(f"There is no archive at {location}. Pass --archive PATH-OR-URL, or leave it out to download.")
+    build_cache(name, source, path, folder, image_size)
+    return folder
+
+
+def build_cache(name: str, source: Source, archive: Path, folder: Path, image_size: int) -> None:
+    """Decode the used files of `archive` into `folder`, which appears whole or not at all.
+
+    Raises:
+        DataError: other files than expected, or no room.
+    """
+    entries = _verified_entries(source, archive)
+    pixels = {split: np.empty((count, image_size, image_size, 3), np.uint8) for split, count in _counts(source).items()}
+    labels = {split: np.empty(count, np.int64) for split, count in _counts(source).items()}
+    filled = dict.fromkeys(SPLITS, 0)
+    for split, label, _, content in tqdm(entries, unit="image", desc=f"decoding {name}"):
+        i = filled[split]
+        pixels[split][i] = to_pixels(Image.open(io.BytesIO(content)).convert("RGB"), image_size)
+        labels[split][i] = label
+        filled[split] += 1
+    mean, std = colour_statistics(pixels["train"])
+    description = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "classes": source.classes,
+        "image_size": image_size,
+        "mean": mean,
+        "std": std,
+        "digest": source.digest,
+        "note": source.note,
+    }
+    write_cache(folder, description, pixels, labels)
+
+
+def _verified_entries(source: Source, archive: Path) -> list[Entry]:
+    """The used files of an archive, all of them and no others, by (split, class, path): archives differ in their order."""
+    entries = sorted(read_entries(source, archive), key=lambda entry: entry[:3])
+    found = {split: sum(entry[0] == split for entry in entries) for split in SPLITS}
+    if found != _counts(source):
+        raise DataError(f"{archive} holds {found} images, not {_counts(source)}: it is not the expected one. {WHAT_TO_DO}")
+    hashes = {path: hashlib.sha256(content).hexdigest() for _, _, path, content in entries}
+    if digest(hashes) != source.digest:
+        raise DataError(
+            f"The images of {archive} are not the expected ones (digest {digest(hashes)[:16]}…, not {source.digest[:16]}…). "
+            f"{WHAT_TO_DO}"
+        )
+    return entries
+
+
+def _counts(source: Source) -> dict[str, int]:
+    return {"train": source.num_train, "val": source.num_val}
+
+
+def colour_statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of every colour, in fractions of full scale: from histograms, which are small."""
+    values = np.arange(256) / 255
+    shares = np.stack([np.bincount(pixels[..., colour].ravel(), minlength=256) for colour in range(3)]) / pixels[..., 0].size
+    mean = shares @ values
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
+    return mean.round(6).tolist(), std.round(6).tolist()
+
+
+def write_cache(
+    folder: Path,
+    description: dict[str, object],
+    pixels: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    texts: dict[str, str] | None = None,
+) -> None:
+    """Write a data set, whole or not at all, with some texts by the names of their files; an older one is replaced."""
+    with _new_folder(folder) as temporary:
+        for split in SPLITS:
+            _save_array(temporary / f"{split}_pixels.npy", pixels[split])
+            _save_array(temporary / f"{split}_labels.npy", labels[split])
+        for name, text in (texts or {}).items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        (temporary / "dataset.json").write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    """As `np.save`, but a full disk is an error that says so (a mapped file would end the process, `np.save` loses why)."""
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(np.ascontiguousarray(array).data)
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place `folder` when the block ends well, and vanishes otherwise."""
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        yield temporary
+        os.chmod(temporary, 0o755)
+        replace_folder(temporary, folder)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DataError(f"No room left in {folder.parent}: free some space and call again.") from error
+        raise DataError(f"Could not write {folder} ({error}). See to it, and call again.") from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData:
+    """The cached data set, pixels mapped from the disk.
+
+    Raises:
+        DataError: it was not fetched yet, or is damaged.
+    """
+    folder = cache_folder(name, image_size, root)
+    try:
+        description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        pixels = {s: torch.from_numpy(np.load(folder / f"{s}_pixels.npy", mmap_mode="c")) for s in SPLITS}
+        labels = {s: torch.from_numpy(np.load(folder / f"{s}_labels.npy")) for s in SPLITS}
+        if description.pop("format_version") != FORMAT_VERSION:
+            raise ValueError("it was built by another version of this code")
+        for name_of_tuple in ("classes", "mean", "std"):
+            description[name_of_tuple] = tuple(description[name_of_tuple])
+        files = folder / FILES if (folder / FILES).exists() else None
+        return ImageData(**description, pixels=pixels, labels=labels, files=files)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if folder.exists():
+            raise DataError(f"The cache {folder} is damaged ({error}). Delete it and fetch again.") from error
+        if name not in SOURCES:
+            raise DataError(
+                f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}. Or give a folder of images, such as ./{name}."
+            ) from error
+        size = "" if image_size == 32 else f" --image-size {image_size}"
+        raise DataError(f"{name} is not here yet. Fetch it with: python -m training data fetch {name}{size}") from error
+
+
+def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
+    """The training images alone, split anew: a seeded share of every class becomes the validation images.
+
+    Raises:
+        ConfigError: the share leaves a class without images on either side.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    labels = data.labels["train"]
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for label in range(len(data.classes)):
+        members = (labels == label).nonzero().flatten()
+        count = round(len(members) * share)
+        if not 0 < count < len(members):
+            raise ConfigError(f"a holdout of {share} leaves no image of a class on one side; choose a share between 0 and 1.")
+        held[members[torch.randperm(len(members), generator=draw)[:count]]] = True
+    parts = {"train": ~held, "val": held}
+    return dataclasses.replace(
+        data,
+        name=f"{data.name}{HOLDOUT}{share}",
+        note=f"{data.note} A share of the training images in place of the validation images.",
+        pixels={split: data.pixels["train"][part] for split, part in parts.items()},
+        labels={split: labels[part] for split, part in parts.items()},
+        files=None,  # it tells of the split before
+    )

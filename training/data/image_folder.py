@@ -1,0 +1,186 @@
+"""A person's own images: a folder with a folder for each class in it, as a cached data set."""
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from normzoo.errors import ConfigError, DataError, ImageError
+from normzoo.images.preprocess import load_image, to_pixels
+from training.data.dataset import FILES, FORMAT_VERSION, SPLITS, ImageData, cache_folder, colour_statistics, load, write_cache
+from training.data.sources import SOURCES, digest
+from training.data.splits import SPLIT_SEED, VAL_SHARE, ImageFile, as_text, check_classes, decide_splits, find_files
+
+SKIPPED = "skipped"
+#: In the cache: which folder it was made from, and how that looked.
+SOURCE = "source.json"
+#: So many files that cannot be read are named on the screen; `files.csv` names all.
+MAX_NAMED = 10
+
+
+def open_images(name: str, image_size: int, say: Callable[[str], None] = print, root: Path | None = None) -> ImageData:
+    """The cached data set of that name or, where it is a folder, the images in it.
+
+    Raises:
+        DataError: there is neither, or it cannot be used.
+    """
+    path = Path(name).expanduser()
+    if name not in SOURCES and path.is_dir():
+        cache = cache_folder(name, image_size, root)
+        # A bare name may be that of a cache, too: the folder is meant where the cache was made from it.
+        if path.name != name or not cache.exists() or _read_source(cache).get("folder") == os.path.abspath(path):
+            return load_folder(path, image_size, say, root)
+    elif path.name != name:
+        raise DataError(f"There is no folder {name}. Give one with a folder of images for each class in it.")
+    return load(name, image_size, root)
+
+
+def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = print, root: Path | None = None) -> ImageData:
+    """The images of a folder, decoded at the first call and when something in it has changed.
+
+    Either `train/<class>/…` and `val/<class>/…`; or `train/<class>/…` alone, or `<class>/…`: then a tenth of each class,
+    drawn with a fixed seed, becomes the validation images. The cache's `files.csv` says of every file where it went.
+
+    Raises:
+        DataError: fewer than two classes, one without images, or another folder of the same name is cached.
+        ConfigError: no image size.
+    """
+    if image_size < 1:
+        raise ConfigError(f"image_size must be at least 1, got {image_size}.")
+    folder = Path(os.path.abspath(folder))
+    name = _set_name(folder)
+    cache = cache_folder(name, image_size, root)
+    classes, files = find_files(folder)
+    state = _fingerprint(files)
+    if _read_source(cache).get("fingerprint") != state:
+        with _alone(cache):
+            stored = _read_source(cache)
+            if stored.get("fingerprint") != state:
+                origin = stored.get("folder", "another data set")
+                if cache.exists() and origin != str(folder) and (not stored or Path(origin).exists()):
+                    raise DataError(f"{cache} has the images of {origin}. Rename {folder}, or delete that cache.")
+                _build(folder, name, classes, files, cache, image_size, {"folder": str(folder), "fingerprint": state}, say)
+    return load(name, image_size, root)
+
+
+def _set_name(folder: Path) -> str:
+    """The folder's own name, but for what would not do in the name of a folder of results."""
+    name = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", folder.name)).strip(".-") or "images"
+    if name in SOURCES:
+        raise DataError(f"{name} is the name of a data set that can be fetched. Rename {folder}.")
+    return name
+
+
+def _fingerprint(files: list[ImageFile]) -> str:
+    """Changes when a file comes, goes or is written anew."""
+    stats = [(file.name, file.split, (stat := file.path.stat()).st_size, stat.st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps([FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats]).encode()).hexdigest()
+
+
+def _read_source(cache: Path) -> dict[str, str]:
+    try:
+        source: dict[str, str] = json.loads((cache / SOURCE).read_text(encoding="utf-8"))
+        return source
+    except (OSError, ValueError):
+        return {}
+
+
+@contextlib.contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """One process builds a cache, the others wait for it."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with open(cache.parent / f".{cache.name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(
+    folder: Path,
+    name: str,
+    classes: tuple[str, ...],
+    files: list[ImageFile],
+    cache: Path,
+    image_size: int,
+    source: dict[str, str],
+    say: Callable[[str], None],
+) -> None:
+    pixels = np.empty((len(files), image_size, image_size, 3), np.uint8)
+    hashes, problems = [""] * len(files), [""] * len(files)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        decoded = pool.map(lambda file: _decode(file.path, image_size), files)
+        for i, (square, sha, problem) in enumerate(tqdm(decoded, total=len(files), unit="image", desc=f"decoding {name}")):
+            hashes[i], problems[i] = sha, problem
+            if square is not None:
+                pixels[i] = square
+    splits = [
+        SKIPPED if problem else split for split, problem in zip(decide_splits(classes, files, hashes), problems, strict=True)
+    ]
+    check_classes(folder, classes, files, splits)
+    chosen = {split: np.array([i for i, each in enumerate(splits) if each == split], dtype=np.int64) for split in SPLITS}
+    labels = {split: np.array([files[i].label for i in chosen[split]], dtype=np.int64) for split in SPLITS}
+    mean, std = colour_statistics(pixels[chosen["train"]])
+    used = {f"{splits[i]}/{classes[file.label]}/{file.name}": hashes[i] for i, file in enumerate(files) if not problems[i]}
+    description = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "classes": classes,
+        "image_size": image_size,
+        "mean": mean,
+        "std": [max(value, 1 / 255) for value in std],
+        "digest": digest(used),
+        "note": _note(folder, files, splits, hashes),
+    }
+    skipped = [(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem]
+    rows = [(splits[i], classes[file.label], file.name, hashes[i], problems[i]) for i, file in enumerate(files)]
+    squares = {split: pixels[chosen[split]] for split in SPLITS}
+    texts = {FILES: _table(rows), SOURCE: json.dumps(source)}
+    write_cache(cache, description, squares, labels, texts)
+    counts = f"{len(labels['train'])} training and {len(labels['val'])} validation images"
+    say(f"{name}: {len(classes)} classes, {counts} in {cache}.")
+    if skipped:
+        say(f"{len(skipped)} of {len(files)} files are left out; {cache / FILES} lists them all:")
+        for file_name, problem in skipped[:MAX_NAMED]:
+            say(f"  {file_name}: {problem}")
+
+
+def _decode(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
+    """The square that the networks see and the sha256 of the file, or what is wrong with it."""
+    try:
+        content = path.read_bytes()
+        return to_pixels(load_image(content, allow_tiff=True), image_size), hashlib.sha256(content).hexdigest(), ""
+    except ImageError as error:
+        return None, "", str(error)
+    except OSError as error:
+        return None, "", f"It cannot be read ({error.strerror})."
+
+
+def _note(folder: Path, files: list[ImageFile], splits: list[str], hashes: list[str]) -> str:
+    """What is stored with every result about the images."""
+    words = [f"The images of the folder {as_text(folder.name)!r}."]
+    if files[0].split is None:
+        words.append(f"Of each class a share of {VAL_SHARE}, drawn with seed {SPLIT_SEED}, is for validation.")
+    if skipped := splits.count(SKIPPED):
+        words.append(f"{skipped} of {len(files)} files could not be read and are left out.")
+    trained = {sha for sha, split in zip(hashes, splits, strict=True) if split == "train"}
+    if known := sum(split == "val" and sha in trained for sha, split in zip(hashes, splits, strict=True)):
+        words.append(f"{known} validation images are among the training images, too.")
+    return " ".join(words)
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("split", "class", "file", "sha256", "problem"))
+    writer.writerows(rows)
+    return table.getvalue()

@@ -1,0 +1,69 @@
+"""Random changes to the training images, drawn for a whole epoch at once from (seed, epoch) alone."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.experiment.recipes import Recipe
+
+
+def generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
+    """A CPU generator of its own for each (seed, epoch, purpose): what is drawn does not depend on what was drawn before."""
+    state = np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))
+
+
+def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
+    """The order of the training images in one epoch, (num_images,)."""
+    return torch.randperm(num_images, generator=generator(seed, epoch, 0))
+
+
+class Augmentation:
+    """What one epoch does to each image, as the recipe says; called with the batch and the images' positions."""
+
+    def __init__(self, recipe: Recipe, num_images: int, seed: int, epoch: int) -> None:
+        draw = generator(seed, epoch, 1)
+        pad = recipe.crop_padding
+        self.shifts = torch.randint(-pad, pad + 1, (2, num_images), generator=draw)
+        flips = torch.rand(2, num_images, generator=draw) < 0.5
+        self.mirror_x = flips[0] & recipe.horizontal_flip
+        self.mirror_y = flips[1] & recipe.vertical_flip
+        angles = torch.rand(num_images, generator=draw) * 2 - 1
+        self.angles = angles * math.radians(recipe.rotation_degrees)
+        self.moves = bool(pad or recipe.horizontal_flip or recipe.vertical_flip)
+        self.rotates = recipe.rotation_degrees != 0
+
+    def to(self, device: torch.device) -> "Augmentation":
+        """Move what was drawn to where the pixels and positions are."""
+        for name in ("shifts", "mirror_x", "mirror_y", "angles"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
+    def __call__(self, pixels: Tensor, positions: Tensor) -> Tensor:
+        """(B, H, W, 3) pixels of the images at `positions`, (B,) -> (B, H, W, 3), uint8, or float where rotated."""
+        if self.moves:
+            rows = _source_index(pixels.shape[1], self.shifts[0, positions], self.mirror_y[positions])
+            columns = _source_index(pixels.shape[2], self.shifts[1, positions], self.mirror_x[positions])
+            batch = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+            pixels = pixels[batch, rows[:, :, None], columns[:, None, :]]
+        if self.rotates:
+            pixels = _rotate(pixels, self.angles[positions])
+        return pixels
+
+
+def _source_index(size: int, shift: Tensor, mirror: Tensor) -> Tensor:
+    """Which line each output line is taken from, (B, size): shifted, mirrored at the edges, and perhaps reversed."""
+    index = (torch.arange(size, device=shift.device) + shift[:, None]).abs()
+    index = size - 1 - (size - 1 - index).abs()
+    return torch.where(mirror[:, None], size - 1 - index, index)
+
+
+def _rotate(pixels: Tensor, angles: Tensor) -> Tensor:
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    matrices = torch.stack((torch.stack((cos, -sin, zero), 1), torch.stack((sin, cos, zero), 1)), 1)  # (B, 2, 3)
+    images = pixels.permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False).permute(0, 2, 3, 1)

@@ -1,0 +1,114 @@
+"""One run in several processes: each trains a replica of the network on its share of every batch."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from normzoo.errors import ConfigError, TrainingError
+from normzoo.nn.base import BatchStatisticsNorm
+from normzoo.nn.sync import count_replicas
+from training.engine.step import TrainStep
+from training.experiment.recipes import Recipe
+
+
+def launched_replicas() -> int:
+    """How many processes `torchrun` started for this run; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[torch.device]:
+    """Meet the other processes that `torchrun` started; gives the device of this one."""
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def is_writer() -> bool:
+    """Is this the process that writes, the only one or the first?"""
+    return count_replicas() == 1 or dist.get_rank() == 0
+
+
+def set_norm_sync(model: nn.Module, sync: bool, device: torch.device) -> None:
+    """Have all norms of a network look across the whole batch, or across their replica's share alone.
+
+    Raises:
+        ConfigError: torch's own batch norm shares statistics on GPUs only.
+    """
+    for module in model.modules():
+        if isinstance(module, BatchStatisticsNorm):
+            module.sync = sync
+    if sync and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        if device.type != "cuda":
+            raise ConfigError("torch's own batch norm shares its statistics on GPUs only. Add --no-sync-norms, or take bn.")
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place
+
+
+class ReplicaStep(TrainStep):
+    """A step in which this process computes its share of the batch; the weights stay the same in all of them.
+
+    The sum of the replicas' losses is the mean over the whole batch, so that a smaller last batch, of which some replicas have
+    fewer images or none, weighs as in one process.
+    """
+
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, mean: Tensor, std: Tensor, precision: str = "fp32", sync_norms: bool = True
+    ) -> None:
+        super().__init__(model, recipe, mean, std, precision)
+        self.rank, self.replicas = dist.get_rank(), count_replicas()
+        # With shared statistics all have the same buffers; without, the first one's count, as they are what is saved.
+        self.network = DistributedDataParallel(model, broadcast_buffers=not sync_norms)
+
+    def share(self, positions: Tensor) -> Tensor:
+        return positions[self.rank :: self.replicas]
+
+    def combine(self, total_loss: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        return self._sum(total_loss), self._sum(predicted)
+
+    def check_start(self, epoch: int) -> None:
+        if self._sum(torch.tensor(epoch)).item() != epoch * self.replicas:
+            raise TrainingError("The processes would go on from different epochs. Give all of them the same --runs folder.")
+
+    def agree(self, asked: bool) -> bool:
+        return bool(self._sum(torch.tensor(int(asked))).item())
+
+    def _sum(self, own: Tensor) -> Tensor:
+        total = own.to(self.mean.device)
+        dist.all_reduce(total)
+        return total.cpu()
+
+    def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        device = self.mean.device
+        labels = labels.to(device)
+        logits = self._logits(pixels.to(device))
+        count = torch.tensor(len(labels), device=device)
+        dist.all_reduce(count)
+        total = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="sum")
+        # DistributedDataParallel gives the mean of the gradients over the replicas.
+        return total * (self.replicas / count), logits
+
+    def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels.to(logits.device), reduction="sum") / max(1, len(labels))
+
+
+def on_cpu(value: Any) -> Any:
+    """A nest of dicts and lists with every tensor on the CPU, as it is saved."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [on_cpu(item) for item in value]
+    return value

@@ -1,0 +1,181 @@
+"""One training step: forward, loss, backward, update; compiled where the machine can."""
+
+import math
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from normzoo.errors import ConfigError
+from normzoo.images.preprocess import to_input
+from normzoo.nn.norms import gates
+from training.experiment.recipes import Recipe
+
+PRECISIONS = ("fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(choice: str) -> torch.device:
+    """The device to train on; auto: a CUDA GPU where torch sees one."""
+    if choice not in DEVICES:
+        raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {choice!r}.")
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda needs a CUDA GPU, and torch sees none here. Use --device cpu.")
+    return torch.device("cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(choice: str, device: str = "cpu") -> str:
+    """fp32 or bf16 (convolutions only; statistics, losses and weights stay float32); auto: what the device does fastest.
+
+    On a GPU that is fp32, whose convolutions take TF32: at these sizes a step waits for launches, and bf16 adds some.
+    """
+    if choice == "auto":
+        return "bf16" if device == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
+    if choice not in PRECISIONS:
+        raise ConfigError(f"amp must be one of auto, {', '.join(PRECISIONS)}, got {choice!r}.")
+    return choice
+
+
+def missing_for_compile() -> str | None:
+    """Why torch.compile cannot work here, or None."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or shutil.which(compiler) is None:
+        return "no C++ compiler"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "no Python.h"
+    return None
+
+
+def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
+    """The learning rate of every step of a run."""
+    total = recipe.epochs * steps_per_epoch
+    if recipe.schedule == "cosine":
+        return [recipe.lr * _cosine(step // steps_per_epoch / recipe.epochs) for step in range(total)]
+    if recipe.schedule == "step":
+        return [recipe.lr * recipe.step_factor ** (step // steps_per_epoch // recipe.step_epochs) for step in range(total)]
+    climb = max(1, round(recipe.warmup * total))
+    return [
+        recipe.lr * ((step + 1) / climb if step < climb else _cosine((step - climb) / max(1, total - climb)))
+        for step in range(total)
+    ]
+
+
+def _cosine(progress: float) -> float:
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer; gates, if there are any, in a second group without weight decay."""
+    gated = gates(model)
+    others = [p for p in model.parameters() if not any(p is gate for gate in gated)]
+    groups = [{"params": others, "weight_decay": recipe.weight_decay, "lr_factor": 1.0}]
+    if gated:
+        groups.append({"params": gated, "weight_decay": 0.0, "lr_factor": recipe.gate_lr_factor})
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
+
+
+class TrainStep:
+    """Trains `model` on one batch at a call.
+
+    Args:
+        mean, std: of the training images per colour, (3,).
+        compiled_batch: batches of this size run compiled, others (the last one of an epoch) eagerly; None: all eagerly.
+        memory_format: of the images; channels last suits GPUs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        mean: Tensor,
+        std: Tensor,
+        precision: str = "fp32",
+        compiled_batch: int | None = None,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        self.model = model
+        #: What is called: the model, or what wraps it.
+        self.network = model
+        self.recipe = recipe
+        self.mean = mean
+        self.std = std
+        self.precision = precision
+        self.compiled_batch = compiled_batch
+        self.memory_format = memory_format
+        self.optimizer = make_optimizer(model, recipe)
+        self.gates = gates(model)
+        self.parameters = list(model.parameters())
+        self._compiled_loss = torch.compile(self._loss, dynamic=False)
+
+    def __call__(self, pixels: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+        """Update the weights once.
+
+        Args:
+            pixels: (B, H, W, 3), 0…255.
+            labels: (B,).
+
+        Returns:
+            as `update`.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["lr_factor"]
+        return self.update(pixels, labels)
+
+    def update(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Update the weights once, at the learning rates that the optimizer has.
+
+        Nothing here waits for a GPU, so that it can be captured as a CUDA graph.
+
+        Returns:
+            the loss shown (mean cross entropy, nats, without label smoothing), and the predicted classes, (B,).
+        """
+        loss_fn = self._compiled_loss if len(labels) == self.compiled_batch else self._loss
+        loss, logits = loss_fn(pixels, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
+        self.optimizer.step()
+        with torch.no_grad():
+            for gate in self.gates:
+                gate.clamp_(0, 1)
+            return self._shown(loss, logits, labels), logits.argmax(1)
+
+    def share(self, positions: Tensor) -> Tensor:
+        """Those of a batch's images that this process trains on: all, but among replicas."""
+        return positions
+
+    def combine(self, total_loss: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """The summed loss and the predictions of an epoch, each zero but for the own share, over all processes."""
+        return total_loss, predicted
+
+    def check_start(self, epoch: int) -> None:
+        """Do all processes go on from the same epoch?
+
+        Raises:
+            TrainingError: they do not.
+        """
+
+    def agree(self, asked: bool) -> bool:
+        """Was any process asked to stop?"""
+        return asked
+
+    def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels) if self.recipe.label_smoothing else loss.detach()
+
+    def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._logits(pixels)
+        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
+
+    def _logits(self, pixels: Tensor) -> Tensor:
+        images = to_input(pixels, self.mean, self.std).contiguous(memory_format=self.memory_format)
+        # No cache of casts: a captured graph would keep using the cast of an old weight.
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
+            logits: Tensor = self.network(images)
+        return logits.float()

@@ -1,0 +1,250 @@
+"""From raw runs to the packaged checkpoints: final figures measured anew, robustness, provenance, model card."""
+
+import functools
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from normzoo.errors import CheckpointError, TrainingError
+from normzoo.inference.predict import compute_logits
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained.checkpoint import (
+    Checkpoint,
+    ModelConfig,
+    count_parameters,
+    default_arguments,
+    open_checkpoint,
+    save_checkpoint,
+)
+from training.data.dataset import HOLDOUT, ImageData, data_root
+from training.data.dataset import load as load_data
+from training.engine import metrics
+from training.evaluation.model_card import model_card
+from training.evaluation.recipe_search import write_search
+from training.evaluation.robustness import measure
+from training.experiment.recipes import Recipe
+from training.experiment.runs import State
+
+#: Decimals kept of every stored figure: finer differences are those of processors, not of networks.
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What one seed adds to a packaged folder."""
+
+    sessions: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    train: dict[str, float]  # final figures on the training images
+    val_logits: torch.Tensor
+
+
+def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, again: bool = False) -> list[Path]:
+    """Package every finished run under `runs`: one folder per data set, recipe and variant, with all of its seeds.
+
+    Seeds that are packaged already and trained with the same settings on the same images stay, also where their runs are
+    gone. Runs that are not finished are named and left out. Those that were validated on training images, to choose a
+    recipe, become one table, `search.csv`.
+
+    Args:
+        again: measure and write also what is packaged already.
+
+    Returns:
+        the folders of all finished runs.
+
+    Raises:
+        TrainingError: no run is finished.
+        DataError: the images that the runs were trained on are not here.
+    """
+    remove_partial(checkpoints)
+    done = []
+    for folder in sorted({path.parent.parent for path in runs.glob("*/*/*/seed-*/state.pt")}):
+        if HOLDOUT in folder.relative_to(runs).parts[0]:
+            continue
+        states = _finished_states(folder, say)
+        if not states:
+            continue
+        target = checkpoints / folder.relative_to(runs)
+        kept = _packaged(target)
+        if kept and not again and _holds(kept, states):
+            say(f"{target}  unchanged")
+        else:
+            seeds = _package_variant(folder.name, states, kept, target)
+            say(f"{target}  seeds {', '.join(map(str, seeds))}")
+        done.append(target)
+    tables = write_search(runs, checkpoints)
+    for table in tables:
+        say(f"{table}  what was tried to choose a recipe")
+    if not done and not tables:
+        raise TrainingError(f"No finished run under {runs}. Train one with: python -m training study")
+    return done
+
+
+def _finished_states(folder: Path, say: Callable[[str], None]) -> dict[int, State]:
+    """The finished runs of one variant, by seed."""
+    states = {}
+    for seed_folder in sorted(folder.glob("seed-*"), key=lambda path: int(path.name.removeprefix("seed-"))):
+        state = State.load(seed_folder)
+        if state is None:
+            continue
+        epochs = state.run["recipe"]["epochs"]
+        if state.epoch < epochs:
+            say(f"left out: {seed_folder} has {state.epoch} of {epochs} epochs")
+        else:
+            states[int(state.run["seed"])] = state
+    kinds = [({**state.run, "seed": None}, state.data_digest) for state in states.values()]
+    if any(kind != kinds[0] for kind in kinds):
+        raise TrainingError(f"The seeds under {folder} were trained with different settings or images. Keep those of one kind.")
+    return states
+
+
+def _packaged(folder: Path) -> Checkpoint | None:
+    """What is packaged there, if it can be read."""
+    try:
+        return open_checkpoint(folder)
+    except CheckpointError:
+        return None
+
+
+def _holds(kept: Checkpoint, states: dict[int, State]) -> bool:
+    """Are these very runs what is packaged?"""
+    sessions = {run["seed"]: run["sessions"] for run in kept.metrics["provenance"]["runs"]}
+    return all(seed in sessions and sessions[seed] == rounded(state.sessions) for seed, state in states.items())
+
+
+@functools.lru_cache
+def load_once(name: str, image_size: int, root: Path) -> ImageData:
+    """The cached images, the same object at every call: what is made of them can be kept."""
+    return load_data(name, image_size, root)
+
+
+def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path) -> list[int]:
+    run, digest = (first_state := states[min(states)]).run, first_state.data_digest
+    recipe, norm = Recipe(**run["recipe"]), run["norm"]
+    data = load_once(run["data"], recipe.image_size, data_root())
+    if digest != data.digest:
+        raise TrainingError(f"{variant} was trained on other images than the {data.name} that is here.")
+    config = ModelConfig(recipe.depth, norm, default_arguments(norm), data.classes, data.image_size, data.mean, data.std)
+    settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run["precision"]}
+    networks = {seed: _network(config, state) for seed, state in states.items()}
+    results = _kept_results(kept, config, settings)
+    results |= {seed: _measure(networks[seed], state, data) for seed, state in states.items()}
+    results = dict(sorted(results.items()))
+    first = min(results)
+    network = networks[first] if first in networks or kept is None else kept.load_model()
+    labels, val_logits = data.labels["val"], {seed: result.val_logits for seed, result in results.items()}
+    train = {name: metrics.spread([result.train[name] for result in results.values()]) for name in metrics.METRICS}
+    final = {"train": rounded(train), "val": final_figures(val_logits.values(), labels)}
+    figures: dict[str, Any] = {
+        "format_version": 1,
+        "variant": variant,
+        "norm": norm,
+        "recipe": recipe.name,
+        "data": data.name,
+        "seeds": list(results),
+        "final": final,
+        **class_figures(val_logits, labels, data.classes),
+        "parameters": count_parameters(network),
+        "macs": count_macs(network, data.image_size),
+        "provenance": {
+            **settings,
+            "runs": [{"seed": seed, "sessions": result.sessions} for seed, result in results.items()],
+        },
+    }
+    figures = rounded(figures)
+    history = [_stored_row(row) for result in results.values() for row in result.history]
+    for position, seed in enumerate(results):
+        # The last epoch's validation row is measured again with the rest: the stored figure, to the digit.
+        row = next(r for r in reversed(history) if r["seed"] == seed and r["split"] == "val")
+        row.update({name: final["val"][name]["values"][position] for name in metrics.METRICS})
+    harmed = rounded(measure(network, data, first))
+    save_checkpoint(target, network, config, history, figures, val_logits, labels, harmed, model_card(config, figures))
+    return list(results)
+
+
+def _kept_results(kept: Checkpoint | None, config: ModelConfig, settings: dict[str, Any]) -> dict[int, SeedResult]:
+    """The seeds that are packaged already, if they were trained in the same way."""
+    if kept is None or kept.config != config:
+        return {}
+    stored = kept.metrics
+    if any(stored["provenance"][key] != rounded(value) for key, value in settings.items()):
+        return {}
+    history, (val_logits, _) = kept.history(), kept.val_logits()
+    train = stored["final"]["train"]
+    return {
+        run["seed"]: SeedResult(
+            run["sessions"],
+            [row for row in history if row["seed"] == run["seed"]],
+            {name: train[name]["values"][position] for name in metrics.METRICS},
+            val_logits[run["seed"]],
+        )
+        for position, run in enumerate(stored["provenance"]["runs"])
+    }
+
+
+def _measure(network: ResNet, state: State, data: ImageData) -> SeedResult:
+    # Rounded to what is stored, so that every validation figure can be computed again from the stored logits.
+    train = rounded(metrics.from_logits(split_logits(network, data, "train"), data.labels["train"]))
+    return SeedResult(state.sessions, state.history, train, split_logits(network, data, "val"))
+
+
+def _network(config: ModelConfig, state: State) -> ResNet:
+    network = config.build()
+    network.load_state_dict(state.model, strict=True)
+    return network.eval()
+
+
+def split_logits(network: ResNet, data: ImageData, split: str) -> torch.Tensor:
+    """Logits of every image of a split, float16 as they are stored; the figures are computed from these."""
+    mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+    return compute_logits(network, data.pixels[split], mean, std, torch.channels_last).half()
+
+
+def final_figures(logits: Iterable[torch.Tensor], labels: torch.Tensor) -> dict[str, Any]:
+    """The four figures over the seeds: mean, sample standard deviation and values."""
+    per_seed = [metrics.from_logits(each, labels) for each in logits]
+    return rounded({name: metrics.spread([figures[name] for figures in per_seed]) for name in metrics.METRICS})
+
+
+def class_figures(val_logits: dict[int, torch.Tensor], labels: torch.Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Per seed: the figures of every class, and the confusion matrix."""
+    return {
+        "per_class": {str(seed): rounded(metrics.per_class(each, labels, classes)) for seed, each in val_logits.items()},
+        "confusion_matrix": {str(seed): metrics.confusion(each, labels) for seed, each in val_logits.items()},
+    }
+
+
+def rounded(value: Any) -> Any:
+    """Every float in a nest of dicts and lists, at `DECIMALS` decimals or, if smaller than 0.001, significant digits."""
+    if isinstance(value, float):
+        return round(value, DECIMALS) if abs(value) >= 1e-3 else float(f"{value:.{DECIMALS}g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
+
+
+def _stored_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {**rounded(row), "seconds": round(row["seconds"], 3)}
+
+
+def count_macs(network: ResNet, image_size: int) -> int:
+    """Multiply-accumulates of the convolutions and the last layer for one image."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
+        network(torch.zeros(1, 3, image_size, image_size))
+    counts = counter.get_flop_counts()["Global"]
+    # Not those of the norms: group normalization has small matrix products, the others have none.
+    return sum(counts[kind] for kind in (torch.ops.aten.convolution, torch.ops.aten.addmm)) // 2
+
+
+def remove_partial(checkpoints: Path) -> None:
+    """Delete what an interrupted packaging left behind."""
+    for path in checkpoints.glob("*/*/.*-*"):
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,179 @@
+"""Computing packaged figures again: from the images where they are, from the stored logits where not."""
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from normzoo.allocator import keep_freed_memory
+from normzoo.errors import CheckpointError, DataError
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained.checkpoint import CARD, HISTORY, LOGITS, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
+from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
+from normzoo.pretrained.serialization import file_sha256, read_text
+from training.data.dataset import SPLITS, ImageData, data_root
+from training.engine.metrics import METRICS, spread
+from training.evaluation.contrast import check_contrast
+from training.evaluation.model_card import model_card
+from training.evaluation.package import DECIMALS, class_figures, count_macs, final_figures, load_once, rounded, split_logits
+from training.evaluation.robustness import ALL, SAMPLE, measure
+
+#: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
+#: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
+LOGIT_TOLERANCE = 0.02
+LOSS_TOLERANCE = 5e-5
+
+
+def evaluate(checkpoints: Path, say: Callable[[str], None] = print, workers: int | None = None) -> list[str]:
+    """Compute the figures of every packaged checkpoint again.
+
+    Args:
+        checkpoints: the folder of all model sets.
+        say: prints one line for each checkpoint.
+        workers: processes, one thread each; None: one per core.
+
+    Returns:
+        every difference found, in words; none where all is as stored.
+
+    Raises:
+        CheckpointError: nothing is packaged there.
+    """
+    folders = sorted(path for path in checkpoints.glob("*/*/*") if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+    problems = []
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), context, _begin_worker) as pool:
+        for folder, (line, found) in zip(folders, pool.map(_check_folder, folders), strict=True):
+            name = folder.relative_to(checkpoints).as_posix()
+            say(f"{name:40s} {line}{'' if not found else '  DIFFERS'}")
+            problems += [f"{name}: {problem}" for problem in found]
+    return problems
+
+
+def _begin_worker() -> None:
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def _check_folder(folder: Path) -> tuple[str, list[str]]:
+    """One line about a checkpoint, and what differs from what is stored."""
+    try:
+        return _check(open_checkpoint(folder))
+    except CheckpointError as error:
+        return "cannot be read", [str(error)]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return "cannot be read", [f"{METRICS_FILE} does not hold what it should ({error!r}). Package the run again."]
+
+
+def _check(checkpoint: Checkpoint) -> tuple[str, list[str]]:
+    network, stored = checkpoint.load_model(), checkpoint.metrics
+    problems = [*_check_identity(checkpoint, network), *_check_logits(checkpoint), *_check_history(checkpoint)]
+    line = "  ".join(f"val {name.replace('_', ' ')} {stored['final']['val'][name]['mean']:.4f}" for name in METRICS)
+    data = _images(checkpoint)
+    if data is None:
+        return f"{line}  (from the stored logits: no images here)", problems
+    return f"{line}  (from the images)", problems + _check_images(checkpoint, network, data)
+
+
+def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
+    """What a folder says that follows from its place, its network and its other figures."""
+    stored, final = checkpoint.metrics, checkpoint.metrics["final"]
+    where = "/".join(checkpoint.folder.parts[-3:])
+    provenance = stored["provenance"]
+    pairs: dict[str, tuple[Any, Any]] = {
+        "place": (f"{stored['data']}/{stored['recipe']}/{stored['variant']}", where),
+        HISTORY: (provenance["history_sha256"], file_sha256(checkpoint.folder / HISTORY)),
+        LOGITS: (provenance["logits_sha256"], file_sha256(checkpoint.folder / LOGITS)),
+        ROBUSTNESS: (provenance["robustness_sha256"], file_sha256(checkpoint.folder / ROBUSTNESS)),
+        "parameters": (stored["parameters"], count_parameters(network)),
+        "macs": (stored["macs"], count_macs(network, checkpoint.config.image_size)),
+        "card": (read_text(checkpoint.folder / CARD), model_card(checkpoint.config, stored)),
+    }
+    problems = [f"{key} stored and found differ" for key, (kept, found) in pairs.items() if kept != found]
+    for name in METRICS:
+        again = spread(final["train"][name]["values"])
+        # Of figures that are rounded already: the last digit may move.
+        if not all(_close(final["train"][name][key], again[key], 2 * 10**-DECIMALS) for key in ("mean", "sd")):
+            problems.append(f"train {name} stored is not the mean and deviation of its values")
+    return problems
+
+
+def _check_logits(checkpoint: Checkpoint) -> list[str]:
+    """What does not follow from the stored logits."""
+    stored = checkpoint.metrics
+    val_logits, labels = checkpoint.val_logits()
+    again = {
+        "seeds": list(val_logits),
+        "val figures": final_figures(list(val_logits.values()), labels),
+        **class_figures(val_logits, labels, checkpoint.config.classes),
+    }
+    kept = {**stored, "val figures": stored["final"]["val"]}
+    return [f"{key} stored and computed from the logits differ" for key in again if again[key] != kept.get(key)]
+
+
+def _check_history(checkpoint: Checkpoint) -> list[str]:
+    """Is the history whole, and does it end with the final figures?"""
+    stored, history = checkpoint.metrics, checkpoint.history()
+    epochs, seeds = stored["provenance"]["recipe"]["epochs"], stored["seeds"]
+    problems = []
+    whole = [(seed, epoch, split) for seed in seeds for epoch in range(1, epochs + 1) for split in SPLITS]
+    if sorted(whole) != sorted((row["seed"], row["epoch"], row["split"]) for row in history):
+        problems.append(f"the history does not hold {epochs} epochs of each seed")
+    last = [row for row in history if row["epoch"] == epochs and row["split"] == "val"]
+    for name in METRICS:
+        if [row[name] for row in last] != stored["final"]["val"][name]["values"]:
+            problems.append(f"the history does not end with the final val {name}")
+    return problems
+
+
+def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
+    """What the network itself makes of the images, against what is stored of its seed."""
+    final, seed = checkpoint.metrics["final"], min(checkpoint.metrics["seeds"])
+    position = checkpoint.metrics["seeds"].index(seed)
+    problems = []
+    for split in SPLITS:
+        logits = split_logits(network, data, split)
+        if split == "val":
+            apart = (logits.float() - checkpoint.val_logits()[0][seed].float()).abs().max().item()
+            if not apart <= LOGIT_TOLERANCE:
+                problems.append(f"logits from the images are up to {apart:.4f} from the stored ones")
+        found = final_figures([logits], data.labels[split])
+        for name in METRICS:
+            value, expected = found[name]["values"][0], final[split][name]["values"][position]
+            if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
+                problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
+    return problems + _check_robustness(checkpoint, network, data) + check_contrast(checkpoint, network, data)
+
+
+def _check_robustness(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
+    """Is the table whole, and a sample of it, every corruption at one severity, what the network does?"""
+    stored, seed = checkpoint.robustness(), min(checkpoint.metrics["seeds"])
+    if [(row["seed"], row["corruption"], row["severity"]) for row in stored] != [(seed, *case) for case in ALL]:
+        return [f"{ROBUSTNESS} does not hold every corruption at every severity"]
+    kept = {(row["corruption"], row["severity"]): row for row in stored}
+    problems = []
+    for found in rounded(measure(network, data, seed, SAMPLE)):
+        expected = kept[found["corruption"], found["severity"]]
+        if found["accuracy"] != expected["accuracy"] or not _close(found["loss"], expected["loss"], LOSS_TOLERANCE):
+            problems.append(f"under {found['corruption']} {found['severity']} the images give {found}, stored is {expected}")
+    return problems
+
+
+def _close(value: Any, expected: Any, tolerance: float) -> bool:
+    """Are both the same, or numbers no further apart? Never, where one is not a number."""
+    return bool(value == expected or (None not in (value, expected) and abs(value - expected) <= tolerance))
+
+
+def _images(checkpoint: Checkpoint) -> ImageData | None:
+    """The images a checkpoint was made from, or None where they are not here."""
+    description = checkpoint.metrics["provenance"]["data"]
+    try:
+        data = load_once(description["name"], checkpoint.config.image_size, data_root())
+    except DataError:
+        return None
+    return data if data.digest == description["digest"] else None

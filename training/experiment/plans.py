@@ -1,0 +1,97 @@
+"""The plans: which runs make up the study, and the search for its strong recipe, as data."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from normzoo.errors import ConfigError
+from normzoo.nn.norms import NORM_LAYERS
+from training.data.dataset import HOLDOUT
+from training.experiment.recipes import Recipe, get_recipe
+from training.experiment.runs import Run
+
+ZOO = tuple(NORM_LAYERS)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Runs of one recipe, with the fields that are changed in it."""
+
+    recipe: str
+    norms: tuple[str, ...] = ZOO
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+#: The study, in order of worth: what the page needs first.
+STUDY = (
+    Part("paper"),
+    Part("paper", ("torch-bn",)),
+    Part("strong"),
+    Part("paper-sgd", ("bn", "torch-bn")),
+    *(Part("paper", ("bn", "gn"), {"batch_size": size}) for size in (128, 8)),
+)
+
+#: What is trained to choose `strong`: the norm that learns best of all and the one that diverges first, for 15 epochs, on
+#: nine tenths of the training images, judged by the other tenth. The validation images have no say.
+SEARCH_HOLDOUT = 0.1
+SEARCH = tuple(
+    Part("strong-start", ("bn", "nn"), {"epochs": 15, **changes})
+    for changes in (
+        {},
+        {"clip_norm": 1.0},
+        {"lr": 0.2, "clip_norm": 1.0},
+        {"batch_size": 64, "clip_norm": 1.0},
+        {"clip_norm": 1.0, "label_smoothing": 0.1},
+        {"optimizer": "adam", "lr": 0.003, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": 1.0},
+        {"batch_size": 32, "lr": 0.05, "clip_norm": 1.0},
+        {"batch_size": 64, "lr": 0.2, "clip_norm": 2.0},
+        {"batch_size": 64, "lr": 0.2, "clip_norm": 1.0},
+        {"batch_size": 32, "lr": 0.1, "clip_norm": 2.0},
+    )
+)
+
+PLANS: dict[str, tuple[Part, ...]] = {"study": STUDY, "search": SEARCH}
+
+
+def get_plan(name: str) -> tuple[Part, ...]:
+    """The plan of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in PLANS:
+        raise ConfigError(f"Unknown plan {name!r}. Choose one of: {', '.join(PLANS)}.")
+    return PLANS[name]
+
+
+def plan_runs(plan: tuple[Part, ...], data: str, seeds: list[int], precision: str) -> list[Run]:
+    """The runs of a plan, in its order: all of one seed before the next."""
+    return [
+        Run(data, changed_recipe(part.recipe, part.changes), norm, seed, precision)
+        for seed in seeds
+        for part in plan
+        for norm in part.norms
+    ]
+
+
+def changed_recipe(name: str, changes: dict[str, Any]) -> Recipe:
+    """The named recipe with some fields replaced; changed in more than its batch size, it gets a name of its own.
+
+    A field that is replaced by what it was is none of the changes: the same training has one name.
+    """
+    recipe = get_recipe(name)
+    ordered = {field: changes[field] for field, value in recipe.to_dict().items() if changes.get(field, value) != value}
+    suffix = "" if ordered.keys() <= {"batch_size"} else "".join(f",{field}={value}" for field, value in ordered.items())
+    return recipe.changed(name=recipe.name + suffix, **ordered)
+
+
+def train_options(run: Run) -> list[str]:
+    """The options of `python -m training train` that make this run."""
+    base = get_recipe(run.recipe.name.partition(",")[0])
+    data, _, share = run.data.partition(HOLDOUT)
+    options = {"norm": run.norm, "recipe": base.name, "data": data, "seed": run.seed, "amp": run.precision}
+    if share:
+        options["holdout"] = share
+    fields = run.recipe.to_dict()
+    options |= {key: value for key, value in fields.items() if key != "name" and value != base.to_dict()[key]}
+    words = {True: "yes", False: "no"}
+    return [f"--{key.replace('_', '-')}={words[value] if isinstance(value, bool) else value}" for key, value in options.items()]

@@ -1,0 +1,1 @@
+"""RESULTS.md and its figures: a module for each section."""

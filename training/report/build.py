@@ -1,0 +1,153 @@
+"""RESULTS.md and its figures, written from stored files alone."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from normzoo.errors import CheckpointError
+from normzoo.plotting.static import to_svg
+from normzoo.pretrained.registry import ModelSet, list_model_sets
+from normzoo.pretrained.serialization import read_text
+from training.experiment.recipes import RECIPES
+from training.report.batches import batches_section
+from training.report.curves import curves_section
+from training.report.finals import finals_section
+from training.report.markdown import Drawing, Section, bullets
+from training.report.original import original_section
+from training.report.pairs import pairs_section
+from training.report.parity import parity_section
+from training.report.robustness import robustness_section
+from training.report.runs import PACKAGE, data_of, missing_runs, recipe_of
+from training.report.search import STRONG, search_section
+
+RESULTS = Path("RESULTS.md")
+FIGURES = Path("docs/results")
+REMAKE = "python -m training report"
+
+
+def write_report(checkpoints: Path, out: Path, say: Callable[[str], None] = print) -> None:
+    """Write `RESULTS.md` and `docs/results/` under `out`; figures there that are no longer part of it are deleted.
+
+    Raises:
+        CheckpointError: nothing is packaged, or a file cannot be written.
+    """
+    chapters = build_chapters(checkpoints)
+    drawings = _drawings(chapters)
+    try:
+        for drawing in drawings:
+            path = out / FIGURES / f"{drawing.name}.svg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(to_svg(drawing.draw(), f"{drawing.title}. Data {drawing.digest}."), encoding="utf-8")
+        for path in _superfluous(out, drawings):
+            path.unlink()
+        (out / RESULTS).write_text(_text(chapters, out), encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"Could not write the report ({error}).") from error
+    say(f"{out / RESULTS} and {len(drawings)} figures")
+
+
+def check_report(checkpoints: Path, out: Path) -> list[str]:
+    """What of the stored report is not what `write_report` would write, in words; nothing is drawn for it.
+
+    A figure is taken for what it was if its file is the one that `RESULTS.md` names by its hash, and drawn from today's data.
+
+    Raises:
+        CheckpointError: nothing is packaged.
+    """
+    chapters = build_chapters(checkpoints)
+    drawings = _drawings(chapters)
+    problems = [f"{path.relative_to(out)} is no part of it" for path in _superfluous(out, drawings)]
+    try:
+        stored = read_text(out / RESULTS)
+    except CheckpointError:
+        return [*problems, f"{RESULTS} is missing"]
+    stale = _first_difference(stored, _text(chapters, out))
+    return problems + ([f"{RESULTS}, {stale}"] if stale else [])
+
+
+def build_chapters(checkpoints: Path) -> dict[str, list[Section]]:
+    """Heading -> its sections, for every data set and recipe that is packaged.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    model_sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.checkpoints]
+    if not model_sets:
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: {PACKAGE}")
+    order = list(RECIPES)
+    model_sets.sort(
+        key=lambda each: (data_of(each), order.index(r) if (r := recipe_of(each)) in order else len(order), each.name)
+    )
+    by_name = {model_set.name: model_set for model_set in model_sets}
+    chapters = {f"`{name}`": _recipe_sections(model_set) for name, model_set in by_name.items()}
+    for data in dict.fromkeys(map(data_of, model_sets)):
+        sections = []
+        if paper := by_name.get(f"{data}/paper"):
+            sections.append(original_section(paper, by_name.get(f"{data}/paper-sgd")))
+        sections.append(search_section(checkpoints, data))
+        missing = missing_runs(data, model_sets)
+        sections.append(Section("What is missing", [bullets(missing) if missing else "Every run of the study is stored."]))
+        chapters[f"`{data}`, all recipes"] = sections
+    return chapters
+
+
+def _recipe_sections(model_set: ModelSet) -> list[Section]:
+    recipe = recipe_of(model_set)
+    sections = [finals_section(model_set), curves_section(model_set)]
+    if len(model_set.main_variants) > 1:
+        sections.insert(1, pairs_section(model_set))
+    if recipe == "paper":
+        sections.append(batches_section(model_set))
+    if recipe.startswith("paper"):
+        sections.append(parity_section(model_set))
+    if recipe in ("paper", STRONG):
+        sections.append(robustness_section(model_set))
+    return sections
+
+
+def _drawings(chapters: dict[str, list[Section]]) -> list[Drawing]:
+    blocks = [block for sections in chapters.values() for section in sections for block in section.blocks]
+    return [block for block in blocks if isinstance(block, Drawing)]
+
+
+def _superfluous(out: Path, drawings: list[Drawing]) -> list[Path]:
+    wanted = {out / FIGURES / f"{drawing.name}.svg" for drawing in drawings}
+    return sorted(set((out / FIGURES).rglob("*.svg")) - wanted)
+
+
+def _text(chapters: dict[str, list[Section]], out: Path) -> str:
+    """All of `RESULTS.md`; each figure with the hashes of its data and of its file, as it lies there."""
+    parts = [
+        "# Results",
+        f"Written by `{REMAKE}` from the files in `checkpoints/`; `{REMAKE} --check` fails when it is no longer what they say. "
+        "Every sentence follows from the numbers. The validation images were watched during training; there is no third set.",
+        "## In short",
+        bullets(f"{heading}: {section.gist}" for heading, sections in chapters.items() for section in sections if section.gist),
+    ]
+    for heading, sections in chapters.items():
+        parts.append(f"## {heading}")
+        for section in sections:
+            parts.append(f"### {section.title}")
+            parts += [_figure(block, out) if isinstance(block, Drawing) else block for block in section.blocks]
+    return "\n\n".join(parts) + "\n"
+
+
+def _figure(drawing: Drawing, out: Path) -> str:
+    path = FIGURES / f"{drawing.name}.svg"
+    try:
+        stored = hashlib.sha256((out / path).read_bytes()).hexdigest()[:16]
+    except OSError:
+        stored = "missing"
+    return f"![{drawing.title}]({path.as_posix()})\n<!-- data {drawing.digest}, file {stored} -->"
+
+
+def _first_difference(stored: str, fresh: str) -> str | None:
+    """Where two texts part, in words; None where they are the same."""
+    if stored == fresh:
+        return None
+    old, new = stored.splitlines(), fresh.splitlines()
+    number = next((i for i, (left, right) in enumerate(zip(old, new, strict=False)) if left != right), min(len(old), len(new)))
+    line = new[number] if number < len(new) else "nothing more"
+    what = "its figure is another" if re.match(r"<!-- data", line) else f"it should read {line[:120]!r}"
+    return f"line {number + 1}: {what}"
