@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from normzoo.errors import ImageError
-from normzoo.images.preprocess import load_image, to_input, to_pixels
 from normzoo.images import preprocess as images
+from normzoo.images.preprocess import load_image, to_input, to_pixels
 from tests.support.image_files import BLUE, GREEN, RED, plain, save
 
 

@@ -14,8 +14,8 @@ from normzoo.errors import ConfigError, DataError
 from tests.support.made_up_archives import USED, tiny_imagenet_files, tiny_source, used_files, write_cifar_archive, zip_bytes
 from tests.support.small_disk import small_disk
 from tests.support.tiny import load_tiny
-from training.data.dataset import FORMAT_VERSION, ImageData, fetch, hold_out, load
 from training.data import dataset as data_module
+from training.data.dataset import FORMAT_VERSION, ImageData, fetch, hold_out, load
 from training.data.sources import SOURCES
 
 NAME = "tiny-imagenet-25"
