@@ -10,7 +10,6 @@ import torch
 from normzoo.allocator import keep_freed_memory
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
 from normzoo.nn.resnet import norm_keys
-from training.cli.gpu_commands import add_device_options, add_gpu_commands, bench_gpu, choose_hardware
 from training.cli.options import (
     EXAMPLES,
     add_choice_of_runs,
@@ -27,13 +26,12 @@ from training.data.sources import SOURCES
 from training.engine.distributed import is_writer, launched_replicas, process_group
 from training.engine.loggers import import_log
 from training.engine.step import DEVICES, choose_device, choose_precision
-from training.engine.together import train_together
 from training.engine.trainer import Interrupted, train
 from training.evaluation.contrast import measure_contrast
 from training.evaluation.package import package
 from training.evaluation.verify import evaluate
 from training.experiment.recipes import Recipe
-from training.experiment.runs import Run, RunBusyError, State
+from training.experiment.runs import Run, RunBusyError
 from training.launch.estimate import forecast, tell
 from training.launch.study import EXIT_BUSY, shard, study
 
@@ -82,18 +80,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="under torchrun: batch statistics of each process's share alone (default: of the whole batch)",
     )
     add_run_options(command)
-    add_device_options(command)
     command.set_defaults(call=_train)
 
     command = commands.add_parser("study", help="train many networks, a process per core; call again to go on")
     add_choice_of_runs(command)
     command.add_argument(
-        "--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="runs at a time (default: one per core)"
+        "--workers", type=positive, metavar="N", help="runs at a time, each a process (default: one per core, one on a GPU)"
     )
     command.add_argument("--shard", metavar="I/N", help="every N-th run from the I-th on: for machines that share no folder")
     command.set_defaults(call=_study)
-
-    add_gpu_commands(commands, add_choice_of_runs, chosen_runs, _say)
 
     command = commands.add_parser("package", help="turn finished runs into checkpoint folders")
     command.add_argument("--again", action="store_true", help="measure again what is packaged already")
@@ -135,7 +130,6 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--compile", choices=["auto", "on", "off"], default="auto", help="compiled steps, last (default: auto)"
     )
-    command.add_argument("--budget", type=float, default=float("inf"), metavar="SECONDS", help="begin no measurement after it")
     command.set_defaults(call=_bench)
     return parser
 
@@ -149,18 +143,13 @@ def _train(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
     recipe = chosen_recipe(options)
     data = chosen_images(options, recipe, options.holdout)
-    device = choose_device(options.device).type
+    device = choose_device(options.device)
     if launched_replicas() > 1:
-        _train_replica(options, recipe, data, torch.device(device))
+        _train_replica(options, recipe, data, device)
         return
-    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device))
+    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device.type), data.holdout)
     if options.dry_run:
-        tell(forecast([run], data, options.runs, torch.device(device)), options.runs, 1, _say)
-        return
-    if device == "cuda" or options.graph == "on":
-        train_together([run], options.runs, choose_hardware(options), stop_after=options.stop_after, say=_say)
-        done = State.load(run.folder(options.runs))
-        print(f"{run.variant}: {done.epoch if done else 0} of {recipe.epochs} epochs are in {run.folder(options.runs)}.")
+        tell(forecast([run], data, options.runs, device), options.runs, 1, _say)
         return
     state = train(
         run,
@@ -168,6 +157,7 @@ def _train(options: argparse.Namespace) -> None:
         options.runs,
         compiled={"auto": None, "on": True, "off": False}[options.compile],
         stop_after=options.stop_after,
+        device=device,
         log_to=options.log_to,
         say=_say,
     )
@@ -175,9 +165,9 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _train_replica(options: argparse.Namespace, recipe: Recipe, data: ImageData, device: torch.device) -> None:
-    if options.dry_run or "on" in (options.graph, options.compile):
-        raise ConfigError("--dry-run, --graph on and --compile on are for one process. Leave them out, or torchrun.")
-    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device.type))
+    if options.dry_run or options.compile == "on":
+        raise ConfigError("--dry-run and --compile on are for one process. Leave them out, or torchrun.")
+    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device.type), data.holdout)
     with process_group(device) as own_device:
         say = _say if is_writer() else _say_nothing
         say(f"{launched_replicas()} processes, each with its share of a batch of {recipe.batch_size}.")
@@ -197,15 +187,17 @@ def _train_replica(options: argparse.Namespace, recipe: Recipe, data: ImageData,
 
 def _study(options: argparse.Namespace) -> None:
     runs = shard(chosen_runs(options), options.shard)
+    device = choose_device(options.device)
+    workers = options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
     if options.dry_run:
         torch.set_num_threads(1)  # as each worker
-        tell(forecast(runs, images_of(runs[0]), options.runs, torch.device("cpu")), options.runs, options.workers, _say)
+        tell(forecast(runs, images_of(runs[0]), options.runs, device), options.runs, workers, _say)
         return
-    arguments = [f"--compile={options.compile}", "--device=cpu"]
+    arguments = [f"--compile={options.compile}", f"--device={device.type}"]
     if options.log_to:
         import_log(options.log_to)
         arguments.append(f"--log-to={options.log_to}")
-    study(runs, options.runs, options.workers, arguments, _say)
+    study(runs, options.runs, workers, arguments, _say)
 
 
 def _package(options: argparse.Namespace) -> None:
@@ -243,10 +235,13 @@ def _publish(options: argparse.Namespace) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
-    if device.type == "cuda":
-        bench_gpu(options, device, _say)
-        return
     from training.benchmarks.cpu import bench  # brings torchvision, which no other command needs
+    from training.benchmarks.gpu import bench_gpu
+
+    if device.type == "cuda":
+        norms = options.norm.split(",") if options.norm else None
+        bench_gpu(device, options.out, norms, options.compile != "off", options.steps, say=_say)
+        return
 
     bench(options.steps, _say)
 

@@ -174,7 +174,6 @@ def test_a_folder_is_one_idea():
     assert {folder for folder, count in crowds.items() if count > 9} <= {
         "normzoo/app/server/middleware",
         "training/report",
-        "training/engine",
     }
 
 

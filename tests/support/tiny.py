@@ -59,7 +59,7 @@ def train_tiny(
     data: ImageData, runs: Path, norm: str = "bn", seed: int = 0, recipe: Recipe = RECIPE, stop_after: int | None = None
 ) -> State:
     """Train one network on the tiny images, eagerly, in silence."""
-    run = Run(data.name, recipe, norm, seed)
+    run = Run(data.name, recipe, norm, seed, holdout=data.holdout)
     return train(run, data, runs, compiled=False, stop_after=stop_after, say=lambda line: None)
 
 

@@ -186,7 +186,7 @@ def test_hold_out_takes_the_same_share_of_every_class(tiny: ImageData) -> None:
     held = hold_out(tiny, 0.25)
     assert torch.bincount(held.labels["val"]).tolist() == [6] * 4
     assert torch.bincount(held.labels["train"]).tolist() == [18] * 4
-    assert (held.name, held.digest) == ("tiny,holdout=0.25", tiny.digest)
+    assert (held.name, held.holdout, held.digest) == ("tiny", 0.25, tiny.digest)
 
 
 def test_hold_out_parts_the_training_images(tiny: ImageData) -> None:

@@ -1,6 +1,7 @@
 """Packaging: from finished runs to folders that hold all that DESIGN.md §5 names."""
 
 import csv
+import dataclasses
 import importlib.metadata
 import json
 import shutil
@@ -182,7 +183,7 @@ def test_packaged_seeds_of_other_settings_do_not_join(runs: Path, tmp_path: Path
     shutil.rmtree(runs / "tiny/quick/bn/seed-1")
     state = State.load(runs / "tiny/quick/bn/seed-0")
     assert state is not None
-    state.run["recipe"]["lr"] = 0.5
+    state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
     state.sessions[0]["seconds"] = 1.0
     state.save(runs / "tiny/quick/bn/seed-0")
     package(runs, tmp_path / "checkpoints", silent)
@@ -220,7 +221,7 @@ def test_nothing_finished_says_what_to_do(tmp_path: Path) -> None:
 def test_seeds_of_different_settings_are_refused(runs: Path, tmp_path: Path) -> None:
     state = State.load(runs / "tiny/quick/bn/seed-1")
     assert state is not None
-    state.run["recipe"]["lr"] = 0.5
+    state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
     state.save(runs / "tiny/quick/bn/seed-1")
     with pytest.raises(TrainingError, match="trained with different settings or images"):
         package(runs, tmp_path / "checkpoints", silent)

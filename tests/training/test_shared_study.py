@@ -73,5 +73,5 @@ def test_two_studies_killed_at_random_train_every_run_once(tmp_path: Path) -> No
         assert sorted({session["first_epoch"] for session in state.sessions}) == [
             session["first_epoch"] for session in state.sessions
         ]
-        whole = train_tiny(data, tmp_path / "whole", state.run["norm"], recipe=recipe)
+        whole = train_tiny(data, tmp_path / "whole", state.run.norm, recipe=recipe)
         torch.testing.assert_close(state.model, whole.model, rtol=0, atol=0)

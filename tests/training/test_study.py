@@ -1,6 +1,6 @@
 """A study: each run in a process of its own, what is done is skipped, what failed is named."""
 
-import fcntl
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.support.tiny import OPTIONS, RECIPE, ROOT, load_tiny, train_tiny
 from training import __main__ as command_line
 from training.cli.options import chosen_recipe
 from training.experiment.plans import PLANS, get_plan, plan_runs, train_options
-from training.experiment.runs import Run, State
+from training.experiment.runs import Run, State, lock
 from training.launch import study as study_module
 from training.launch.study import finished, progress_table, shard, study
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_what_trains_a_run_of_a_plan_gives_it_the_name_that_the_plan_has(name: str) -> None:
-    for run in plan_runs(get_plan(name), "tiny,holdout=0.1", [0], "fp32"):
+    for run in plan_runs(get_plan(name), "tiny", [0], "fp32", 0.1):
         options = command_line.build_parser().parse_args(["train", *train_options(run)])
         assert chosen_recipe(options) == run.recipe
         assert (options.norm, options.data, options.holdout) == (run.norm, "tiny", 0.1)
@@ -43,7 +43,7 @@ def test_study_trains_what_is_not_done_and_names_what_failed(
     recipe_folder = folder / "runs/tiny/paper,depth=8,image_size=16,epochs=1,batch_size=40,lr=0.01,horizontal_flip=True"
     bn, nn = recipe_folder / "bn/seed-0", recipe_folder / "nn/seed-0"
     nn.mkdir(parents=True)
-    State({**Run("tiny", RECIPE, "nn").to_dict()}, "0" * 64, 0, {}, {}, [], []).save(nn)  # of other settings
+    State(Run("tiny", RECIPE, "nn"), "0" * 64, 0, {}, {}, [], []).save(nn)  # of other settings
     assert command_line.main(command) == 2
     told = capsys.readouterr()
     assert "2 runs, 0 finished before, 2 at a time." in told.out
@@ -53,7 +53,7 @@ def test_study_trains_what_is_not_done_and_names_what_failed(
 
     state = State.load(bn)
     assert state is not None
-    recipe = state.run["recipe"]
+    recipe = state.run.recipe.to_dict()
     assert {key: recipe[key] for key in ("epochs", "batch_size", "depth", "image_size", "lr", "horizontal_flip")} == {
         "epochs": 1,
         "batch_size": 40,
@@ -62,7 +62,7 @@ def test_study_trains_what_is_not_done_and_names_what_failed(
         "lr": 0.01,
         "horizontal_flip": True,
     }
-    assert (state.run["precision"], state.sessions[0]["threads"], state.sessions[0]["compiled"]) == ("fp32", 1, False)
+    assert (state.run.precision, state.sessions[0]["threads"], state.sessions[0]["compiled"]) == ("fp32", 1, False)
 
     before = (bn / "state.pt").stat().st_mtime_ns
     assert command_line.main(command) == 0
@@ -130,14 +130,14 @@ def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_di
         return subprocess.Popen(["true"])
 
     monkeypatch.setattr(study_module, "_start", start)
-    with open(busy.folder(runs) / "lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as other_process:
+        other_process.enter_context(lock(busy.folder(runs)))
 
         def say(line: str) -> None:
             lines.append(line)
             if "waiting, to take over" in line:
                 assert started == ["nn"]
-                fcntl.flock(held, fcntl.LOCK_UN)  # the other process is dead
+                other_process.close()  # it is dead
 
         study([busy, free], runs, 2, [], say)
     assert started == ["nn", "bn"]
@@ -160,9 +160,8 @@ def test_busy_run_ends_train_with_a_code_of_its_own(folder: Path, capsys: pytest
     runs = folder / "runs"
     command = ["train", "--norm=bn", *OPTIONS, "--epochs=1", f"--runs={runs}"]
     assert command_line.main(command) == 0
-    (lock,) = runs.rglob("lock")
-    with open(lock) as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    (path,) = runs.rglob("lock")
+    with lock(path.parent):
         assert command_line.main(command) == study_module.EXIT_BUSY
     assert "Another process is training" in capsys.readouterr().err
 

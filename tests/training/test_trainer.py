@@ -1,7 +1,6 @@
 """A training run: resumed to the same result, refused where it would not be, stopped where it makes no sense."""
 
 import csv
-import fcntl
 import math
 import os
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from training.data.dataset import ImageData, hold_out
 from training.engine import trainer
 from training.engine.step import TrainStep
 from training.engine.trainer import train
-from training.experiment.runs import Run, State
+from training.experiment.runs import Run, State, lock
 
 RESUMED = RECIPE.changed(epochs=6, crop_padding=2, horizontal_flip=True)
 COLUMNS = ["seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds"]
@@ -153,12 +152,16 @@ def test_hold_out_has_a_folder_of_its_own(data: ImageData, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["tiny,holdout=0.25"]
 
 
+def test_images_that_are_not_held_out_as_the_run_says_are_refused(data: ImageData, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the run wants a holdout of 0.25, tiny has 0.0\."):
+        train(Run("tiny", RECIPE, "bn", holdout=0.25), data, tmp_path)
+
+
 def test_two_processes_on_one_run_are_refused(data: ImageData, tmp_path: Path) -> None:
     train_tiny(data, tmp_path, stop_after=1)
-    with open(folder_of(tmp_path) / "lock") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match=r"Another process is training .*seed-0\. Wait for it, or stop it"):
-            train_tiny(data, tmp_path)
+    refused = pytest.raises(TrainingError, match=r"Another process is training .*seed-0\. Wait for it, or stop it")
+    with lock(folder_of(tmp_path)), refused:
+        train_tiny(data, tmp_path)
     assert train_tiny(data, tmp_path).epoch == 2
 
 
@@ -227,7 +230,7 @@ def test_seed_below_0_is_refused() -> None:
 
 def test_missing_compiler_is_said_in_one_line(data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(trainer, "missing_for_compile", lambda: "no C++ compiler")
+    monkeypatch.setattr(trainer, "missing_for_compile", lambda device: "no C++ compiler")
     train(Run("tiny", RECIPE, "bn"), data, tmp_path, stop_after=1, say=lines.append)
     assert lines[0] == "Training without torch.compile (no C++ compiler): the same result, more slowly."
     assert lines[1].startswith("bn seed 0 epoch 1/2  train loss ")

@@ -1,4 +1,4 @@
-"""Speed of training on a GPU: steps a second in every way to do a step, against the floor that memory sets."""
+"""Speed of training on a GPU: steps a second, eager and compiled, against the floor that memory sets."""
 
 import json
 import statistics
@@ -14,112 +14,81 @@ from normzoo.nn.norms import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
 from training.benchmarks.cpu import LOOP_RECIPE, images_per_second, pictures, usual_loop
 from training.data.synthetic import made_up_data
-from training.engine.budget import Budget
-from training.engine.replay import make_replay
-from training.engine.static_step import ResidentData, StaticStep
-from training.engine.step import missing_for_compile
-from training.engine.together import KEEP_COMPILED
-from training.engine.verify import mode_name
+from training.engine.step import TrainStep, missing_for_compile
 from training.experiment.provenance import provenance
 from training.experiment.recipes import RECIPES, Recipe
 
 RECIPE = RECIPES["paper"]
-STEPS_PER_PIECE = 25
 #: Times that a well fused step reads or writes every activation, forward and backward: the floor counts these bytes alone.
 PASSES = 15
 
 
-def gpu_bench(
+def bench_gpu(
     device: torch.device,
     out: Path,
-    *,
     norms: list[str] | None = None,
-    batch_sizes: tuple[int, ...] = (32, 128),
-    streams: tuple[int, ...] = (2, 4, 8),
-    steps: int = 100,
     compiled: bool = True,
-    budget: Budget | None = None,
-    recipe: Recipe = RECIPE,
+    steps: int = 100,
+    batch_sizes: tuple[int, ...] = (32, 128),
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Measure, print, and after every row write what there is; ends where the budget does.
+    """Measure, print, and after every row write what there is.
 
     Args:
         out: a JSON file.
-        streams: how many networks at once, at the smallest batch size.
-        steps: timed at once, per network.
         compiled: measure compiled steps too; each takes half a minute to compile, so they come last.
+        steps: timed at once.
     """
-    budget = budget or Budget()
-    bandwidth = copy_bandwidth(device)
-    activations = count_activations(recipe.image_size)
+    bandwidth, activations = copy_bandwidth(device), count_activations(RECIPE.image_size)
     floor = bandwidth / (PASSES * activations * torch.float32.itemsize)
+    usual = images_per_second(usual_loop(*pictures(steps), LOOP_RECIPE, str(device)))
     rows: list[dict[str, Any]] = []
     result: dict[str, Any] = {
         **provenance(),
         "copy_bytes_per_second": bandwidth,
         "activations_per_image": activations,
         "floor_images_per_second": floor,
+        "usual_loop_images_per_second": usual,
         "rows": rows,
     }
     say(f"{result['device']}, torch {torch.__version__}: copies {bandwidth / 1e12:.2f} TB/s, floor {floor:.0f} images/s")
-    usual = images_per_second(usual_loop(*pictures(steps), LOOP_RECIPE, str(device)))
-    result["usual_loop_images_per_second"] = usual
     say(f"A plain DataLoader loop with crop and flip, torch's batch norm, batch {LOOP_RECIPE.batch_size}: {usual:.0f} images/s")
-    say(f"{'norm':9s} {'batch':>5s} {'mode':15s} {'streams':>7s} {'steps/s':>8s} {'images/s':>9s} {'of floor':>8s}")
-    reason = missing_for_compile() if compiled else "it was not asked for"
-    for norm, size, graph, with_compile, count in _plan(norms, batch_sizes, streams, reason is None):
-        if not budget.allows_epoch():
-            say("The time is used up: the rest is not measured.")
-            break
-        rate = steps_per_second(device, norm, recipe.changed(batch_size=size), graph, with_compile, count, steps)
-        row = {"norm": norm, "batch_size": size, "mode": mode_name(graph, with_compile), "streams": count}
-        row |= {"steps_per_second": rate, "images_per_second": rate * size, "share_of_floor": rate * size / floor}
-        rows.append(row)
-        say(f"{norm:9s} {size:5d} {row['mode']:15s} {count:7d} {rate:8.0f} {rate * size:9.0f} {rate * size / floor:8.1%}")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1))
+    say(f"{'norm':9s} {'batch':>5s} {'mode':9s} {'steps/s':>8s} {'images/s':>9s} {'of floor':>8s}")
+    reason = missing_for_compile(device.type) if compiled else "it was not asked for"
+    for mode in ("eager", "compiled") if reason is None else ("eager",):
+        for size in batch_sizes:
+            for norm in norms or [*NORM_LAYERS, *TORCH_NORM_LAYERS]:
+                rate = steps_per_second(device, norm, RECIPE.changed(batch_size=size), mode == "compiled", steps)
+                row = {"norm": norm, "batch_size": size, "mode": mode, "steps_per_second": rate}
+                rows.append({**row, "images_per_second": rate * size, "share_of_floor": rate * size / floor})
+                say(f"{norm:9s} {size:5d} {mode:9s} {rate:8.0f} {rate * size:9.0f} {rate * size / floor:8.1%}")
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_text(json.dumps(result, indent=1))
     if reason:
         say(f"Nothing compiled: {reason}.")
     return result
 
 
-def _plan(
-    norms: list[str] | None, batch_sizes: tuple[int, ...], streams: tuple[int, ...], compiled: bool
-) -> list[tuple[str, int, bool, bool, int]]:
-    """(norm, batch size, graph, compiled, streams), what is measured fast first."""
-    ours, all_norms = norms or list(NORM_LAYERS), norms or [*NORM_LAYERS, *TORCH_NORM_LAYERS]
-    plan = []
-    for with_compile in (False, True) if compiled else (False,):
-        plan += [(n, size, graph, with_compile, 1) for size in batch_sizes for n in all_norms for graph in (True, False)]
-        plan += [(n, min(batch_sizes), True, with_compile, count) for n in ours for count in streams]
-    return plan
-
-
-def steps_per_second(
-    device: torch.device, norm: str, recipe: Recipe, graph: bool, compiled: bool, streams: int, steps: int, repeats: int = 5
-) -> float:
-    """All networks' steps together, the median of some repeats."""
-    data = ResidentData(made_up_data(recipe.batch_size * steps, recipe.image_size), device)
-    if compiled:
-        torch._dynamo.config.recompile_limit = KEEP_COMPILED
-    networks = [StaticStep(norm, recipe, data, make_replay(device, graph), compiled=compiled) for _ in range(streams)]
+def steps_per_second(device: torch.device, norm: str, recipe: Recipe, compiled: bool, steps: int, repeats: int = 5) -> float:
+    """Return the median of some repeats, after one that is not counted."""
+    data = made_up_data(recipe.batch_size, recipe.image_size)
+    mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
+    model = ResNet(recipe.depth, norm, len(data.classes)).to(device).train()
+    step = TrainStep(model, recipe, mean, std, compiled_batch=recipe.batch_size if compiled else None)
+    pixels, labels = data.pixels["train"].to(device), data.labels["train"].to(device)
     rates = []
     for _ in range(repeats + 1):
-        for network in networks:
-            network.begin_epoch(0, 1)
         _wait(device)
         start = time.perf_counter()
-        for first in range(0, steps, STEPS_PER_PIECE):
-            for network in networks:
-                network.train(first, min(first + STEPS_PER_PIECE, steps))
+        for _ in range(steps):
+            step(pixels, labels, recipe.lr)
         _wait(device)
-        rates.append(streams * steps / (time.perf_counter() - start))
+        rates.append(steps / (time.perf_counter() - start))
     return statistics.median(rates[1:])
 
 
 def copy_bandwidth(device: torch.device) -> float:
-    """Bytes a second, read and written, of a large copy within the device's memory."""
+    """Return the bytes a second, read and written, of a large copy within the device's memory."""
     size = 2**31 if device.type == "cuda" else 2**22
     source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
@@ -134,7 +103,7 @@ def copy_bandwidth(device: torch.device) -> float:
 
 
 def count_activations(image_size: int) -> int:
-    """Outputs of all convolutions for one image."""
+    """Return how many outputs all convolutions have for one image."""
     counts = []
     network = ResNet(RECIPE.depth, "nn")
     for module in network.modules():

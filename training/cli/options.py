@@ -8,11 +8,11 @@ from typing import Any
 
 from normzoo.errors import ConfigError
 from normzoo.nn.resnet import norm_keys
-from training.data.dataset import HOLDOUT, ImageData, hold_out, load
+from training.data.dataset import ImageData, hold_out, load
 from training.data.image_folder import open_images
 from training.data.sources import SOURCES
 from training.engine.loggers import LOGS
-from training.engine.step import PRECISIONS, choose_precision
+from training.engine.step import DEVICES, PRECISIONS, choose_device, choose_precision
 from training.experiment.plans import PLANS, SEARCH, SEARCH_HOLDOUT, ZOO, Part, changed_recipe, get_plan, plan_runs
 from training.experiment.recipes import RECIPES, Recipe, get_recipe
 from training.experiment.runs import Run
@@ -80,11 +80,14 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dry-run", action="store_true", help="train nothing: say how many steps there are, and what time and disk they need"
     )
+    command.add_argument(
+        "--device", choices=DEVICES, default="auto", help="auto: a CUDA GPU where there is one (default: auto)"
+    )
     command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help="torch.compile (default: auto)")
     command.add_argument(
         "--log-to",
         choices=list(LOGS),
-        help="send the figures of every epoch there as well, from runs on CPUs or under torchrun; needs that package",
+        help="send the figures of every epoch there as well; needs that package",
     )
     add_folder_options(command, "runs")
     fields = command.add_argument_group("instead of the recipe's own", "Without them everything is as the recipe says.")
@@ -138,14 +141,13 @@ def chosen_images(options: argparse.Namespace, recipe: Recipe, holdout: float, s
 
 def images_of(run: Run) -> ImageData:
     """The cached images that a run is trained on."""
-    name, _, share = run.data.partition(HOLDOUT)
-    data = load(name, run.recipe.image_size)
-    return hold_out(data, float(share)) if share else data
+    data = load(run.data, run.recipe.image_size)
+    return hold_out(data, run.holdout) if run.holdout else data
 
 
-def chosen_runs(options: argparse.Namespace, device: str = "cpu") -> list[Run]:
+def chosen_runs(options: argparse.Namespace) -> list[Run]:
     """The runs that the options choose, in order of worth."""
-    precision, holdout = choose_precision(options.amp, device), options.holdout
+    precision, holdout = choose_precision(options.amp, choose_device(options.device).type), options.holdout
     if options.recipe or options.norm or _changes(options):
         norms = ZOO if options.norm in (None, "all") else tuple(options.norm.split(","))
         plan: tuple[Part, ...] = (Part(options.recipe or "paper", norms, _changes(options)),)
@@ -153,7 +155,7 @@ def chosen_runs(options: argparse.Namespace, device: str = "cpu") -> list[Run]:
         plan = get_plan(options.plan)
         holdout = holdout or (SEARCH_HOLDOUT if plan is SEARCH else 0.0)
     data = chosen_images(options, get_recipe(plan[0].recipe).changed(**plan[0].changes), holdout)
-    runs = plan_runs(plan, data.name, options.seeds, precision)
+    runs = plan_runs(plan, data.name, options.seeds, precision, data.holdout)
     for run in runs:
         if run.norm not in norm_keys():
             raise ConfigError(f"Unknown norm {run.norm!r}. Choose from: {', '.join(norm_keys())}.")

@@ -27,8 +27,6 @@ SPLITS = ("train", "val")
 FORMAT_VERSION = 1
 #: Beside the pixels of a person's own images: where each file went.
 FILES = "files.csv"
-#: What the name of a data set made by `hold_out` has between the original's and the share.
-HOLDOUT = ",holdout="
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +42,7 @@ class ImageData:
     note: str
     pixels: dict[str, Tensor]
     labels: dict[str, Tensor]
+    holdout: float = 0.0  # share of the training images that stand in for the validation images
     files: Path | None = None  # a table that says which file is in which split, where that was decided here
 
     def describe(self) -> dict[str, object]:
@@ -235,7 +234,7 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
     parts = {"train": ~held, "val": held}
     return dataclasses.replace(
         data,
-        name=f"{data.name}{HOLDOUT}{share}",
+        holdout=share,
         note=f"{data.note} A share of the training images in place of the validation images.",
         pixels={split: data.pixels["train"][part] for split, part in parts.items()},
         labels={split: labels[part] for split, part in parts.items()},

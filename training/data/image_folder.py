@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import io
 import json
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
 from normzoo.errors import ConfigError, DataError, ImageError
@@ -100,8 +100,7 @@ def _read_source(cache: Path) -> dict[str, str]:
 def _alone(cache: Path) -> Iterator[None]:
     """One process builds a cache, the others wait for it."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with open(cache.parent / f".{cache.name}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(cache.parent / f".{cache.name}.lock"):
         yield
 
 

@@ -87,26 +87,24 @@ class ReplicaStep(TrainStep):
     def _sum(self, own: Tensor) -> Tensor:
         total = own.to(self.mean.device)
         dist.all_reduce(total)
-        return total.cpu()
+        return total
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        device = self.mean.device
-        labels = labels.to(device)
-        logits = self._logits(pixels.to(device))
-        count = torch.tensor(len(labels), device=device)
+        logits = self._logits(pixels)
+        count = torch.tensor(len(labels), device=labels.device)
         dist.all_reduce(count)
         total = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="sum")
         # DistributedDataParallel gives the mean of the gradients over the replicas.
         return total * (self.replicas / count), logits
 
     def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels.to(logits.device), reduction="sum") / max(1, len(labels))
+        return F.cross_entropy(logits, labels, reduction="sum") / max(1, len(labels))
 
 
 def on_cpu(value: Any) -> Any:
-    """A nest of dicts and lists with every tensor on the CPU, as it is saved."""
+    """Return a nest of dicts and lists with every tensor on the CPU in the usual layout, as it is saved."""
     if isinstance(value, Tensor):
-        return value.cpu()
+        return value.cpu().contiguous()
     if isinstance(value, dict):
         return {key: on_cpu(item) for key, item in value.items()}
     if isinstance(value, list):

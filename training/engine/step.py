@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._triton import has_triton
 
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input
@@ -40,8 +41,10 @@ def choose_precision(choice: str, device: str = "cpu") -> str:
     return choice
 
 
-def missing_for_compile() -> str | None:
-    """Why torch.compile cannot work here, or None."""
+def missing_for_compile(device: str = "cpu") -> str | None:
+    """Return why torch.compile cannot work here, or None."""
+    if device == "cuda" and not has_triton():
+        return "no Triton for this GPU"
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None or shutil.which(compiler) is None:
         return "no C++ compiler"
@@ -86,7 +89,9 @@ class TrainStep:
     Args:
         mean, std: of the training images per colour, (3,).
         compiled_batch: batches of this size run compiled, others (the last one of an epoch) eagerly; None: all eagerly.
-        memory_format: of the images; channels last suits GPUs.
+
+    All tensors are where `mean` is. On a GPU the images are channels last, and a compiled step replays CUDA graphs where torch
+    finds that possible.
     """
 
     def __init__(
@@ -97,7 +102,6 @@ class TrainStep:
         std: Tensor,
         precision: str = "fp32",
         compiled_batch: int | None = None,
-        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.model = model
         #: What is called: the model, or what wraps it.
@@ -107,34 +111,26 @@ class TrainStep:
         self.std = std
         self.precision = precision
         self.compiled_batch = compiled_batch
-        self.memory_format = memory_format
+        self.memory_format = torch.channels_last if mean.is_cuda else torch.contiguous_format
         self.optimizer = make_optimizer(model, recipe)
         self.gates = gates(model)
         self.parameters = list(model.parameters())
-        self._compiled_loss = torch.compile(self._loss, dynamic=False)
+        self._compiled_loss = torch.compile(self._loss, dynamic=False, mode="reduce-overhead" if mean.is_cuda else None)
 
     def __call__(self, pixels: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """Update the weights once.
+        """Update the weights once; nothing here waits for a GPU.
 
         Args:
             pixels: (B, H, W, 3), 0…255.
             labels: (B,).
 
         Returns:
-            as `update`.
+            the loss shown (mean cross entropy, nats, without label smoothing), and the predicted classes, (B,); to be read
+            before the next call, which on a GPU may write over them.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_factor"]
-        return self.update(pixels, labels)
-
-    def update(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the weights once, at the learning rates that the optimizer has.
-
-        Nothing here waits for a GPU, so that it can be captured as a CUDA graph.
-
-        Returns:
-            the loss shown (mean cross entropy, nats, without label smoothing), and the predicted classes, (B,).
-        """
+        torch.compiler.cudagraph_mark_step_begin()
         loss_fn = self._compiled_loss if len(labels) == self.compiled_batch else self._loss
         loss, logits = loss_fn(pixels, labels)
         self.optimizer.zero_grad()
@@ -175,7 +171,7 @@ class TrainStep:
 
     def _logits(self, pixels: Tensor) -> Tensor:
         images = to_input(pixels, self.mean, self.std).contiguous(memory_format=self.memory_format)
-        # No cache of casts: a captured graph would keep using the cast of an old weight.
+        # No cache of casts: a replayed graph would keep using the cast of an old weight.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
             logits: Tensor = self.network(images)
         return logits.float()

@@ -1,6 +1,7 @@
 """One training run: epochs over the images, resumable to the same result, bit for bit on a CPU."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import shutil
@@ -51,9 +52,9 @@ def train(
 
     Args:
         root: the folder of all raw runs.
-        compiled: use torch.compile; None: where a C++ compiler is there, and no process group.
+        compiled: use torch.compile; None: where its compiler is there, and no process group.
         stop_after: end the call after this epoch, to be resumed.
-        device: of this process; a GPU only in a process group, `train_together` is faster on one.
+        device: of this process; the images are kept on it.
         sync_norms: in a process group, the norms look across the whole batch.
         log_to: a key of `LOGS`, to which the figures are sent besides.
         say: prints one line.
@@ -68,8 +69,11 @@ def train(
     """
     if data.image_size != run.recipe.image_size:
         raise ConfigError(f"the recipe wants {run.recipe.image_size} px images, {data.name} has {data.image_size} px.")
+    if data.holdout != run.holdout:
+        raise ConfigError(f"the run wants a holdout of {run.holdout}, {data.name} has {data.holdout}.")
     torch.manual_seed(run.seed)
-    model = ResNet(run.recipe.depth, run.norm, len(data.classes))
+    model = ResNet(run.recipe.depth, run.norm, len(data.classes)).to(device)
+    images = _resident(data, device)
     folder = run.folder(root)
     replicas, writes = count_replicas(), is_writer()
     if writes:
@@ -82,10 +86,10 @@ def train(
         mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
         if replicas > 1:
             use_compile = False
-            set_norm_sync(model.to(device), sync_norms, device)
+            set_norm_sync(model, sync_norms, device)
             step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, sync_norms)
         else:
-            reason = missing_for_compile() if compiled is None else None
+            reason = missing_for_compile(device.type) if compiled is None else None
             if reason:
                 say(f"Training without torch.compile ({reason}): the same result, more slowly.")
             use_compile = reason is None if compiled is None else compiled
@@ -104,7 +108,7 @@ def train(
         start = time.perf_counter()
         last = min(run.recipe.epochs, run.recipe.epochs if stop_after is None else stop_after)
         for epoch in range(state.epoch + 1, last + 1):
-            rows = _train_epoch(step, run, data, epoch)
+            rows = _train_epoch(step, run, images, epoch)
             state.history += rows
             state.epoch = epoch
             state.model, state.optimizer = model.state_dict(), step.optimizer.state_dict()
@@ -121,6 +125,12 @@ def train(
     return state
 
 
+def _resident(data: ImageData, device: torch.device) -> ImageData:
+    """The same images, their pixels and labels on the device."""
+    pixels, labels = ({split: part[split].to(device) for split in SPLITS} for part in (data.pixels, data.labels))
+    return dataclasses.replace(data, pixels=pixels, labels=labels)
+
+
 def open_state(run: Run, data: ImageData, folder: Path) -> State:
     """The saved state of a run, or that of one that has not begun.
 
@@ -133,10 +143,10 @@ def open_state(run: Run, data: ImageData, folder: Path) -> State:
             (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
             if data.files:
                 shutil.copyfile(data.files, folder / FILES)
-        return State(run.to_dict(), data.digest, 0, {}, {}, [], [])
-    if state.run != run.to_dict() or state.data_digest != data.digest:
+        return State(run, data.digest, 0, {}, {}, [], [])
+    if state.run != run or state.data_digest != data.digest:
         raise TrainingError(
-            f"{folder} holds a run with other settings ({_difference(state.run, run.to_dict()) or 'other images'}). "
+            f"{folder} holds a run with other settings ({_difference(state.run.to_dict(), run.to_dict()) or 'other images'}). "
             "Use the same settings, another --runs folder, or delete it."
         )
     return state
@@ -154,11 +164,13 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     """
     pixels, labels = data.pixels["train"], data.labels["train"]
     count, batch_size = len(labels), run.recipe.batch_size
-    order = epoch_order(count, run.seed, epoch)
-    augment = Augmentation(run.recipe, count, run.seed, epoch)
+    # Drawn on the CPU, so that every device trains on the same.
+    order = epoch_order(count, run.seed, epoch).to(labels.device)
+    augment = Augmentation(run.recipe, count, run.seed, epoch).to(labels.device)
     rates = learning_rates(run.recipe, -(-count // batch_size))
     first_step = (epoch - 1) * -(-count // batch_size)
-    total_loss, predicted = torch.zeros((), dtype=torch.float64), torch.zeros_like(labels)
+    # Read once, at the end of the epoch: until then nothing waits for the device.
+    total_loss, predicted = torch.zeros((), dtype=torch.float64, device=labels.device), torch.zeros_like(labels)
     start = time.perf_counter()
     step.model.train()
     hidden = None if is_writer() else True  # None: on a terminal only
@@ -168,13 +180,14 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     for number, positions in enumerate(bar, start=first_step):
         own = step.share(positions)
         loss, classes = step(augment(pixels[own], own), labels[own], rates[number])
-        total_loss += loss.double().cpu() * len(own)
-        predicted[own] = classes.cpu()
+        total_loss += loss.double() * len(own)
+        predicted[own] = classes
     total_loss, predicted = step.combine(total_loss, predicted)
     mean_loss = total_loss.item() / count
-    trained = training_figures(run, epoch, mean_loss, predicted, labels, len(data.classes))
+    trained = training_figures(run, epoch, mean_loss, predicted.cpu(), labels.cpu(), len(data.classes))
     middle = time.perf_counter()
-    validated = validation_figures(run, epoch, compute_logits(step.model, data.pixels["val"], step.mean, step.std), data)
+    logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std, step.memory_format)
+    validated = validation_figures(run, epoch, logits, data.labels["val"].cpu())
     seconds = (middle - start, time.perf_counter() - middle)
     return history_rows(run, epoch, rates[first_step], (trained, validated), seconds)
 
@@ -191,14 +204,14 @@ def training_figures(
     return metrics.summary(mean_loss, predicted, labels, num_classes)
 
 
-def validation_figures(run: Run, epoch: int, logits: Tensor, data: ImageData) -> dict[str, float]:
+def validation_figures(run: Run, epoch: int, logits: Tensor, labels: Tensor) -> dict[str, float]:
     """The figures of the validation images' logits.
 
     Raises:
         TrainingError: the loss is not finite: the last step may have broken the weights after its own was measured.
     """
     # At the precision that is stored, so that the last epoch has exactly the figures of the stored logits.
-    figures = metrics.from_logits(logits.half(), data.labels["val"])
+    figures = metrics.from_logits(logits.half(), labels)
     _check_finite(figures["loss"], "validation", run, epoch)
     return figures
 

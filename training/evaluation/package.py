@@ -1,5 +1,6 @@
 """From raw runs to the packaged checkpoints: final figures measured anew, robustness, provenance, model card."""
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Callable, Iterable
@@ -21,14 +22,13 @@ from normzoo.pretrained.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
-from training.data.dataset import HOLDOUT, ImageData, data_root
+from training.data.dataset import ImageData, data_root
 from training.data.dataset import load as load_data
 from training.engine import metrics
 from training.evaluation.model_card import model_card
 from training.evaluation.recipe_search import write_search
 from training.evaluation.robustness import measure
-from training.experiment.recipes import Recipe
-from training.experiment.runs import State
+from training.experiment.runs import State, iter_runs
 
 #: Decimals kept of every stored figure: finer differences are those of processors, not of networks.
 DECIMALS = 6
@@ -63,12 +63,7 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
     """
     remove_partial(checkpoints)
     done = []
-    for folder in sorted({path.parent.parent for path in runs.glob("*/*/*/seed-*/state.pt")}):
-        if HOLDOUT in folder.relative_to(runs).parts[0]:
-            continue
-        states = _finished_states(folder, say)
-        if not states:
-            continue
+    for folder, states in _finished_states(runs, say).items():
         target = checkpoints / folder.relative_to(runs)
         kept = _packaged(target)
         if kept and not again and _holds(kept, states):
@@ -85,22 +80,22 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
     return done
 
 
-def _finished_states(folder: Path, say: Callable[[str], None]) -> dict[int, State]:
-    """The finished runs of one variant, by seed."""
-    states = {}
-    for seed_folder in sorted(folder.glob("seed-*"), key=lambda path: int(path.name.removeprefix("seed-"))):
-        state = State.load(seed_folder)
-        if state is None:
+def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[int, State]]:
+    """The finished runs that are no search for a recipe: the folder of each variant, and its states by seed."""
+    found: dict[Path, dict[int, State]] = {}
+    for seed_folder, state in iter_runs(runs):
+        if state.run.holdout:
             continue
-        epochs = state.run["recipe"]["epochs"]
-        if state.epoch < epochs:
-            say(f"left out: {seed_folder} has {state.epoch} of {epochs} epochs")
+        if state.is_finished:
+            found.setdefault(seed_folder.parent, {})[state.run.seed] = state
         else:
-            states[int(state.run["seed"])] = state
-    kinds = [({**state.run, "seed": None}, state.data_digest) for state in states.values()]
-    if any(kind != kinds[0] for kind in kinds):
-        raise TrainingError(f"The seeds under {folder} were trained with different settings or images. Keep those of one kind.")
-    return states
+            say(f"left out: {seed_folder} has {state.epoch} of {state.run.recipe.epochs} epochs")
+    for folder, states in found.items():
+        if len({(dataclasses.replace(state.run, seed=0), state.data_digest) for state in states.values()}) > 1:
+            raise TrainingError(
+                f"The seeds under {folder} were trained with different settings or images. Keep those of one kind."
+            )
+    return found
 
 
 def _packaged(folder: Path) -> Checkpoint | None:
@@ -125,12 +120,12 @@ def load_once(name: str, image_size: int, root: Path) -> ImageData:
 
 def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path) -> list[int]:
     run, digest = (first_state := states[min(states)]).run, first_state.data_digest
-    recipe, norm = Recipe(**run["recipe"]), run["norm"]
-    data = load_once(run["data"], recipe.image_size, data_root())
+    recipe, norm = run.recipe, run.norm
+    data = load_once(run.data, recipe.image_size, data_root())
     if digest != data.digest:
         raise TrainingError(f"{variant} was trained on other images than the {data.name} that is here.")
     config = ModelConfig(recipe.depth, norm, default_arguments(norm), data.classes, data.image_size, data.mean, data.std)
-    settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run["precision"]}
+    settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
     networks = {seed: _network(config, state) for seed, state in states.items()}
     results = _kept_results(kept, config, settings)
     results |= {seed: _measure(networks[seed], state, data) for seed, state in states.items()}

@@ -1,40 +1,54 @@
 """What was tried to choose a recipe, as a table: the runs that were validated on held-out training images."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 from normzoo.pretrained.serialization import write_csv
-from training.data.dataset import HOLDOUT
-from training.experiment.runs import State
+from training.experiment.runs import State, iter_runs
 
 COLUMNS = ("recipe", "variant", "seed", "epochs", "holdout", "train_accuracy", "holdout_loss", "holdout_accuracy", "seconds")
 NAME = "search.csv"
 
 
 def write_search(runs: Path, checkpoints: Path) -> list[Path]:
-    """Write a table of the finished ones into the folder of each data set; gives the tables written.
+    """Write a table of the finished ones into the folder of each data set; return the tables written.
+
+    Rows that are stored already stay, also where their runs are gone; those of the same run are replaced.
 
     Raises:
         CheckpointError: it could not be written.
     """
     tables: dict[Path, list[dict[str, Any]]] = {}
-    for path in sorted(runs.glob(f"*{HOLDOUT}*/*/*/seed-*/state.pt")):
-        state = State.load(path.parent)
-        if state and state.epoch >= state.run["recipe"]["epochs"]:
-            data, _, share = state.run["data"].partition(HOLDOUT)
-            tables.setdefault(checkpoints / data / NAME, []).append({**_row(state, path.parents[1].name), "holdout": share})
+    for _, state in iter_runs(runs):
+        if state.run.holdout and state.is_finished:
+            tables.setdefault(checkpoints / state.run.data / NAME, []).append(_row(state))
     for table, rows in tables.items():
-        write_csv(table, COLUMNS, rows)
+        stored = {_identity(row): row for row in (*read_search(table), *rows)}
+        write_csv(table, COLUMNS, [row for _, row in sorted(stored.items())])
     return list(tables)
 
 
-def _row(state: State, variant: str) -> dict[str, Any]:
+def read_search(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table; none where there is no table."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _identity(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("recipe", "variant", "seed", "holdout"))
+
+
+def _row(state: State) -> dict[str, Any]:
     last = {row["split"]: row for row in state.history[-2:]}
     return {
-        "recipe": state.run["recipe"]["name"],
-        "variant": variant,
-        "seed": state.run["seed"],
+        "recipe": state.run.recipe.name,
+        "variant": state.run.variant,
+        "seed": state.run.seed,
         "epochs": state.epoch,
+        "holdout": state.run.holdout,
         "train_accuracy": round(last["train"]["accuracy"], 6),
         "holdout_loss": round(last["val"]["loss"], 6),
         "holdout_accuracy": round(last["val"]["accuracy"], 6),

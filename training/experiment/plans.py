@@ -5,7 +5,6 @@ from typing import Any
 
 from normzoo.errors import ConfigError
 from normzoo.nn.norms import NORM_LAYERS
-from training.data.dataset import HOLDOUT
 from training.experiment.recipes import Recipe, get_recipe
 from training.experiment.runs import Run
 
@@ -63,10 +62,10 @@ def get_plan(name: str) -> tuple[Part, ...]:
     return PLANS[name]
 
 
-def plan_runs(plan: tuple[Part, ...], data: str, seeds: list[int], precision: str) -> list[Run]:
+def plan_runs(plan: tuple[Part, ...], data: str, seeds: list[int], precision: str, holdout: float = 0.0) -> list[Run]:
     """The runs of a plan, in its order: all of one seed before the next."""
     return [
-        Run(data, changed_recipe(part.recipe, part.changes), norm, seed, precision)
+        Run(data, changed_recipe(part.recipe, part.changes), norm, seed, precision, holdout)
         for seed in seeds
         for part in plan
         for norm in part.norms
@@ -86,11 +85,10 @@ def changed_recipe(name: str, changes: dict[str, Any]) -> Recipe:
 
 def train_options(run: Run) -> list[str]:
     """The options of `python -m training train` that make this run."""
-    base = get_recipe(run.recipe.name.partition(",")[0])
-    data, _, share = run.data.partition(HOLDOUT)
-    options = {"norm": run.norm, "recipe": base.name, "data": data, "seed": run.seed, "amp": run.precision}
-    if share:
-        options["holdout"] = share
+    base = get_recipe(run.recipe.base)
+    options = {"norm": run.norm, "recipe": base.name, "data": run.data, "seed": run.seed, "amp": run.precision}
+    if run.holdout:
+        options["holdout"] = run.holdout
     fields = run.recipe.to_dict()
     options |= {key: value for key, value in fields.items() if key != "name" and value != base.to_dict()[key]}
     words = {True: "yes", False: "no"}

@@ -66,6 +66,11 @@ class Recipe:
         if not 0 <= self.crop_padding < self.image_size:
             raise ConfigError(f"crop_padding must be between 0 and image_size - 1, got {self.crop_padding}.")
 
+    @property
+    def base(self) -> str:
+        """Name of the recipe in which fields were changed to make this one; its own where none was."""
+        return self.name.partition(",")[0]
+
     def changed(self, **changes: Any) -> "Recipe":
         """The same recipe with some fields replaced."""
         return dataclasses.replace(self, **changes)

@@ -55,7 +55,7 @@ def forecast(runs: list[Run], data: ImageData, root: Path, device: torch.device)
     forecasts = []
     for run in dict.fromkeys(runs):
         state = State.load(run.folder(root))
-        done = state.epoch if state is not None and state.run == run.to_dict() else 0
+        done = state.epoch if state is not None and state.run == run else 0
         left = max(0, run.recipe.epochs - done)
         kind = (run.norm, run.precision, run.recipe.changed(name="", epochs=1))
         if kind not in paces:

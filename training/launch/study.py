@@ -106,7 +106,7 @@ def shard(runs: list[Run], words: str | None) -> list[Run]:
 def finished(run: Run, root: Path) -> bool:
     """Has this very run, with these settings, gone through all its epochs?"""
     state = State.load(run.folder(root))
-    return state is not None and state.run == run.to_dict() and state.epoch >= run.recipe.epochs
+    return state is not None and state.run == run and state.is_finished
 
 
 def progress_table(runs: list[Run], root: Path) -> str:
