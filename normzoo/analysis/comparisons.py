@@ -64,12 +64,13 @@ def accuracies(model_set: ModelSet, variants: Iterable[str]) -> Table:
 
 
 def pairs(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """Every two variants on the same validation images.
+    """Compare every two variants on the same validation images, in every seed that both have.
 
     Returns:
-        one row per pair: `first`, `second`, `n` (seeds that both have), `difference` of the accuracies with `low` and `high`
-        of the paired bootstrap, and for the first seed that both have, `seed`, the exact McNemar test: `only_first`,
-        `only_second`, `p_value`, `p_holm` (corrected over all pairs), `significant`.
+        one row per pair: `first`, `second`, `n` (common seeds), `difference` of the mean accuracies with `low` and `high` of
+        the paired bootstrap, `seeds_agreeing` (with the sign of the difference), and of the seed whose exact McNemar test
+        has the largest p-value, `seed`: `only_first`, `only_second`, `p_value`; `p_holm` (corrected over all pairs),
+        `significant`: that is below `SIGNIFICANT` and all seeds agree.
     """
     correct, problems = correct_images(model_set, variants)
     rows: list[dict[str, Any]] = []
@@ -79,7 +80,11 @@ def pairs(model_set: ModelSet, variants: Iterable[str]) -> Table:
             continue
         left, right = (np.stack([correct[variant][seed] for seed in seeds]) for variant in (first, second))
         interval = difference_interval(left, right)
-        test = mcnemar(left[0], right[0])
+        tests = [mcnemar(a, b) for a, b in zip(left, right, strict=True)]
+        # Each must be below the level for all to be: the largest p-value is one of "different in every seed".
+        least_clear = max(range(len(seeds)), key=lambda position: tests[position].p_value)
+        signs = np.sign(left.mean(1) - right.mean(1))
+        test = tests[least_clear]
         rows.append(
             {
                 "first": first,
@@ -88,14 +93,15 @@ def pairs(model_set: ModelSet, variants: Iterable[str]) -> Table:
                 "difference": interval.value,
                 "low": interval.low,
                 "high": interval.high,
-                "seed": seeds[0],
+                "seeds_agreeing": int((signs == np.sign(interval.value)).sum()),
+                "seed": seeds[least_clear],
                 "only_first": test.only_first,
                 "only_second": test.only_second,
                 "p_value": test.p_value,
             }
         )
     for row, corrected in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
-        row |= {"p_holm": corrected, "significant": corrected < SIGNIFICANT}
+        row |= {"p_holm": corrected, "significant": corrected < SIGNIFICANT and row["seeds_agreeing"] == row["n"]}
     return Table(pd.DataFrame(rows), problems)
 
 
@@ -115,17 +121,17 @@ def speed(history: pd.DataFrame, levels: Iterable[float]) -> pd.DataFrame:
 
 
 def robustness(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """What is left under harm to the validation images, of the packaged weights.
+    """What is left under corruption of the validation images, of the packaged weights.
 
     Returns:
-        one row per variant, corruption and severity: `variant`, the columns of `ROBUSTNESS_COLUMNS`, `clean` (accuracy
-        without harm) and `kept` (accuracy as a share of it).
+        one row per variant, corruption and severity: `variant`, the columns of `ROBUSTNESS_COLUMNS`, `clean` (accuracy on
+        clean images) and `kept` (accuracy as a share of it).
     """
-    found, problems = read_each(model_set, variants, _harmed)
+    found, problems = read_each(model_set, variants, _corrupted)
     rows = [{"variant": variant, **row} for variant, rows in found.items() for row in rows]
     return Table(pd.DataFrame(rows, columns=["variant", *ROBUSTNESS_COLUMNS, "clean", "kept"]), problems)
 
 
-def _harmed(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+def _corrupted(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     clean = float(checkpoint.metrics["final"]["val"]["accuracy"]["values"][0])
     return [{**row, "clean": clean, "kept": row["accuracy"] / clean if clean else 0} for row in checkpoint.robustness()]

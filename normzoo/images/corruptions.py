@@ -1,4 +1,4 @@
-"""Graded harm to a picture: exposure, contrast, saturation, blur, noise, JPEG, pixelation."""
+"""Graded corruption of an image: exposure, contrast, saturation, blur, noise, JPEG, pixelation."""
 
 import io
 from collections.abc import Callable
@@ -14,11 +14,12 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of harm; `levels` holds its setting at severity 1 to 5."""
+    """One kind of corruption; `levels` holds its setting at severity 1 to 5."""
 
     title: str
     setting: str  # what a level is, in words
     levels: tuple[float, float, float, float, float]
+    definition: str  # exact enough to write it again
     apply: Callable[[Image.Image, float, int], Image.Image]
 
 
@@ -56,15 +57,61 @@ def _pixelate(image: Image.Image, share: float, seed: int) -> Image.Image:
 
 #: key -> kind, in the order of every table. Contrast, blur, noise and JPEG have the levels of CIFAR-10-C.
 CORRUPTIONS: dict[str, Corruption] = {
-    "brightness_up": Corruption("brighter", "factor of every value", (1.2, 1.4, 1.7, 2.1, 2.6), _brightness),
-    "brightness_down": Corruption("darker", "factor of every value", (0.8, 0.6, 0.45, 0.3, 0.2), _brightness),
-    "contrast": Corruption("less contrast", "distance from the mean grey, as a factor", (0.75, 0.5, 0.4, 0.3, 0.15), _contrast),
-    "saturation": Corruption("less saturation", "distance from grey, as a factor", (0.8, 0.6, 0.4, 0.2, 0.0), _saturation),
-    "gaussian_blur": Corruption("blur", "standard deviation in pixels", (0.4, 0.6, 0.7, 0.8, 1.0), _blur),
-    "gaussian_noise": Corruption("noise", "standard deviation, share of full scale", (0.04, 0.06, 0.08, 0.09, 0.1), _noise),
-    "jpeg": Corruption("JPEG", "quality", (80, 65, 58, 50, 40), _jpeg),
+    "brightness_up": Corruption(
+        "brighter",
+        "factor of every value",
+        (1.2, 1.4, 1.7, 2.1, 2.6),
+        "every value times the factor, cut to whole levels and clipped to 0…255",
+        _brightness,
+    ),
+    "brightness_down": Corruption(
+        "darker",
+        "factor of every value",
+        (0.8, 0.6, 0.45, 0.3, 0.2),
+        "every value times the factor, cut to whole levels and clipped to 0…255",
+        _brightness,
+    ),
+    "contrast": Corruption(
+        "less contrast",
+        "distance from the mean grey, as a factor",
+        (0.75, 0.5, 0.4, 0.3, 0.15),
+        "m + factor · (value − m) with m the image's mean of 0.299 R + 0.587 G + 0.114 B, rounded to a level",
+        _contrast,
+    ),
+    "saturation": Corruption(
+        "less saturation",
+        "distance from grey, as a factor",
+        (0.8, 0.6, 0.4, 0.2, 0.0),
+        "g + factor · (value − g) with g the pixel's own 0.299 R + 0.587 G + 0.114 B",
+        _saturation,
+    ),
+    "gaussian_blur": Corruption(
+        "blur",
+        "standard deviation in pixels",
+        (0.4, 0.6, 0.7, 0.8, 1.0),
+        "Pillow's GaussianBlur: three box filters in a row of together that deviation, edge pixels repeated",
+        _blur,
+    ),
+    "gaussian_noise": Corruption(
+        "noise",
+        "standard deviation, share of full scale",
+        (0.04, 0.06, 0.08, 0.09, 0.1),
+        "normal noise added to every value, rounded, clipped to 0…255, seeded by the number of the image",
+        _noise,
+    ),
+    "jpeg": Corruption(
+        "JPEG",
+        "quality",
+        (80, 65, 58, 50, 40),
+        "saved and read by Pillow at that quality, colours at half resolution (4:2:0)",
+        _jpeg,
+    ),
     "pixelate": Corruption(
-        "pixelation", "share of the pixels kept along each side", (0.75, 0.625, 0.5, 0.375, 0.25), _pixelate
+        "pixelation",
+        "share of the pixels kept along each side",
+        (0.75, 0.625, 0.5, 0.375, 0.25),
+        "averaged over boxes to that share of the side, rounded down, then each pixel repeated",
+        _pixelate,
     ),
 }
 

@@ -10,6 +10,7 @@ from normzoo.nn.norms import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained import hub
 from normzoo.pretrained.checkpoint import Checkpoint, ModelConfig, open_checkpoint
+from normzoo.variants import Variant
 
 PACKAGED = Path(__file__).parents[2] / "checkpoints"
 #: The first of these that is there is the one to begin with.
@@ -34,9 +35,19 @@ class ModelSet:
     problems: dict[str, str]
 
     @property
+    def data(self) -> str:
+        """Name of the data set: "tiny-imagenet-25"."""
+        return self.name.partition("/")[0]
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe: "paper"."""
+        return self.name.partition("/")[2]
+
+    @property
     def main_variants(self) -> list[str]:
         """The readable variants that are one of the zoo's norms, trained as the recipe says."""
-        return [key for key in self.checkpoints if key in NORM_LAYERS]
+        return [key for key in self.checkpoints if Variant.parse(key).is_main]
 
 
 def checkpoints_root(place: str | None = None) -> Path:

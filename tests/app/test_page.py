@@ -16,7 +16,8 @@ from PIL import Image
 from normzoo import NORM_LAYERS, load_image
 from normzoo.analysis.results import METRICS, final_metrics, metrics_on_screen
 from normzoo.app import build_demo
-from normzoo.app.components import cards, theme
+from normzoo.app.components import theme
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.components.tables import csv_link, sortable
 from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
@@ -159,9 +160,9 @@ def test_names_from_files_are_escaped(catalog):
 
 def test_without_networks_the_page_asks_for_some(catalog):
     model_set = catalog.get("toy/paper")
-    assert classify.answer(catalog, model_set, [], load_image(PHOTO)) == (cards.NO_NETWORKS, {}, "")
-    assert cards.NO_NETWORKS in curves.draw(model_set, [], "loss", "Both")[1]
-    assert results.tabulate(model_set, []) == (cards.NO_NETWORKS, [])
+    assert classify.answer(catalog, model_set, [], load_image(PHOTO)) == (NO_NETWORKS, {}, "")
+    assert NO_NETWORKS in curves.draw(model_set, [], "loss", "Both")[1]
+    assert results.tabulate(model_set, []) == (NO_NETWORKS, [])
 
 
 @pytest.mark.parametrize("value", [{}, {"path": None}, {"path": ""}, {"url": "data:image/png;base64,AAAA"}, "photo.png", 3])

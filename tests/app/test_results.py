@@ -12,12 +12,14 @@ import torch
 
 from normzoo.analysis.comparisons import pairs
 from normzoo.analysis.confusion import Confusion, confusions
+from normzoo.analysis.findings.pairs import pairs_finding
+from normzoo.analysis.findings.reference import reference_finding
 from normzoo.analysis.reference_study import final_figures
 from normzoo.app import build_demo
+from normzoo.app.components.findings import finding_html, tables_html
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs.results import comparisons as versus
 from normzoo.app.tabs.results import confusion, per_class
-from normzoo.app.tabs.results import reference_study as beside_original
 from normzoo.app.tabs.results import tab as results
 from normzoo.errors import ConfigError
 from normzoo.pretrained.serialization import write_tensors
@@ -73,10 +75,9 @@ def unequal(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 def test_who_beats_whom_is_in_the_matrix_and_in_words(unequal):
     frame = pairs(unequal.get("toy/paper"), ["bn", "gn", "ln"]).frame
-    drawn = versus.draw(frame, tested=len(frame))
-    text = words(drawn)
+    text = words(versus.draw(frame) + finding_html(pairs_finding(frame, ["bn", "gn", "ln"])))
     assert "BN beats GN; cannot be told apart from LN." in text
-    assert "GN is beaten by BN, LN." in text
+    assert "GN is beaten by BN and LN." in text
     assert "over 3 pairs" in text
     assert "▲ better, +100.00" in text
     assert "▼ worse, -100.00" in text
@@ -94,12 +95,12 @@ def test_the_pairs_tested_do_not_depend_on_the_networks_shown(unequal):
 
 def test_the_original_is_beside_ours_with_differences_and_caveats(unequal):
     model_set = unequal.get("toy/paper")
-    told = beside_original.tell(model_set, ["bn", "gn", "ln"], pairs(model_set, ["bn", "gn", "ln"]).frame)
-    text = words(told)
+    finding = reference_finding(model_set, ["bn", "gn", "ln"], pairs(model_set, ["bn", "gn", "ln"]).frame)
+    text = words(tables_html(finding, "both.csv") + finding_html(finding))
     theirs = final_figures("bn")["val"]["accuracy"]
     ours = model_set.checkpoints["bn"].metrics["final"]["val"]["accuracy"]["mean"]
-    assert f"BN {100 * ours:.2f} {100 * theirs:.2f} {100 * (ours - theirs):+.2f}" in text
-    assert "Of the original's 3 orders of two networks, 2 hold here significantly; 1 are not decided (LN over BN)" in text
+    assert f"BN {100 * ours:.2f} {100 * theirs:.2f} {100 * (ours - theirs):+.2f}".replace("-", "−") in text
+    assert "Of the original's 3 orders of two networks, 2 hold here by more than chance; 1 are not decided (LN over BN)" in text
     assert "256×256" in text
     assert "divided by the batch size" in text
 
@@ -107,14 +108,15 @@ def test_the_original_is_beside_ours_with_differences_and_caveats(unequal):
 def test_the_first_recipe_is_compared_with_the_original_first_recipe(tmp_path):
     for variant in ("bn", "gn"):
         save_variant(tmp_path, variant, "toy/paper-sgd")
-    told = words(beside_original.tell(Catalog(tmp_path).get("toy/paper-sgd"), ["bn", "gn"], pd.DataFrame()))
-    assert "30.14" in told
-    assert "GN" not in told.partition("Slips")[0]
+    finding = reference_finding(Catalog(tmp_path).get("toy/paper-sgd"), ["bn", "gn"], pd.DataFrame())
+    assert "30.14" in words(tables_html(finding, "both.csv"))
+    assert "GN" not in words(tables_html(finding, "both.csv"))
 
 
 def test_another_recipe_is_said_to_differ(tmp_path):
-    save_variant(tmp_path, "bn", "toy/strong")
-    assert "recipe differs as well" in words(beside_original.tell(Catalog(tmp_path).get("toy/strong"), ["bn"], pd.DataFrame()))
+    save_variant(tmp_path, "bn", "toy/strong", provenance={"recipe": {"batch_size": 64, "lr": 0.1, "optimizer": "sgd"}})
+    finding = reference_finding(Catalog(tmp_path).get("toy/strong"), ["bn"], pd.DataFrame())
+    assert any("optimizer sgd (original adam), learning rate 0.1 (original 0.0001)" in point for point in finding.points)
 
 
 def test_confusion_counts_every_seed_and_agrees_with_scikit_learn(tmp_path):

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from normzoo.analysis.findings.robustness import CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
 from normzoo.errors import CheckpointError
-from normzoo.pretrained.registry import get_model_set
-from normzoo.pretrained.serialization import file_sha256, read_tensors
+from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
 from tests.support.tiny import PACKAGED
 from training import __main__ as command_line
-from training.evaluation.contrast import COLUMNS, NAME, contrast_rows
+from training.evaluation.contrast import CHECKED, measure_contrast
 from training.evaluation.verify import _check_folder, evaluate
 
 BN = "tiny/quick/bn"
@@ -62,15 +62,14 @@ def test_difference_fails_the_check_alone(
     assert f"These figures are not what is stored:\n{problems[0]}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("change", ["none", "stored", "about the padding", ""])
+@pytest.mark.parametrize("change", ["none", "stored", *(each for each in CHECKED if "bias" not in each), ""])
 def test_contrast_that_is_not_what_the_network_does_is_found(folder: Path, tmp_path: Path, change: str) -> None:
-    model_set = get_model_set("tiny/quick", tmp_path)
-    rows = [row | ({"accuracy": 2} if row["change"] == change else {}) for row in contrast_rows(model_set)]
-    lines = [",".join(COLUMNS), *(",".join(str(row[key]) for key in COLUMNS) for row in rows)]
-    (tmp_path / "tiny" / NAME).write_text("\n".join(lines) + "\n")
+    (table,) = measure_contrast(tmp_path, lambda line: None)
+    rows = [row | ({"accuracy": 2} if row["change"] == change else {}) for row in read_contrast_table(table)]
+    write_csv(table, CONTRAST_COLUMNS, rows)
     problems = _check_folder(folder)[1]
     assert len(problems) == bool(change)
-    assert all(f"{NAME} has" in problem and repr(change) in problem for problem in problems)
+    assert all(f"{CONTRAST_TABLE} has" in problem and repr(change) in problem for problem in problems)
 
 
 def test_nothing_packaged_says_what_to_do(tmp_path: Path) -> None:

@@ -1,35 +1,28 @@
 """Why less contrast harms a network that divides by each image's own deviation: the zeros around the image, measured."""
 
-import csv
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from normzoo.analysis.findings.robustness import CHANGES, CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.images.preprocess import to_input
 from normzoo.inference.predict import BATCH_SIZE
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
-from normzoo.pretrained.registry import ModelSet, list_model_sets
+from normzoo.pretrained.registry import list_model_sets
 from normzoo.pretrained.serialization import write_csv
 from training.data.dataset import ImageData, data_root
 from training.evaluation.package import load_once, rounded
 
-NAME = "contrast.csv"
-COLUMNS = ("recipe", "variant", "factor", "change", "accuracy")
+#: Measured anew at every check.
+CHECKED = ("about the padding", "about the padding, bias scaled", "unrounded, replicated border")
 FACTOR = CORRUPTIONS["contrast"].levels[-1]
-
-#: change -> what is done to the images of the strongest severity; the accuracy under each is one row.
-CHANGES = {
-    "none": "as they are",
-    "stored": "towards each image's mean grey, as the corruption does it",
-    "unrounded": "the same, without rounding to 8 bits",
-    "about the padding": "towards the colour that becomes 0 and so is that of the padding, rounded to 8 bits",
-}
 
 
 def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print) -> list[Path]:
@@ -41,82 +34,89 @@ def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print) -> l
     """
     tables: dict[Path, list[dict[str, Any]]] = {}
     for model_set in list_model_sets(checkpoints):
-        data_name = model_set.name.partition("/")[0]
-        tables.setdefault(checkpoints / data_name / NAME, []).extend(contrast_rows(model_set))
+        for variant in model_set.main_variants:
+            checkpoint = model_set.checkpoints[variant]
+            data = load_once(checkpoint.metrics["data"], checkpoint.config.image_size, data_root())
+            accuracies = contrast_accuracies(checkpoint.load_model(), data, variant, list(CHANGES))
+            tables.setdefault(checkpoints / model_set.data / CONTRAST_TABLE, []).extend(
+                {"recipe": model_set.recipe, "variant": variant, "factor": FACTOR, "change": change, "accuracy": accuracy}
+                for change, accuracy in accuracies.items()
+            )
     for path, rows in tables.items():
-        write_csv(path, COLUMNS, rows)
+        write_csv(path, CONTRAST_COLUMNS, rows)
         say(f"{path}  {len(rows)} rows")
     return list(tables)
 
 
-def contrast_rows(model_set: ModelSet) -> list[dict[str, Any]]:
-    """One row for each main network and change: validation accuracy of the packaged weights."""
-    rows = []
-    for variant in model_set.main_variants:
-        if variant not in model_set.checkpoints:
-            continue
-        checkpoint = model_set.checkpoints[variant]
-        data = load_once(checkpoint.metrics["data"], checkpoint.config.image_size, data_root())
-        network = checkpoint.load_model()
-        for change, images in _changed(data).items():
-            accuracy = rounded(_accuracy(network, images, data.labels["val"]))
-            recipe = checkpoint.metrics["recipe"]
-            rows.append({"recipe": recipe, "variant": variant, "factor": FACTOR, "change": change, "accuracy": accuracy})
-    return rows
+def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes: Iterable[str]) -> dict[str, float]:
+    """Return the validation accuracy under each change that concerns the variant; the network stays as it is."""
+    found = {}
+    for change in changes:
+        images, _, special = change.partition(", ")
+        if special == "bias scaled" and variant != "nn":
+            continue  # only without norms are the logits as large as the input
+        with _border_replicated(network) if special == "replicated border" else contextlib.nullcontext():
+            bias = FACTOR if special == "bias scaled" else 1.0
+            found[change] = rounded(_accuracy(network, _changed(data)[images], data.labels["val"], bias))
+    return found
 
 
 def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
-    """What the stored rows of a network say that is not so, where it has rows.
+    """Return what the stored rows of a network say that is not so, where it has rows.
 
-    Two of them are stored elsewhere as well; of the others the last, from which the conclusions are drawn, is measured anew.
+    Two of them are stored elsewhere as well; of the others those are measured anew from which conclusions are drawn.
     """
     recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
-    rows = read_contrast(checkpoint.folder.parents[1] / NAME)
+    rows = read_contrast_table(checkpoint.folder.parents[1] / CONTRAST_TABLE)
     stored = {row["change"]: float(row["accuracy"]) for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)}
     if not stored:
         return []
-    seed = min(checkpoint.metrics["seeds"])
-    harmed = {(row["corruption"], row["severity"]): row["accuracy"] for row in checkpoint.robustness()}
-    position = checkpoint.metrics["seeds"].index(seed)
-    last = list(CHANGES)[-1]
+    position = checkpoint.metrics["seeds"].index(min(checkpoint.metrics["seeds"]))
+    corrupted = {(row["corruption"], row["severity"]): row["accuracy"] for row in checkpoint.robustness()}
     expected = {
         "none": checkpoint.metrics["final"]["val"]["accuracy"]["values"][position],
-        "stored": harmed["contrast", SEVERITIES[-1]],
-        last: rounded(_accuracy(network, _changed(data)[last], data.labels["val"])),
+        "stored": corrupted["contrast", SEVERITIES[-1]],
+        **contrast_accuracies(network, data, variant, CHECKED),
     }
     return [
-        f"{NAME} has {stored.get(change)} under {change!r}, found is {accuracy}"
+        f"{CONTRAST_TABLE} has {stored.get(change)} under {change!r}, found is {accuracy}"
         for change, accuracy in expected.items()
-        if stored.get(change) != accuracy
+        if stored.get(change) is None or abs(stored[change] - accuracy) > 1e-6
     ]
 
 
-def read_contrast(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; none where there is no table."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+@contextlib.contextmanager
+def _border_replicated(network: ResNet) -> Iterator[None]:
+    """The first convolution pads with the pixels at the border in place of zeros."""
+    network.conv1.padding_mode = "replicate"
+    try:
+        yield
+    finally:
+        network.conv1.padding_mode = "zeros"
 
 
 @functools.lru_cache(maxsize=1)
 def _changed(data: ImageData) -> dict[str, Tensor]:
-    """The validation images as the networks' input under each of `CHANGES`, (N, 3, H, W)."""
+    """The validation images as the networks' input, (N, 3, H, W), by the first part of the names in `CHANGES`."""
     mean, std = torch.tensor(data.mean), torch.tensor(data.std)
     pixels = data.pixels["val"]
-    harmed = torch.from_numpy(corrupt_pixels(pixels.numpy(), "contrast", SEVERITIES[-1]))
+    corrupted = torch.from_numpy(corrupt_pixels(pixels.numpy(), "contrast", SEVERITIES[-1]))
     weights = torch.tensor([0.299, 0.587, 0.114])  # of Pillow's grey
     grey = (pixels.float() @ weights).mean((1, 2))[:, None, None, None]
     padding = 255 * mean  # `to_input` makes it 0
-    about_padding = (padding + (pixels.float() - padding) * FACTOR).round()
-    unrounded = grey + (pixels.float() - grey) * FACTOR
-    inputs = (pixels, harmed, unrounded, about_padding)
-    return {change: to_input(each, mean, std) for change, each in zip(CHANGES, inputs, strict=True)}
+    inputs = {
+        "none": pixels,
+        "stored": corrupted,
+        "unrounded": grey + (pixels.float() - grey) * FACTOR,
+        "about the padding": (padding + (pixels.float() - padding) * FACTOR).round(),
+    }
+    return {change: to_input(each, mean, std) for change, each in inputs.items()}
 
 
 @torch.inference_mode()
-def _accuracy(network: ResNet, images: Tensor, labels: Tensor) -> float:
+def _accuracy(network: ResNet, images: Tensor, labels: Tensor, bias: float) -> float:
     # At the precision that logits are stored in, so that clean accuracy is the stored one.
     batches = (batch.to(memory_format=torch.channels_last) for batch in images.split(BATCH_SIZE))
-    predicted = torch.cat([network(batch).half().argmax(1) for batch in batches])
+    logits = (network(batch) + (bias - 1) * network.fc.bias if bias != 1 else network(batch) for batch in batches)
+    predicted = torch.cat([each.half().argmax(1) for each in logits])
     return float((predicted == labels).double().mean())

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from normzoo.analysis.findings.commands import PACKAGE
 from normzoo.errors import CheckpointError
 from normzoo.plotting.static import to_svg
 from normzoo.pretrained.registry import ModelSet, list_model_sets
@@ -18,7 +19,7 @@ from training.report.original import original_section
 from training.report.pairs import pairs_section
 from training.report.parity import parity_section
 from training.report.robustness import robustness_section
-from training.report.runs import PACKAGE, data_of, missing_runs, recipe_of
+from training.report.runs import missing_runs
 from training.report.search import STRONG, search_section
 
 RESULTS = Path("RESULTS.md")
@@ -76,12 +77,10 @@ def build_chapters(checkpoints: Path) -> dict[str, list[Section]]:
     if not model_sets:
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: {PACKAGE}")
     order = list(RECIPES)
-    model_sets.sort(
-        key=lambda each: (data_of(each), order.index(r) if (r := recipe_of(each)) in order else len(order), each.name)
-    )
+    model_sets.sort(key=lambda each: (each.data, order.index(r) if (r := each.recipe) in order else len(order), each.name))
     by_name = {model_set.name: model_set for model_set in model_sets}
     chapters = {f"`{name}`": _recipe_sections(model_set) for name, model_set in by_name.items()}
-    for data in dict.fromkeys(map(data_of, model_sets)):
+    for data in dict.fromkeys(model_set.data for model_set in model_sets):
         sections = []
         if paper := by_name.get(f"{data}/paper"):
             sections.append(original_section(paper, by_name.get(f"{data}/paper-sgd")))
@@ -93,7 +92,7 @@ def build_chapters(checkpoints: Path) -> dict[str, list[Section]]:
 
 
 def _recipe_sections(model_set: ModelSet) -> list[Section]:
-    recipe = recipe_of(model_set)
+    recipe = model_set.recipe
     sections = [finals_section(model_set), curves_section(model_set)]
     if len(model_set.main_variants) > 1:
         sections.insert(1, pairs_section(model_set))
@@ -123,7 +122,9 @@ def _text(chapters: dict[str, list[Section]], out: Path) -> str:
         f"Written by `{REMAKE}` from the files in `checkpoints/`; `{REMAKE} --check` fails when it is no longer what they say. "
         "Every sentence follows from the numbers. The validation images were watched during training; there is no third set.",
         "## In short",
-        bullets(f"{heading}: {section.gist}" for heading, sections in chapters.items() for section in sections if section.gist),
+        bullets(
+            f"{heading}: {section.summary}" for heading, sections in chapters.items() for section in sections if section.summary
+        ),
     ]
     for heading, sections in chapters.items():
         parts.append(f"## {heading}")

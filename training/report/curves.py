@@ -3,12 +3,13 @@
 import functools
 
 from normzoo.analysis import results
+from normzoo.analysis.findings.commands import training_commands
 from normzoo.analysis.results import SPLITS
 from normzoo.plotting import static as plots
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import describe_variant
 from training.report.markdown import Drawing, Section, commands, details
-from training.report.runs import say_n, training_commands
+from training.report.runs import say_n
 
 
 def curves_section(model_set: ModelSet) -> Section:

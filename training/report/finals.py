@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 
 from normzoo.analysis import comparisons, results
+from normzoo.analysis.findings.commands import training_commands
+from normzoo.analysis.findings.finding import listed, percent, signed
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.plotting import static as plots
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from training.report.markdown import Drawing, Section, commands, details, listed, percent, signed, table
-from training.report.runs import machines, present, say_n, training_commands
+from training.report.markdown import Drawing, Section, commands, details, table
+from training.report.runs import machines, present, say_n
 
 
 def finals_section(model_set: ModelSet) -> Section:
@@ -31,7 +33,7 @@ def finals_section(model_set: ModelSet) -> Section:
         name, data = f"{model_set.name}/accuracy", accuracies.frame.round(6).to_csv(index=False)
         draw = functools.partial(plots.accuracies, accuracies.frame)
         section.add(Drawing(name, "Validation accuracy with 95% intervals", data, draw))
-        section.gist = _gist(accuracies.frame, main)
+        section.summary = _summary(accuracies.frame, main)
     section.add(*_values(model_set, everyone))
     history = results.history(model_set, everyone)
     section.add(*_speed(history.frame))
@@ -89,7 +91,7 @@ def _gap_words(accuracies: pd.DataFrame) -> str:
     )
 
 
-def _gist(accuracies: pd.DataFrame, main: list[str]) -> str:
+def _summary(accuracies: pd.DataFrame, main: list[str]) -> str:
     ordered = accuracies[accuracies["variant"].isin(main)].sort_values("mean", ascending=False, kind="stable")
     if ordered.empty:
         return ""

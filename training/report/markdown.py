@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from normzoo.analysis.findings.finding import Figures, Finding
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -26,7 +28,7 @@ class Section:
 
     title: str
     blocks: list[str | Drawing] = field(default_factory=list)
-    gist: str = ""  # one sentence for the top of the report
+    summary: str = ""  # one sentence for the top of the report
 
     def add(self, *blocks: str | Drawing) -> None:
         self.blocks += [block for block in blocks if block]
@@ -52,20 +54,13 @@ def commands(*lines: str) -> str:
     return "Made again by:\n\n```sh\n" + "\n".join(lines) + "\n```"
 
 
-def listed(words: Sequence[str]) -> str:
-    """a, b and c"""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+def finding_blocks(finding: Finding) -> list[str | Drawing]:
+    """Return the paragraphs, tables and points of a finding."""
+    tables = [figures_table(figures) for figures in finding.tables]
+    return [*finding.paragraphs, *tables, *([bullets(finding.points)] if finding.points else [])]
 
 
-def percent(fraction: float, digits: int = 2) -> str:
-    return f"{100 * fraction:.{digits}f}"
-
-
-def signed(fraction: float, digits: int = 2) -> str:
-    """A difference in points, with its sign: "+1.20", "−0.40"."""
-    return f"{100 * fraction:+.{digits}f}".replace("-", "−")
-
-
-def how_often(count: int, thing: str) -> str:
-    """1 pair, 2 pairs"""
-    return f"{count} {thing}{'' if count == 1 else 's'}"
+def figures_table(figures: Figures) -> str:
+    """Return a table under its caption."""
+    _, texts = figures.frames
+    return f"{figures.caption}.\n\n{table(list(texts.columns), texts.itertuples(index=False))}"

@@ -3,21 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+from normzoo.analysis.findings.commands import study_command
+from normzoo.analysis.findings.finding import listed
 from normzoo.pretrained.registry import ModelSet
-from normzoo.variants import short_name
+from normzoo.variants import Variant, short_name
 from training.experiment.plans import STUDY, Part
-from training.report.markdown import listed, table
-
-DEFAULT_DATA = "tiny-imagenet-25"
-PACKAGE = "python -m training package"
-
-
-def data_of(model_set: ModelSet) -> str:
-    return model_set.name.partition("/")[0]
-
-
-def recipe_of(model_set: ModelSet) -> str:
-    return model_set.name.partition("/")[2]
+from training.report.markdown import table
 
 
 def present(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
@@ -48,31 +39,9 @@ def say_n(model_set: ModelSet, variants: Iterable[str]) -> str:
     return f"n = {len(kinds[0])} (seeds {numbers}): figures are means over the seeds, ± their standard deviation."
 
 
-def study_command(
-    data: str, recipe: str, norms: Iterable[str], seeds: Iterable[int] = (0,), batch_size: int | None = None
-) -> str:
-    """The command that trains these networks."""
-    words = ["python -m training study", f"--recipe {recipe}", f"--norm {','.join(norms)}"]
-    words += [f"--data {data}"] if data != DEFAULT_DATA else []
-    words += [f"--batch-size {batch_size}"] if batch_size else []
-    words += [f"--seeds {','.join(map(str, seeds))}"] if list(seeds) != [0] else []
-    return " ".join(words)
-
-
-def training_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
-    """The commands that train these variants of a set again and package them."""
-    groups: dict[tuple[int | None, tuple[int, ...]], list[str]] = {}
-    for variant, seeds in seeds_of(model_set, variants).items():
-        norm, _, size = variant.partition("-bs")
-        groups.setdefault((int(size) if size else None, tuple(seeds)), []).append(norm)
-    data, recipe = data_of(model_set), recipe_of(model_set)
-    lines = [study_command(data, recipe, norms, seeds, size) for (size, seeds), norms in groups.items()]
-    return [*lines, PACKAGE]
-
-
 def missing_runs(data: str, model_sets: Iterable[ModelSet]) -> list[str]:
     """The parts of the study that are not stored for a data set, each with the command that makes it."""
-    there = {recipe_of(model_set): set(model_set.checkpoints) for model_set in model_sets if data_of(model_set) == data}
+    there = {model_set.recipe: set(model_set.checkpoints) for model_set in model_sets if model_set.data == data}
     lines = []
     for part in STUDY:
         norms = [norm for norm in part.norms if _variant(part, norm) not in there.get(part.recipe, set())]
@@ -84,8 +53,8 @@ def missing_runs(data: str, model_sets: Iterable[ModelSet]) -> list[str]:
 
 
 def _variant(part: Part, norm: str) -> str:
-    size = part.changes.get("batch_size")
-    return f"{norm}-bs{size}" if size else norm
+    parsed = Variant.parse(norm)
+    return Variant(parsed.norm, part.changes.get("batch_size"), parsed.is_reference).key
 
 
 def machines(model_set: ModelSet, variants: Iterable[str]) -> str:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from normzoo.analysis.findings.finding import percent
 from normzoo.variants import short_name
 from training.evaluation.recipe_search import COLUMNS, NAME
 from training.experiment.plans import SEARCH, changed_recipe
 from training.experiment.recipes import get_recipe
-from training.report.markdown import Section, commands, percent, table
+from training.report.markdown import Section, commands, table
 
 STRONG = "strong"
 

@@ -4,12 +4,13 @@ Everything that comes from a file is escaped. Colours are those of the theme, so
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from normzoo.app.components.data_urls import png_url
+from normzoo.app.components.html import render
 from normzoo.inference.agreement import Agreement
 from normzoo.inference.predict import Prediction
 from normzoo.plotting.style import style_of
@@ -17,7 +18,6 @@ from normzoo.variants import describe_variant
 
 NO_PHOTO = '<p class="hint">Add a photo, or choose one of the examples.</p>'
 NO_ANSWER = '<p class="hint">No answer for this one. Choose another photo, or one of the examples.</p>'
-NO_NETWORKS = '<p class="hint">Choose at least one network at the top of the page.</p>'
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,13 @@ def report(cards: Sequence[Card], who: Agreement, seen: np.ndarray | None) -> st
 
 
 def unavailable(problems: Mapping[str, str]) -> str:
-    """A list of the variants that could not be read, and why; nothing where there are none."""
-    rows = "".join(
-        f"<li><strong>{html.escape(style_of(variant).name)}</strong> is unavailable: {html.escape(problem)}</li>"
-        for variant, problem in problems.items()
-    )
-    return f'<ul class="problems">{rows}</ul>' if rows else ""
+    """Return a list of the variants that could not be read, and why; nothing where there are none."""
+    return render("unavailable.html", problems=problems)
 
 
-def names(variants: Sequence[str]) -> str:
-    """What the short names stand for, each beside its colour."""
-    rows = "".join(
-        f'<li style="--variant: {style_of(variant).colour}"><strong>{html.escape(style_of(variant).name)}</strong> '
-        f"{html.escape(describe_variant(variant))}</li>"
-        for variant in variants
-    )
-    return f'<ul class="names">{rows}</ul>' if rows else ""
+def names(variants: Iterable[str]) -> str:
+    """Return what the short names stand for, each beside its colour."""
+    return render("names.html", variants=list(variants))
 
 
 def chip(variant: str) -> str:

@@ -4,10 +4,11 @@ Not Gradio's Dataframe: its headings cannot be reached by keyboard, and its cell
 """
 
 import base64
-import html
 from collections.abc import Mapping
 
 import pandas as pd
+
+from normzoo.app.components.html import render
 
 #: What a marked cell means, to be said once below its table.
 BEST_NOTE = '<p class="explanation">★ the best of its column.</p>'
@@ -31,7 +32,7 @@ element.addEventListener("click", (event) => {
 def sortable(
     numbers: pd.DataFrame, texts: pd.DataFrame, caption: str, higher_is_better: Mapping[str, bool] | None = None
 ) -> str:
-    """A table whose first column names its rows.
+    """Return a table whose first column names its rows.
 
     Args:
         numbers: what to sort by.
@@ -39,30 +40,21 @@ def sortable(
         caption: what it is a table of.
         higher_is_better: the columns in which the best is marked, and in which direction.
     """
-    headings = "".join(
-        f'<th scope="col" aria-sort="none"><button type="button">{html.escape(str(title))}</button></th>'
-        for title in texts.columns
-    )
     best = {title: _best(numbers[title], higher) for title, higher in (higher_is_better or {}).items()}
-    is_best = [[bool(row in best.get(title, ())) for title in texts.columns] for row in range(len(texts))]
-    rows = "".join(
-        f"<tr>{''.join(_cell(*cell, is_name=place == 0) for place, cell in enumerate(zip(*row, strict=True)))}</tr>"
-        for row in zip(numbers.itertuples(index=False), texts.itertuples(index=False), is_best, strict=True)
-    )
-    caption = html.escape(caption)
-    return (
-        f'<div class="table" role="region" tabindex="0" aria-label="{caption}"><table><caption>{caption}</caption>'
-        f"<thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    rows = [
+        [
+            {"value": value, "text": text, "is_best": row in best.get(title, ())}
+            for title, value, text in zip(texts.columns, values, shown, strict=True)
+        ]
+        for row, (values, shown) in enumerate(zip(numbers.itertuples(index=False), texts.itertuples(index=False), strict=True))
+    ]
+    return render("table.html", caption=caption, titles=list(texts.columns), rows=rows)
 
 
 def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV") -> str:
-    """A link that holds its file: nothing is written on the server, and nothing is left there."""
+    """Return a link that holds its file: nothing is written on the server, and nothing is left there."""
     data = base64.b64encode(texts.to_csv(index=False).encode()).decode()
-    return (
-        f'<p><a class="csv-link" download="{html.escape(name)}" href="data:text/csv;charset=utf-8;base64,{data}">'
-        f"{html.escape(words)}</a></p>"
-    )
+    return render("csv_link.html", name=name, data=data, words=words)
 
 
 def _best(column: pd.Series, higher: bool) -> list[int]:
@@ -70,9 +62,3 @@ def _best(column: pd.Series, higher: bool) -> list[int]:
     values = pd.to_numeric(column, errors="coerce").reset_index(drop=True)
     best = values.max() if higher else values.min()
     return [] if values.nunique() < 2 else values.index[values == best].tolist()
-
-
-def _cell(value: object, text: object, is_best: bool, is_name: bool) -> str:
-    tag = 'th scope="row"' if is_name else "td"
-    mark = ' class="best"' if is_best else ""
-    return f'<{tag}{mark} data-value="{html.escape(str(value))}">{html.escape(str(text))}</{tag.partition(" ")[0]}>'

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normzoo.app.components import cards
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.catalog import variants_of
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -20,7 +21,7 @@ def describe(model_set: ModelSet, variants: Sequence[str]) -> str:
     if records:
         parts += [_data(records), _recipe(records), _runs(records)]
     elif not problems:
-        parts.append(cards.NO_NETWORKS)
+        parts.append(NO_NETWORKS)
     parts.append(cards.unavailable(problems))
     parts.append(_retrain(model_set))
     return "".join(parts)

@@ -1,36 +1,42 @@
 """The tab of batch sizes: what they do to the norms of which the original study asked it."""
 
-import html
 import json
 from typing import Any
 
 import gradio as gr
-import pandas as pd
 from gradio.components.plot import PlotData
 
 from normzoo.analysis.batch_sizes import by_batch_size, missing_runs, norms_of_study, sized_runs
-from normzoo.analysis.reference_study import batch_size_figures, nats
-from normzoo.analysis.results import METRICS, SPLITS, Metric, history
-from normzoo.app.components import cards
-from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
+from normzoo.analysis.findings.batch_size import DIVIDED as DIVIDED_TITLE
+from normzoo.analysis.findings.batch_size import batch_size_finding
+from normzoo.analysis.findings.commands import missing_commands
+from normzoo.analysis.results import METRICS, Metric, history
+from normzoo.app.components.findings import csv_name, tables_html
+from normzoo.app.components.html import render
+from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.tabs.batch_size import words as batch_size_words
 from normzoo.errors import ConfigError
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
-from normzoo.variants import short_name
+from normzoo.variants import Variant, short_name
 
 #: The original study's loss.
-DIVIDED = Metric("loss_divided", "loss divided by the batch size", is_fraction=False, higher_is_better=False)
+DIVIDED = Metric("loss_divided", DIVIDED_TITLE, is_fraction=False, higher_is_better=False)
 SHOWN = {"loss": METRICS["loss"], DIVIDED.key: DIVIDED, "accuracy": METRICS["accuracy"], "macro_f1": METRICS["macro_f1"]}
+INTRODUCTION = """
+<div class="explanation"><p>Batch normalization computes its means over the images of a batch, so the size of the batch is part
+of it. Group normalization looks at each image alone: it is the control. All else is the recipe's: as many epochs at the same
+learning rate, so a larger batch also means fewer steps.</p><p>The original study divides its loss by the batch size once more.
+Both conventions are here: choose the divided one to see how it alone moves the curves apart.</p></div>
+"""
 OPENING = '<p class="hint">Reading the stored results…</p>'
 
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; it is filled when somebody opens it."""
-    gr.HTML(batch_size_words.INTRODUCTION, js_on_load=None)
+    gr.HTML(INTRODUCTION, js_on_load=None)
     choices = [(metric.title[0].upper() + metric.title[1:], key) for key, metric in SHOWN.items()]
     with gr.Row():
         metric = gr.Radio(choices, value="loss", label="What is measured", min_width=280)
@@ -66,9 +72,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 def studied_set(catalog: Catalog, model_set: ModelSet) -> ModelSet:
     """The set itself where it has runs of other batch sizes, or else one of the same data set that has."""
-    data = f"{model_set.name.partition('/')[0]}/"
-    others = [other for name, other in catalog.sets.items() if name.startswith(data)]
-    return next((one for one in (model_set, *others) if any("-bs" in run.variant for run in sized_runs(one))), model_set)
+    others = [other for other in catalog.sets.values() if other.data == model_set.data]
+    return next(
+        (one for one in (model_set, *others) if any(Variant.parse(run.variant).batch_size for run in sized_runs(one))),
+        model_set,
+    )
 
 
 def tell(model_set: ModelSet, norms: list[str], metric: str, splits: str) -> tuple[PlotData, str, str, list[dict[str, Any]]]:
@@ -89,55 +97,19 @@ def tell(model_set: ModelSet, norms: list[str], metric: str, splits: str) -> tup
         frame = frame.assign(loss_divided=frame["loss"] / batch_sizes)
     figure = charts.curves(frame, SHOWN[metric], SPLIT_CHOICES[splits]) if len(frame) else {"data": [], "layout": {}}
     plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
-    finals = by_batch_size(model_set, norms)
     wanted = f"{short_name(norms_of_study()[0])} or {short_name(norms_of_study()[-1])}"
     if not norms:
         return plot, f'<p class="hint">Choose {wanted} at the top of the page.</p>', "", []
-    lacking = batch_size_words.missing(model_set.name, missing_runs(model_set, norms))
-    unreadable = {variant: why for variant, why in model_set.problems.items() if variant.partition("-bs")[0] in norms}
-    problems = cards.unavailable({**unreadable, **learned.problems})
-    words = f"<p>Networks of {html.escape(model_set.name)}.</p>{batch_size_words.explain(finals)}"
-    rows = json.loads(finals.to_json(orient="records", double_precision=15))
-    return (
-        plot,
-        f'{lacking}{problems}<div class="explanation">{words}</div>',
-        "" if finals.empty else tabulate(finals, model_set.name),
-        rows,
+    missing = missing_runs(model_set, norms)
+    unreadable = {variant: why for variant, why in model_set.problems.items() if Variant.parse(variant).norm in norms}
+    finding, finals = batch_size_finding(model_set, norms), by_batch_size(model_set, norms)
+    words = render(
+        "batch_size.html",
+        model_set=model_set,
+        missing=missing,
+        commands=missing_commands(model_set, missing),
+        problems={**unreadable, **learned.problems},
+        finding=finding,
     )
-
-
-def tabulate(finals: pd.DataFrame, set_name: str) -> str:
-    """The final figures in both conventions of the loss, beside the original's, as a sortable table with its CSV."""
-    numbers: dict[str, list[Any]] = {"Network": [short_name(variant) for variant in finals["variant"]]}
-    texts = {"Network": list(numbers["Network"])}
-    best: dict[str, bool] = {}
-
-    def add(title: str, values: list[float | None], pattern: str) -> None:
-        numbers[title] = [float("nan") if value is None else value for value in values]
-        texts[title] = ["–" if value is None else format(value, pattern) for value in values]
-
-    add("Batch size", finals["batch_size"].tolist(), "d")
-    for split, split_title in SPLITS.items():
-        for metric in (METRICS["accuracy"], METRICS["loss"]):
-            title = f"{split_title} {metric.title}{' (%)' if metric.is_fraction else ''}"
-            add(
-                title,
-                [metric.on_screen(value) for value in finals[f"{split}_{metric.key}"]],
-                ".2f" if metric.is_fraction else ".4f",
-            )
-            best[title] = metric.higher_is_better
-    for split, split_title in SPLITS.items():
-        add(f"{split_title} {DIVIDED.title}", finals[f"{split}_loss_divided"].tolist(), ".5f")
-    theirs = [
-        (size, batch_size_figures(norm, size) or {}) for norm, size in zip(finals["norm"], finals["batch_size"], strict=True)
-    ]
-    accuracies = [figures.get("accuracy") for _, figures in theirs]
-    losses = [figures.get("loss") for _, figures in theirs]
-    add("Original training accuracy (%)", [None if value is None else 100 * value for value in accuracies], ".2f")
-    add("Original training loss as printed", losses, ".5f")
-    in_nats = [None if loss is None else nats(loss, size) for loss, (size, _) in zip(losses, theirs, strict=True)]
-    add("Original × batch size (nats)", in_nats, ".4f")
-    add("n", finals["n"].tolist(), "d")
-    screen = pd.DataFrame(numbers), pd.DataFrame(texts)
-    link = csv_link(screen[1], f"normzoo-{set_name.replace('/', '-')}-batch-sizes.csv")
-    return sortable(*screen, "After the last epoch, by batch size", best) + BEST_NOTE + link
+    rows = json.loads(finals.to_json(orient="records", double_precision=15))
+    return plot, words, tables_html(finding, csv_name(model_set.name, "batch-sizes")), rows

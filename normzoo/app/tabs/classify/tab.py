@@ -9,6 +9,7 @@ from PIL import Image
 
 from normzoo.analysis.results import val_accuracy
 from normzoo.app.components import cards
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core import examples
 from normzoo.app.core.batching import MAX_BATCH, predict_together
@@ -125,7 +126,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any], str]:
     """What the networks make of a photo: as HTML, as data for the API, and every probability as an HTML table."""
     if not variants:
-        return cards.NO_NETWORKS, {}, ""
+        return NO_NETWORKS, {}, ""
     models, problems = catalog.load(model_set, variants)
     predictions = predict_together(models, photo, TOP)
     who = agreement({variant: prediction.label for variant, prediction in predictions.items()})

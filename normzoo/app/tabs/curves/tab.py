@@ -9,6 +9,7 @@ from gradio.components.plot import PlotData
 
 from normzoo.analysis.results import METRICS, Metric, Table, chance_loss, history, over_seeds
 from normzoo.app.components import cards, downloads
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
 from normzoo.app.core.errors import guarded
@@ -148,7 +149,7 @@ def _curves_of(model_set: ModelSet, variants: list[str], metric: str, splits: st
 def explain(frame: Any, metric: Metric, splits: str, num_classes: int, smoothing: float = 0) -> str:
     """What the chart shows, in words, with the last values for those who cannot see it; as HTML."""
     if frame.empty:
-        return cards.NO_NETWORKS
+        return NO_NETWORKS
     chosen_splits = SPLIT_CHOICES[splits]
     parts = []
     if "val" in chosen_splits:

@@ -9,8 +9,8 @@ import gradio as gr
 from gradio.components.plot import PlotData
 from PIL import Image
 
-from normzoo.app.components import cards
 from normzoo.app.components.data_urls import png_url
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import Chooser
@@ -80,7 +80,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         picture = open_photo(photo)
         models, _ = catalog.load(chosen_set, shown)
         if picture is None or not models:
-            nothing = NO_PHOTO if picture is None else cards.NO_NETWORKS
+            nothing = NO_PHOTO if picture is None else NO_NETWORKS
             return nothing, drawing, None, None, "", "", gr.Plot(visible=False), {}
         with COMPUTING:
             layers = {variant: layer_activations(model, picture) for variant, model in models.items()}

@@ -13,6 +13,7 @@ from normzoo.analysis.confusion import Confusion, confusions
 from normzoo.analysis.results import val_accuracy
 from normzoo.app.components import cards
 from normzoo.app.components import charts as chart_click
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
@@ -103,7 +104,7 @@ def tell(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str
     found, problems = _find(model_set, network, other, [] if label == NONE else [label])
     classes = classes_of(model_set)
     if not found:
-        return cards.unavailable(problems) or cards.NO_NETWORKS, None, {}
+        return cards.unavailable(problems) or NO_NETWORKS, None, {}
     names = [short_name(variant) for variant in found]
     each = list(found.values())
     if len(each) == 2:

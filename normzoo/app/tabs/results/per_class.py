@@ -12,6 +12,7 @@ from gradio.components.plot import PlotData
 from normzoo.analysis.confusion import confusions
 from normzoo.app.components import cards
 from normzoo.app.components import charts as chart_click
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of
 from normzoo.app.core.controls import Chooser
@@ -96,7 +97,7 @@ def tell(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None
     found, problems = confusions(model_set, variants)
     classes = classes_of(model_set)
     if not found:
-        return cards.unavailable(problems) or cards.NO_NETWORKS, None, "", {}
+        return cards.unavailable(problems) or NO_NETWORKS, None, "", {}
     f1 = pd.DataFrame({variant: one.f1 for variant, one in found.items()}, index=pd.Index(classes))
     ordered = f1.loc[f1.mean(axis=1).sort_values(ascending=False, kind="stable").index]
     figure = result_charts.f1_heat({str(variant): ordered[variant].tolist() for variant in ordered}, ordered.index.tolist())

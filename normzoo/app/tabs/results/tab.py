@@ -9,6 +9,7 @@ import gradio as gr
 from normzoo.analysis.confusion import confusions
 from normzoo.analysis.results import METRICS, SPLITS, final_metrics, metrics_on_screen
 from normzoo.app.components import cards
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
@@ -53,7 +54,7 @@ def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[s
     finals = final_metrics(model_set, variants)
     problems = cards.unavailable(finals.problems)
     if finals.frame.empty:
-        return problems or cards.NO_NETWORKS, []
+        return problems or NO_NETWORKS, []
     numbers, texts = metrics_on_screen(finals.frame)
     name = f"normzoo-{model_set.name.replace('/', '-')}-results.csv"
     rows = json.loads(finals.frame.to_json(orient="records", double_precision=15))  # NaN becomes null

@@ -1,0 +1,1 @@
+"""Findings that the page and the report share: computed once from stored results, as sentences and tables."""

@@ -1,0 +1,57 @@
+"""Commands that make stored results again: every one of them runs as it is printed."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import Variant
+
+DEFAULT_DATA = "tiny-imagenet-25"
+PACKAGE = "python -m training package"
+
+
+def study_command(
+    data: str, recipe: str, norms: Iterable[str], seeds: Sequence[int] = (0,), batch_size: int | None = None
+) -> str:
+    """Return the command that trains these networks.
+
+    Args:
+        recipe: its name, with the fields that were changed in it: "strong,epochs=2,horizontal_flip=False".
+    """
+    base, *changes = recipe.split(",")
+    words = ["python -m training study", f"--recipe {base}", f"--norm {','.join(norms)}"]
+    words += [f"--data {shlex.quote(data)}"] if data != DEFAULT_DATA else []
+    for change in changes:
+        field, _, value = change.partition("=")
+        words.append(f"--{field.replace('_', '-')} {({'True': 'yes', 'False': 'no'}).get(value, value)}")
+    words += [f"--batch-size {batch_size}"] if batch_size else []
+    words += [f"--seeds {','.join(map(str, seeds))}"] if list(seeds) != [0] else []
+    return " ".join(words)
+
+
+def training_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
+    """Return the commands that train these variants of a set again, and package them."""
+    groups: dict[tuple[int | None, tuple[int, ...]], list[str]] = {}
+    for key in variants:
+        if key in model_set.checkpoints:
+            variant, seeds = Variant.parse(key), model_set.checkpoints[key].metrics["seeds"]
+            norm = Variant(variant.norm, is_reference=variant.is_reference).key
+            groups.setdefault((variant.batch_size, tuple(seeds)), []).append(norm)
+    lines = [study_command(model_set.data, model_set.recipe, norms, seeds, size) for (size, seeds), norms in groups.items()]
+    return [*lines, PACKAGE]
+
+
+def missing_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
+    """Return the commands that train variants that a set lacks, and package them."""
+    parsed = [Variant.parse(key) for key in variants]
+    sizes = dict.fromkeys(variant.batch_size for variant in parsed)
+    lines = [
+        study_command(
+            model_set.data,
+            model_set.recipe,
+            [Variant(each.norm, is_reference=each.is_reference).key for each in parsed if each.batch_size == size],
+            batch_size=size,
+        )
+        for size in sizes
+    ]
+    return [*lines, PACKAGE] if lines else []

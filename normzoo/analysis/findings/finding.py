@@ -1,0 +1,79 @@
+"""Finding: sentences and tables that follow from stored results, for the page and the report to render."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass
+class Figures:
+    """Table of figures: the numbers to sort by, the texts to show.
+
+    Args:
+        caption: one phrase about all of it.
+    """
+
+    caption: str
+    numbers: dict[str, list[Any]] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    #: Column -> is a higher figure the better one? Columns without an answer are not there.
+    higher_is_better: dict[str, bool] = field(default_factory=dict)
+
+    def add(self, title: str, values: Iterable[Any], pattern: str = "", higher_is_better: bool | None = None) -> None:
+        """Add a column; None becomes a dash. The pattern is one of `format`, applied once, to the stored figure."""
+        column = list(values)
+        self.numbers[title] = [float("nan") if value is None else value for value in column]
+        self.texts[title] = ["–" if pd.isna(value) else minus(format(value, pattern)) for value in column]
+        if higher_is_better is not None:
+            self.higher_is_better[title] = higher_is_better
+
+    @property
+    def frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The numbers and the texts, of the same shape."""
+        return pd.DataFrame(self.numbers), pd.DataFrame(self.texts)
+
+
+@dataclass
+class Finding:
+    """What stored results say about one question.
+
+    Args:
+        summary: one sentence for the top of a report; empty where there is nothing to say.
+    """
+
+    summary: str = ""
+    paragraphs: list[str] = field(default_factory=list)
+    points: list[str] = field(default_factory=list)
+    tables: list[Figures] = field(default_factory=list)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """Return a fraction in per cent, without the sign of it."""
+    return f"{100 * fraction:.{digits}f}"
+
+
+def signed(fraction: float, digits: int = 2) -> str:
+    """Return a difference in points, with its sign: "+1.20", "−0.40"."""
+    return minus(f"{100 * fraction:+.{digits}f}")
+
+
+def counted(count: int, thing: str) -> str:
+    """Return "1 pair", "2 pairs"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def p_text(value: float) -> str:
+    """Return a p-value: "0.012", "3.4e−05"."""
+    return f"{value:.3f}" if value >= 0.001 else minus(f"{value:.1e}")
+
+
+def minus(text: str) -> str:
+    """Return the text with a minus sign in place of each hyphen before a digit."""
+    return text.replace("-", "−") if any(character.isdigit() for character in text) else text

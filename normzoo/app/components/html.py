@@ -1,0 +1,29 @@
+"""HTML by templates: they escape whatever is put into them, so that nothing from a file or a visitor becomes markup."""
+
+import functools
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from normzoo.plotting.style import style_of
+from normzoo.variants import describe_variant, short_name
+
+NO_NETWORKS = '<p class="hint">Choose at least one network at the top of the page.</p>'
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("normzoo.app.components"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"style_of": style_of, "short_name": short_name, "describe_variant": describe_variant}
+    return environment
+
+
+def render(template: str, **context: Any) -> str:
+    """Return the HTML of a template in `templates/`; `Markup` in its context stays as it is, all else is escaped."""
+    return _environment().get_template(template).render(**context)
