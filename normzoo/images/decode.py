@@ -15,6 +15,7 @@ from PIL import Image
 from normzoo.errors import ImageError
 from normzoo.images.color import to_srgb
 from normzoo.images.downscale import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb
+from normzoo.images.exif import upright
 from normzoo.images.formats import avif, bmp, gif, jpeg, png, tiff, webp
 from normzoo.images.formats.limits import DAMAGED, INCOMPLETE, MAX_BYTES, check_bytes
 from normzoo.images.formats.pillow import Decoded
@@ -38,17 +39,6 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], Callable[[bytes, int], Decoded]], ..
         (rb"II[*+]\0|MM\0[*+]", tiff.decode),
     )
 )
-
-# EXIF orientation -> what puts the picture upright.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_tiff: bool = False) -> Image.Image:
@@ -114,5 +104,4 @@ def _finish(decoded: Decoded, max_side: int) -> Image.Image:
     else:  # converted once it is small: the table of a press would take seconds for 50 megapixels
         colours, alpha = reduce_keeping_colours(decoded.image, max_side)
         image = on_white(to_srgb(colours, decoded.colour), alpha)
-    turn = _TURNS.get(decoded.orientation)
-    return image if turn is None else image.transpose(turn)
+    return upright(image, decoded.orientation)

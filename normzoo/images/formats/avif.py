@@ -7,7 +7,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 from normzoo.errors import ImageError
 from normzoo.images.color import Coding, coding_of
-from normzoo.images.formats.exif import orientation_of
+from normzoo.images.exif import orientation_of
 from normzoo.images.formats.limits import INCOMPLETE
 from normzoo.images.formats.pillow import Decoded, open_with
 

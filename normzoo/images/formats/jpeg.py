@@ -6,7 +6,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from normzoo.errors import ImageError
 from normzoo.images.downscale import reduced_size
-from normzoo.images.formats.exif import orientation_of
+from normzoo.images.exif import orientation_of
 from normzoo.images.formats.limits import INCOMPLETE, too_many
 from normzoo.images.formats.pillow import Decoded, open_with
 

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from normzoo.errors import ImageError
 from normzoo.images.color import MAX_PROFILE_BYTES, Coding, coding_of, coding_of_gamma, essence
-from normzoo.images.formats.exif import orientation_of
+from normzoo.images.exif import orientation_of
 from normzoo.images.formats.limits import DAMAGED, INCOMPLETE, check_size, too_many
 from normzoo.images.formats.pillow import Decoded, open_with
 

@@ -2,6 +2,19 @@
 
 import struct
 
+from PIL import Image
+
+# EXIF orientation -> what puts the picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 
 def orientation_of(exif: bytes) -> int:
     """Return the Orientation, 1…8, of the first directory; 1 where there is none or browsers do not take it.
@@ -20,3 +33,9 @@ def orientation_of(exif: bytes) -> int:
     except struct.error:
         pass
     return 1
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Return the picture turned as its camera was held."""
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
