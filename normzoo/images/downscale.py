@@ -17,11 +17,34 @@ _BAND_PIXELS = 1 << 20
 
 
 def reduce_to_rgb(image: Image.Image, max_side: int = MAX_SIDE) -> Image.Image:
-    """A new picture, each pixel the mean of a square of this one's.
+    """A new picture in RGB on white, each pixel the mean of a square of this one's.
 
     16-bit grey is divided by 257. Other deep greys are scaled from the first of these ranges that holds all their values:
     for floats 0…1, for integers 0…255 and 0…65535, for both the picture's own minimum…maximum.
     """
+    return _reduce(image, max_side, "RGB")
+
+
+def reduce_keeping_colours(image: Image.Image, max_side: int = MAX_SIDE) -> tuple[Image.Image, Image.Image | None]:
+    """As `reduce_to_rgb`, but in grey, RGB or CMYK as it is, and how opaque each pixel is, if not all are."""
+    grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F"))
+    mode = "CMYK" if image.mode == "CMYK" else "L" if grey else "RGB"
+    if not image.has_transparency_data or image.mode.startswith(("I", "F")):
+        return _reduce(image, max_side, mode), None
+    reduced = _reduce(image, max_side, "RGBA")
+    return reduced.convert("RGB").convert(mode), reduced.getchannel("A")
+
+
+def on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    """An RGB picture on white paper."""
+    if alpha is None:
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=alpha)
+    return white
+
+
+def _reduce(image: Image.Image, max_side: int, mode: str) -> Image.Image:
     width, height, factor = _plan(image.size, max_side)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     # Band by band, to need little memory beside the picture's own.
@@ -30,11 +53,15 @@ def reduce_to_rgb(image: Image.Image, max_side: int = MAX_SIDE) -> Image.Image:
     is_deep = image.mode.startswith(("I", "F"))
     scale = _deep_range(image, [box for _, box in bands]) if is_deep else (0.0, 255.0)
 
-    reduced = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
+    reduced = Image.new(mode, (math.ceil(width / factor), math.ceil(height / factor)))
     for y, box in bands:
         band = image.crop(box)
-        band = _deep_to_grey(band, *scale) if is_deep else _on_white(band)
-        reduced.paste(band.reduce(factor), (0, y // factor))
+        if is_deep:
+            band = _deep_to_grey(band, *scale)
+        elif mode == "RGB" and band.has_transparency_data:
+            band = band.convert("RGBA")
+            band = on_white(band.convert("RGB"), band.getchannel("A"))
+        reduced.paste(band.convert(mode).reduce(factor), (0, y // factor))
     return reduced
 
 
@@ -49,15 +76,6 @@ def _plan(size: tuple[int, int], max_side: int) -> tuple[int, int, int]:
     width, height = size
     width, height = min(width, max(max_side, MAX_ASPECT * height)), min(height, max(max_side, MAX_ASPECT * width))
     return width, height, math.ceil(max(width, height) / max_side)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image)
-    return white
 
 
 def _deep_range(image: Image.Image, boxes: list[tuple[int, int, int, int]]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ atheris is no requirement of the project. In an environment of its own that also
         /tmp/fuzz/bin/python tests/images/fuzz_images.py /tmp/corpus \
         -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
 
-An empty corpus folder is filled with the project's nasty files first.
+An empty corpus folder is filled with the project's files first, nasty and sound.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ with atheris.instrument_imports(include=["PIL", "normzoo"]):
 from tests.images.test_hostile_files import outcome
 from tests.support.memory_patterns import outcomes
 from tests.support.nasties import NASTIES
+from tests.support.variants import variants
 
 
 def check(data: bytes) -> None:
@@ -35,8 +36,7 @@ def check(data: bytes) -> None:
 def main() -> None:
     for folder in (Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")):
         if not any(folder.iterdir()):
-            for nasty in NASTIES.values():
-                data = nasty.make()
+            for data in (*(nasty.make() for nasty in NASTIES.values()), *dict(variants()).values()):
                 if len(data) <= 100_000:
                     (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
     atheris.Setup(sys.argv, check)

@@ -20,12 +20,14 @@ from normzoo.errors import ImageError
 from normzoo.images.decode import load_image
 from tests.support.image_files import fax_bomb, png, save, short_strips
 from tests.support.nasties import NASTIES
+from tests.support.variants import variants
+from tests.support.variants.profiles import LINEAR_GREY, P3, cmyk_profile
 
 #: What glibc must find when the process starts, so that every block comes filled.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 PATTERNS = (0x01, 0x5A, 0xC3)
 _M_PERTURB = -6
-_CUTS = 24
+_CUTS, _VARIANT_CUTS = 24, 4
 
 
 def outcomes(data: bytes) -> set[bytes]:
@@ -166,6 +168,14 @@ def corpus() -> Iterator[tuple[str, bytes]]:
         for end, mend in ends.items():
             for cut in range(1, _CUTS):
                 yield f"{name}, {end} at {cut}/{_CUTS}", mend(data[: len(data) * cut // _CUTS])
+    for name, data in variants():
+        if len(data) < 100_000:  # the larger ones are so by their metadata
+            for cut in range(1, _VARIANT_CUTS + 1):
+                yield f"{name}, {cut}/{_VARIANT_CUTS}", data[: len(data) * cut // _VARIANT_CUTS]
+    for name, mode, profile in (("RGB", "RGB", P3), ("grey", "L", LINEAR_GREY), ("CMYK", "CMYK", cmyk_profile())):
+        for cut in range(132, len(profile), max(1, len(profile) // _CUTS)):
+            part = profile[:cut].ljust(len(profile), b"\0")
+            yield f"jpeg, {name}, profile of zeros from {cut}", save(_scene(mode), "JPEG", icc_profile=part)
     for compression in (1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000, 50001):
         for strip in _SHORT_STREAMS:
             for shape, options in _TIFF_SHAPES.items():

@@ -101,8 +101,9 @@ for _kind in FORMATS:
     _pixels(f"{_kind}", lambda kind=_kind: whole(kind), (48, 32), _QUADRANTS)
     _picture(f"{_kind} of one pixel", lambda kind=_kind: whole(kind, plain(size=(1, 1))), RED, (1, 1))
     _pixels(f"{_kind} with HTML behind", lambda kind=_kind: whole(kind) + b"<script>x</script>", (48, 32), _QUADRANTS)
-    _error(f"{_kind} cut in half", lambda kind=_kind: whole(kind)[: len(whole(kind)) // 2])
-    _error(f"{_kind} signature alone", lambda kind=_kind: SIGNATURES[kind])
+    _cut = "damaged" if _kind == "tiff" else "incomplete"
+    _error(f"{_kind} cut in half", lambda kind=_kind: whole(kind)[: len(whole(kind)) // 2], _cut)
+    _error(f"{_kind} signature alone", lambda kind=_kind: SIGNATURES[kind], "picture")
     _error(f"{_kind} signature before noise", lambda kind=_kind: SIGNATURES[kind] + b"\0" + _NOISE, "picture")
 
 # EXIF orientations, and EXIF that lies.
@@ -114,7 +115,8 @@ for _turn in range(1, 9):
         (48, 32),
         _QUADRANTS,
     )
-for _kind in ("png", "webp", "avif"):
+_pixels("webp is not turned", lambda: save(quadrants(), "WEBP", lossless=True, exif=exif(6)), (48, 32), _QUADRANTS)
+for _kind in ("png", "avif"):
     _pixels(
         f"{_kind} turned 6",
         lambda kind=_kind: save(turned(quadrants(), 6), FORMATS[kind][0], quality=95, exif=exif(6)),
@@ -168,13 +170,21 @@ _picture("jpeg with a broken colour profile", lambda: save(plain(), "JPEG", icc_
 _picture("jpeg with a second picture (MPO)", lambda: save(plain(), "MPO", save_all=True, append_images=[plain(BLUE)]), RED)
 _picture("jpeg 20 times as long as wide", lambda: save(plain(size=(4000, 200)), "JPEG", quality=95), RED, (1024, 200))
 _picture("jpeg of 48 megapixels", lambda: save(plain(90, "L", (8000, 6000)), "JPEG"), _grey(90), (1000, 750))
-_error("jpeg flood of scans", _jpeg_scans)
-_error("jpeg flood of segments", lambda: with_segments(whole("jpeg"), jpeg_segment(0xFE, b"") * 100_000))
-_error("jpeg flood of fill bytes", lambda: with_segments(whole("jpeg"), b"\xff" * 1_000_000))
+_pixels("jpeg without its last two bytes", lambda: whole("jpeg")[:-2], (48, 32), _QUADRANTS)
+_pixels("jpeg without its last byte", lambda: whole("jpeg")[:-1], (48, 32), _QUADRANTS)
+_picture("jpeg progressive without its end", lambda: save(plain(), "JPEG", progressive=True)[:-2], RED)
+_error("jpeg without its last 300 bytes", lambda: save(_NOISY, "JPEG")[:-300], "incomplete")
+_error("jpeg progressive without its last 300 bytes", lambda: save(_NOISY, "JPEG", progressive=True)[:-300], "incomplete")
+_picture(
+    "jpeg with 59 pictures behind (MPO)", lambda: save(plain(), "MPO", save_all=True, append_images=[plain(BLUE)] * 59), RED
+)
+_error("jpeg flood of scans", _jpeg_scans, "50 scans")
+_error("jpeg flood of segments", lambda: with_segments(whole("jpeg"), jpeg_segment(0xFE, b"") * 100_000), "100,000 segments")
+_pixels("jpeg flood of fill bytes", lambda: with_segments(whole("jpeg"), b"\xff" * 1_000_000), (48, 32), _QUADRANTS)
 _error("jpeg that claims 65535×65535", lambda: _jpeg_claiming(65535, 65535), "pixels")
 _error("jpeg that claims no height", lambda: _jpeg_claiming(48, 0))
 _error("jpeg of 12 bits", lambda: whole("jpeg").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"))
-_error("jpeg signature before a png", lambda: b"\xff\xd8\xff" + whole("png"))
+_error("jpeg signature before a png", lambda: b"\xff\xd8\xff" + whole("png"), "picture")
 
 # PNG.
 
@@ -192,6 +202,14 @@ def _palette(size: tuple[int, int] = SIZE) -> Image.Image:
 def _interlaced() -> bytes:
     passes = [(1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)]  # of 8×8, seven times
     return png(8, 8, 8, 2, b"".join((b"\0" + bytes(RED) * width) * height for width, height in passes), interlace=1)
+
+
+def _red_pixel(*chunks: bytes) -> bytes:
+    return png(1, 1, 8, 2, b"\0" + bytes(RED), *chunks)
+
+
+def _png_profile_bomb() -> bytes:
+    return _red_pixel(png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(50_000_000), 9)))
 
 
 def _png_text_bomb() -> bytes:
@@ -227,10 +245,8 @@ _picture(
 _picture("png alpha of 16 bits", lambda: png(1, 1, 16, 6, b"\0" + struct.pack(">4H", 65535, 0, 0, 0)), WHITE, (1, 1))
 _picture("png interlaced", _interlaced, RED, (8, 8))
 _picture("png animated", lambda: save(plain(), "PNG", save_all=True, append_images=[plain(BLUE)]), RED)
-_picture(
-    "png with a broken colour profile", lambda: png(1, 1, 8, 2, b"\0" + bytes(RED), png_chunk(b"iCCP", b"x\0\0y")), RED, (1, 1)
-)
-_picture("png with an unknown chunk", lambda: png(1, 1, 8, 2, b"\0" + bytes(RED), png_chunk(b"abCd", _NOISE)), RED, (1, 1))
+_picture("png with a broken colour profile", lambda: _red_pixel(png_chunk(b"iCCP", b"x\0\0y")), RED, (1, 1))
+_picture("png with an unknown chunk", lambda: _red_pixel(png_chunk(b"abCd", _NOISE)), RED, (1, 1))
 _picture("png of 40 megapixels", lambda: png_bomb(8000, 5000), BLACK, (1000, 625))
 _picture("png of 20000×1", lambda: png_bomb(20_000, 1), BLACK, (1024, 1))
 _picture("png of 1×20000", lambda: png_bomb(1, 20_000), BLACK, (1, 1024))
@@ -240,13 +256,16 @@ _error("png of 100000×1", lambda: png_bomb(100_000, 1), "along one side")
 _error("png of 1×100000", lambda: png_bomb(1, 100_000), "along one side")
 _error("png that claims 2147483647×2147483647", lambda: png(2**31 - 1, 2**31 - 1, 8, 2, b""), "pixels")
 _error("png of 0×0", lambda: png(0, 0, 8, 2, b""))
-_error("png without pixels", lambda: png(1, 1, 8, 2, b"").replace(b"IDAT", b"IEND"))
-_error("png with too few pixels", lambda: png(100, 100, 8, 2, b"\0"))
+_error("png without pixels", lambda: png(1, 1, 8, 2, b"").replace(b"IDAT", b"IEND"), "incomplete")
+_error("png with too few pixels", lambda: png(100, 100, 8, 2, b"\0"), "incomplete")
 _error("png with a wrong checksum", lambda: whole("png").replace(b"IHDR\0\0\0\x30", b"IHDR\0\0\0\x31"))
 _error("png of an undefined kind", lambda: png(1, 1, 7, 5, b"\0\0"))
-_error("png bomb of text", _png_text_bomb)
-_error("png flood of chunks", lambda: png(1, 1, 8, 0, b"\0\0", png_chunk(b"abCd", b"") * 50_000))
-_error("png with text as transparency", lambda: png(1, 1, 8, 2, b"\0" + bytes(RED), png_chunk(b"tEXt", b"transparency\0x")))
+_picture("png bomb of text", _png_text_bomb, BLACK, (1, 1))
+_picture("png bomb of a profile", _png_profile_bomb, RED, (1, 1))
+_picture("png flood of chunks", lambda: png(1, 1, 8, 0, b"\0\0", png_chunk(b"abCd", b"") * 50_000), BLACK, (1, 1))
+_error("png larger flood of chunks", lambda: png(1, 1, 8, 0, b"\0\0", png_chunk(b"abCd", b"") * 500_000), "100,000 chunks")
+_picture("png with text as transparency", lambda: _red_pixel(png_chunk(b"tEXt", b"transparency\0x")), RED, (1, 1))
+_error("png palette without a palette", lambda: png(8, 1, 4, 3, b"\0\x01\x23\x45\x67"))
 
 # GIF.
 
@@ -255,17 +274,21 @@ _COMMENT = b"!\xfe" + (b"\xff" + bytes(255)) * 20_000 + b"\0"
 _picture("gif animated", lambda: save(plain(), "GIF", save_all=True, append_images=[plain(BLUE)]), RED)
 _picture("gif transparent", lambda: save(_palette(), "GIF", transparency=1), WHITE)
 _picture("gif with a frame larger than its canvas", lambda: gif((1, 1), SIZE), RED)
-_picture(
+_pixels(
+    "gif with a frame smaller than its canvas", lambda: gif((9, 5), (2, 2)), (9, 5), {(1, 1): RED, (2, 1): WHITE, (1, 2): WHITE}
+)
+_pixels(
     "gif that is a script too",
     lambda: gif((int.from_bytes(b"/*", "little"), 1), (1, 1), b"!\xfe\x08*/=1;<!-\0"),
-    RED,
     (1024, 1),
+    {(0, 0): WHITE, (512, 0): WHITE},  # its one pixel is far from the middle
 )
 _error("gif bomb of 10000×10000", lambda: gif((10_000, 10_000), (10_000, 10_000)), "pixels")
 _error("gif bomb in a frame of a canvas of 1×1", lambda: gif((1, 1), (10_000, 10_000)), "picture")
 _error("gif bomb of 65535×65535", lambda: gif((1, 1), (65_535, 65_535)), "picture")
-_error("gif flood of comments", lambda: gif(SIZE, SIZE, _COMMENT))
-_error("gif without a frame", lambda: whole("gif")[:13] + b";")
+_picture("gif flood of comments", lambda: gif(SIZE, SIZE, _COMMENT), RED)
+_error("gif larger flood of comments", lambda: gif(SIZE, SIZE, b"!\xfe" + b"\1x" * 1_000_000 + b"\0"), "300,000 blocks")
+_error("gif without a frame", lambda: gif(SIZE, SIZE)[:25] + b";")
 
 # WebP, AVIF, BMP.
 
@@ -287,7 +310,21 @@ _picture("bmp one bit", lambda: _bmp(8, 1, 1, b"\xff\0\0\0", colours=_TWO_COLOUR
 _picture("bmp run-length coded", lambda: _bmp(8, 1, 8, b"\x08\x01\0\x01", 1, _TWO_COLOURS), RED, (8, 1))
 _pixels("bmp from the top", lambda: _bmp(1, -2, 24, b"\0\0\xff\0\xff\0\0\0"), (1, 2), {(0, 0): RED, (0, 1): BLUE})
 _error("bmp that claims 100000×100000", lambda: _bmp(100_000, 100_000, 24, b""), "pixels")
-_error("bmp flood of runs", lambda: _bmp(2000, 1000, 8, (b"\1\1" * 2000 + b"\0\0") * 1000, 1, _TWO_COLOURS))
+_pixels(
+    "bmp run-length coded in halves, an odd absolute run",
+    lambda: _bmp(8, 1, 4, bytes.fromhex("0005101010000000"), 2, _TWO_COLOURS),
+    (8, 1),
+    {(0, 0): RED, (1, 0): BLACK, (2, 0): RED, (4, 0): RED, (7, 0): BLACK},
+)
+_picture("bmp of 4-4-4 bits", lambda: _bmp(2, 1, 16, b"\0\x0f\0\x0f", 3, struct.pack("<3I", 0xF00, 0xF0, 0xF)), RED, (2, 1))
+_picture(
+    "bmp of 10-10-10 bits",
+    lambda: _bmp(1, 1, 32, struct.pack("<I", 0x3FF), 3, struct.pack("<3I", 0x3FF, 0xFFC00, 0x3FF00000)),
+    RED,
+    (1, 1),
+)
+_error("bmp with pixels missing", lambda: whole("bmp")[:-9], "incomplete")
+_error("bmp flood of runs", lambda: _bmp(2000, 1000, 8, (b"\1\1" * 2000 + b"\0\0") * 1000, 1, _TWO_COLOURS), "500,000 runs")
 
 # TIFF.
 

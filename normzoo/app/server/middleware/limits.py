@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from normzoo.images.decode import MAX_BYTES
+from normzoo.images.formats.limits import MAX_BYTES
 
 
 @dataclass(frozen=True)
