@@ -2,6 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# cpu: PyTorch's own index of builds without CUDA (about 1 GB in place of 5); or the address of another index.
+TORCH_INDEX ?=
+TORCH_INDEX_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))
+PIP_OPTIONS := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 # Stamps: newer than the requirements means installed.
 APP_READY := $(VENV)/.requirements
 DEV_READY := $(VENV)/.requirements-dev
@@ -10,16 +14,19 @@ FUZZ := build/fuzz
 FUZZ_READY := $(FUZZ)/.atheris
 
 .DEFAULT_GOAL := help
-.PHONY: help install app test check bench load audit fuzz format screenshots
+.PHONY: help install app test test-fast check bench load audit fuzz format screenshots
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 	$(BIN)/python app.py
 
-test: $(DEV_READY) ## run the tests
-	$(BIN)/python -m pytest
+test: $(DEV_READY) ## run the tests, a worker per core
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-fast: $(DEV_READY) ## run those that need neither a browser nor another process: the inner loop
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not browser and not process"
 
 check: $(DEV_READY) ## lint, format, types, every stored figure once more, and is RESULTS.md what they say?
 	$(BIN)/ruff check
@@ -55,12 +62,12 @@ install: $(DEV_READY) ## make the virtual environment for all of these
 
 $(APP_READY): requirements.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements.txt
 	touch $@
 
 $(DEV_READY): requirements-dev.txt requirements.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -r requirements-dev.txt
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-dev.txt
 	touch $(APP_READY) $@
 
 $(FUZZ_READY): $(DEV_READY)

@@ -1,4 +1,4 @@
-"""How the C library's allocator, where it is glibc's, keeps the memory that was freed; elsewhere nothing is changed."""
+"""Settings of glibc's allocator for memory that was freed; on other C libraries they change nothing."""
 
 import contextlib
 import ctypes

@@ -16,6 +16,24 @@ import torch
 
 from tests.support.network import forbid_outside_calls
 
+#: The folders whose tests take longest begin first, so that no worker is left alone with them at the end.
+LONGEST_FIRST = ("browser", "server", "training", "house", "app")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares a browser or a server with one worker: all browser tests, and each other file by itself."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(tests).parts[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)  # stable
+    for item in items:
+        path = item.path.relative_to(tests)
+        item.add_marker(pytest.mark.xdist_group("browser" if path.parts[0] == "browser" else path.as_posix()))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:

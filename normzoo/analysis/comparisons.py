@@ -106,7 +106,7 @@ def pairs(model_set: ModelSet, variants: Iterable[str]) -> Table:
 
 
 def speed(history: pd.DataFrame, levels: Iterable[float]) -> pd.DataFrame:
-    """How many epochs each variant took to reach validation accuracies (fractions), by the mean over its seeds.
+    """Return how many epochs each variant took to reach validation accuracies (fractions), by the mean over its seeds.
 
     Returns:
         one row per variant: `variant`, and a column for each level; None where it was not reached.
@@ -121,7 +121,7 @@ def speed(history: pd.DataFrame, levels: Iterable[float]) -> pd.DataFrame:
 
 
 def robustness(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """What is left under corruption of the validation images, of the packaged weights.
+    """Return the accuracy of the packaged weights under corruption of the validation images.
 
     Returns:
         one row per variant, corruption and severity: `variant`, the columns of `ROBUSTNESS_COLUMNS`, `clean` (accuracy on

@@ -1,4 +1,4 @@
-"""Which classes a network takes for which: confusion matrices, precision, recall and F1 from its stored logits."""
+"""Confusion matrices, precision, recall and F1 from its stored logits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Shares = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each class was taken for each; the figures are means over the seeds, as fractions, (classes,)."""
+    """Counts of how often each class was taken for each; the figures are means over the seeds, as fractions, (classes,)."""
 
     by_seed: NDArray[np.int64]  # (seeds, true class, predicted class)
 

@@ -69,7 +69,9 @@ def chance_loss(num_classes: int) -> float:
 def read_each(
     model_set: ModelSet, variants: Iterable[str], read: Callable[[Checkpoint], Read]
 ) -> tuple[dict[str, Read], dict[str, str]]:
-    """What is read from the checkpoint of each variant that the set has; and for those that cannot be read the reason."""
+    """Read from the checkpoint of each variant that the set has; return the results, and for those that cannot be read the
+    reason.
+    """
     found, problems = dict[str, Read](), dict[str, str]()
     for variant in variants:
         if variant in model_set.problems:
@@ -85,7 +87,7 @@ def read_each(
 
 
 def history(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """What was measured while the networks learned.
+    """Return what was measured while the networks learned.
 
     Returns:
         one row per variant, seed, epoch and split: `variant` and the columns of `HISTORY_COLUMNS`.
@@ -106,7 +108,7 @@ def over_seeds(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def final_metrics(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """What the networks reached after the last epoch, measured anew in evaluation mode, without augmentation.
+    """Return what the networks reached after the last epoch, measured anew in evaluation mode, without augmentation.
 
     Returns:
         one row per variant: for each split and metric the mean over the seeds, such as `val_accuracy`, and its standard

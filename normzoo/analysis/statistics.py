@@ -24,7 +24,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class McNemar:
-    """How two classifiers differ on the same images."""
+    """Difference of two classifiers on the same images."""
 
     only_first: int  # images that only the first got right
     only_second: int

@@ -1,1 +1,1 @@
-"""What trained networks make of images."""
+"""Trained networks at work on images."""

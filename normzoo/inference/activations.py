@@ -1,4 +1,4 @@
-"""What goes on inside a network: activations around each norm, feature maps, gates."""
+"""Activations around each norm, feature maps, gates."""
 
 import copy
 import re
@@ -26,7 +26,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class LayerActivations:
-    """What one norm layer was given for one picture, and what it made of it."""
+    """Activations of one image in front of a norm layer and behind it."""
 
     layer: str  # "stage 2, block 1, norm 1"
     before: Moments
@@ -35,14 +35,14 @@ class LayerActivations:
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """What one block of a network puts out for one picture."""
+    """Output of one block of a network for one image."""
 
     block: str
     values: np.ndarray  # (C, h, w), float32, at least 0: the block ends in a ReLU
 
     @property
     def silent(self) -> int:
-        """How many of the maps are zero everywhere."""
+        """Number of maps that are zero everywhere."""
         return int((self.values.max((1, 2)) == 0).sum())
 
 
@@ -92,7 +92,7 @@ def layer_activations(model: Model, image: Image.Image) -> list[LayerActivations
 
 
 def feature_maps(model: Model, image: Image.Image, block: str) -> FeatureMaps:
-    """What a block puts out for one picture.
+    """Return the output of a block for one image.
 
     Args:
         block: a key of `blocks`.

@@ -1,4 +1,4 @@
-"""Who agrees with whom about one picture, in a sentence."""
+"""Agreement of networks about one image, in a sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from normzoo.pretrained.registry import Model
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """What each part of one picture adds to one network's logit of one class."""
+    """Contribution of each part of one image to one network's logit of one class."""
 
     variant: str
     label: str  # the class

@@ -1,4 +1,4 @@
-"""What a growing disturbance of one picture does to the answers of the networks."""
+"""Answers of the networks to one image under growing corruption."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def check_disturbance(kind: object, severity: object) -> tuple[str, int]:
 
 
 def disturbed(image: Image.Image, kind: str, image_size: int) -> list[Image.Image]:
-    """What a network of this image size is shown of a picture at every severity, 0 first.
+    """Return the pixels that a network of this image size is given at every severity, 0 first.
 
     The small square is disturbed, not the photo: as in the study, and because reducing the photo would undo much of it.
     """
@@ -49,7 +49,7 @@ def disturbed(image: Image.Image, kind: str, image_size: int) -> list[Image.Imag
 
 
 def severity_curves(models: Mapping[str, Model], image: Image.Image, kind: str) -> dict[str, SeverityCurve]:
-    """How sure each network stays of its answer while the picture is disturbed more and more.
+    """Return how sure each network stays of its answer while the image is corrupted more and more.
 
     Args:
         models: as `load_models` gives them.

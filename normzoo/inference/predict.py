@@ -18,7 +18,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one network makes of one image.
+    """Answer of one network to one image.
 
     >>> prediction = normzoo.Prediction("bn", (("lion", 0.75), ("pizza", 0.25)), np.array([0.25, 0.75]), latency_ms=2.0)
     >>> prediction.label
@@ -37,7 +37,7 @@ class Prediction:
 
 
 def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict[str, Prediction]:
-    """What each network makes of one picture.
+    """Return each network's answer to one image.
 
     >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
     >>> predictions = normzoo.predict(models, normzoo.load_image("normzoo/app/photos/cat.jpg"), k=3)
@@ -57,7 +57,7 @@ def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict
 
 @torch.inference_mode()
 def predict_many(models: Mapping[str, Model], images: Sequence[Image.Image], k: int = 5) -> list[dict[str, Prediction]]:
-    """What each network makes of several pictures, computed together.
+    """Return each network's answers to several images, computed together.
 
     Returns:
         for each picture what `predict` gives; of the time, its share.

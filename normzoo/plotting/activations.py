@@ -15,7 +15,7 @@ _X_TITLE = "Norm layer, first to last"
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is drawn of the activations."""
+    """Quantity that is drawn of the activations."""
 
     title: str
     field: str  # of `insight.Moments`

@@ -88,7 +88,7 @@ def _lines(
 
 
 def _faint(variant: str, rows: pd.DataFrame, metric: Metric) -> list[dict[str, Any]]:
-    """What was measured, behind its smooth line."""
+    """Return the measured line, faint, behind its smooth one."""
     line = {
         "type": "scatter",
         "x": rows["epoch"].tolist(),
@@ -126,7 +126,7 @@ def _band(
 
 
 def base_layout(x_title: str, y_title: str) -> dict[str, Any]:
-    """What all charts of the page have in common: size, letters, grid, hover; see-through, so that the theme shows."""
+    """Return the layout that all charts of the page share: size, letters, grid, hover; see-through, so that the theme shows."""
     axis = {"gridcolor": "rgba(127,127,127,0.25)", "zeroline": False, "automargin": True}
     return {
         "autosize": True,

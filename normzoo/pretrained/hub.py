@@ -22,7 +22,7 @@ class HubId:
 
     @classmethod
     def parse(cls, text: str) -> "HubId | None":
-        """What a text names; None where it can be no name on the Hub."""
+        """Return what a text names; None where it can be no name on the Hub."""
         name, at, revision = text.partition("@")
         user, _, rest = name.partition("/")
         repository, *folders = rest.split("/")
@@ -38,7 +38,7 @@ class HubId:
 
     @property
     def depth(self) -> int:
-        """How many folders are named."""
+        """Number of folders that are named."""
         return len(self.folder.split("/")) if self.folder else 0
 
 
@@ -75,7 +75,7 @@ def download(hub_id: HubId) -> Path:
 
 
 def explain(error: Exception, repository: str) -> str:
-    """What went wrong with a repository of the Hub, and what to do, in a sentence."""
+    """Return what went wrong with a repository of the Hub and what to do, in a sentence."""
     from huggingface_hub import errors, get_token
 
     if isinstance(error.__cause__, errors.HfHubHTTPError) and not isinstance(error, errors.HfHubHTTPError):

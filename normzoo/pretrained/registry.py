@@ -1,4 +1,4 @@
-"""Which trained networks there are: model sets (a data set and a recipe) and their variants, loadable or not."""
+"""Trained networks that there are: model sets (a data set and a recipe) and their variants, loadable or not."""
 
 import os
 from collections.abc import Iterable
@@ -98,7 +98,7 @@ def default_model_set(model_sets: Iterable[ModelSet]) -> ModelSet | None:
 
 
 def nothing_in(root: Path) -> ConfigError:
-    """What to say of a folder without model sets."""
+    """Return the error for a folder without model sets."""
     return ConfigError(
         f"There is no trained network in {root}. Set NORMZOO_CHECKPOINTS, or --checkpoints on the command line, to a folder "
         "of checkpoints or to a repository on the Hugging Face Hub (user/repo)."

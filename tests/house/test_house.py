@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -84,6 +85,36 @@ def test_every_imported_package_is_pinned():
     for package in packages - {"normzoo", "training", "spaces"}:  # spaces: Hugging Face brings it
         names = {name.lower().replace("_", "-") for name in providers[package]}
         assert names & set(PINS), f"{package} is in no requirements file"
+
+
+def test_every_package_that_the_library_and_the_page_import_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {
+        name: {re.split(r"[<>=\[]", line)[0] for line in lines} for name, lines in project["optional-dependencies"].items()
+    }
+    core = {re.split(r"[<>=\[]", line)[0] for line in project["dependencies"]}
+    providers = packages_distributions()
+    for path in PRODUCT:
+        allowed = core | (declared["app"] if path.startswith(("normzoo/app", "app.py")) else set())
+        for package in {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names:
+            if package not in {"normzoo", "training", "spaces"} and not path.startswith("training/"):
+                names = {name.lower().replace("_", "-") for name in providers[package]}
+                assert names & allowed, f"{path} imports {package}, which pyproject.toml does not declare for it"
+
+
+#: What Windows has not.
+POSIX_ONLY = ("fcntl", "grp", "posix_ipc", "pwd", "resource", "termios", "tty", "pty", "syslog")
+
+
+def test_nothing_needs_a_module_that_windows_has_not(tmp_path):
+    names = ", ".join(module_name(path) for path in PRODUCT)
+    # What others import of these is theirs to guard: they are imported first.
+    others = (
+        "import asyncio, subprocess, multiprocessing, torch, gradio, matplotlib, sklearn.metrics, torchvision, filelock, tqdm"
+    )
+    hide = f"{others}\nfor name in {POSIX_ONLY}: sys.modules[name] = None"
+    result = run_python(f"import os; os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'\n{hide}\nimport {names}", tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

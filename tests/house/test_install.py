@@ -67,6 +67,77 @@ def test_the_installed_library_has_its_names_and_classifies_a_photo_on_the_comma
     assert list(json.loads(result.stdout)["networks"]) == ["gn"], result.stderr
 
 
+#: A stranger's environment after `pip install '.[app]'`: of the packages here those alone that follow from what is declared.
+DECLARED_ONLY = """
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+def closure(lines, extra=""):
+    found, waiting = set(), [(Requirement(line), extra) for line in lines]
+    while waiting:
+        requirement, extra = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        for extra in ("", *requirement.extras):
+            if (name, extra) not in found:
+                found.add((name, extra))
+                try:
+                    waiting += [(Requirement(line), extra) for line in requires(name) or []]
+                except PackageNotFoundError:
+                    pass
+    return {name for name, _ in found}
+
+class OnlyDeclared(MetaPathFinder):
+    def __init__(self, allowed):
+        self.foreign = {
+            module for module, names in packages_distributions().items()
+            if module != "normzoo" and not {canonicalize_name(name) for name in names} & allowed
+        }
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.foreign:
+            raise ModuleNotFoundError(f"{name} is not among what pyproject.toml declares", name=name)
+
+declared = requires("normzoo")
+sys.meta_path.insert(0, OnlyDeclared(closure(declared, "app")))
+"""
+OPEN_EVERY_TAB = """
+import inspect, pkgutil, importlib
+from pathlib import Path
+import normzoo
+from normzoo.app import build_demo
+from normzoo.images.corruptions import CORRUPTIONS
+for module in pkgutil.walk_packages(normzoo.__path__, "normzoo."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+events = {event.api_name: event.fn for event in build_demo(Path(sys.argv[1])).fns.values()}
+photo = {"path": sys.argv[2]}
+choices = {
+    "model_set": "toy/paper", "variants": None, "metric": "loss", "splits": "Both", "corruption": "jpeg", "photo": photo,
+    "smoothing": 0, "log_axes": [], "severity": 3, "variant": "gn", "view": "All networks, one metric",
+}
+opened = []
+for name, function in events.items():
+    parameters = [each for each in inspect.signature(function).parameters] if function and name else None
+    if parameters and set(parameters) <= set(choices):
+        function(*(choices[each] for each in parameters))
+        opened.append(name)
+print(" ".join(opened))
+"""
+
+
+def test_what_is_declared_is_enough_for_every_tab(site, tmp_path):
+    for variant in ("bn", "gn"):
+        save_variant(tmp_path / "zoo", variant)
+    photo = str(site / "normzoo/app/photos/dog.jpg")
+    result = run(site, tmp_path, "-c", DECLARED_ONLY + OPEN_EVERY_TAB, str(tmp_path / "zoo"), photo)
+    assert result.returncode == 0, result.stderr
+    assert {"results", "compare_networks", "batch_sizes", "robustness"} <= set(result.stdout.split())
+
+
 def test_without_networks_it_says_how_to_get_some(site, tmp_path):
     result = run(site, tmp_path, "-m", "normzoo", "predict", str(site / "normzoo/app/photos/dog.jpg"))
     assert (result.returncode, result.stdout) == (2, "")

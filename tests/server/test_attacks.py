@@ -151,7 +151,7 @@ def test_a_file_name_leads_nowhere(visitor, server, name):
         assert path.parents[2] == server.uploads
         assert path.is_file()
     else:
-        check_refused(reply, reply.status)
+        check_refused(reply, 400)
 
 
 @pytest.mark.parametrize("path", ["run/classify", "run/predict", "api/classify", "run/classify/"])
@@ -202,9 +202,7 @@ def test_what_the_page_does_not_need_is_closed(visitor, path):
     "path", ["/static/..%2f..%2froutes.py", "/assets/%2e%2e/%2e%2e/x", "/static//etc/passwd", "/svelte/.."]
 )
 def test_nothing_beside_gradio_s_own_files_is_served(visitor, path):
-    reply = visitor.get(path)
-    check_refused(reply, reply.status)
-    assert reply.status in (403, 404)
+    check_refused(visitor.get(path), 403)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost", "https://huggingface.co.evil.example"])

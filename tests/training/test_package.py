@@ -12,6 +12,7 @@ import yaml
 from safetensors.torch import load_file
 
 import normzoo
+from normzoo.analysis.results import METRICS
 from normzoo.errors import CheckpointError, DataError, TrainingError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.pretrained.serialization import file_sha256
@@ -242,3 +243,18 @@ def test_figure_that_is_no_number_is_never_written(runs: Path, tmp_path: Path, m
 
 def test_figures_are_kept_at_six_decimals() -> None:
     assert rounded([0.123456789, {"small": 1.23456789e-5}, 7, "x", None]) == [0.123457, {"small": 1.23457e-5}, 7, "x", None]
+
+
+def test_shares_are_rounded_once_when_they_are_shown() -> None:
+    exact = 0.5873496  # at six decimals it would be 0.58735, and 58.74 on the screen
+    stored = rounded({"macro_f1": {"mean": exact}, "loss": {"mean": exact}})
+    assert METRICS["macro_f1"].text(stored["macro_f1"]["mean"]) == "58.73"
+    assert stored["loss"]["mean"] == 0.58735
+
+
+def test_the_folder_of_all_checkpoints_says_what_lies_where(runs: Path, tmp_path: Path) -> None:
+    package(runs, tmp_path / "checkpoints", silent)
+    text = (tmp_path / "checkpoints/README.md").read_text()
+    assert "| `tiny/quick` | a recipe of its own | 1 variant, n = 2 |" in text
+    assert "search.csv" in text
+    assert "the rates of all its steps sum up to\n0.43" in text

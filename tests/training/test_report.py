@@ -1,6 +1,7 @@
 """RESULTS.md: written from stored files, stale when they change, its sentences those of the numbers."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from training.experiment.recipes import get_recipe
 from training.report.batches import batches_section
 from training.report.build import check_report, write_report
 from training.report.finals import finals_section
+from training.report.overview import BEGIN, END
 from training.report.pairs import pairs_section
 from training.report.parity import parity_section
 from training.report.runs import missing_runs, say_n
@@ -115,6 +117,19 @@ def test_a_drawing_that_is_no_part_of_it_is_named_and_then_deleted(report):
     assert check_report(report / "checkpoints", report) == ["docs/results/toy/old/bn.svg is no part of it"]
     write_report(report / "checkpoints", report, say=lambda line: None)
     assert not extra.exists()
+
+
+def test_the_readme_has_the_overview_between_its_marks_and_becomes_stale(report):
+    readme = report / "README.md"
+    readme.write_text(f"# Toy\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    assert check_report(report / "checkpoints", report)[0].startswith("README.md, line ")
+    write_report(report / "checkpoints", report, say=lambda line: None)
+    text = readme.read_text()
+    assert "| Norm | `paper` (%) | `paper`, corrupted (%) | Original study (%) |" in text
+    assert re.search(r"\| BN, batch normalization \| \d\d\.\d \(n = 1\) \|", text)
+    assert text.endswith(f"{END}\n\nThe end.\n")
+    assert "old" not in text
+    assert check_report(report / "checkpoints", report) == []
 
 
 def test_nothing_packaged_is_an_error_and_no_report_is_stale(tmp_path, written):

@@ -44,7 +44,9 @@ class OfficialBatchInstanceNorm(nn.BatchNorm2d):
 
 
 def reference_layer(norm: str) -> NormLayer | None:
-    """What a norm of the zoo is measured against: torch's layer, or the authors' formulation; None where there is neither."""
+    """Return what a norm of the zoo is measured against: torch's layer, or the authors' formulation; None where there is
+    neither.
+    """
     return OfficialBatchInstanceNorm if norm == "bin" else TORCH_NORM_LAYERS.get(f"torch-{norm}")
 
 

@@ -46,13 +46,13 @@ class ImageData:
     files: Path | None = None  # a table that says which file is in which split, where that was decided here
 
     def describe(self) -> dict[str, object]:
-        """What a stored result says about the images it was made from."""
+        """Return what a stored result says about the images it was made from."""
         sizes = {f"num_{split}": len(self.labels[split]) for split in SPLITS}
         return {"name": self.name, "digest": self.digest, "note": self.note, **sizes}
 
 
 def data_root() -> Path:
-    """Where caches live: `$NORMZOO_DATA`, or `data/` here."""
+    """Return where caches live: `$NORMZOO_DATA`, or `data/` here."""
     return Path(os.environ.get("NORMZOO_DATA", "data"))
 
 

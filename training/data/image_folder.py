@@ -165,7 +165,7 @@ def _decode(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
 
 
 def _note(folder: Path, files: list[ImageFile], splits: list[str], hashes: list[str]) -> str:
-    """What is stored with every result about the images."""
+    """Return what is stored with every result about the images."""
     words = [f"The images of the folder {as_text(folder.name)!r}."]
     if files[0].split is None:
         words.append(f"Of each class a share of {VAL_SHARE}, drawn with seed {SPLIT_SEED}, is for validation.")

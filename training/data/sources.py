@@ -222,6 +222,6 @@ def download(url: str, folder: Path) -> Path:
 
 
 def _size_of_the_whole(error: urllib.error.HTTPError) -> int | None:
-    """What an answer 416 says about it: `Content-Range: bytes */1000`."""
+    """Return the length that an answer 416 tells: `Content-Range: bytes */1000`."""
     size = error.headers.get("Content-Range", "").rpartition("/")[2]
     return int(size) if size.isdecimal() else None

@@ -1,4 +1,4 @@
-"""Which files of a folder are images of which class, and which of them are for validation."""
+"""Files of a folder: the class and the split of each."""
 
 import os
 import unicodedata

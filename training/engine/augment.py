@@ -22,7 +22,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
 
 
 class Augmentation:
-    """What one epoch does to each image, as the recipe says; called with the batch and the images' positions."""
+    """Random changes of one epoch to each image, as the recipe says; called with the batch and the images' positions."""
 
     def __init__(self, recipe: Recipe, num_images: int, seed: int, epoch: int) -> None:
         draw = generator(seed, epoch, 1)
@@ -55,7 +55,7 @@ class Augmentation:
 
 
 def _source_index(size: int, shift: Tensor, mirror: Tensor) -> Tensor:
-    """Which line each output line is taken from, (B, size): shifted, mirrored at the edges, and perhaps reversed."""
+    """Return the line that each output line is taken from, (B, size): shifted, mirrored at the edges, and perhaps reversed."""
     index = (torch.arange(size, device=shift.device) + shift[:, None]).abs()
     index = size - 1 - (size - 1 - index).abs()
     return torch.where(mirror[:, None], size - 1 - index, index)

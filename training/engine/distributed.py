@@ -19,7 +19,7 @@ from training.experiment.recipes import Recipe
 
 
 def launched_replicas() -> int:
-    """How many processes `torchrun` started for this run; 1 without it."""
+    """Return how many processes `torchrun` started for this run; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 

@@ -20,7 +20,7 @@ Log = Callable[[list[dict[str, Any]]], None]
 
 @contextlib.contextmanager
 def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
-    """Where the figures of a run go besides its history: nowhere, or to one of `LOGS`.
+    """Send the figures of a run besides its history: nowhere, or to one of `LOGS`.
 
     Args:
         folder: of the run; TensorBoard's files go into `tensorboard` in it.

@@ -219,7 +219,7 @@ def validation_figures(run: Run, epoch: int, logits: Tensor, labels: Tensor) -> 
 def history_rows(
     run: Run, epoch: int, lr: float, figures: tuple[dict[str, float], dict[str, float]], seconds: tuple[float, float]
 ) -> list[dict[str, Any]]:
-    """What an epoch adds to the history: a row for each split, training first."""
+    """Return what an epoch adds to the history: a row for each split, training first."""
     common = {"seed": run.seed, "epoch": epoch, "lr": lr}
     return [
         {**common, "split": split, **values, "seconds": taken}

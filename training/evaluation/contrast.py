@@ -1,4 +1,4 @@
-"""Why less contrast harms a network that divides by each image's own deviation: the zeros around the image, measured."""
+"""Measurement of why less contrast harms: the zeros around the image, and the last bias."""
 
 import contextlib
 import functools
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from normzoo.analysis.findings.robustness import CHANGES, CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
+from normzoo.errors import CheckpointError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.images.preprocess import to_input
 from normzoo.inference.predict import BATCH_SIZE
@@ -30,7 +31,7 @@ def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print) -> l
 
     Raises:
         DataError: the images are not here.
-        CheckpointError: a table could not be written.
+        CheckpointError: nothing is packaged, or a table could not be written.
     """
     tables: dict[Path, list[dict[str, Any]]] = {}
     for model_set in list_model_sets(checkpoints):
@@ -42,6 +43,8 @@ def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print) -> l
                 {"recipe": model_set.recipe, "variant": variant, "factor": FACTOR, "change": change, "accuracy": accuracy}
                 for change, accuracy in accuracies.items()
             )
+    if not tables:
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
     for path, rows in tables.items():
         write_csv(path, CONTRAST_COLUMNS, rows)
         say(f"{path}  {len(rows)} rows")

@@ -25,18 +25,21 @@ from normzoo.pretrained.checkpoint import (
 from training.data.dataset import ImageData, data_root
 from training.data.dataset import load as load_data
 from training.engine import metrics
+from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.recipe_search import write_search
 from training.evaluation.robustness import measure
 from training.experiment.runs import State, iter_runs
 
-#: Decimals kept of every stored figure: finer differences are those of processors, not of networks.
-DECIMALS = 6
+#: Decimals kept of every stored figure: finer differences are those of processors, not of networks. Figures that are counts of
+#: images divided by others are the same everywhere and are kept as they are, to be rounded once, when they are shown.
+DECIMALS, DECIMALS_OF_SHARES = 6, 12
+SHARES = {"accuracy", "macro_f1", "micro_f1", "precision", "recall", "f1"}
 
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What one seed adds to a packaged folder."""
+    """Results that one seed adds to a packaged folder."""
 
     sessions: list[dict[str, Any]]
     history: list[dict[str, Any]]
@@ -77,6 +80,7 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
         say(f"{table}  what was tried to choose a recipe")
     if not done and not tables:
         raise TrainingError(f"No finished run under {runs}. Train one with: python -m training study")
+    (checkpoints / README).write_text(folder_card(checkpoints), encoding="utf-8")
     return done
 
 
@@ -99,7 +103,7 @@ def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[
 
 
 def _packaged(folder: Path) -> Checkpoint | None:
-    """What is packaged there, if it can be read."""
+    """Return what is packaged there, if it can be read."""
     try:
         return open_checkpoint(folder)
     except CheckpointError:
@@ -214,14 +218,17 @@ def class_figures(val_logits: dict[int, torch.Tensor], labels: torch.Tensor, cla
     }
 
 
-def rounded(value: Any) -> Any:
-    """Every float in a nest of dicts and lists, at `DECIMALS` decimals or, if smaller than 0.001, significant digits."""
+def rounded(value: Any, decimals: int = DECIMALS) -> Any:
+    """Return a nest of dicts and lists with every float at so many decimals or, if smaller than 0.001, significant digits.
+
+    What stands below a key of `SHARES` keeps `DECIMALS_OF_SHARES`.
+    """
     if isinstance(value, float):
-        return round(value, DECIMALS) if abs(value) >= 1e-3 else float(f"{value:.{DECIMALS}g}")
+        return round(value, decimals) if abs(value) >= 1e-3 else float(f"{value:.{decimals}g}")
     if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
+        return {key: rounded(item, DECIMALS_OF_SHARES if key in SHARES else decimals) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
+        return [rounded(item, decimals) for item in value]
     return value
 
 

@@ -1,4 +1,4 @@
-"""What was tried to choose a recipe, as a table: the runs that were validated on held-out training images."""
+"""Table of the runs that were tried to choose a recipe: validated on held-out training images."""
 
 import csv
 from pathlib import Path

@@ -18,6 +18,7 @@ from normzoo.pretrained.serialization import file_sha256, read_text
 from training.data.dataset import SPLITS, ImageData, data_root
 from training.engine.metrics import METRICS, spread
 from training.evaluation.contrast import check_contrast
+from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.package import DECIMALS, class_figures, count_macs, final_figures, load_once, rounded, split_logits
 from training.evaluation.robustness import ALL, SAMPLE, measure
@@ -52,6 +53,8 @@ def evaluate(checkpoints: Path, say: Callable[[str], None] = print, workers: int
             name = folder.relative_to(checkpoints).as_posix()
             say(f"{name:40s} {line}{'' if not found else '  DIFFERS'}")
             problems += [f"{name}: {problem}" for problem in found]
+    if (checkpoints / README).exists() and read_text(checkpoints / README) != folder_card(checkpoints):
+        problems.append(f"{README} is not what the packager writes. Package again.")
     return problems
 
 
@@ -81,7 +84,7 @@ def _check(checkpoint: Checkpoint) -> tuple[str, list[str]]:
 
 
 def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
-    """What a folder says that follows from its place, its network and its other figures."""
+    """Return what a folder says that does not follow from its place, its network and its other figures."""
     stored, final = checkpoint.metrics, checkpoint.metrics["final"]
     where = "/".join(checkpoint.folder.parts[-3:])
     provenance = stored["provenance"]
@@ -104,7 +107,7 @@ def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
 
 
 def _check_logits(checkpoint: Checkpoint) -> list[str]:
-    """What does not follow from the stored logits."""
+    """Return what does not follow from the stored logits."""
     stored = checkpoint.metrics
     val_logits, labels = checkpoint.val_logits()
     again = {
@@ -132,7 +135,7 @@ def _check_history(checkpoint: Checkpoint) -> list[str]:
 
 
 def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
-    """What the network itself makes of the images, against what is stored of its seed."""
+    """Hold what the network itself makes of the images against what is stored of its seed."""
     final, seed = checkpoint.metrics["final"], min(checkpoint.metrics["seeds"])
     position = checkpoint.metrics["seeds"].index(seed)
     problems = []

@@ -1,1 +1,1 @@
-"""What is trained, as data: recipes, plans, runs and where they were made."""
+"""Experiments as data: recipes, plans, runs and where they were made."""

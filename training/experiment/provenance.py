@@ -1,4 +1,4 @@
-"""Where a result comes from: command, commit, versions, machine."""
+"""Provenance of a result: command, commit, versions, machine."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "safetens
 
 
 def provenance() -> dict[str, Any]:
-    """What to store with a result made by this process."""
+    """Return what to store with a result made by this process."""
     return {
         "command": " ".join(["python", "-m", "training", *sys.argv[1:]]),
         "commit": commit(),

@@ -26,7 +26,7 @@ _HOLDOUT = ",holdout="
 
 @dataclass(frozen=True)
 class Run:
-    """What one run trains: with the data it decides the result.
+    """Settings of one run: with the images they decide the result.
 
     Args:
         data: name of the data set.
@@ -55,7 +55,7 @@ class Run:
         return Variant(norm.norm, size, norm.is_reference).key
 
     def folder(self, root: Path) -> Path:
-        """Where it lies under the folder of all raw runs."""
+        """Return where it lies under the folder of all raw runs."""
         return root / self._images / self.recipe.name / self.variant / f"seed-{self.seed}"
 
     @property

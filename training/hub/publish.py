@@ -24,7 +24,7 @@ Files = dict[str, Path | bytes]  # path in the repository -> a file here, or wha
 
 @dataclass(frozen=True)
 class Upload:
-    """What goes to the Hub, and where."""
+    """Files that go to the Hub, and where."""
 
     repository: str
     kind: str  # model or space

@@ -1,4 +1,6 @@
-"""What a list of runs would take, from a few measured steps: time and disk. Nothing is trained, nothing is written."""
+"""Estimate of the time and disk that a list of runs takes, from a few measured steps. Nothing is trained, nothing is
+written.
+"""
 
 import heapq
 import io
@@ -23,7 +25,7 @@ TIMED_VAL_IMAGES = 128
 
 @dataclass(frozen=True)
 class Pace:
-    """What was measured of one kind of run."""
+    """Pace of one kind of run, as measured."""
 
     step_seconds: float  # of a whole batch
     val_seconds: float  # of all validation images, once an epoch
@@ -32,7 +34,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left of one run."""
+    """Work that is left of one run."""
 
     run: Run
     epochs_left: int

@@ -14,8 +14,9 @@ from training.experiment.recipes import RECIPES
 from training.report.batches import batches_section
 from training.report.curves import curves_section
 from training.report.finals import finals_section
-from training.report.markdown import Drawing, Section, bullets
+from training.report.markdown import Drawing, Section, bullets, details
 from training.report.original import original_section
+from training.report.overview import README, overview_table, overview_words, read_readme, readme_with
 from training.report.pairs import pairs_section
 from training.report.parity import parity_section
 from training.report.robustness import robustness_section
@@ -33,7 +34,8 @@ def write_report(checkpoints: Path, out: Path, say: Callable[[str], None] = prin
     Raises:
         CheckpointError: nothing is packaged, or a file cannot be written.
     """
-    chapters = build_chapters(checkpoints)
+    model_sets = read_model_sets(checkpoints)
+    chapters = build_chapters(checkpoints, model_sets)
     drawings = _drawings(chapters)
     try:
         for drawing in drawings:
@@ -42,7 +44,9 @@ def write_report(checkpoints: Path, out: Path, say: Callable[[str], None] = prin
             path.write_text(to_svg(drawing.draw(), f"{drawing.title}. Data {drawing.digest}."), encoding="utf-8")
         for path in _superfluous(out, drawings):
             path.unlink()
-        (out / RESULTS).write_text(_text(chapters, out), encoding="utf-8")
+        (out / RESULTS).write_text(_text(chapters, model_sets, out), encoding="utf-8")
+        if (readme := read_readme(out)) is not None:
+            (out / README).write_text(readme_with(readme, _overview(model_sets)), encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"Could not write the report ({error}).") from error
     say(f"{out / RESULTS} and {len(drawings)} figures")
@@ -56,28 +60,38 @@ def check_report(checkpoints: Path, out: Path) -> list[str]:
     Raises:
         CheckpointError: nothing is packaged.
     """
-    chapters = build_chapters(checkpoints)
+    model_sets = read_model_sets(checkpoints)
+    chapters = build_chapters(checkpoints, model_sets)
     drawings = _drawings(chapters)
     problems = [f"{path.relative_to(out)} is no part of it" for path in _superfluous(out, drawings)]
     try:
         stored = read_text(out / RESULTS)
     except CheckpointError:
         return [*problems, f"{RESULTS} is missing"]
-    stale = _first_difference(stored, _text(chapters, out))
-    return problems + ([f"{RESULTS}, {stale}"] if stale else [])
+    texts = {RESULTS: (stored, _text(chapters, model_sets, out))}
+    if (readme := read_readme(out)) is not None:
+        texts[README] = (readme, readme_with(readme, _overview(model_sets)))
+    stale = {path: _first_difference(*both) for path, both in texts.items()}
+    return problems + [f"{path}, {difference}" for path, difference in stale.items() if difference]
 
 
-def build_chapters(checkpoints: Path) -> dict[str, list[Section]]:
-    """Heading -> its sections, for every data set and recipe that is packaged.
+def read_model_sets(checkpoints: Path) -> list[ModelSet]:
+    """Return what is packaged, by data set and in the order of the recipes.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: nothing is.
     """
     model_sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.checkpoints]
     if not model_sets:
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: {PACKAGE}")
     order = list(RECIPES)
-    model_sets.sort(key=lambda each: (each.data, order.index(r) if (r := each.recipe) in order else len(order), each.name))
+    return sorted(
+        model_sets, key=lambda each: (each.data, order.index(r) if (r := each.recipe) in order else len(order), each.name)
+    )
+
+
+def build_chapters(checkpoints: Path, model_sets: list[ModelSet]) -> dict[str, list[Section]]:
+    """Return heading -> its sections, for every data set and recipe that is packaged."""
     by_name = {model_set.name: model_set for model_set in model_sets}
     chapters = {f"`{name}`": _recipe_sections(model_set) for name, model_set in by_name.items()}
     for data in dict.fromkeys(model_set.data for model_set in model_sets):
@@ -115,13 +129,23 @@ def _superfluous(out: Path, drawings: list[Drawing]) -> list[Path]:
     return sorted(set((out / FIGURES).rglob("*.svg")) - wanted)
 
 
-def _text(chapters: dict[str, list[Section]], out: Path) -> str:
-    """All of `RESULTS.md`; each figure with the hashes of its data and of its file, as it lies there."""
+def _overview(model_sets: list[ModelSet]) -> str:
+    """The table of the README and of the first page: of the first data set that is packaged."""
+    first = [model_set for model_set in model_sets if model_set.data == model_sets[0].data]
+    return f"{overview_table(first)}\n\n{overview_words(first)}"
+
+
+def _text(chapters: dict[str, list[Section]], model_sets: list[ModelSet], out: Path) -> str:
+    """All of `RESULTS.md`: a page to read, then everything, folded; each figure with the hashes of its data and of its file."""
+    figure = next((drawing for drawing in _drawings(chapters) if drawing.name.endswith("/accuracy")), None)
     parts = [
         "# Results",
         f"Written by `{REMAKE}` from the files in `checkpoints/`; `{REMAKE} --check` fails when it is no longer what they say. "
-        "Every sentence follows from the numbers. The validation images were watched during training; there is no third set.",
+        "Figures and verdicts follow from the numbers. The validation images were watched during training; there is no third "
+        "set.",
         "## In short",
+        _overview(model_sets),
+        *([_figure(figure, out)] if figure else []),
         bullets(
             f"{heading}: {section.summary}" for heading, sections in chapters.items() for section in sections if section.summary
         ),
@@ -129,8 +153,8 @@ def _text(chapters: dict[str, list[Section]], out: Path) -> str:
     for heading, sections in chapters.items():
         parts.append(f"## {heading}")
         for section in sections:
-            parts.append(f"### {section.title}")
-            parts += [_figure(block, out) if isinstance(block, Drawing) else block for block in section.blocks]
+            blocks = [_figure(block, out) if isinstance(block, Drawing) else block for block in section.blocks]
+            parts += [block for block in details(section.title, *blocks) if isinstance(block, str)]
     return "\n\n".join(parts) + "\n"
 
 

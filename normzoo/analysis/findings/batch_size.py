@@ -1,4 +1,4 @@
-"""What the batch size does: to the number of steps, to the loss in either convention, and to accuracy."""
+"""Effect of the batch size on the number of steps, on the loss in either convention, and on accuracy."""
 
 from collections.abc import Sequence
 
@@ -47,7 +47,7 @@ def _steps(finals: pd.DataFrame) -> list[str]:
 
 
 def _beyond_the_steps(model_set: ModelSet, by_norm: dict[str, pd.DataFrame]) -> list[str]:
-    """What batch statistics could explain: BN's change minus that of GN, which never sees the batch."""
+    """Return what batch statistics could explain: BN's change minus that of GN, which never sees the batch."""
     if not {STUDIED, CONTROL} <= by_norm.keys():
         return []
     common = sorted(set(by_norm[STUDIED]["batch_size"]) & set(by_norm[CONTROL]["batch_size"]))
@@ -101,7 +101,7 @@ def _of_norm(norm: str, rows: pd.DataFrame) -> list[str]:
 
 
 def _original(norm: str, small: int, large: int) -> list[str]:
-    """What the original's training losses say between two batch sizes; nothing where it lacks one of them."""
+    """Return what the original's training losses say between two batch sizes; nothing where it lacks one of them."""
     figures = [batch_size_figures(norm, size) for size in (small, large)]
     losses = [found["loss"] for found in figures if found and found["loss"] is not None]
     if len(losses) < len(figures):

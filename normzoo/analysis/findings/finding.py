@@ -37,7 +37,7 @@ class Figures:
 
 @dataclass
 class Finding:
-    """What stored results say about one question.
+    """Sentences and tables that stored results give for one question.
 
     Args:
         summary: one sentence for the top of a report; empty where there is nothing to say.

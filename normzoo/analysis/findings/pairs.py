@@ -1,4 +1,4 @@
-"""Which two networks differ by more than chance, and would another seed agree?"""
+"""Finding on pairs of networks: which differ by more than chance, and whether seeds agree on it."""
 
 from collections.abc import Iterable
 

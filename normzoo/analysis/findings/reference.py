@@ -97,7 +97,7 @@ def _scores(rows: list[Row], split: str, key: str) -> tuple[Scores, Scores]:
 
 
 def _decided(there: Scores, pairs: pd.DataFrame) -> list[str]:
-    """Which of the original's orders of two networks hold here by more than chance."""
+    """Return which of the original's orders of two networks hold here by more than chance."""
     confirmed, turned, undecided = list[str](), list[str](), list[str]()
     for row in pairs.itertuples():
         if row.first in there and row.second in there:
@@ -115,7 +115,7 @@ def _decided(there: Scores, pairs: pd.DataFrame) -> list[str]:
 
 
 def _early(model_set: ModelSet, rows: list[Row]) -> str:
-    """Who learns fastest at first: the original's "initial rate of decay" is about the loss."""
+    """Return who learns fastest at first: the original's "initial rate of decay" is about the loss."""
     there = {variant: float(place) for place, variant in enumerate(original.fastest_first())}
     history = results.history(model_set, [ours["variant"] for ours, _ in rows]).frame
     early = history[(history["split"] == "train") & (history["epoch"] == EARLY_EPOCH)]
@@ -130,7 +130,7 @@ def _early(model_set: ModelSet, rows: list[Row]) -> str:
 
 
 def _train_and_val(rows: list[Row]) -> str:
-    """Which of the two accuracies is higher, there and here."""
+    """Return in how many networks validation accuracy is at least training accuracy, there and here."""
     theirs = [((figures["train"]["accuracy"] or 0), (figures["val"]["accuracy"] or 0)) for _, figures in rows]
     there = sum(val >= train for train, val in theirs)
     here = sum(ours["val_accuracy"] >= ours["train_accuracy"] for ours, _ in rows)
@@ -143,7 +143,7 @@ def _train_and_val(rows: list[Row]) -> str:
 
 
 def _set_up(model_set: ModelSet) -> list[str]:
-    """What is not as in the original: images, steps, and recipe fields by comparison."""
+    """Return what is not as in the original: images, steps, and recipe fields by comparison."""
     checkpoint = next(iter(model_set.checkpoints.values()))
     provenance, size = checkpoint.metrics["provenance"], checkpoint.config.image_size
     data, recipe, study = provenance.get("data", {}), provenance.get("recipe", {}), original.original_study()

@@ -1,4 +1,4 @@
-"""What is left under corruption of the validation images, and why less contrast harms."""
+"""Finding on corrupted validation images: the accuracy that is left, and why less contrast harms."""
 
 import csv
 from collections.abc import Iterable
@@ -159,7 +159,7 @@ def _contrast_words(frame: pd.DataFrame) -> str:
 
 
 def _why(rows: list[dict[str, str]]) -> list[str]:
-    """What the border has to do with it."""
+    """Return what the border has to do with it."""
     if not rows:
         return ["Whether it is the border has not been measured for these networks: python -m training contrast."]
     found = {(row["variant"], row["change"]): float(row["accuracy"]) for row in rows}

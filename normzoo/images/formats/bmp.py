@@ -45,7 +45,7 @@ def decode(data: bytes, _max_side: int) -> Decoded:
 
 
 class _Header:
-    """What stands before the pixels."""
+    """Header: all that stands before the pixels."""
 
     def __init__(self, data: bytes) -> None:
         start, size = struct.unpack_from("<II", data, 10)

@@ -50,7 +50,7 @@ def _palette_size(flags: int) -> int:
 
 
 def _end_of_blocks(data: bytes, at: int, *, is_last: bool = False) -> int:
-    """Where the blocks that begin here end; the last ones may lack their end."""
+    """Return where the blocks that begin here end; the last ones may lack their end."""
     for _ in range(_MAX_BLOCKS):
         if at >= len(data):
             if is_last:

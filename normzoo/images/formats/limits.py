@@ -1,4 +1,4 @@
-"""How large a file and its picture may be, checked before anything is decoded, and the sentences that say why not."""
+"""Limits of a file and its picture, checked before anything is decoded, and the sentences that say why not."""
 
 from normzoo.errors import ImageError
 

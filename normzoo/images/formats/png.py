@@ -145,7 +145,7 @@ def _equals(image: Image.Image, colour: bytes) -> Image.Image:
 
 
 def _colour(chunks: dict[bytes, bytes]) -> bytes | Coding | None:
-    """What the colours mean by the first of cICP, iCCP, sRGB and gAMA that says so."""
+    """Return the meaning of the colours by the first of cICP, iCCP, sRGB and gAMA that says so."""
     codes, gamma = chunks.get(b"cICP", b""), int.from_bytes(chunks.get(b"gAMA", b""), "big")
     if len(codes) == 4 and codes[2] == 0 and (coding := coding_of(codes[0], codes[1], television=2.4)):
         return coding
