@@ -223,8 +223,11 @@ def test_the_search_says_whether_the_recipe_won(tmp_path):
     assert "python -m training study --plan search" in lacking
     strong, other = chosen_name(), "strong-start"
     for best, said in (
-        (strong, "`strong` is the best of the 2"),
-        (other, "place 2 of the 2 in this table, which did not choose it: the best, `strong-start`, is 10.00 points ahead"),
+        (strong, "`strong` is the best of the 2 that the rule judges"),
+        (
+            other,
+            "place 2 of the 2 that the rule judges, which did not choose it: the best, `strong-start`, is 10.00 points ahead",
+        ),
     ):
         row = dict.fromkeys(COLUMNS, 1.0) | {"seed": 0, "holdout": 0.1}
         rows = [

@@ -13,7 +13,17 @@ from training.data.image_folder import open_images
 from training.data.sources import SOURCES
 from training.engine.loggers import LOGS
 from training.engine.step import DEVICES, PRECISIONS, choose_device, choose_precision
-from training.experiment.plans import PLANS, SEARCH, SEARCH_HOLDOUT, ZOO, Part, changed_recipe, get_plan, plan_runs
+from training.experiment.plans import (
+    PLANS,
+    SEARCH,
+    SEARCH_FINAL,
+    SEARCH_HOLDOUT,
+    ZOO,
+    Part,
+    changed_recipe,
+    get_plan,
+    plan_runs,
+)
 from training.experiment.recipes import RECIPES, Recipe, get_recipe
 from training.experiment.runs import Run
 
@@ -153,7 +163,7 @@ def chosen_runs(options: argparse.Namespace) -> list[Run]:
         plan: tuple[Part, ...] = (Part(options.recipe or "paper", norms, _changes(options)),)
     else:
         plan = get_plan(options.plan)
-        holdout = holdout or (SEARCH_HOLDOUT if plan is SEARCH else 0.0)
+        holdout = holdout or (SEARCH_HOLDOUT if plan in (SEARCH, SEARCH_FINAL) else 0.0)
     data = chosen_images(options, get_recipe(plan[0].recipe).changed(**plan[0].changes), holdout)
     runs = plan_runs(plan, data.name, options.seeds, precision, data.holdout)
     for run in runs:

@@ -15,11 +15,11 @@ def repository_card(repository: str, model_sets: list[ModelSet]) -> str:
     results = [
         EvalResult(
             task_type="image-classification",
-            dataset_type=model_set.name.partition("/")[0],
-            dataset_name=model_set.name.partition("/")[0],
+            dataset_type=model_set.data,
+            dataset_name=model_set.data,
             dataset_split="val",
             metric_type="accuracy",
-            metric_name=f"{model_set.name.partition('/')[2]}/{variant} accuracy",
+            metric_name=f"{model_set.recipe}/{variant} accuracy",
             metric_value=round(checkpoint.metrics["final"]["val"]["accuracy"]["mean"], 4),
         )
         for model_set in model_sets

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from normzoo.analysis.findings.finding import percent
+from normzoo.analysis.findings.commands import PACKAGE
+from normzoo.analysis.findings.finding import listed, percent
+from normzoo.nn.norms import NORM_LAYERS
 from normzoo.variants import short_name
 from training.evaluation.recipe_search import COLUMNS, NAME
 from training.experiment.plans import SEARCH, changed_recipe
@@ -12,55 +14,63 @@ from training.experiment.recipes import get_recipe
 from training.report.markdown import Section, commands, table
 
 STRONG = "strong"
+FIRST_ROUND = SEARCH[0].norms
 
 
 def search_section(checkpoints: Path, data: str) -> Section:
     """The stored table of the search, and whether the recipe is what it says."""
     section = Section(f"How the recipe `{STRONG}` was chosen")
-    again = commands("python -m training study --plan search", "python -m training package")
+    again = commands(*(f"python -m training study --plan {plan}" for plan in ("search", "search-final")), PACKAGE)
     frame = _read(checkpoints / data / NAME)
     if frame is None:
         section.add("The search is not stored for this data set.", again)
         return section
     shares = ", ".join(f"{100 * share:g}%" for share in sorted(set(frame["holdout"])))
+    seeds = frame.groupby(["recipe", "variant"])["seed"].nunique().max()
+    accuracy = frame.pivot_table(index="recipe", columns="variant", values="holdout_accuracy", sort=False)
+    accuracy = accuracy[[norm for norm in NORM_LAYERS if norm in accuracy]]
+    first, final = (accuracy.reindex(columns=list(norms)).dropna().mean(axis=1) for norms in (FIRST_ROUND, NORM_LAYERS))
+    ranked = (final if len(final) else first).sort_values(ascending=False, kind="stable")
     section.add(
         f"Judged by the accuracy on {shares} of the TRAINING images, never seen in training; the validation images had no say. "
-        f"Each row is a recipe, with what it changes in `strong-start`; n = "
-        f"{frame.groupby(['recipe', 'variant'])['seed'].nunique().max()} of "
-        "each network. Ordered by the mean over the networks.",
+        f"Each row is a recipe, with what it changes in `strong-start`; n = {seeds} of each network.",
+        f"The rule: every candidate is trained with {listed([short_name(norm) for norm in FIRST_ROUND])}; the three with the "
+        f"best mean are trained with all {len(NORM_LAYERS)} norms; the best mean over these wins.",
     )
-    accuracy = frame.pivot_table(index="recipe", columns="variant", values="holdout_accuracy", sort=False)
-    variants, seconds = list(accuracy.columns), frame.groupby("recipe")["seconds"].sum()
-    ranked = accuracy.dropna().mean(axis=1).sort_values(ascending=False, kind="stable")
-    chosen = chosen_name()
+    minutes, chosen = frame.groupby("recipe")["seconds"].sum() / 60, chosen_name()
+    order = [*ranked.index, *(each for each in first.sort_values(ascending=False).index if each not in ranked)]
     rows = [
         [
             f"`{recipe}`" + (" **(strong)**" if recipe == chosen else ""),
             int(frame[frame["recipe"] == recipe]["epochs"].max()),
-            *[
-                percent(accuracy.loc[recipe, variant]) if pd.notna(accuracy.loc[recipe, variant]) else "–"
-                for variant in variants
-            ],
-            percent(ranked[recipe]) if recipe in ranked else "–",
-            f"{seconds[recipe] / 60:.1f}",
+            *(_cell(accuracy.loc[recipe, variant]) for variant in accuracy),
+            _cell(first.get(recipe)),
+            _cell(final.get(recipe)),
+            f"{minutes[recipe]:.1f}",
         ]
-        for recipe in [*ranked.index, *[recipe for recipe in accuracy.index if recipe not in ranked]]
+        for recipe in order
     ]
-    header = ["Recipe", "Epochs", *[f"{short_name(variant)} (%)" for variant in variants], "Mean (%)", "Minutes"]
+    header = ["Recipe", "Epochs", *[f"{short_name(variant)} (%)" for variant in accuracy]]
+    header += [f"Mean of {listed([short_name(norm) for norm in FIRST_ROUND])} (%)", "Mean of all (%)", "Minutes"]
     section.add(table(header, rows), _verdict(ranked, chosen), again)
     return section
 
 
+def _cell(share: float | None) -> str:
+    return "–" if share is None or pd.isna(share) else percent(share)
+
+
 def _verdict(ranked: "pd.Series[float]", chosen: str | None) -> str:
-    """Is the recipe the best that was tried?"""
+    """Return whether the recipe is the best that was tried."""
     if chosen is None or chosen not in ranked:
-        return f"`{STRONG}` is not among the recipes of this table: it was not chosen by it."
+        return f"`{STRONG}` is not among the recipes that the rule judges: it was not chosen by it."
     place = int((ranked > ranked[chosen]).sum()) + 1
     if place == 1:
-        return f"`{STRONG}` is the best of the {len(ranked)} that were tried, for more epochs: `{chosen}`."
+        return f"`{STRONG}` is the best of the {len(ranked)} that the rule judges, for more epochs: `{chosen}`."
     ahead = 100 * (ranked.iloc[0] - ranked[chosen])
     return (
-        f"`{STRONG}` is `{chosen}`, place {place} of the {len(ranked)} in this table, which did not choose it: the best, "
+        f"`{STRONG}` is `{chosen}`, place {place} of the {len(ranked)} that the rule judges, which did not choose it: the "
+        f"best, "
         f"`{ranked.index[0]}`, is {ahead:.2f} points ahead."
     )
 
