@@ -79,6 +79,27 @@ def accuracies(rows: pd.DataFrame) -> Figure:
     return figure
 
 
+def reliability(rows: pd.DataFrame) -> Figure:
+    """Return accuracy against confidence, a panel for each variant; rows: `variant`, `confidence`, `accuracy` of each bin."""
+    variants = list(dict.fromkeys(rows["variant"]))
+    columns = min(3, len(variants))
+    figure = Figure(figsize=(3 * columns, 3 * -(-len(variants) // columns)), layout="constrained")
+    grid = figure.subplots(-(-len(variants) // columns), columns, sharex=True, sharey=True, squeeze=False)
+    for axes, variant in zip(grid.flat, variants, strict=False):
+        of_variant, style = rows[rows["variant"] == variant], style_of(str(variant))
+        axes.plot([0, 100], [0, 100], color="0.6", linewidth=1)
+        axes.plot(
+            100 * of_variant["confidence"], 100 * of_variant["accuracy"], color=style.colour, marker=_MARKERS[style.marker]
+        )
+        axes.set_title(style.name, fontsize="medium")
+        axes.grid(alpha=0.3)
+    for axes in grid[-1]:
+        axes.set_xlabel("how sure (%)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("how often right (%)")
+    return figure
+
+
 def robustness(rows: pd.DataFrame, titles: dict[str, str]) -> Figure:
     """Accuracy against severity, a panel for each corruption (key -> title); rows of `comparisons.robustness`."""
     figure = Figure(figsize=(12, 3 * -(-len(titles) // 4)), layout="constrained")

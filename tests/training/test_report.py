@@ -75,7 +75,7 @@ def report(written, tmp_path):
 def test_report_has_its_figures_and_is_not_stale(written):
     text = (written / "RESULTS.md").read_text()
     figures = sorted((written / "docs/results/toy/paper").glob("*.svg"))
-    assert [path.stem for path in figures] == ["accuracy", "all-train", "all-val", "bn", "in", "robustness"]
+    assert [path.stem for path in figures] == ["accuracy", "all-train", "all-val", "bn", "in", "reliability", "robustness"]
     assert all(f"(docs/results/toy/paper/{path.name})" in text for path in figures)
     assert all(path.stat().st_size < 100_000 for path in figures)
     assert check_report(written / "checkpoints", written) == []

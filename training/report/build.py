@@ -12,6 +12,7 @@ from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
 from training.experiment.recipes import RECIPES
 from training.report.batches import batches_section
+from training.report.calibration import calibration_section
 from training.report.curves import curves_section
 from training.report.finals import finals_section
 from training.report.markdown import Drawing, Section, bullets, details
@@ -110,6 +111,8 @@ def _recipe_sections(model_set: ModelSet) -> list[Section]:
     sections = [finals_section(model_set), curves_section(model_set)]
     if len(model_set.main_variants) > 1:
         sections.insert(1, pairs_section(model_set))
+    if model_set.main_variants:
+        sections.append(calibration_section(model_set))
     if recipe == "paper":
         sections.append(batches_section(model_set))
     if recipe.startswith("paper"):
