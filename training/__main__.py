@@ -29,6 +29,7 @@ from training.engine.step import DEVICES, choose_device, choose_precision
 from training.engine.trainer import Interrupted, train
 from training.evaluation.contrast import measure_contrast
 from training.evaluation.package import package
+from training.evaluation.unknowns import measure_unknowns
 from training.evaluation.verify import evaluate
 from training.experiment.recipes import Recipe
 from training.experiment.runs import Run, RunBusyError
@@ -103,6 +104,10 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("contrast", help="measure why less contrast harms the packaged networks")
     add_folder_options(command, "checkpoints")
     command.set_defaults(call=_contrast)
+
+    command = commands.add_parser("unknowns", help="measure how sure the packaged networks are of things they do not know")
+    add_folder_options(command, "checkpoints")
+    command.set_defaults(call=lambda options: measure_unknowns(options.checkpoints, _say))
 
     command = commands.add_parser("report", help="write RESULTS.md and its figures from what is packaged")
     command.add_argument("--check", action="store_true", help="write nothing; fail where it is no longer what is packaged")

@@ -12,7 +12,7 @@ from training.__main__ import build_parser, main
 from training.cli.options import bool_word, chosen_recipe
 from training.experiment.recipes import Recipe, get_recipe
 
-COMMANDS = ["data", "train", "study", "package", "evaluate", "contrast", "report", "publish", "bench"]
+COMMANDS = ["data", "train", "study", "package", "evaluate", "contrast", "unknowns", "report", "publish", "bench"]
 FIELDS = [field for field in dataclasses.fields(Recipe) if field.name != "name"]
 
 
@@ -115,6 +115,7 @@ def test_word_that_cannot_be_read_ends_with_2_and_says_why(
         ("train --norm=bn --holdout=2", "a holdout of 2.0 leaves no image of a class on one side"),
         ("package --runs=nowhere", "No finished run under nowhere. Train one with: python -m training study"),
         ("report --checkpoints=nowhere", "No packaged checkpoint under nowhere. Make them with: python -m training package"),
+        ("unknowns --checkpoints=nowhere", "No packaged checkpoint under nowhere. Make them with: python -m training package"),
         ("contrast --checkpoints=nowhere", "No packaged checkpoint under nowhere. Make them with: python -m training package"),
         ("publish models user/repo --checkpoints=nowhere --dry-run", "nowhere"),
         ("evaluate --checkpoints=nowhere", "No packaged checkpoint under nowhere. Make them with: python -m training package"),

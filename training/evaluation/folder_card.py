@@ -4,6 +4,7 @@ from pathlib import Path
 
 from normzoo.analysis.findings.finding import counted, listed
 from normzoo.analysis.findings.robustness import CONTRAST_TABLE
+from normzoo.analysis.findings.unknowns import UNKNOWNS_TABLE
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from training.engine.step import learning_rates
 from training.evaluation.recipe_search import NAME as SEARCH_TABLE
@@ -40,6 +41,7 @@ Beside the recipes of a data set:
 
 - `{SEARCH_TABLE}`: what was tried to choose `strong`, judged on held-out training images.
 - `{CONTRAST_TABLE}`: why less contrast harms, measured by `python -m training contrast`.
+- `{UNKNOWNS_TABLE}`: how sure the networks are of things they do not know, by `python -m training unknowns`.
 
 `paper-sgd` hardly learns: with plain SGD a weight moves by learning rate × gradient, and the rates of all its steps sum up to
 {_sum(slow):.2f}, those of `strong` to {_sum(usual):,.0f} (with momentum besides). It is kept as the original study reports it.

@@ -22,6 +22,7 @@ from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.package import DECIMALS, class_figures, count_macs, final_figures, load_once, rounded, split_logits
 from training.evaluation.robustness import ALL, SAMPLE, measure
+from training.evaluation.unknowns import check_unknowns
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
 #: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
@@ -150,7 +151,8 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> l
             value, expected = found[name]["values"][0], final[split][name]["values"][position]
             if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
                 problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
-    return problems + _check_robustness(checkpoint, network, data) + check_contrast(checkpoint, network, data)
+    problems += _check_robustness(checkpoint, network, data) + check_contrast(checkpoint, network, data)
+    return problems + check_unknowns(checkpoint, network)
 
 
 def _check_robustness(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:

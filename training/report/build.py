@@ -23,6 +23,7 @@ from training.report.parity import parity_section
 from training.report.robustness import robustness_section
 from training.report.runs import missing_runs
 from training.report.search import STRONG, search_section
+from training.report.unknowns import unknowns_section
 
 RESULTS = Path("RESULTS.md")
 FIGURES = Path("docs/results")
@@ -119,6 +120,7 @@ def _recipe_sections(model_set: ModelSet) -> list[Section]:
         sections.append(parity_section(model_set))
     if recipe in ("paper", STRONG):
         sections.append(robustness_section(model_set))
+        sections.append(unknowns_section(model_set))
     return sections
 
 

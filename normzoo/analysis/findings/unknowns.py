@@ -1,0 +1,122 @@
+"""Finding on images of nothing that the networks know: can they tell, by how sure they are?"""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from normzoo.analysis.findings.finding import Figures, Finding, listed, percent
+from normzoo.errors import CheckpointError
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+#: The table that `python -m training unknowns` writes into the folder of a data set.
+UNKNOWNS_TABLE = "unknowns.csv"
+UNKNOWNS_COLUMNS = (
+    *("recipe", "variant", "seed", "known", "unknown"),
+    *("auroc", "threshold", "known_below", "unknown_below", "noise_confidence"),
+)
+UNKNOWN_CLASSES = ("airplane", "deer", "frog", "horse")
+
+
+@dataclass(frozen=True)
+class Unknowns:
+    """How a network's largest probability parts known images from unknown ones; of one seed.
+
+    Args:
+        auroc: chance that a known image has a larger one than an unknown image.
+        threshold: the probability that parts them best (Youden's index): below it are the shares `known_below` of the known
+            and `unknown_below` of the unknown images.
+        noise_confidence: mean of the largest probability on uniform noise.
+    """
+
+    auroc: float
+    threshold: float
+    known_below: float
+    unknown_below: float
+    noise_confidence: float
+
+
+def read_unknowns(model_set: ModelSet, variants: Iterable[str]) -> dict[str, Unknowns]:
+    """Return what was measured of these variants of a set; nothing where it was not.
+
+    Raises:
+        CheckpointError: the table is damaged.
+    """
+    wanted = set(variants)
+    for checkpoint in list(model_set.checkpoints.values())[:1]:
+        rows = read_unknowns_table(checkpoint.folder.parents[1] / UNKNOWNS_TABLE)
+        return {
+            row["variant"]: Unknowns(*(float(row[name]) for name in Unknowns.__dataclass_fields__))
+            for row in rows
+            if row["recipe"] == model_set.recipe and row["variant"] in wanted
+        }
+    return {}
+
+
+def read_unknowns_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; none where there is no table.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            [float(row[name]) for name in UNKNOWNS_COLUMNS[2:]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
+    return rows
+
+
+def unknown_words(largest: Mapping[str, float], measured: Mapping[str, Unknowns], num_classes: int) -> str:
+    """Return a sentence where most networks are as unsure of an image as of unknown ones; empty otherwise.
+
+    Args:
+        largest: variant -> its largest probability for the image.
+        measured: what `read_unknowns` gives; variants without it have no say.
+        num_classes: that the networks know.
+    """
+    asked = [variant for variant in largest if variant in measured]
+    unsure = [variant for variant in asked if largest[variant] < measured[variant].threshold]
+    if not asked or 2 * len(unsure) <= len(asked):
+        return ""
+    return (
+        f"{len(unsure)} of {len(asked)} networks that know {num_classes} things are no surer than they usually are of things "
+        "that they do not know: this may be none of them. "
+        f"(Each says so of {percent(sum(measured[each].known_below for each in asked) / len(asked), 0)}% of the photos of "
+        f"things "
+        f"that it knows, and of {percent(sum(measured[each].unknown_below for each in asked) / len(asked), 0)}% of others.)"
+    )
+
+
+def unknowns_finding(measured: Mapping[str, Unknowns], known: int, unknown: int) -> Finding:
+    """Return what was measured of some variants, in words and as a table."""
+    if not measured:
+        return Finding()
+    best = sorted(measured, key=lambda variant: -measured[variant].auroc)
+    noise = max(measured, key=lambda variant: measured[variant].noise_confidence)
+    told = listed([f"{short_name(variant)} {measured[variant].auroc:.2f}" for variant in best])
+    table = Figures(f"By the largest probability: {known:,} validation images against {unknown:,} images of unknown things")
+    table.add("Network", [short_name(variant) for variant in measured])
+    table.add("AUROC", [each.auroc for each in measured.values()], ".3f", higher_is_better=True)
+    for title, key in (
+        ("Threshold (%)", "threshold"),
+        ("Known below (%)", "known_below"),
+        ("Unknown below (%)", "unknown_below"),
+        ("Mean on noise (%)", "noise_confidence"),
+    ):
+        table.add(title, [100 * getattr(each, key) for each in measured.values()], ".1f")
+    return Finding(
+        f"told from things that they do not know, AUROC, best first: {told} (n = 1).",
+        [
+            f"A network always answers with one of its classes. Unknown things are CIFAR-10's test images of "
+            f"{listed(UNKNOWN_CLASSES)} (its JPEG edition). AUROC: how often the largest probability is larger for a known "
+            "image than for an unknown one; 0.5 is chance. The threshold parts them best. n = 1: the packaged weights.",
+            f"On uniform noise {short_name(noise)} is surest: {percent(measured[noise].noise_confidence, 1)}% on average.",
+        ],
+        tables=[table],
+    )

@@ -1,0 +1,77 @@
+"""How sure networks are of things they do not know: measured, stored, checked, said."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normzoo.analysis.findings.unknowns import Unknowns, read_unknowns, unknown_words, unknowns_finding
+from normzoo.errors import CheckpointError
+from normzoo.pretrained.checkpoint import open_checkpoint
+from normzoo.pretrained.registry import get_model_set
+from tests.support.tiny import IMAGE_SIZE
+from training.data.dataset import write_cache
+from training.evaluation.package import load_once
+from training.evaluation.unknowns import check_unknowns, measure_unknowns
+
+CLASSES = ("airplane", "bird", "deer", "frog", "horse")
+
+
+@pytest.fixture
+def folder(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Checkpoints of tiny networks, and made-up images of unknown things."""
+    root = Path(shutil.copytree(packaged, tmp_path / "all"))
+    draw = np.random.default_rng(0)
+    pixels = {split: draw.integers(0, 256, (25, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8) for split in ("train", "val")}
+    labels = {split: np.arange(25) % len(CLASSES) for split in ("train", "val")}
+    description = {"format_version": 1, "name": "cifar-10", "classes": CLASSES, "image_size": IMAGE_SIZE, "digest": "0" * 64}
+    description |= {"mean": (0.5,) * 3, "std": (0.25,) * 3, "note": "Made up."}
+    write_cache(root / f"data/cifar-10-{IMAGE_SIZE}px", description, pixels, labels)
+    monkeypatch.setenv("NORMZOO_DATA", str(root / "data"))
+    load_once.cache_clear()
+    return root / "checkpoints"
+
+
+def test_what_is_measured_is_stored_and_checked(folder: Path) -> None:
+    (table,) = measure_unknowns(folder, lambda line: None)
+    model_set = get_model_set("tiny/quick", folder)
+    variant = model_set.main_variants[0]
+    measured = read_unknowns(model_set, model_set.main_variants)
+    assert 0 <= measured[variant].auroc <= 1
+    checkpoint = open_checkpoint(folder / "tiny/quick" / variant)
+    assert check_unknowns(checkpoint, checkpoint.load_model()) == []
+    text = table.read_text()
+    table.write_text(text.replace(",20,", ",21,", 1))
+    assert "unknown 21" in check_unknowns(checkpoint, checkpoint.load_model())[0]
+    table.write_text(text.replace(",20,", ",many,", 1))
+    with pytest.raises(CheckpointError, match=r"unknowns\.csv is damaged"):
+        read_unknowns(model_set, model_set.main_variants)
+
+
+def test_only_the_four_classes_that_no_network_knows_are_asked(folder: Path) -> None:
+    (table,) = measure_unknowns(folder, lambda line: None)
+    assert {line.split(",")[4] for line in table.read_text().splitlines()[1:]} == {"20"}  # of 25, five are birds
+
+
+MEASURED = {"bn": Unknowns(0.8, 0.9, 0.4, 0.9, 0.7), "gn": Unknowns(0.7, 0.8, 0.5, 0.8, 0.9)}
+
+
+@pytest.mark.parametrize(("sure", "said"), [((0.5, 0.5), True), ((0.95, 0.5), False), ((0.95, 0.9), False)])
+def test_most_networks_must_be_unsure_before_it_is_said(sure: tuple[float, float], said: bool) -> None:
+    words = unknown_words(dict(zip(MEASURED, sure, strict=True)), MEASURED, 25)
+    assert bool(words) == said
+    if said:
+        assert words.startswith("2 of 2 networks that know 25 things are no surer than they usually are")
+        assert "Each says so of 45% of the photos of things that it knows, and of 85% of others." in words
+
+
+def test_networks_that_were_not_measured_have_no_say() -> None:
+    assert unknown_words({"in": 0.1}, MEASURED, 25) == ""
+
+
+def test_the_finding_names_the_best_and_the_surest_of_noise() -> None:
+    finding = unknowns_finding(MEASURED, 1250, 4000)
+    assert finding.summary.endswith("BN 0.80 and GN 0.70 (n = 1).")
+    assert "On uniform noise GN is surest: 90.0%" in finding.paragraphs[1]
+    assert unknowns_finding({}, 0, 0).summary == ""

@@ -1,0 +1,111 @@
+"""Measurement of how sure networks are of images of nothing that they know."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor
+
+from normzoo.analysis.findings.unknowns import UNKNOWN_CLASSES, UNKNOWNS_COLUMNS, UNKNOWNS_TABLE, read_unknowns_table
+from normzoo.errors import CheckpointError, DataError
+from normzoo.inference.predict import compute_logits
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.registry import list_model_sets
+from normzoo.pretrained.serialization import write_csv
+from training.data.dataset import ImageData, data_root
+from training.evaluation.package import load_once, rounded
+
+UNKNOWN_DATA = "cifar-10"
+NOISE_IMAGES = 500
+
+
+def measure_unknowns(checkpoints: Path, say: Callable[[str], None] = print) -> list[Path]:
+    """Measure the main networks of every model set, and write a table for each data set.
+
+    Raises:
+        DataError: the images of unknown things are not here at the size that a network takes.
+        CheckpointError: nothing is packaged, or a table could not be written.
+    """
+    tables: dict[Path, list[dict[str, Any]]] = {}
+    for model_set in list_model_sets(checkpoints):
+        for variant in model_set.main_variants:
+            checkpoint = model_set.checkpoints[variant]
+            row = {"recipe": model_set.recipe, "variant": variant, **_row(checkpoint, checkpoint.load_model())}
+            tables.setdefault(checkpoints / model_set.data / UNKNOWNS_TABLE, []).append(row)
+    if not tables:
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+    for path, rows in tables.items():
+        write_csv(path, UNKNOWNS_COLUMNS, rows)
+        say(f"{path}  {len(rows)} rows")
+    return list(tables)
+
+
+def check_unknowns(checkpoint: Checkpoint, network: ResNet) -> list[str]:
+    """Return what the stored row of a network says that is not so, where it has one.
+
+    Without the unknown images only the noise is computed again; known images are those of the stored logits.
+    """
+    recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
+    rows = read_unknowns_table(checkpoint.folder.parents[1] / UNKNOWNS_TABLE)
+    stored = next((row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)), None)
+    if stored is None:
+        return []
+    try:
+        found = _row(checkpoint, network)
+    except DataError:
+        found = {"noise_confidence": rounded(_noise_confidence(checkpoint, network))}
+    return [
+        f"{UNKNOWNS_TABLE} has {key} {stored[key]}, found is {value}"
+        for key, value in found.items()
+        # Processors differ in the last bits of a logit, and so in the place of an image that is nearly as sure as another.
+        if abs(float(stored[key]) - value) > 2e-3
+    ]
+
+
+def _row(checkpoint: Checkpoint, network: ResNet) -> dict[str, Any]:
+    config, seed = checkpoint.config, min(checkpoint.metrics["seeds"])
+    known = _largest(checkpoint.val_logits()[0][seed])
+    mean, std = torch.tensor(config.mean), torch.tensor(config.std)
+    pixels = _unknown_pixels(load_once(UNKNOWN_DATA, config.image_size, data_root()))
+    unknown = _largest(compute_logits(network, pixels, mean, std, torch.channels_last).half())
+    is_known = np.concatenate([np.ones(len(known)), np.zeros(len(unknown))])
+    sure = np.concatenate([known, unknown])
+    false_known, true_known, thresholds = roc_curve(is_known, sure)
+    threshold = float(thresholds[(true_known - false_known).argmax()])
+    return rounded(
+        {
+            "seed": seed,
+            "known": len(known),
+            "unknown": len(unknown),
+            "auroc": float(roc_auc_score(is_known, sure)),
+            "threshold": threshold,
+            "known_below": float((known < threshold).mean()),
+            "unknown_below": float((unknown < threshold).mean()),
+            "noise_confidence": _noise_confidence(checkpoint, network),
+        }
+    )
+
+
+def _largest(logits: Tensor) -> np.ndarray:
+    largest: np.ndarray = logits.double().softmax(1).amax(1).numpy()
+    return largest
+
+
+def _noise_confidence(checkpoint: Checkpoint, network: ResNet) -> float:
+    config = checkpoint.config
+    draw = torch.Generator().manual_seed(0)
+    shape = (NOISE_IMAGES, config.image_size, config.image_size, 3)
+    noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
+    logits = compute_logits(network, noise, torch.tensor(config.mean), torch.tensor(config.std), torch.channels_last)
+    return float(_largest(logits).mean())
+
+
+@functools.lru_cache(maxsize=2)
+def _unknown_pixels(data: ImageData) -> Tensor:
+    wanted = torch.tensor([data.classes.index(name) for name in UNKNOWN_CLASSES])
+    return data.pixels["val"][torch.isin(data.labels["val"], wanted)]

@@ -1,0 +1,21 @@
+"""How sure the networks are of things that they do not know."""
+
+from normzoo.analysis.findings.unknowns import UNKNOWNS_TABLE, read_unknowns, read_unknowns_table, unknowns_finding
+from normzoo.pretrained.registry import ModelSet
+from training.report.markdown import Section, commands, finding_blocks
+
+
+def unknowns_section(model_set: ModelSet) -> Section:
+    """Return the section on images of unknown things."""
+    section = Section("Things they do not know")
+    again = commands("python -m training data fetch cifar-10", "python -m training unknowns")
+    measured = read_unknowns(model_set, model_set.main_variants)
+    if not measured:
+        section.add("Not measured for this set.", again)
+        return section
+    folder = next(iter(model_set.checkpoints.values())).folder.parents[1]
+    row = next(each for each in read_unknowns_table(folder / UNKNOWNS_TABLE) if each["recipe"] == model_set.recipe)
+    finding = unknowns_finding(measured, int(row["known"]), int(row["unknown"]))
+    section.add(*finding_blocks(finding), again)
+    section.summary = finding.summary
+    return section
