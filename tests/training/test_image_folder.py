@@ -104,7 +104,7 @@ def test_second_call_reads_the_cache_and_a_change_builds_it_anew(photos: Path, r
 
 def test_train_and_val_folders_are_taken_as_they_are(tmp_path: Path, root: Path) -> None:
     folder = tmp_path / "split"
-    for split, count in {"train": 3, "val": 2, "test": 5}.items():
+    for split, count in {"Train": 3, "VALIDATION": 2}.items():
         for name in ("ant", "bee"):
             (folder / split / name / "deep").mkdir(parents=True)
             for number in range(count):
@@ -113,8 +113,102 @@ def test_train_and_val_folders_are_taken_as_they_are(tmp_path: Path, root: Path)
     data = load_folder(folder, 8, silent, root)
     assert {split: data.labels[split].tolist() for split in data.labels} == {"train": [0] * 3 + [1] * 3, "val": [0, 0, 1, 1]}
     assert data.note == "The images of the folder 'split'."
-    shutil.copyfile(folder / "train/ant/deep/0.png", folder / "val/ant/copy.png")
-    assert load_folder(folder, 8, silent, root).note.endswith("1 validation images are among the training images, too.")
+    shutil.copyfile(folder / "Train/ant/deep/0.png", folder / "VALIDATION/ant/copy.png")
+    lines: list[str] = []
+    assert load_folder(folder, 8, lines.append, root).note.endswith("Among the training images, too: 1 validation image.")
+    assert "Among the training images, too: 1 validation image." in lines
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["train/ant", "train/bee", "val/ant", "test/ant"], "has test, which would not be used"),
+        (["bus", "plane", "train"], "has train, and beside it bus, plane. Are they classes"),
+        (["train/ant", "train/bee", "val/ant", "valid/ant"], "has both val and valid. Keep one of them"),
+        (["val/ant", "test/ant"], "has test, val, but no train"),
+        (["train/ant", "train/bee", "val/wasp"], "has classes that train has not: wasp"),
+        (["line\nbreak", "bee"], "has a line break"),
+        (["ant"], "for each of at least 2 classes"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_or_would_be_passed_over_is_refused(
+    tmp_path: Path, root: Path, folders: list[str], message: str
+) -> None:
+    for number, name in enumerate(folders):
+        save_colours(tmp_path / "set", name, 1, number)
+    with pytest.raises(DataError, match=message):
+        load_folder(tmp_path / "set", 8, silent, root)
+
+
+def save_colours(folder: Path, name: str, count: int, level: int) -> None:
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (9, 9), (level, number, 0)).save(folder / name / f"{number}.png")
+
+
+def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> None:
+    folder = tmp_path / "set"
+    for level, name in enumerate(("ant", "bee")):
+        save_colours(folder, name, 4, level)
+    (folder / "stray.png").write_bytes((folder / "ant/0.png").read_bytes())
+    (folder / "bee/all").symlink_to(folder)  # pulls in what is no bee
+    for left_behind in ("__MACOSX", "__pycache__"):
+        (folder / left_behind).mkdir()
+    lines: list[str] = []
+    data = load_folder(folder, 8, lines.append, root)
+    assert data.classes == ("ant", "bee")
+    assert sum(len(labels) for labels in data.labels.values()) == 8
+    skipped = {row["file"]: row["problem"] for row in rows_of(data) if row["split"] == "skipped"}
+    assert skipped == {
+        "stray.png": "It lies in no folder of a class.",
+        "bee/all": "It is a link to a folder that holds other classes.",
+    }
+    assert any(line.startswith("2 of 10 files are left out") for line in lines)
+
+
+def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path: Path, root: Path) -> None:
+    folder = tmp_path / "set"
+    save_colours(folder, "pictures", 8, 0)
+    with pytest.raises(DataError, match="at least 2 classes"):
+        load_folder(folder, 8, silent, root)
+    rows = [f"pictures/{number}.png,{'ant' if number % 2 else 'bee'}" for number in range(7)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *rows, "../../secret.png,ant"]) + "\n")
+    data = load_folder(folder, 8, silent, root)
+    assert data.classes == ("ant", "bee")
+    assert sum(len(labels) for labels in data.labels.values()) == 7
+    assert {row["problem"] for row in rows_of(data) if row["split"] == "skipped"} == {
+        "metadata.csv does not name it.",
+        "metadata.csv names it, but there is no such file here.",
+    }
+    (folder / "metadata.csv").write_text("name,kind\n1.png,ant\n")
+    with pytest.raises(DataError, match="must have the columns file_name and label"):
+        load_folder(folder, 8, silent, root)
+
+
+def test_a_flat_folder_is_told_what_to_do(tmp_path: Path, root: Path) -> None:
+    save_colours(tmp_path, "set", 3, 0)
+    with pytest.raises(DataError, match=r"holds 3 files and no folder for each class\. Put the images .*metadata\.csv"):
+        load_folder(tmp_path / "set", 8, silent, root)
+
+
+def test_that_all_are_copies_is_said(tmp_path: Path, root: Path) -> None:
+    for level, name in enumerate(("ant", "bee")):
+        for copy in ("a", "b"):
+            save_colours(tmp_path / "set" / name, copy, 3, level)
+    with pytest.raises(DataError, match="every image is there more than once"):
+        load_folder(tmp_path / "set", 8, silent, root)
+
+
+def test_an_image_under_two_classes_and_a_class_without_validation_images_are_said(tmp_path: Path, root: Path) -> None:
+    for level, name in enumerate(("ant", "bee", "wasp")):
+        save_colours(tmp_path / "set/train", name, 2, level)
+    shutil.copyfile(tmp_path / "set/train/ant/0.png", tmp_path / "set/train/bee/same.png")
+    for level, name in enumerate(("ant", "bee")):
+        save_colours(tmp_path / "set/val", name, 1, 10 + level)
+    lines: list[str] = []
+    load_folder(tmp_path / "set", 8, lines.append, root)
+    assert "Under two classes or more: 1 image, such as one of ant and bee." in lines
+    assert "1 of 3 classes have no validation image (wasp): macro F1 is over the others." in lines
 
 
 def test_copies_of_a_file_stay_in_training_together(tmp_path: Path, root: Path) -> None:
@@ -161,9 +255,9 @@ def _unknown_in_val(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_one_class, "must hold a folder for each of at least 2 classes, got Grüner Baum"),
+        (_one_class, "must hold a folder for each of at least 2 classes, .* got Grüner Baum"),
         (_empty_class, "No image to train on in .* for nothing"),
-        (_other_names, "got training_set, validation_set. If the images are split already, the two parts must be called"),
+        (_other_names, "training_set must hold a folder for each of at least 2 classes, .* got none"),
         (_unknown_in_val, "val has classes that train has not: owl"),
         (shutil.rmtree, "There is no folder"),
     ],

@@ -18,7 +18,7 @@ LOGITS = F.one_hot(PREDICTED, 3).half() * 2
 
 def test_figures_by_hand() -> None:
     # ant: precision 1/2, recall 1/2; bee: precision 2/4, recall 1; cat: no prediction, F1 0.
-    figures = metrics.summary(0.7, PREDICTED, LABELS, 3)
+    figures = metrics.summary(0.7, PREDICTED, LABELS)
     assert figures == pytest.approx({"loss": 0.7, "accuracy": 0.5, "macro_f1": (1 / 2 + 2 / 3 + 0) / 3, "micro_f1": 0.5})
     assert tuple(figures) == metrics.METRICS
 
@@ -34,9 +34,11 @@ def test_figures_equal_scikit_learns_and_torchs() -> None:
     assert figures["micro_f1"] == pytest.approx(figures["accuracy"])
 
 
-def test_class_that_is_not_in_the_labels_counts_in_the_macro_f1() -> None:
-    figures = metrics.summary(0.0, torch.tensor([0, 1]), torch.tensor([0, 1]), 4)
-    assert (figures["accuracy"], figures["macro_f1"]) == (1.0, 0.5)
+def test_macro_f1_is_over_the_classes_that_there_are_images_of() -> None:
+    logits = F.one_hot(torch.tensor([0, 1, 3]), 5)  # of the labels 2, 3 and 4 there is no image
+    figures = metrics.from_logits(logits, torch.tensor([0, 1, 1]))
+    assert figures["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+    assert metrics.from_logits(logits[:2], torch.tensor([0, 1]))["macro_f1"] == 1.0
 
 
 def test_class_without_predictions_gives_zeros_and_no_warning() -> None:

@@ -16,11 +16,12 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from normzoo.analysis.findings.finding import counted
 from normzoo.errors import ConfigError, DataError, ImageError
 from normzoo.images.preprocess import load_image, to_pixels
 from training.data.dataset import FILES, FORMAT_VERSION, SPLITS, ImageData, cache_folder, colour_statistics, load, write_cache
 from training.data.sources import SOURCES, digest
-from training.data.splits import SPLIT_SEED, VAL_SHARE, ImageFile, as_text, check_classes, decide_splits, find_files
+from training.data.splits import SPLIT_SEED, VAL_SHARE, Found, ImageFile, as_text, check_classes, decide_splits, find_files
 
 SKIPPED = "skipped"
 #: In the cache: which folder it was made from, and how that looked.
@@ -61,8 +62,8 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
     folder = Path(os.path.abspath(folder))
     name = _set_name(folder)
     cache = cache_folder(name, image_size, root)
-    classes, files = find_files(folder)
-    state = _fingerprint(files)
+    found = find_files(folder)
+    state = _fingerprint(found)
     if _read_source(cache).get("fingerprint") != state:
         with _alone(cache):
             stored = _read_source(cache)
@@ -70,7 +71,7 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
                 origin = stored.get("folder", "another data set")
                 if cache.exists() and origin != str(folder) and (not stored or Path(origin).exists()):
                     raise DataError(f"{cache} has the images of {origin}. Rename {folder}, or delete that cache.")
-                _build(folder, name, classes, files, cache, image_size, {"folder": str(folder), "fingerprint": state}, say)
+                _build(folder, name, found, cache, image_size, {"folder": str(folder), "fingerprint": state}, say)
     return load(name, image_size, root)
 
 
@@ -82,10 +83,11 @@ def _set_name(folder: Path) -> str:
     return name
 
 
-def _fingerprint(files: list[ImageFile]) -> str:
-    """Changes when a file comes, goes or is written anew."""
-    stats = [(file.name, file.split, (stat := file.path.stat()).st_size, stat.st_mtime_ns) for file in files]
-    return hashlib.sha256(json.dumps([FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats]).encode()).hexdigest()
+def _fingerprint(found: Found) -> str:
+    """Return a hash that changes when a file comes, goes, is written anew or gets another label."""
+    stats = [(file.name, file.split, file.label, (stat := file.path.stat()).st_size, stat.st_mtime_ns) for file in found.files]
+    parts = [FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats, found.classes, found.passed_over]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _read_source(cache: Path) -> dict[str, str]:
@@ -107,13 +109,13 @@ def _alone(cache: Path) -> Iterator[None]:
 def _build(
     folder: Path,
     name: str,
-    classes: tuple[str, ...],
-    files: list[ImageFile],
+    found: Found,
     cache: Path,
     image_size: int,
     source: dict[str, str],
     say: Callable[[str], None],
 ) -> None:
+    classes, files = found.classes, found.files
     pixels = np.empty((len(files), image_size, image_size, 3), np.uint8)
     hashes, problems = [""] * len(files), [""] * len(files)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -125,7 +127,7 @@ def _build(
     splits = [
         SKIPPED if problem else split for split, problem in zip(decide_splits(classes, files, hashes), problems, strict=True)
     ]
-    check_classes(folder, classes, files, splits)
+    warnings = check_classes(folder, classes, files, splits) + _copies(files, classes, splits, hashes)
     chosen = {split: np.array([i for i, each in enumerate(splits) if each == split], dtype=np.int64) for split in SPLITS}
     labels = {split: np.array([files[i].label for i in chosen[split]], dtype=np.int64) for split in SPLITS}
     mean, std = colour_statistics(pixels[chosen["train"]])
@@ -138,17 +140,20 @@ def _build(
         "mean": mean,
         "std": [max(value, 1 / 255) for value in std],
         "digest": digest(used),
-        "note": _note(folder, files, splits, hashes),
+        "note": " ".join([_note(folder, files, splits, len(found.passed_over)), *warnings]),
     }
-    skipped = [(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem]
+    skipped = [(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem] + found.passed_over
     rows = [(splits[i], classes[file.label], file.name, hashes[i], problems[i]) for i, file in enumerate(files)]
+    rows += [(SKIPPED, "", file_name, "", problem) for file_name, problem in found.passed_over]
     squares = {split: pixels[chosen[split]] for split in SPLITS}
     texts = {FILES: _table(rows), SOURCE: json.dumps(source)}
     write_cache(cache, description, squares, labels, texts)
     counts = f"{len(labels['train'])} training and {len(labels['val'])} validation images"
     say(f"{name}: {len(classes)} classes, {counts} in {cache}.")
+    for warning in warnings:
+        say(warning)
     if skipped:
-        say(f"{len(skipped)} of {len(files)} files are left out; {cache / FILES} lists them all:")
+        say(f"{len(skipped)} of {len(files) + len(found.passed_over)} files are left out; {cache / FILES} lists them all:")
         for file_name, problem in skipped[:MAX_NAMED]:
             say(f"  {file_name}: {problem}")
 
@@ -164,17 +169,30 @@ def _decode(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
         return None, "", f"It cannot be read ({error.strerror})."
 
 
-def _note(folder: Path, files: list[ImageFile], splits: list[str], hashes: list[str]) -> str:
+def _note(folder: Path, files: list[ImageFile], splits: list[str], passed_over: int) -> str:
     """Return what is stored with every result about the images."""
     words = [f"The images of the folder {as_text(folder.name)!r}."]
     if files[0].split is None:
         words.append(f"Of each class a share of {VAL_SHARE}, drawn with seed {SPLIT_SEED}, is for validation.")
-    if skipped := splits.count(SKIPPED):
-        words.append(f"{skipped} of {len(files)} files could not be read and are left out.")
+    if skipped := splits.count(SKIPPED) + passed_over:
+        words.append(f"{skipped} of {len(files) + passed_over} files could not be read and are left out.")
+    return " ".join(words)
+
+
+def _copies(files: list[ImageFile], classes: tuple[str, ...], splits: list[str], hashes: list[str]) -> list[str]:
+    """Return what copies of a file do: a class that is not one, an image that is known before it is asked for."""
+    warnings = []
+    labels: dict[str, set[int]] = {}
+    for file, sha, split in zip(files, hashes, splits, strict=True):
+        if split != SKIPPED:
+            labels.setdefault(sha, set()).add(file.label)
+    if torn := [sorted(each) for each in labels.values() if len(each) > 1]:
+        names = " and ".join(classes[label] for label in torn[0])
+        warnings.append(f"Under two classes or more: {counted(len(torn), 'image')}, such as one of {names}.")
     trained = {sha for sha, split in zip(hashes, splits, strict=True) if split == "train"}
     if known := sum(split == "val" and sha in trained for sha, split in zip(hashes, splits, strict=True)):
-        words.append(f"{known} validation images are among the training images, too.")
-    return " ".join(words)
+        warnings.append(f"Among the training images, too: {counted(known, 'validation image')}.")
+    return warnings
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

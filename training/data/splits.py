@@ -1,5 +1,6 @@
 """Files of a folder: the class and the split of each."""
 
+import csv
 import os
 import unicodedata
 from collections import Counter
@@ -14,61 +15,185 @@ from normzoo.errors import DataError
 #: Of each class, where there is no `val/`.
 VAL_SHARE = 0.1
 SPLIT_SEED = 0
-#: Folders of such names are parts of a data set, not classes.
-_PARTS = {"train", "training", "training_set", "val", "valid", "validation", "validation_set", "test", "test_set", "testing"}
+#: What the two parts of a data set are called, in any case, and what is neither of them.
+TRAIN_NAMES = {"train", "training", "training_set"}
+VAL_NAMES = {"val", "valid", "validation", "validation_set", "dev"}
+TEST_NAMES = {"test", "testing", "test_set"}
+#: What programs leave behind; never a class.
+LEFT_BEHIND = {"__macosx", "__pycache__", "@eadir"}
+#: A table of files and their labels, as the Hugging Face Hub's image folders have it.
+METADATA = "metadata.csv"
 
 
 @dataclass(frozen=True)
 class ImageFile:
+    """File that may be an image of a class."""
+
     split: str | None  # None: not decided yet
     label: int
     name: str  # below the folder, with slashes
     path: Path
 
 
-def find_files(folder: Path) -> tuple[tuple[str, ...], list[ImageFile]]:
-    """The classes by name, and every file that may be an image."""
+@dataclass(frozen=True)
+class Found:
+    """Classes by name, every file that may be an image, and what was passed over: its name and the reason."""
+
+    classes: tuple[str, ...]
+    files: list[ImageFile]
+    passed_over: list[tuple[str, str]]
+
+
+def find_files(folder: Path) -> Found:
+    """Find the images of a folder: `train/<class>/…` with or without `val/<class>/…`, or `<class>/…`.
+
+    In place of the folders of classes each part may have a `metadata.csv` with the columns `file_name` and `label`.
+
+    Raises:
+        DataError: it can be read in two ways or in none, or a part would not be used.
+    """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give one with a folder of images for each class in it.")
-    has_parts = (folder / "train").is_dir()
-    train = folder / "train" if has_parts else folder
-    classes = _class_folders(train)
-    if len(classes) < 2 or (not has_parts and {name.lower() for name in classes} <= _PARTS):
+    train, val = _parts(folder)
+    passed_over: list[tuple[str, str]] = []
+    by_split = {"train" if val else None: _labelled(train, folder, passed_over)}
+    if val:
+        by_split["val"] = _labelled(val, folder, passed_over)
+        passed_over += _loose_files(folder, folder)
+    classes = tuple(sorted(next(iter(by_split.values()))))
+    if len(classes) < 2:
         raise DataError(
-            f"{train} must hold a folder for each of at least 2 classes, got {', '.join(classes) or 'none'}. "
-            "If the images are split already, the two parts must be called train and val."
+            f"{train} must hold a folder for each of at least 2 classes, or a {METADATA} with file_name and label; got "
+            f"{', '.join(classes) or 'none'}."
         )
-    val = _class_folders(folder / "val") if has_parts and (folder / "val").is_dir() else None
-    if val is not None and (unknown := [name for name in val if name not in classes]):
-        raise DataError(f"{folder / 'val'} has classes that train has not: {', '.join(unknown)}.")
-    splits = {None: classes} if val is None else {"train": classes, "val": val}
+    if val and (unknown := sorted(by_split["val"].keys() - set(classes))):
+        raise DataError(f"{val} has classes that {train.name} has not: {', '.join(unknown)}.")
     labels = {name: label for label, name in enumerate(classes)}
     files = [
         ImageFile(split, labels[name], as_text(path.relative_to(folder).as_posix()), path)
-        for split, folders in splits.items()
-        for name, class_folder in folders.items()
-        for path in _walk(class_folder)
+        for split, of_split in by_split.items()
+        for name, paths in of_split.items()
+        for path in paths
     ]
-    return tuple(classes), sorted(files, key=lambda file: file.name)
+    return Found(classes, sorted(files, key=lambda file: file.name), sorted(passed_over))
+
+
+def _parts(folder: Path) -> tuple[Path, Path | None]:
+    """The folder of training images, and that of validation images where it is another.
+
+    Raises:
+        DataError: ambiguous, or there is a part that would not be used.
+    """
+    folders = _folders(folder)
+    named = {kind: [path for path in folders if path.name.lower() in names] for kind, names in _KINDS.items()}
+    others = [path.name for path in folders if not any(path in paths for paths in named.values())]
+    if named["train"] and others:
+        raise DataError(
+            f"{folder} has {named['train'][0].name}, and beside it {', '.join(others)}. Are they classes? Put all of them into "
+            "one folder, train/<class>/…. Is train a class? Rename it."
+        )
+    if not named["train"] and not others and (named["val"] or named["test"]):
+        raise DataError(f"{folder} has {', '.join(path.name for path in folders)}, but no train. Add it: train/<class>/….")
+    if not named["train"]:
+        return folder, None
+    if named["test"]:
+        raise DataError(
+            f"{folder} has {named['test'][0].name}, which would not be used: images are trained on (train) or validated on "
+            "(val). Move it out of the folder, or rename it val."
+        )
+    for paths in (named["train"], named["val"]):
+        if len(paths) > 1:
+            raise DataError(f"{folder} has both {' and '.join(path.name for path in paths)}. Keep one of them.")
+    return named["train"][0], next(iter(named["val"]), None)
+
+
+_KINDS = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
+
+
+def _labelled(part: Path, folder: Path, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
+    """Class -> its files in one part of a data set."""
+    if (part / METADATA).is_file():
+        return _from_metadata(part, folder, passed_over)
+    folders = _class_folders(part)
+    loose = _loose_files(part, folder)
+    if not folders and loose:
+        raise DataError(
+            f"{part} holds {len(loose)} files and no folder for each class. Put the images of each class into a folder of its "
+            f"own, or write a {METADATA} with the columns file_name and label."
+        )
+    passed_over += loose
+    closed = {os.path.realpath(path) for path in (*folders.values(), part, *part.absolute().parents)}
+    return {name: list(_walk(path, folder, closed - {os.path.realpath(path)}, passed_over)) for name, path in folders.items()}
+
+
+def _from_metadata(part: Path, folder: Path, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
+    try:
+        with open(part / METADATA, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        pairs = [(row["file_name"], as_text(row["label"].strip())) for row in rows]
+    except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
+        raise DataError(f"{part / METADATA} must have the columns file_name and label in every row.") from error
+    found: dict[str, list[Path]] = {}
+    for name, label in pairs:
+        path = part / name
+        if not path.resolve().is_relative_to(part.resolve()) or not path.is_file():
+            passed_over.append((f"{part.name}/{as_text(name)}", f"{METADATA} names it, but there is no such file here."))
+        elif label and label.isprintable():
+            found.setdefault(label, []).append(path)
+        else:
+            passed_over.append((f"{part.name}/{as_text(name)}", f"{METADATA} gives it no label."))
+    named = {path.resolve() for paths in found.values() for path in paths}
+    for path in _walk(part, folder, set(), passed_over):
+        if path.resolve() not in named and path.name != METADATA:
+            passed_over.append((as_text(path.relative_to(folder).as_posix()), f"{METADATA} does not name it."))
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name.lower() not in LEFT_BEHIND
+    )
 
 
 def _class_folders(folder: Path) -> dict[str, Path]:
-    paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    paths = _folders(folder)
     folders = {as_text(unicodedata.normalize("NFC", path.name)): path for path in paths}
     if len(folders) < len(paths):
         raise DataError(f"{folder} has two folders whose names look the same. Rename one.")
+    for name in folders:
+        if not name.isprintable():
+            raise DataError(f"{folder} has a folder whose name has a line break or the like in it: {name!r}. Rename it.")
     return dict(sorted(folders.items()))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, but for hidden ones; links are followed, each folder is entered once."""
+def _loose_files(part: Path, folder: Path) -> list[tuple[str, str]]:
+    return [
+        (as_text(path.relative_to(folder).as_posix()), "It lies in no folder of a class.")
+        for path in sorted(part.iterdir())
+        if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def _walk(start: Path, folder: Path, closed: set[str], passed_over: list[tuple[str, str]]) -> Iterator[Path]:
+    """Every file below a folder, but for hidden ones; links are followed, each folder is entered once.
+
+    Args:
+        closed: real paths that no link may lead to: those of other classes, and of all that holds the data set.
+    """
     seen = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(start, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
-        if real not in seen:
-            yield from (Path(parent, name) for name in names if not name.startswith(".") and Path(parent, name).is_file())
+        if real in closed:
+            name = as_text(Path(parent).relative_to(folder).as_posix())
+            passed_over.append((name, "It is a link to a folder that holds other classes."))
+        if real in seen or real in closed:
+            folders[:] = []
+            continue
         seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in LEFT_BEHIND)
+        yield from (Path(parent, name) for name in names if not name.startswith(".") and Path(parent, name).is_file())
 
 
 def as_text(name: str) -> str:
@@ -93,9 +218,31 @@ def decide_splits(classes: tuple[str, ...], files: list[ImageFile], hashes: list
     return splits
 
 
-def check_classes(folder: Path, classes: tuple[str, ...], files: list[ImageFile], splits: list[str]) -> None:
-    trained = {file.label for file, split in zip(files, splits, strict=True) if split == "train"}
-    if empty := [name for label, name in enumerate(classes) if label not in trained]:
+def check_classes(folder: Path, classes: tuple[str, ...], files: list[ImageFile], splits: list[str]) -> list[str]:
+    """Check that there is something to train on in every class, and something to validate on.
+
+    Returns:
+        a warning in a sentence, where some classes have no validation image.
+
+    Raises:
+        DataError: there is not.
+    """
+    by_split = {
+        split: {file.label for file, each in zip(files, splits, strict=True) if each == split} for split in ("train", "val")
+    }
+    if empty := [name for label, name in enumerate(classes) if label not in by_split["train"]]:
         raise DataError(f"No image to train on in {folder} for {', '.join(empty)}. Add some, or remove the folder.")
-    if "val" not in splits:
+    if not by_split["val"]:
+        if splits.count("train") >= 2 * len(classes):
+            raise DataError(
+                f"No image to validate on in {folder}: every image is there more than once, and copies stay together in "
+                "training. Remove the copies, or put images to validate on into a folder val."
+            )
         raise DataError(f"No image to validate on in {folder}. Add some: 2 or more in each class, or a folder val.")
+    missing = [name for label, name in enumerate(classes) if label not in by_split["val"]]
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} of {len(classes)} classes have no validation image ({', '.join(missing)}): macro F1 is over the "
+        f"others."
+    ]

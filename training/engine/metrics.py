@@ -9,27 +9,27 @@ from torch import Tensor
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 
-def summary(loss: float, predicted: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:
-    """The four figures.
+def summary(loss: float, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return the four figures; macro F1 is over the classes that there are images of.
 
     Args:
         loss: mean cross entropy per sample, nats.
         predicted, labels: class indices, (N,).
     """
     y_true, y_pred = labels.numpy(), predicted.numpy()
-    classes = list(range(num_classes))
+    classes = sorted(set(y_true.tolist()))
     return {
         "loss": loss,
         "accuracy": float((y_true == y_pred).mean()),
         "macro_f1": float(f1_score(y_true, y_pred, labels=classes, average="macro", zero_division=0)),
-        "micro_f1": float(f1_score(y_true, y_pred, labels=classes, average="micro", zero_division=0)),
+        "micro_f1": float(f1_score(y_true, y_pred, average="micro", zero_division=0)),
     }
 
 
 def from_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """The four figures from logits, (N, classes), in float64 so that they are the same on every machine."""
     wide = logits.double()
-    return summary(F.cross_entropy(wide, labels).item(), wide.argmax(1), labels, logits.shape[1])
+    return summary(F.cross_entropy(wide, labels).item(), wide.argmax(1), labels)
 
 
 def per_class(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> list[dict[str, float | int | str]]:

@@ -184,7 +184,7 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
         predicted[own] = classes
     total_loss, predicted = step.combine(total_loss, predicted)
     mean_loss = total_loss.item() / count
-    trained = training_figures(run, epoch, mean_loss, predicted.cpu(), labels.cpu(), len(data.classes))
+    trained = training_figures(run, epoch, mean_loss, predicted.cpu(), labels.cpu())
     middle = time.perf_counter()
     logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std, step.memory_format)
     validated = validation_figures(run, epoch, logits, data.labels["val"].cpu())
@@ -192,16 +192,14 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     return history_rows(run, epoch, rates[first_step], (trained, validated), seconds)
 
 
-def training_figures(
-    run: Run, epoch: int, mean_loss: float, predicted: Tensor, labels: Tensor, num_classes: int
-) -> dict[str, float]:
+def training_figures(run: Run, epoch: int, mean_loss: float, predicted: Tensor, labels: Tensor) -> dict[str, float]:
     """The figures of an epoch's own predictions.
 
     Raises:
         TrainingError: the loss is not finite.
     """
     _check_finite(mean_loss, "training", run, epoch)
-    return metrics.summary(mean_loss, predicted, labels, num_classes)
+    return metrics.summary(mean_loss, predicted, labels)
 
 
 def validation_figures(run: Run, epoch: int, logits: Tensor, labels: Tensor) -> dict[str, float]:
