@@ -2,7 +2,7 @@
 # On the open internet, with nothing that it does not need:
 # docker run -p 7860:7860 --read-only --tmpfs /tmp:size=2g --cap-drop ALL --security-opt no-new-privileges \
 #     --pids-limit 256 --memory 2g normzoo
-# With networks from the Hugging Face Hub in place of its own: -e NORMZOO_CHECKPOINTS=user/repo
+# With networks from the Hugging Face Hub in place of its own: -e NORMZOO_CHECKPOINTS=hf://user/repo
 FROM python:3.11-slim
 
 # hadolint ignore=DL3008 # Debian keeps one version of a package at a time: a pin would soon name none.

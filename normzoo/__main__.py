@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--checkpoints",
         metavar="PLACE",
-        help="where the networks are: a folder, or user/repo[@revision] on the Hugging Face Hub "
+        help="where the networks are: a folder, or hf://user/repo[@revision] on the Hugging Face Hub "
         "(default: $NORMZOO_CHECKPOINTS, or the folder beside the library)",
     )
     command.set_defaults(call=_predict)

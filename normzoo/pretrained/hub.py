@@ -10,11 +10,16 @@ from normzoo.pretrained.checkpoint import FILES, METRICS
 
 #: Checkpoints lie in `<data set>/<recipe>/<variant>`. Nothing but their files is fetched.
 DEPTH = 3
+PREFIX = "hf://"
 
 
 @dataclass(frozen=True)
 class HubId:
-    """A repository of the Hub, and what of it: `user/repo[/<data set>[/<recipe>[/<variant>]]][@revision]`."""
+    """A repository of the Hub, and what of it: `hf://user/repo[/<data set>[/<recipe>[/<variant>]]][@revision]`.
+
+    The prefix is needed, so that the name of a set that is not here never becomes a request to the Hub, where anybody could
+    register it.
+    """
 
     repository: str
     folder: str = ""
@@ -22,8 +27,10 @@ class HubId:
 
     @classmethod
     def parse(cls, text: str) -> "HubId | None":
-        """Return what a text names; None where it can be no name on the Hub."""
-        name, at, revision = text.partition("@")
+        """Return what a text names; None where it names nothing on the Hub."""
+        if not text.startswith(PREFIX):
+            return None
+        name, at, revision = text.removeprefix(PREFIX).partition("@")
         user, _, rest = name.partition("/")
         repository, *folders = rest.split("/")
         named = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) for part in (user, repository))
@@ -103,7 +110,7 @@ def _explain_status(status: int, is_missing: bool, has_token: bool, repository: 
         return "The Hugging Face Hub does not know your token: `hf auth login` again, or set HF_TOKEN to one that is valid."
     if status == 401 or is_missing:  # to strangers the Hub does not say which
         return (
-            f"There is no {repository} here, and none on the Hugging Face Hub that you may see: check the name, and if it "
+            f"There is no {repository} on the Hugging Face Hub that you may see: check the name, and if it "
             "is private `hf auth login` or set HF_TOKEN."
         )
     if status == 402:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from normzoo.errors import CheckpointError, ConfigError
+from normzoo.errors import CheckpointError, ConfigError, HubError
 from normzoo.nn.norms import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained import hub
@@ -54,7 +54,8 @@ def checkpoints_root(place: str | None = None) -> Path:
     """The folder in which the model sets lie: that of `place`, or of `$NORMZOO_CHECKPOINTS`, or the one beside the library.
 
     Args:
-        place: a folder, or a repository on the Hugging Face Hub, `user/repo` or `user/repo@revision`, which is fetched.
+        place: a folder, or a repository on the Hugging Face Hub, `hf://user/repo` or `hf://user/repo@revision`, which is
+        fetched.
 
     Raises:
         HubError: the repository cannot be had.
@@ -62,7 +63,11 @@ def checkpoints_root(place: str | None = None) -> Path:
     place = place or os.environ.get("NORMZOO_CHECKPOINTS")
     if not place:
         return PACKAGED
-    hub_id = None if Path(place).is_dir() else hub.HubId.parse(place)
+    hub_id = hub.HubId.parse(place)
+    if place.startswith(hub.PREFIX) and not hub_id:
+        raise HubError(
+            f"{place!r} names no repository on the Hugging Face Hub. Give hf://user/repo or hf://user/repo@revision."
+        )
     return hub.download(hub_id) if hub_id else Path(place)
 
 
@@ -101,7 +106,7 @@ def nothing_in(root: Path) -> ConfigError:
     """Return the error for a folder without model sets."""
     return ConfigError(
         f"There is no trained network in {root}. Set NORMZOO_CHECKPOINTS, or --checkpoints on the command line, to a folder "
-        "of checkpoints or to a repository on the Hugging Face Hub (user/repo)."
+        "of checkpoints or to a repository on the Hugging Face Hub (hf://user/repo)."
     )
 
 
@@ -113,7 +118,7 @@ def load_models(model_set: str | ModelSet, variants: list[str] | None = None) ->
     ('goldfish', 'king penguin')
 
     Args:
-        model_set: its name or itself; or a repository on the Hugging Face Hub, `user/repo`, with `/<data set>/<recipe>`
+        model_set: its name or itself; or a repository on the Hugging Face Hub, `hf://user/repo`, with `/<data set>/<recipe>`
             where it holds more than one, and `@revision` where it is not the newest that is meant.
         variants: which; None takes the zoo's norms.
 
@@ -142,39 +147,38 @@ def load_model(path: str | Path) -> Model:
     ('bn', 32)
 
     Args:
-        path: its folder, or on the Hugging Face Hub `user/repo/<data set>/<recipe>/<variant>`, with or without `@revision`.
+        path: its folder, or on the Hugging Face Hub `hf://user/repo/<data set>/<recipe>/<variant>`, with or without
+        `@revision`.
 
     Raises:
         CheckpointError: there is none, or it cannot be loaded.
         HubError: the repository cannot be had.
     """
     folder = Path(path)
-    hub_id = hub.HubId.parse(path) if isinstance(path, str) and not folder.is_dir() else None
+    hub_id = hub.HubId.parse(path) if isinstance(path, str) else None
     if hub_id and hub_id.depth == hub.DEPTH:
         folder = hub.download(hub_id) / hub_id.folder
     if not folder.is_dir():
         raise CheckpointError(
-            f"There is no folder {path}. Give that of one checkpoint, or user/repo/<data set>/<recipe>/<variant> on the "
+            f"There is no folder {path}. Give that of one checkpoint, or hf://user/repo/<data set>/<recipe>/<variant> on the "
             "Hugging Face Hub."
         )
     return _load(open_checkpoint(folder))
 
 
 def _find_model_set(name: str) -> ModelSet:
-    """A model set that is here or, where none of that name and no data set of its first word is, on the Hub."""
-    root = checkpoints_root()
-    here = list_model_sets(root)
+    """A model set that is here or, named `hf://…`, on the Hub."""
     hub_id = hub.HubId.parse(name)
-    known = {model_set.name.partition("/")[0] for model_set in here} | {model_set.name for model_set in here}
-    if hub_id is None or hub_id.depth == hub.DEPTH or {name, name.partition("/")[0]} & known:
-        return _choose(name, here, root)
+    if hub_id is None or hub_id.depth == hub.DEPTH:
+        root = checkpoints_root()
+        return _choose(name, list_model_sets(root), root)
     there = [
         model_set
         for model_set in list_model_sets(hub.download(hub_id))
         if f"{model_set.name}/".startswith(hub_id.folder and f"{hub_id.folder}/")
     ]
     if len(there) != 1:
-        names = ", ".join(f"{hub_id.repository}/{model_set.name}" for model_set in there)
+        names = ", ".join(f"{hub.PREFIX}{hub_id.repository}/{model_set.name}" for model_set in there)
         raise ConfigError(f"{name!r} must hold one model set, got {len(there)}. Choose one of: {names or 'none'}.")
     return there[0]
 

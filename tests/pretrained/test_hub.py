@@ -27,7 +27,7 @@ PREAMBLE = "import json, sys\nimport normzoo\nfrom normzoo.pretrained.registry i
 LOAD = """
 for name in sys.argv[1:]:
     try:
-        print(json.dumps(list(normzoo.load_models(name))))
+        print(json.dumps(list(normzoo.load_models('hf://' + name))))
     except normzoo.NormZooError as error:
         print(json.dumps(str(error)))
 """
@@ -108,10 +108,10 @@ def test_what_was_fetched_is_not_fetched_again_and_works_without_a_network(fetch
 def test_one_variant_an_older_revision_and_a_private_repository(hub, tmp_path):
     code = """
 for name in sys.argv[1:]:
-    model = normzoo.load_model(name)
+    model = normzoo.load_model('hf://' + name)
     print(json.dumps(model.variant))
 print(json.dumps([len(model_set.checkpoints["bn"].history()) for model_set in (
-    normzoo.list_model_sets(checkpoints_root(place))[0] for place in ("you/zoo", "you/zoo@v1", "you/zoo@main"))]))
+    normzoo.list_model_sets(checkpoints_root(place))[0] for place in ("hf://you/zoo", "hf://you/zoo@v1", "hf://you/zoo@main"))]))
 """
     environment = client_environment(tmp_path / "home", hub.url, READ)
     hub.requests.clear()
@@ -129,9 +129,9 @@ def test_weights_that_are_not_the_ones_packaged_are_refused(hub, tmp_path):
 
 
 SENTENCES = {
-    "you/none": "There is no you/none here, and none on the Hugging Face Hub that you may see: check the name, and if it is "
+    "you/none": "There is no you/none on the Hugging Face Hub that you may see: check the name, and if it is "
     "private `hf auth login` or set HF_TOKEN.",
-    "you/private": "There is no you/private here, and none on the Hugging Face Hub that you may see: check the name, and if it "
+    "you/private": "There is no you/private on the Hugging Face Hub that you may see: check the name, and if it "
     "is private `hf auth login` or set HF_TOKEN.",
     "you/gated": "you/gated is gated: accept its terms on its page on the Hugging Face Hub, then `hf auth login`.",
     "you/zoo@v9": "you/zoo has no such revision: name one of its branches, tags or commits after the @.",
@@ -139,7 +139,7 @@ SENTENCES = {
     "<data set>/<recipe>/<variant>.",
     "you/zoo/birds": "There is no NormZoo checkpoint in you/zoo on the Hugging Face Hub under birds: name a repository whose "
     "folders are <data set>/<recipe>/<variant>.",
-    "you/two": "'you/two' must hold one model set, got 2. Choose one of: you/two/toy/paper, you/two/toy/strong.",
+    "you/two": "'hf://you/two' must hold one model set, got 2. Choose one of: hf://you/two/toy/paper, hf://you/two/toy/strong.",
     "you--me/zoo": "'you--me/zoo' cannot be the name of a repository on the Hugging Face Hub: name it as user/repo.",
 }
 
@@ -147,6 +147,17 @@ SENTENCES = {
 def test_what_cannot_be_had_is_told_in_a_sentence(hub, tmp_path):
     environment = client_environment(tmp_path / "home", hub.url)
     assert run(LOAD, *SENTENCES, environment=environment, folder=tmp_path) == list(SENTENCES.values())
+
+
+def test_a_name_without_the_prefix_never_asks_the_hub(hub, tmp_path):
+    environment = client_environment(tmp_path / "home", hub.url)
+    hub.requests.clear()
+    code = LOAD.replace("'hf://' + name", "name") + LOAD.replace("'hf://' + name", "checkpoints_root(name) / 'bn'").replace(
+        "load_models", "load_model"
+    )
+    found = run(code, "you/zoo", environment=environment, folder=tmp_path)
+    assert all("There is no" in str(sentence) for sentence in found), found
+    assert hub.requests == []
 
 
 def _closed_port() -> str:
@@ -178,7 +189,11 @@ def test_without_the_hub_and_without_a_cache_a_sentence_says_so(cause, hub, fetc
 
 
 def test_the_page_shows_the_networks_of_a_repository(hub, tmp_path):
-    settings = {**client_environment(tmp_path / "home", hub.url), "NORMZOO_CHECKPOINTS": "you/zoo", "PYTHONPATH": str(ROOT)}
+    settings = {
+        **client_environment(tmp_path / "home", hub.url),
+        "NORMZOO_CHECKPOINTS": "hf://you/zoo",
+        "PYTHONPATH": str(ROOT),
+    }
     hub.requests.clear()
     with running_server(tmp_path, settings) as server, contextlib.closing(Visitor(server.port)) as visitor:
         photo = json.loads(visitor.upload((FOLDER / "dog.jpg").read_bytes()).body)[0]
@@ -189,7 +204,11 @@ def test_the_page_shows_the_networks_of_a_repository(hub, tmp_path):
 
 
 def test_the_page_that_cannot_have_its_networks_ends_with_a_sentence(hub, tmp_path):
-    settings = {**client_environment(tmp_path / "home", hub.url), "NORMZOO_CHECKPOINTS": "you/none", "PYTHONPATH": str(ROOT)}
+    settings = {
+        **client_environment(tmp_path / "home", hub.url),
+        "NORMZOO_CHECKPOINTS": "hf://you/none",
+        "PYTHONPATH": str(ROOT),
+    }
     server = Server(tmp_path, settings)
     with pytest.raises(RuntimeError, match="ended with exit code 1"):
         server.wait_until_ready()
@@ -199,11 +218,21 @@ def test_the_page_that_cannot_have_its_networks_ends_with_a_sentence(hub, tmp_pa
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("user/repo", HubId("user/repo")),
-        ("user/repo@v1", HubId("user/repo", "", "v1")),
-        ("user/my.zoo_2/birds of India/strong/bn@refs/pr/1", HubId("user/my.zoo_2", "birds of India/strong/bn", "refs/pr/1")),
-        *[(text, None) for text in ("user", "/user/repo", "./user/repo", "../a/b", "a//b", "a/b/", "a/b/../c", "a/b/1/2/3/4")],
-        *[(text, None) for text in ("", "user/repo@", "~/checkpoints", "C:\\user/repo", "user name/repo", "user/répo")],
+        ("hf://user/repo", HubId("user/repo")),
+        ("hf://user/repo@v1", HubId("user/repo", "", "v1")),
+        (
+            "hf://user/my.zoo_2/birds of India/strong/bn@refs/pr/1",
+            HubId("user/my.zoo_2", "birds of India/strong/bn", "refs/pr/1"),
+        ),
+        *[
+            (f"hf://{text}", None)
+            for text in ("user", "/user/repo", "./user/repo", "../a/b", "a//b", "a/b/", "a/b/../c", "a/b/1/2/3/4")
+        ],
+        *[
+            (f"hf://{text}", None)
+            for text in ("", "user/repo@", "~/checkpoints", "C:\\user/repo", "user name/repo", "user/répo")
+        ],
+        *[(text, None) for text in ("user/repo", "tiny-imagenet-25/paper", "hf:/user/repo", "HF://user/repo")],
     ],
 )
 def test_what_is_a_name_on_the_hub(text, expected):

@@ -62,7 +62,7 @@ def test_one_folder_is_loaded_wherever_it_is(root: Path, tmp_path: Path) -> None
     assert load_model(tmp_path / "download").variant == "bin"
     assert load_model(str(tmp_path / "download")).variant == "bin"
     for nowhere in (tmp_path / "nowhere", "no/where", "checkpoints/tiny/quick/bin"):
-        with pytest.raises(CheckpointError, match=r"There is no folder .*\. Give that of one checkpoint, or user/repo/"):
+        with pytest.raises(CheckpointError, match=r"There is no folder .*\. Give that of one checkpoint, or hf://user/repo/"):
             load_model(nowhere)
 
 

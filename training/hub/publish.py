@@ -8,7 +8,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Sp
 
 from normzoo.errors import CheckpointError, DataError, HubError
 from normzoo.pretrained.checkpoint import CARD, FILES
-from normzoo.pretrained.hub import HubId, explain
+from normzoo.pretrained.hub import PREFIX, HubId, explain
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
 from training.hub.repository_card import repository_card
@@ -136,7 +136,7 @@ def _checkpoint_files(model_sets: Iterable[ModelSet], checkpoints: Path) -> File
 
 def _publish(upload: Upload, dry_run: bool, say: Callable[[str], None]) -> None:
     repository, kind, files = upload.repository, upload.kind, upload.files
-    if HubId.parse(repository) != HubId(repository):
+    if HubId.parse(f"{PREFIX}{repository}") != HubId(repository):
         raise HubError(f"{repository!r} cannot be the name of a repository on the Hugging Face Hub: name it as user/repo.")
     sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
     total = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB"

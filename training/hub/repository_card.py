@@ -3,6 +3,7 @@
 from huggingface_hub import EvalResult, ModelCardData
 
 from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.hub import PREFIX
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import describe_variant
 from training.evaluation.model_card import figure_cell
@@ -35,7 +36,7 @@ def repository_card(repository: str, model_sets: list[ModelSet]) -> str:
     )
     count = sum(len(model_set.checkpoints) for model_set in model_sets)
     first = model_sets[0]
-    name = repository if len(model_sets) == 1 else f"{repository}/{first.name}"
+    name = f"{PREFIX}{repository}" if len(model_sets) == 1 else f"{PREFIX}{repository}/{first.name}"
     sections = "\n".join(_section(model_set) for model_set in model_sets)
     return f"""---
 {front.to_yaml()}
@@ -53,7 +54,7 @@ models = normzoo.load_models("{name}")
 normzoo.predict(models, normzoo.load_image("photo.jpg"), k=5)
 ```
 
-Their page: `NORMZOO_CHECKPOINTS={repository} python app.py`.
+Their page: `NORMZOO_CHECKPOINTS={PREFIX}{repository} python app.py`.
 
 {sections}
 """
