@@ -2,13 +2,17 @@
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from normzoo.errors import CheckpointError, NormZooError
+from normzoo.errors import CheckpointError, ImageError, NormZooError
+from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
 from normzoo.inference.agreement import agreement
-from normzoo.inference.predict import predict
+from normzoo.inference.predict import Prediction, predict
 from normzoo.pretrained.registry import (
     Model,
     ModelSet,
@@ -26,18 +30,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     options = build_parser().parse_args(arguments)
     try:
-        options.call(options)
+        code: int = options.call(options) or 0
     except NormZooError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    except BrokenPipeError:  # whoever reads has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="normzoo", description="Networks that differ only in their normalization layer.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     command = commands.add_parser("predict", help="classify a photo with every network", description=predict.__doc__)
-    command.add_argument("photo", metavar="PHOTO", help="a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file")
+    command.add_argument(
+        "photos",
+        metavar="PHOTO",
+        nargs="+",
+        help="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF files, folders of them, or - for one on standard input",
+    )
     command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
     command.add_argument("--variants", type=_words, metavar="KEY,KEY", help="such as bn,gn (default: the zoo's norms)")
     command.add_argument("--k", type=_positive, default=5, metavar="N", help="how many classes of each (default: 5)")
@@ -52,33 +64,69 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _predict(options: argparse.Namespace) -> None:
-    photo = load_image(options.photo, allow_tiff=True)
+def _predict(options: argparse.Namespace) -> int:
+    """Classify each photo; what cannot be read is named, and the exit code is 1, or 2 where none could be read."""
     model_set = _model_set(options.model_set, options.checkpoints)
     models, unavailable = _load(model_set, options.variants)
     if not models:
         raise CheckpointError("\n".join(unavailable.values()) or f"No network of {model_set.name} can be read.")
-    predictions = predict(models, photo, options.k)
-    sentence = agreement({variant: prediction.label for variant, prediction in predictions.items()}).sentence
-    if options.json:
-        networks = {
-            variant: {
-                "name": short_name(variant),
-                "answer": prediction.label,
-                "top": [{"class": label, "probability": round(probability, 6)} for label, probability in prediction.top],
-            }
-            for variant, prediction in predictions.items()
+    sources = [source for photo in options.photos for source in _sources(photo)]
+    answers: list[dict[str, Any]] = []
+    for name, source in sources:
+        try:
+            predictions = predict(models, load_image(source, allow_tiff=True), options.k)
+        except ImageError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        answers.append(_answer(name, model_set.name, predictions) | {"unavailable": unavailable})
+        if not options.json:
+            _print_words(answers[-1], predictions, with_name=len(sources) > 1)
+    if options.json and answers:
+        print(json.dumps(answers[0] if len(sources) == 1 else answers, indent=1, ensure_ascii=False))
+    if not options.json:
+        for problem in unavailable.values():
+            print(problem, file=sys.stderr)
+    return 0 if len(answers) == len(sources) else 1 if answers else 2
+
+
+def _sources(photo: str) -> list[tuple[str, bytes | Path]]:
+    """What an argument names, with what is said of it: a file, every file below a folder, or standard input.
+
+    Raises:
+        ImageError: a folder without files.
+    """
+    if photo == "-":
+        return [("standard input", sys.stdin.buffer.read(MAX_BYTES + 1))]
+    path = Path(photo)
+    if not path.is_dir():
+        return [(photo, path)]
+    files = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+    if not files:
+        raise ImageError(f"There is no file in {photo}; choose another folder.")
+    return [(str(each), each) for each in files]
+
+
+def _answer(photo: str, model_set: str, predictions: Mapping[str, Prediction]) -> dict[str, Any]:
+    networks = {
+        variant: {
+            "name": short_name(variant),
+            "answer": prediction.label,
+            "top": [{"class": label, "probability": round(probability, 6)} for label, probability in prediction.top],
         }
-        answer: dict[str, Any] = {"photo": options.photo, "model_set": model_set.name, "agreement": sentence}
-        print(json.dumps({**answer, "networks": networks, "unavailable": unavailable}, indent=1, ensure_ascii=False))
-        return
+        for variant, prediction in predictions.items()
+    }
+    sentence = agreement({variant: prediction.label for variant, prediction in predictions.items()}).sentence
+    return {"photo": photo, "model_set": model_set, "agreement": sentence, "networks": networks}
+
+
+def _print_words(answer: dict[str, Any], predictions: Mapping[str, Prediction], with_name: bool) -> None:
+    if with_name:
+        print(f"{answer['photo']}:")
     width = max(len(short_name(variant)) for variant in predictions)
     for variant, prediction in predictions.items():
-        top = ", ".join(f"{label} {probability:.1%}" for label, probability in prediction.top)
+        top = ", ".join(f"{' '.join(label.split())} {probability:.1%}" for label, probability in prediction.top)
         print(f"{short_name(variant):{width}}  {top}")
-    print(sentence)
-    for problem in unavailable.values():
-        print(problem, file=sys.stderr)
+    print(answer["agreement"])
 
 
 def _model_set(name: str | None, place: str | None) -> ModelSet:

@@ -48,6 +48,15 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, RunBusyError):
             return EXIT_BUSY
         return 130 if isinstance(error, Interrupted) else 2
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        print(
+            f"{error.filename or 'A file'} cannot be used ({error.strerror}). Check the path, and who may write there.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("Stopped. What was saved stays; the same command goes on from there.", file=sys.stderr)
         return 130
@@ -192,6 +201,9 @@ def _train_replica(options: argparse.Namespace, recipe: Recipe, data: ImageData,
 
 def _study(options: argparse.Namespace) -> None:
     runs = shard(chosen_runs(options), options.shard)
+    if not runs:
+        _say(f"The part {options.shard} of this study has no runs.")
+        return
     device = choose_device(options.device)
     workers = options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
     if options.dry_run:

@@ -1,7 +1,12 @@
 """normzoo predict PHOTO: the same answers as the library's, in words and in JSON, and a sentence where there are none."""
 
 import json
+import shutil
+import subprocess
+import sys
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +16,7 @@ from normzoo.app.core.examples import FOLDER
 from normzoo.inference.agreement import agreement
 from normzoo.nn.norms import NORM_LAYERS
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
+from tests.support.tiny import ROOT
 
 PHOTO = str(FOLDER / "dog.jpg")
 
@@ -61,10 +67,35 @@ def test_a_broken_network_is_named_and_the_others_answer(capsys, tmp_path):
     assert (list(answer["networks"]), list(answer["unavailable"])) == (["gn"], ["bn"])
 
 
+def test_many_photos_folders_and_standard_input_are_taken_and_what_cannot_be_read_is_named(capsys, tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    for name in ("a.jpg", "deep/b.jpg"):
+        shutil.copyfile(PHOTO, tmp_path / name)
+    (tmp_path / "deep/notes.txt").write_text("no picture")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(Path(PHOTO).read_bytes())))
+    assert main(["predict", str(tmp_path), "missing.jpg", "-", "--json", "--k", "1"]) == 1
+    output, error = capsys.readouterr()
+    answers = json.loads(output)
+    assert [answer["photo"] for answer in answers] == [
+        *(str(tmp_path / name) for name in ("a.jpg", "deep/b.jpg")),
+        "standard input",
+    ]
+    assert len({answer["networks"]["gn"]["answer"] for answer in answers}) == 1
+    assert [line.partition(": ")[0] for line in error.splitlines()] == [str(tmp_path / "deep/notes.txt"), "missing.jpg"]
+    assert main(["predict", PHOTO, PHOTO, "--k", "1"]) == 0
+    assert capsys.readouterr().out.count(f"{PHOTO}:") == 2
+
+
+def test_a_reader_that_has_enough_is_no_traceback(zoo):
+    command = f"{sys.executable} -m normzoo predict {PHOTO} {PHOTO} --json | head -c 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["no-such-photo.jpg"], "The file could not be opened; choose it again."),
+        (["no-such-photo.jpg"], "no-such-photo.jpg: The file could not be opened; choose it again."),
         ([__file__], "not a picture"),
         ([PHOTO, "--model-set", "toy/none"], "Unknown model set 'toy/none'. Choose one of: toy/paper."),
         ([PHOTO, "--variants", "grup"], "grup"),

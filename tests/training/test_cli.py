@@ -5,7 +5,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from normzoo.analysis.findings.commands import study_command
 from tests.support.tiny import load_tiny
 from training import __main__ as command_line
 from training.__main__ import build_parser, main
@@ -112,7 +114,16 @@ def test_word_that_cannot_be_read_ends_with_2_and_says_why(
         ("train --norm=bn --depth=9", "depth must be 6n+2 (8, 14, 20, …), got 9."),
         ("train --norm=bn --lr=0", "lr must be positive, got 0.0."),
         ("train --norm=bn --seed=-1", "seed must be 0 or more"),
-        ("train --norm=bn --holdout=2", "a holdout of 2.0 leaves no image of a class on one side"),
+        ("train --norm=bn --lr=inf", "lr must be positive, got inf."),
+        ("train --norm=bn --holdout=2", "a holdout must be a share between 0 and 1, got 2.0."),
+        ("train --norm=bn --holdout=nan", "a holdout must be a share between 0 and 1, got nan."),
+        ("train --norm=bn --holdout=0.001", "a holdout of 0.001 leaves no image of a class on one side"),
+        ("train --norm=bn --image-size=100000", "image_size must be between 1 and 1,024, got 100000."),
+        ("train --norm=bn --epochs=99999999999", "epochs must be between 1 and 100,000, got 99999999999."),
+        ("train --norm=bn --depth=60008", "depth must be between 1 and 1,202, got 60008."),
+        ("train --norm=bn --clip-norm=inf", "clip_norm must be between 0 and inf, got inf."),
+        ("data fetch cifar-10 --image-size=100000", "image_size must be between 1 and 1,024, got 100000."),
+        ("train --norm=bn --runs=data/tiny-16px/dataset.json", "data/tiny-16px/dataset.json"),
         ("package --runs=nowhere", "No finished run under nowhere. Train one with: python -m training study"),
         ("report --checkpoints=nowhere", "No packaged checkpoint under nowhere. Make them with: python -m training package"),
         ("unknowns --checkpoints=nowhere", "No packaged checkpoint under nowhere. Make them with: python -m training package"),
@@ -129,12 +140,48 @@ def test_impossible_wish_ends_with_2_and_one_message(
     monkeypatch.chdir(tmp_path)
     words = arguments.split()
     if words[0] in ("train", "study") and "--data" not in arguments:
-        words += ["--data=tiny", "--image-size=16", "--compile=off"]
+        words += ["--data=tiny", "--compile=off"] + ["--image-size=16"] * ("--image-size" not in arguments)
     assert main(words) == 2
     told = capsys.readouterr()
     assert message in told.err
     assert told.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_blanks_between_norms_and_a_shard_without_runs_are_no_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_tiny(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    words = ["study", "--data=tiny", "--image-size=16", "--depth=8", "--epochs=1", "--dry-run", f"--runs={tmp_path / 'runs'}"]
+    assert main([*words, "--norm=bn, gn"]) == 0
+    assert "2 runs to train, " in capsys.readouterr().out
+    assert main([*words, "--norm=bn", "--shard=2/2"]) == 0
+    assert capsys.readouterr().out == "The part 2/2 of this study has no runs.\n"
+
+
+def test_images_too_small_for_a_norm_are_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for level, name in enumerate(("ant", "bee")):
+        for split in ("train", "val"):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (9, 9), (level, number, 9)).save(tmp_path / "set" / split / name / f"{number}.png")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    words = [f"--data={tmp_path / 'set'}", "--depth=8", "--epochs=1", "--compile=off", f"--runs={tmp_path / 'runs'}"]
+    assert main(["train", "--norm=in", "--image-size=4", *words]) == 2
+    assert "in cannot be trained on 4 px in a batch of 6" in capsys.readouterr().err
+    assert main(["train", "--norm=bn", "--image-size=4", "--batch-size=5", *words]) == 2
+    assert "bn cannot be trained on 4 px in a batch of 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["paper", "strong,epochs=2,lr=0.05,horizontal_flip=False", "strong,batch_size=8,lr=0.05"])
+def test_the_commands_that_are_printed_run(name: str) -> None:
+    command = study_command("tiny", name, ["bn", "torch-bn"], (0, 1))
+    options = build_parser().parse_args(command.removeprefix("python -m training ").split())
+    assert chosen_recipe(options).name == name
+    assert (options.norm, options.seeds, options.data) == ("bn,torch-bn", [0, 1], "tiny")
 
 
 def test_fetch_says_where_the_images_are(

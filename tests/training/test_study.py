@@ -99,7 +99,7 @@ def test_same_run_twice_is_one(folder: Path) -> None:
     train_tiny(load_tiny(folder / "data"), folder / "runs")
     lines: list[str] = []
     study([Run("tiny", RECIPE, "bn")] * 2, folder / "runs", 1, [], lines.append)
-    assert lines[0] == "1 runs, 1 finished before, 1 at a time."
+    assert lines[0] == "1 run, 1 finished before, 1 at a time."
 
 
 def test_damaged_run_is_named(folder: Path) -> None:
@@ -135,13 +135,13 @@ def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_di
 
         def say(line: str) -> None:
             lines.append(line)
-            if "waiting, to take over" in line:
+            if "Waiting, to take over" in line:
                 assert started == ["nn"]
                 other_process.close()  # it is dead
 
         study([busy, free], runs, 2, [], say)
     assert started == ["nn", "bn"]
-    assert "1 runs are trained by other processes: waiting, to take over what they leave." in lines
+    assert "Trained by other processes: 1 run. Waiting, to take over what they leave." in lines
 
 
 def test_run_that_another_was_faster_to_begin_is_no_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,8 @@ one network in two processes:
 
 python -m training COMMAND --help says more about each."""
 
+#: Of cores, workers, steps: no more than any machine has.
+MOST = 1_000_000
 _FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
 
 
@@ -122,6 +124,8 @@ def positive(word: str) -> int:
     """A whole number above 0."""
     if not word.isdecimal() or int(word) < 1:
         raise argparse.ArgumentTypeError(f"a whole number above 0, got {word!r}")
+    if int(word) > MOST:
+        raise argparse.ArgumentTypeError(f"at most {MOST:,}, got {word!r}")
     return int(word)
 
 
@@ -159,7 +163,9 @@ def chosen_runs(options: argparse.Namespace) -> list[Run]:
     """The runs that the options choose, in order of worth."""
     precision, holdout = choose_precision(options.amp, choose_device(options.device).type), options.holdout
     if options.recipe or options.norm or _changes(options):
-        norms = ZOO if options.norm in (None, "all") else tuple(options.norm.split(","))
+        norms = (
+            ZOO if options.norm in (None, "all") else tuple(each.strip() for each in options.norm.split(",") if each.strip())
+        )
         plan: tuple[Part, ...] = (Part(options.recipe or "paper", norms, _changes(options)),)
     else:
         plan = get_plan(options.plan)

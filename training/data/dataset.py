@@ -25,6 +25,8 @@ from training.data.sources import NO_ROOM, SOURCES, WHAT_TO_DO, Entry, Source, d
 
 SPLITS = ("train", "val")
 FORMAT_VERSION = 1
+#: Side of the images in pixels: far more than these networks are made for.
+MAX_IMAGE_SIZE = 1024
 #: Beside the pixels of a person's own images: where each file went.
 FILES = "files.csv"
 
@@ -71,8 +73,7 @@ def fetch(name: str, image_size: int = 32, archive: str | None = None, root: Pat
         DataError: no connection, no room, or other files than expected; nothing half-written stays.
     """
     source = get_source(name)
-    if image_size < 1:
-        raise ConfigError(f"image_size must be at least 1, got {image_size}.")
+    check_image_size(image_size)
     root = root or data_root()
     folder = cache_folder(name, image_size, root)
     if folder.exists():
@@ -86,6 +87,16 @@ def fetch(name: str, image_size: int = 32, archive: str | None = None, root: Pat
             raise DataError(f"There is no archive at {location}. Pass --archive PATH-OR-URL, or leave it out to download.")
     build_cache(name, source, path, folder, image_size)
     return folder
+
+
+def check_image_size(image_size: int) -> None:
+    """Check a side in pixels.
+
+    Raises:
+        ConfigError: it is none, or more than the networks are made for.
+    """
+    if not 1 <= image_size <= MAX_IMAGE_SIZE:
+        raise ConfigError(f"image_size must be between 1 and {MAX_IMAGE_SIZE:,}, got {image_size}.")
 
 
 def build_cache(name: str, source: Source, archive: Path, folder: Path, image_size: int) -> None:
@@ -222,6 +233,8 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
     Raises:
         ConfigError: the share leaves a class without images on either side.
     """
+    if not 0 < share < 1:
+        raise ConfigError(f"a holdout must be a share between 0 and 1, got {share}.")
     draw = torch.Generator().manual_seed(seed)
     labels = data.labels["train"]
     held = torch.zeros(len(labels), dtype=torch.bool)

@@ -17,9 +17,19 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from normzoo.analysis.findings.finding import counted
-from normzoo.errors import ConfigError, DataError, ImageError
+from normzoo.errors import DataError, ImageError
 from normzoo.images.preprocess import load_image, to_pixels
-from training.data.dataset import FILES, FORMAT_VERSION, SPLITS, ImageData, cache_folder, colour_statistics, load, write_cache
+from training.data.dataset import (
+    FILES,
+    FORMAT_VERSION,
+    SPLITS,
+    ImageData,
+    cache_folder,
+    check_image_size,
+    colour_statistics,
+    load,
+    write_cache,
+)
 from training.data.sources import SOURCES, digest
 from training.data.splits import SPLIT_SEED, VAL_SHARE, Found, ImageFile, as_text, check_classes, decide_splits, find_files
 
@@ -57,8 +67,7 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
         DataError: fewer than two classes, one without images, or another folder of the same name is cached.
         ConfigError: no image size.
     """
-    if image_size < 1:
-        raise ConfigError(f"image_size must be at least 1, got {image_size}.")
+    check_image_size(image_size)
     folder = Path(os.path.abspath(folder))
     name = _set_name(folder)
     cache = cache_folder(name, image_size, root)

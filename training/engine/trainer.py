@@ -179,7 +179,13 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     )
     for number, positions in enumerate(bar, start=first_step):
         own = step.share(positions)
-        loss, classes = step(augment(pixels[own], own), labels[own], rates[number])
+        try:
+            loss, classes = step(augment(pixels[own], own), labels[own], rates[number])
+        except ValueError as error:  # a norm that would have a single value for its statistics
+            raise TrainingError(
+                f"{run.variant} cannot be trained on {data.image_size} px in a batch of {len(positions)} ({error}) "
+                "Take a larger --image-size, or a --batch-size that leaves no batch of one image."
+            ) from error
         total_loss += loss.double() * len(own)
         predicted[own] = classes
     total_loss, predicted = step.combine(total_loss, predicted)

@@ -15,7 +15,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "safetens
 def provenance() -> dict[str, Any]:
     """Return what to store with a result made by this process."""
     return {
-        "command": " ".join(["python", "-m", "training", *sys.argv[1:]]),
+        # Not where the runs lie: a path of this machine is nobody else's.
+        "command": " ".join(["python", "-m", "training", *(word for word in sys.argv[1:] if not word.startswith("--runs"))]),
         "commit": commit(),
         "device": device_name(),
         "threads": torch.get_num_threads(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normzoo.errors import ConfigError
+from training.data.dataset import MAX_IMAGE_SIZE
 
 
 def _field(default: Any, sentence: str) -> Any:
@@ -23,6 +24,10 @@ _HIGHEST = {
     "rotation_degrees": 180.0,
     "gate_lr_factor": math.inf,
 }
+
+
+#: Whole numbers -> the most that any machine could do with; the least is 1.
+_MOST = {"epochs": 100_000, "batch_size": 1_000_000, "image_size": MAX_IMAGE_SIZE, "step_epochs": 100_000, "depth": 1_202}
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,13 @@ class Recipe:
     def __post_init__(self) -> None:
         _choose("optimizer", self.optimizer, ("adam", "sgd"))
         _choose("schedule", self.schedule, ("cosine", "step", "one-cycle"))
-        for name in ("epochs", "batch_size", "image_size", "step_epochs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not self.lr > 0:
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} must be between 1 and {most:,}, got {getattr(self, name)}.")
+        if not (self.lr > 0 and math.isfinite(self.lr)):
             raise ConfigError(f"lr must be positive, got {self.lr}.")
         for name, highest in _HIGHEST.items():
-            if not 0 <= getattr(self, name) <= highest:
+            if not (0 <= getattr(self, name) <= highest and math.isfinite(getattr(self, name))):
                 raise ConfigError(f"{name} must be between 0 and {highest:g}, got {getattr(self, name)}.")
         if not 0 <= self.crop_padding < self.image_size:
             raise ConfigError(f"crop_padding must be between 0 and image_size - 1, got {self.crop_padding}.")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from normzoo.analysis.findings.finding import counted
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
 from training.data.dataset import ImageData
@@ -125,7 +126,8 @@ def tell(forecasts: list[Forecast], root: Path, workers: int, say: Callable[[str
     free = shutil.disk_usage(next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())).free
     runs_left, steps_left = sum(each.epochs_left > 0 for each in forecasts), sum(each.steps_left for each in forecasts)
     say(
-        f"{runs_left} runs to train, {steps_left:,} steps, about {duration(total)} with {workers} at a time; "
+        f"{counted(runs_left, 'run')} to train, {counted(steps_left, 'step')}, about {duration(total)} with {workers} at a "
+        f"time; "
         f"{need / 1e6:.1f} MB in {root} ({free / 1e9:.1f} GB are free)."
     )
     say(f"Measured in {TIMED_STEPS} uncompiled steps of each kind, one run at a time. Nothing was trained.")

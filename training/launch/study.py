@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from normzoo.analysis.findings.finding import counted
 from normzoo.errors import ConfigError, TrainingError
 from training.experiment.plans import train_options
 from training.experiment.runs import Run, State, is_busy
@@ -39,7 +40,7 @@ def study(runs: list[Run], root: Path, workers: int, arguments: list[str], say: 
         raise ConfigError(f"workers must be at least 1, got {workers}.")
     runs = list(dict.fromkeys(runs))  # the same one twice would only meet its own lock
     waiting = [run for run in runs if not finished(run, root)]
-    say(f"{len(runs)} runs, {len(runs) - len(waiting)} finished before, {workers} at a time.")
+    say(f"{counted(len(runs), 'run')}, {len(runs) - len(waiting)} finished before, {workers} at a time.")
     active: dict[Run, subprocess.Popen[bytes]] = {}
     failed: list[Run] = []
     last_report, told = 0.0, False
@@ -58,7 +59,7 @@ def study(runs: list[Run], root: Path, workers: int, arguments: list[str], say: 
                     active[run] = _start(run, root, arguments)
             if waiting and not active and not told:
                 told = True
-                say(f"{len(waiting)} runs are trained by other processes: waiting, to take over what they leave.")
+                say(f"Trained by other processes: {counted(len(waiting), 'run')}. Waiting, to take over what they leave.")
             time.sleep(POLL_SECONDS)
             for run, process in list(active.items()):
                 if process.poll() is not None:
@@ -85,7 +86,7 @@ def study(runs: list[Run], root: Path, workers: int, arguments: list[str], say: 
     say(progress_table(runs, root))
     if failed:
         logs = ", ".join(str(run.folder(root) / "train.log") for run in failed)
-        raise TrainingError(f"{len(failed)} of {len(runs)} runs stopped with an error. See {logs}, then call again.")
+        raise TrainingError(f"{len(failed)} of {counted(len(runs), 'run')} stopped with an error. See {logs}, then call again.")
 
 
 def shard(runs: list[Run], words: str | None) -> list[Run]:

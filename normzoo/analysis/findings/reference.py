@@ -37,6 +37,8 @@ def reference_finding(model_set: ModelSet, variants: Sequence[str], pairs: pd.Da
     Args:
         pairs: of the variants, as `comparisons.pairs` gives them; may be empty.
     """
+    if not is_comparable(model_set):
+        return Finding(paragraphs=["The original study has other classes: nothing here can be held against it."])
     finals = results.final_metrics(model_set, variants).frame
     found = [] if finals.empty else [(row, _theirs(row["variant"], model_set.recipe)) for row in finals.to_dict("records")]
     rows: list[Row] = [(ours, theirs) for ours, theirs in found if theirs]
@@ -55,6 +57,12 @@ def reference_finding(model_set: ModelSet, variants: Sequence[str], pairs: pd.Da
         points=_set_up(model_set),
         tables=[_figures(rows)],
     )
+
+
+def is_comparable(model_set: ModelSet) -> bool:
+    """Are there as many classes as in the original study? Accuracies of more or fewer say nothing about its own."""
+    counts = {len(checkpoint.config.classes) for checkpoint in model_set.checkpoints.values()}
+    return counts == {original.original_study()["architecture"]["classes_r"]}
 
 
 def _theirs(variant: str, recipe: str) -> dict[str, dict[str, float | None]] | None:
