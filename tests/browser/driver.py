@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Playwright
@@ -62,7 +63,7 @@ class Server:
         self.outside = folder / "outside-calls.txt"
         self.log = folder / "server.log"
         self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}/"
+        self.url = f"http://{(settings or {}).get('GRADIO_SERVER_NAME', '127.0.0.1')}:{self.port}/"
         self.uploads = folder / "uploads"
         own = {"GRADIO_SERVER_PORT": str(self.port), "GRADIO_TEMP_DIR": str(self.uploads), "PYTHONUNBUFFERED": "1"}
         # The app must keep quiet by itself, not because the tests told it to.
@@ -127,9 +128,13 @@ def launch_chromium(playwright: Playwright, executable: str) -> Browser:
 
 
 class Visit:
-    """A page in a fresh profile, and what it did that it should not have."""
+    """A page in a fresh profile, and what it did that it should not have.
 
-    def __init__(self, browser: Browser, viewport: str = "desktop", colour_scheme: str = "light") -> None:
+    Args:
+        options: more of playwright's, such as `forced_colors`.
+    """
+
+    def __init__(self, browser: Browser, viewport: str = "desktop", colour_scheme: str = "light", **options: Any) -> None:
         width, height = VIEWPORTS[viewport]
         self.context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -137,6 +142,7 @@ class Visit:
             has_touch=viewport == "phone",
             is_mobile=viewport == "phone",
             reduced_motion="reduce",
+            **options,
         )
         self.requests: list[str] = []
         self.errors: list[str] = []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from normzoo.app.server.middleware.limits import Limits, on_spaces
+from normzoo.app.server.middleware.limits import Limits
 from normzoo.app.server.middleware.refusal import Refusal
 from normzoo.app.server.middleware.sessions import Sessions
 from normzoo.app.server.middleware.visitors import Visitors, visitor
@@ -124,16 +124,3 @@ def test_a_session_that_listens_may_ask_on():
     sessions.ask("a")
     with pytest.raises(Refusal):
         sessions.ask("a")
-
-
-def test_limits_come_from_the_environment():
-    assert Limits.from_environment({}) == Limits()
-    chosen = Limits.from_environment({"NORMZOO_RATE_LIMIT": "0", "NORMZOO_TRUST_PROXY": "1"})
-    assert (chosen.requests_per_second, chosen.trust_proxy) == (0, True)
-
-
-def test_a_space_has_a_proxy_in_front():
-    space = {"SYSTEM": "spaces"}
-    assert on_spaces(space)
-    assert Limits.from_environment(space).trust_proxy
-    assert not Limits.from_environment({**space, "NORMZOO_TRUST_PROXY": "0"}).trust_proxy

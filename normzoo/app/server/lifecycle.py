@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normzoo.app.server.upload_folder import UploadFolder
+from normzoo.errors import ConfigError
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -28,6 +29,11 @@ class Lifetime:
         self._uploads = uploads
         self.demo: gr.Blocks | None = None
 
+    def leave_the_network_alone(self) -> None:
+        """Forget the host's proxies: Gradio asks its own server whether it is there, and would ask them instead."""
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            del os.environ[name]
+
     def wait(self) -> None:
         """Serve until the process is told to stop."""
         self._uploads.keep()
@@ -38,10 +44,9 @@ class Lifetime:
         """Stop serving and remove the uploads."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        if self.demo is not None:
+        if self.demo is not None and self.demo.is_running:
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback for every answer that is cut off
-            if self.demo.server is not None:
-                self.demo.server.config.timeout_graceful_shutdown = GRACE_SECONDS
+            self.demo.server.config.timeout_graceful_shutdown = GRACE_SECONDS
             self.demo.close(verbose=False)
         self._uploads.close()
 
@@ -51,9 +56,16 @@ def lifetime() -> Iterator[Lifetime]:
     """To be entered before Gradio is imported; the process ends with the block, unless that raises.
 
     Uploads go to a new folder below `$GRADIO_TEMP_DIR`, or below the system's.
+
+    Raises:
+        ConfigError: there can be no such folder.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    uploads = UploadFolder(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()))
+    parent = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    try:
+        uploads = UploadFolder(Path(parent))
+    except OSError as error:
+        raise ConfigError(f"GRADIO_TEMP_DIR must be a folder to write to, got {parent!r} ({error.strerror}).") from None
     life = Lifetime(uploads)
     _set_environment(uploads.path)
     try:
@@ -69,9 +81,8 @@ def lifetime() -> Iterator[Lifetime]:
 
 
 def _set_environment(uploads: Path) -> None:
-    """What Gradio and uvicorn read while they are imported."""
+    """What Gradio and uvicorn read while they are imported; what a host sets reaches Gradio through `Settings` alone."""
+    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+        del os.environ[name]
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # the gate decides whether a proxy is believed
-    # Gradio asks its own server whether it is there, and would ask a proxy instead.
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))

@@ -1,6 +1,5 @@
 """How much the page takes from its visitors, as data."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from normzoo.images.formats.limits import MAX_BYTES
@@ -35,16 +34,3 @@ class Limits:
     unread_events: int = 16
     # Visitors and pages that are remembered, the least recent forgotten first.
     remembered: int = 10_000
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Limits":
-        """The limits, with defaults for what is not set; Hugging Face Spaces always has a proxy in front."""
-        return cls(
-            requests_per_second=float(environment.get("NORMZOO_RATE_LIMIT", cls.requests_per_second)),
-            trust_proxy=environment.get("NORMZOO_TRUST_PROXY", str(int(on_spaces(environment)))) == "1",
-        )
-
-
-def on_spaces(environment: Mapping[str, str]) -> bool:
-    """Whether this is a Space on Hugging Face, by the variable that Gradio goes by as well."""
-    return environment.get("SYSTEM") == "spaces"

@@ -1,0 +1,136 @@
+"""What a host may choose, by environment variables; a wrong one is told in a sentence that names it."""
+
+import errno
+import math
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from normzoo.app.server.middleware.limits import Limits
+from normzoo.errors import ConfigError
+
+T = TypeVar("T")
+
+#: Tried one after the other where no port is set.
+PORTS = range(7860, 7960)
+MAX_THREADS = 256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the page is started with."""
+
+    host: str = "127.0.0.1"  # GRADIO_SERVER_NAME; 0.0.0.0 in a container, :: for IPv6 as well
+    port: int | None = None  # GRADIO_SERVER_PORT; None takes the first free one from 7860 on
+    root_path: str | None = None  # GRADIO_ROOT_PATH, behind a proxy that serves the page below a path
+    max_file_size: str = "20mb"  # NORMZOO_MAX_FILE_SIZE, of one upload
+    threads: int = 1  # NORMZOO_THREADS, of one prediction: the networks are too small for more to help
+    limits: Limits = field(default_factory=Limits)  # NORMZOO_RATE_LIMIT, NORMZOO_TRUST_PROXY
+    on_spaces: bool = False  # SYSTEM, which Hugging Face sets
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """The settings, with defaults for what is not set or empty.
+
+        Raises:
+            ConfigError: one has a value that it cannot have.
+        """
+        on_spaces = environment.get("SYSTEM") == "spaces"  # Gradio goes by this variable as well
+        limits = Limits(
+            requests_per_second=_read(
+                environment, "NORMZOO_RATE_LIMIT", _rate, "a number of requests, 0 for no limit", Limits.requests_per_second
+            ),
+            trust_proxy=_read(environment, "NORMZOO_TRUST_PROXY", _switch, "0 or 1", on_spaces),
+        )
+        return cls(
+            host=_read(environment, "GRADIO_SERVER_NAME", _host, "an address of this machine, such as 0.0.0.0", cls.host),
+            port=_read(environment, "GRADIO_SERVER_PORT", _whole(65535), "a port from 1 to 65535", cls.port),
+            root_path=_read(environment, "GRADIO_ROOT_PATH", _root, "a path such as /zoo, or a URL", cls.root_path),
+            max_file_size=_read(environment, "NORMZOO_MAX_FILE_SIZE", _size, "a size such as 5mb", cls.max_file_size),
+            threads=_read(
+                environment, "NORMZOO_THREADS", _whole(MAX_THREADS), f"a number from 1 to {MAX_THREADS}", cls.threads
+            ),
+            limits=limits,
+            on_spaces=on_spaces,
+        )
+
+
+def find_port(host: str, port: int | None) -> int:
+    """The port to serve at: the one that is wanted, or else the first free one.
+
+    Raises:
+        ConfigError: it is taken, or the host is no address of this machine.
+    """
+    for number in PORTS if port is None else [port]:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, UnicodeError) as error:
+            code = error.errno if isinstance(error, OSError) else None
+            if code in (errno.EACCES, errno.EPERM):
+                raise ConfigError(
+                    f"GRADIO_SERVER_PORT must be a port that this user may open, such as 7860, got {number}."
+                ) from None
+            if code != errno.EADDRINUSE:
+                raise ConfigError(
+                    f"GRADIO_SERVER_NAME must be an address of this machine, such as 0.0.0.0, got {host!r}."
+                ) from None
+        else:
+            return number
+    taken = f"port {port} is" if port else f"the ports from {PORTS[0]} to {PORTS[-1]} are"
+    raise ConfigError(f"GRADIO_SERVER_PORT must be a free port, but {taken} taken; stop what uses it or set another.")
+
+
+def _read(environment: Mapping[str, str], name: str, parse: Callable[[str], T], expected: str, default: T) -> T:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        return parse(text)
+    except ValueError:
+        raise ConfigError(f"{name} must be {expected}, got {text!r}.") from None
+
+
+def _whole(most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not 1 <= number <= most:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate < math.inf:
+        raise ValueError
+    return rate
+
+
+def _switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError
+    return text == "1"
+
+
+def _host(text: str) -> str:
+    """Without the brackets that an IPv6 address has in a URL."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
+def _root(text: str) -> str:
+    if not re.match(r"/|https?://", text):
+        raise ValueError
+    return text
+
+
+def _size(text: str) -> str:
+    if not re.fullmatch(r"0*[1-9]\d*\s*(b|kb|mb|gb)", text, re.IGNORECASE | re.ASCII):
+        raise ValueError
+    return text
