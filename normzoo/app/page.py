@@ -51,16 +51,16 @@ def build(catalog: Catalog) -> gr.Blocks:
         default = catalog.default
         with gr.Row(elem_classes="top"):
             gr.HTML(HEADING, js_on_load=None)
-            link_button = link.build() if default else None
+            link_button = link.build([title for title, _ in TABS]) if default else None
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:
-            controls = chooser.build(catalog, default, link_button.select)
+            controls = chooser.build(default, list(catalog.sets), link_button)
             with gr.Tabs(overflow_behavior="wrap"):  # on a phone all stay in sight
                 tabs = []
                 for title, build_tab in TABS:
                     with gr.Tab(title) as tab:
                         build_tab(catalog, default, dataclasses.replace(controls, tab=tab))
                     tabs.append(tab)
-            controls.keep_link(tabs)
+            controls.connect(catalog, tabs)
     return demo

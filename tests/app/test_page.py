@@ -7,6 +7,8 @@ import re
 import socket
 import urllib.error
 import urllib.request
+from collections import Counter
+from typing import Any, get_type_hints
 
 import gradio as gr
 import pytest
@@ -24,7 +26,8 @@ from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants
 from normzoo.app.core.errors import UNEXPECTED, guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.page import TABS
-from normzoo.app.server.launch import Settings, serve
+from normzoo.app.server.launch import serve
+from normzoo.app.server.settings import Settings
 from normzoo.app.tabs.classify import tab as classify
 from normzoo.app.tabs.curves import tab as curves
 from normzoo.app.tabs.results import tab as results
@@ -106,6 +109,24 @@ def test_every_event_has_a_name_and_the_public_ones_are_explained(demo):
     public = {event.api_name: event for event in events if event.api_visibility == "public"}
     assert set(public) == PUBLIC_EVENTS
     assert all(event.fn.__doc__ for event in public.values())
+
+
+def test_the_last_choice_wins(demo):
+    """One event fills a part of the page, or some that take turns. Nothing else is started by what starts it."""
+    filled: dict[int, set[str]] = {}
+    started: Counter[Any] = Counter()
+    for event in demo.fns.values():
+        assert event.trigger_mode == "always_last" or event.is_cancel_function, event.api_name
+        if event.fn is None:
+            continue
+        assert not any(kind is gr.EventData for kind in get_type_hints(event.fn).values()), event.api_name
+        started.update(target for target in event.targets if target[0] is not None)
+        if event.api_name not in ("open_link", "list_variants"):  # the second cancels the first
+            for output in event.outputs:
+                filled.setdefault(output._id, set()).add(str(event.concurrency_id))
+    assert set(started.values()) == {1}
+    assert len(filled) > 20
+    assert all(len(turns) == 1 for turns in filled.values())
 
 
 def test_the_example_is_classified_before_anyone_asks(demo):
@@ -254,19 +275,6 @@ def test_an_unexpected_error_is_logged_and_not_told(caplog):
 def test_the_theme_fetches_nothing_from_elsewhere():
     assert theme.theme()._stylesheets == []
     assert not re.search(r"https?:|@import", theme.STYLE_SHEET.read_text())
-
-
-def test_settings_come_from_the_environment():
-    assert Settings.from_environment({}) == Settings("127.0.0.1", None, None, "20mb", 1)
-    assert Settings.from_environment(
-        {
-            "GRADIO_SERVER_NAME": "0.0.0.0",
-            "GRADIO_SERVER_PORT": "8000",
-            "GRADIO_ROOT_PATH": "/zoo",
-            "NORMZOO_MAX_FILE_SIZE": "5mb",
-            "NORMZOO_THREADS": "2",
-        }
-    ) == Settings("0.0.0.0", 8000, "/zoo", "5mb", 2)
 
 
 def test_every_example_is_small_credited_and_opens():

@@ -36,9 +36,10 @@ def test_a_link_brings_what_is_there_and_leaves_out_the_rest(catalog, asked, exp
     assert (model_set.name, variants, is_known) == expected
 
 
-@pytest.mark.parametrize("data", [None, "set", ["set"], {}, {"index": 1}])
-def test_other_events_are_no_links(data):
-    assert not link.is_link(data)
+@pytest.mark.parametrize("asked", [None, "set", ["set"], {}, {"index": 1}])
+def test_what_is_no_link_asks_for_nothing(catalog, asked):
+    model_set, variants, is_known = link.read(catalog, "toy/paper", asked)
+    assert (model_set.name, variants, is_known) == ("toy/paper", ["bn", "gn"], True)
 
 
 def test_without_variants_a_link_shows_the_main_ones(catalog):

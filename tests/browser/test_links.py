@@ -54,3 +54,16 @@ def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
     expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
     expect(page.locator(".card")).to_have_count(1)
     expect(page.get_by_role("tab", name="Classify")).to_have_attribute("aria-selected", "true")
+
+
+def test_every_tab_is_in_the_address_also_on_a_slow_phone(page):
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    for tab in ("Batch size", "Robustness", "About", "Classify"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page).to_have_url(re.compile(f"tab={tab.lower().replace(' ', '-')}$"))
+
+
+def test_a_translated_page_gives_the_same_link(page):
+    page.evaluate("() => document.querySelectorAll('[role=tab]').forEach((tab) => { tab.textContent += ' auf Deutsch'; })")
+    page.get_by_role("tab", name="Results auf Deutsch").click()
+    expect(page).to_have_url(re.compile("tab=results$"))

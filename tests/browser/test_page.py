@@ -70,43 +70,14 @@ def test_an_uploaded_photo_gets_six_results_and_the_picture_that_was_seen(page, 
     wait_for_other_answers(page, before)
     assert page.locator(".seen img").get_attribute("src") != seen
     assert page.locator(".seen img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [32, 32]
-    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(r"mine\.png$"))
-
-
-def test_a_dropped_photo_replaces_the_one_that_is_there(page):
-    before = answers(page)
-    page.locator("#photo img").evaluate(
-        """async (target) => {
-          const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 64});
-          const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-          const files = new DataTransfer();
-          files.items.add(new File([blob], "dropped.png", {type: "image/png"}));
-          const drop = (kind) => new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: files});
-          for (const kind of ["dragenter", "dragover", "drop"]) target.dispatchEvent(drop(kind));
-        }"""
-    )
-    wait_for_other_answers(page, before)
-
-
-def test_a_pasted_photo_replaces_the_one_that_is_there(page):
-    before = answers(page)
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.evaluate(
-        """async () => {
-          const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 64});
-          const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-          await navigator.clipboard.write([new ClipboardItem({"image/png": blob})]);
-        }"""
-    )
-    page.get_by_role("button", name="Paste from clipboard").click()
-    wait_for_other_answers(page, before)
+    expect(page.locator("#photo figcaption")).to_have_text("mine.png")
 
 
 def test_an_example_gets_six_other_results(page):
     before = answers(page)
     page.get_by_role("button", name=EXAMPLES[1].title).click()
     wait_for_other_answers(page, before)
-    expect(page.locator("#photo img")).to_have_attribute("src", re.compile(EXAMPLES[1].file))
+    expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[1].file)
 
 
 def test_every_example_has_a_button(page):
@@ -115,28 +86,9 @@ def test_every_example_has_a_button(page):
 
 
 def test_removing_the_photo_says_what_to_do_next(page):
-    page.get_by_role("button", name="Remove Image").click()
+    page.get_by_role("button", name="Remove").click()
     expect(page.locator("#report")).to_contain_text("Add a photo, or choose one of the examples.")
     choose_file(page, FOLDER / EXAMPLES[2].file)
-    expect(page.locator(".card")).to_have_count(ZOO)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("torn.jpg", (FOLDER / EXAMPLES[0].file).read_bytes()[:5000], "damaged"),
-        ("words.jpg", b"these are only words", "not a picture"),
-        ("empty.png", b"", "empty"),
-    ],
-)
-def test_a_file_that_is_no_photo_is_refused_in_plain_words(page, tmp_path, name, content, words):
-    (tmp_path / name).write_bytes(content)
-    choose_file(page, tmp_path / name)
-    message = page.get_by_test_id("toast-body")
-    expect(message).to_contain_text(words)
-    assert not re.search(r"Traceback|Error:|/tmp|\.py|None", message.inner_text())
-    expect(page.locator("#report")).to_contain_text("Choose another photo")
-    page.get_by_role("button", name=EXAMPLES[1].title).click()
     expect(page.locator(".card")).to_have_count(ZOO)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from normzoo.app.core.errors import guarded
+from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED
 
 #: file format -> its media type
 FORMATS = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv;charset=utf-8"}
@@ -32,20 +33,19 @@ def build(make: Callable[..., tuple[str, bytes]], inputs: Sequence[Any], api_nam
         api_name: how the events' names begin.
         busy: what shows that a file is being made.
     """
-    file = gr.JSON(visible=False)
     with gr.Row(elem_classes="downloads"):
         for file_format in FORMATS:
+            file = gr.JSON(visible=False)
             button = gr.Button(f"Download {file_format.upper()}", size="sm", scale=0, min_width=150)
             made = button.click(
                 _maker(make, file_format),
                 list(inputs),
                 file,
                 api_name=f"{api_name}_{file_format}",
-                api_visibility="undocumented",
-                show_progress="minimal",
                 show_progress_on=busy,
+                **{**UNDOCUMENTED, **LAST_WINS},
             )
-            made.success(None, file, None, js=_SAVE, api_name=f"save_{api_name}_{file_format}", api_visibility="undocumented")
+            made.success(None, file, None, js=_SAVE, api_name=f"save_{api_name}_{file_format}", **UNDOCUMENTED)
 
 
 def file_name(chooser_set: str, *words: str) -> str:

@@ -1,16 +1,16 @@
 """What all tabs share: the model set, which of its variants are shown, the photo."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
-from gradio.events import Dependency
 
 from normzoo.app.core import permalink as link
 from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.errors import guarded
+from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED, Part, start, start_after
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -25,8 +25,12 @@ class Chooser:
 
     model_set: gr.Dropdown
     variants: gr.CheckboxGroup
-    photo: gr.Image  # placed by the tab that classifies it
-    _listed: Dependency  # the variants of another set have come
+    photo: gr.Image  # the file, which nobody sees: `components.photo` shows the picture in it
+    photo_choice: gr.HTML  # hears of every choice of a photo
+    _link: gr.HTML
+    _unseen: gr.Column  # holds the starters of all parts, since those of a tab are there only once it was opened
+    _parts: dict[str, list[Part]] = field(default_factory=lambda: {"variants": [], "set": []})
+    _lists: list[tuple[Callable[[ModelSet], Sequence[Any]], Sequence[Any]]] = field(default_factory=list)
     tab: gr.Tab | None = None  # the one that is being built
 
     @property
@@ -34,79 +38,92 @@ class Chooser:
         """The components that every tab's event takes first: model set, variants."""
         return [self.model_set, self.variants]
 
+    @property
+    def opened(self) -> list[Any]:
+        """The event that tells that the tab was opened."""
+        return [] if self.tab is None else [self.tab.select]
+
     def follow(
         self,
         function: Callable[..., Any],
         inputs: Sequence[Any],
-        outputs: Sequence[Any],
+        outputs: Any,
         *,
+        choices: Sequence[str] = ("variants", "set"),
         also: Sequence[Any] = (),
         api_name: str,
         **options: Any,
-    ) -> list[Dependency]:
-        """Run a tab's function after every choice made here, and after the events in `also`.
+    ) -> Part:
+        """Run a function that fills a part of a tab after these choices made here, and after the events in `also`.
 
         What people do (`input`) starts it, never that a control changed: Gradio's front end tells of changes that
         its own answers make as well, and two controls that listen to each other's would keep each other busy for ever.
         """
-        options = {"show_progress": "minimal", "trigger_mode": "always_last", **options}
-        direct = gr.on([self.variants.input, *also], function, inputs, outputs, api_name=api_name, **options)
-        name = f"{api_name}_of_set"
-        chained = self._listed.success(function, inputs, outputs, api_name=name, api_visibility="undocumented", **options)
-        return [direct, chained]
+        with self._unseen:
+            starter = gr.HTML(0, html_template="", js_on_load=None)
+        event = starter.change(function, list(inputs), outputs, api_name=api_name, **{**LAST_WINS, **options})
+        part = Part(event, starter)
+        for choice in choices:
+            self._parts[choice].append(part)
+        if also:
+            start([part], also, f"start_{api_name}")
+        return part
 
-    def keep_link(self, tabs: Sequence[gr.Tab]) -> None:
-        """Have the address bar say what is chosen, and which tab is open."""
-        # `change`: at `input` the browser does not know the new value yet. It starts nothing here that could answer back.
-        link.keep_up(self.inputs, [self.variants.change, *(tab.select for tab in tabs)], self._listed, str(tabs[0].label))
+    def list_of_set(self, function: Callable[[ModelSet], Sequence[Any]], outputs: Sequence[Any]) -> None:
+        """Have a function list what can be chosen from another model set, before anything follows that choice."""
+        self._lists.append((function, outputs))
 
-    def after_set(self, function: Callable[..., Any], inputs: Any, outputs: Any, *, api_name: str) -> Dependency:
-        """Run a function when another model set was chosen, such as one that lists what can be chosen from it."""
-        return self._listed.success(
-            function, inputs, outputs, api_name=api_name, api_visibility="undocumented", show_progress="hidden"
+    def connect(self, catalog: Catalog, tabs: Sequence[gr.Tab]) -> None:
+        """Set up what a choice of a model set brings, and the link to the view, once all tabs are built."""
+        outputs = [self.variants, *(component for _, listed in self._lists for component in listed)]
+
+        def bring(model_set: ModelSet, ticked: list[str]) -> list[Any]:
+            lists = [update for function, _ in self._lists for update in function(model_set)]
+            return [gr.CheckboxGroup(_choices(model_set), value=ticked), *lists]
+
+        @guarded
+        def list_variants(model_set: str) -> list[Any]:
+            """The variants of a model set, with the zoo's norms ticked, and what else can be chosen from it."""
+            chosen_set = catalog.get(model_set)
+            return bring(chosen_set, main_variants_of(chosen_set))
+
+        @guarded
+        def open_link(model_set: str, asked: object) -> list[Any]:
+            """What a link asks for."""
+            linked, ticked, is_known = link.read(catalog, model_set, asked)
+            if not is_known:
+                gr.Info(link.UNKNOWN)
+            return [linked.name, *bring(linked, ticked)]
+
+        opened = self._link.select(
+            open_link, [self.model_set, self._link], [self.model_set, *outputs], api_name="open_link", **UNDOCUMENTED
         )
+        listed = self.model_set.input(
+            list_variants, self.model_set, outputs, cancels=[opened], api_name="list_variants", **UNDOCUMENTED
+        )
+        start(self._parts["variants"], [self.variants.input], "start_all")
+        for event in (opened, listed):
+            start_after(event, self._parts["set"])
+        link.keep_up(self.inputs, [opened, listed], tabs)
 
 
-def build(catalog: Catalog, default: ModelSet, opened_by_link: Any) -> Chooser:
-    """Place the controls and link them: another set brings its own variants, and so does a link.
+def build(default: ModelSet, sets: Sequence[str], opened_by_link: gr.HTML) -> Chooser:
+    """Place the controls; `connect` sets up their events.
 
     Args:
-        opened_by_link: the event that tells of one.
+        sets: the names of all model sets.
+        opened_by_link: what tells that the page was opened by one.
     """
     with gr.Row(elem_classes="chooser"):
         model_set = gr.Dropdown(
-            list(catalog.sets),
-            value=default.name,
-            label="Trained on / recipe",
-            visible=len(catalog.sets) > 1,
-            scale=1,
-            min_width=220,
+            list(sets), value=default.name, label="Trained on / recipe", visible=len(sets) > 1, scale=1, min_width=220
         )
         variants = gr.CheckboxGroup(
             _choices(default), value=main_variants_of(default), label="Networks shown in all tabs", scale=3, min_width=280
         )
-
-    @guarded
-    def list_variants(model_set: str, event: gr.EventData) -> tuple[Any, Any]:
-        """The variants of a model set, with the zoo's norms ticked; or what a link asks for."""
-        if link.is_link(event._data):
-            linked, ticked, is_known = link.read(catalog, model_set, event._data)
-            if not is_known:
-                gr.Info(link.UNKNOWN)
-            return linked.name, gr.CheckboxGroup(_choices(linked), value=ticked)
-        chosen_set = catalog.get(model_set)
-        return gr.skip(), gr.CheckboxGroup(_choices(chosen_set), value=main_variants_of(chosen_set))
-
-    listed = gr.on(
-        [model_set.input, opened_by_link],
-        list_variants,
-        model_set,
-        [model_set, variants],
-        api_name="list_variants",
-        api_visibility="undocumented",
-        show_progress="hidden",
-    )
-    return Chooser(model_set, variants, photo.build(), listed)
+    with gr.Column(elem_classes="unseen") as unseen:
+        choice = photo.listener()
+    return Chooser(model_set, variants, photo.build(), choice, opened_by_link, unseen)
 
 
 def _choices(model_set: ModelSet) -> list[tuple[str, str]]:

@@ -36,17 +36,9 @@ EXAMPLES = (
     Example("rocket.jpg", "Rocket"),
 )
 
-# Each button tells the server its number; `trigger` is what Gradio gives to such a script.
-SCRIPT = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-example]");
-  if (button) trigger("select", {index: Number(button.dataset.example)});
-});
-"""
-
 
 def strip() -> str:
-    """The buttons, with their pictures in them: nothing else to fetch, nothing that moves while it loads."""
+    """The buttons, which `upload.js` hears, with their pictures in them: nothing to fetch, nothing that moves on loading."""
     size = f'width="{THUMBNAIL_PIXELS}" height="{THUMBNAIL_PIXELS}"'
     buttons = "".join(
         f'<li><button type="button" data-example="{number}"><img src="{_thumbnail(example.path)}" alt="" {size}>'

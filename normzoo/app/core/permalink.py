@@ -8,27 +8,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
+from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.pretrained.registry import ModelSet
 
 UNKNOWN = "The link names something that this page does not have. It shows what it has."
 
 BUTTON = '<button type="button">Copy link to this view</button><span role="status"></span>'
 
-# `element` and `trigger` are what Gradio gives to such a script. Only a page that was opened by a link asks the server. The
-# tabs may come later than this element does.
-SCRIPT = """
+# `element`, `props` and `trigger` are what Gradio gives to such a script. Only a page that was opened by a link asks the
+# server. TABS are the names in links, in the order of the tabs: on the screen they may be translated by the browser. The tabs
+# may come later than this element does.
+_SCRIPT = """
 const asked = new URLSearchParams(location.search);
-const name = (tab) => tab.textContent.trim().toLowerCase().replaceAll(" ", "-");
-const openTab = (triesLeft) => {
-  const tabs = [...document.querySelectorAll('[role="tab"]')];
-  if (!tabs.length && triesLeft) setTimeout(openTab, 50, triesLeft - 1);
-  else tabs.find((tab) => name(tab) === asked.get("tab"))?.click();
+const position = TABS.indexOf(asked.get("tab"));
+const openTab = () => {
+  const tab = document.querySelectorAll('[role="tab"]')[position];
+  tab?.click();
+  return tab;
 };
-if (asked.has("tab")) openTab(200);
+if (position >= 0 && !openTab()) {
+  const observer = new MutationObserver(() => { if (openTab()) observer.disconnect(); });
+  observer.observe(document, {childList: true, subtree: true});
+}
 if (asked.has("set") || asked.has("variants")) {
-  setTimeout(() => trigger("select", {set: asked.get("set"), variants: asked.get("variants")}));
+  props.value = {set: asked.get("set"), variants: asked.get("variants")};
+  trigger("select");
 }
 element.addEventListener("click", async (event) => {
   if (!event.target.closest("button")) return;
@@ -39,14 +46,12 @@ element.addEventListener("click", async (event) => {
 });
 """
 
-# Gradio tells of its own first tab as well: a view as it was at first is written only over another one. A tab is marked as
-# selected after its event. FIRST is the view at first.
+# Gradio tells of its own first tab as well: a view as it was at first is written only over another one. FIRST is the view at
+# first, OPENED what is new in it.
 _WRITE = """
-async (set, variants) => {
-  await new Promise((done) => setTimeout(done));
-  const tab = document.querySelector('[role="tab"][aria-selected="true"]');
+(set, variants) => {
+  const view = Object.assign(window.shownView ??= FIRST, {set, variants: variants.join(",")}, OPENED);
   const asked = new URLSearchParams(location.search);
-  const view = {set, variants: variants.join(","), tab: tab?.textContent.trim().toLowerCase().replaceAll(" ", "-") ?? ""};
   const isFirst = Object.entries(FIRST).every(([key, value]) => view[key] === value);
   if (isFirst && !Object.keys(view).some((key) => asked.has(key))) return;
   for (const [key, value] of Object.entries(view)) if (value) asked.set(key, value); else asked.delete(key);
@@ -56,33 +61,38 @@ async (set, variants) => {
 """
 
 
-def build() -> gr.HTML:
-    """Place the button that copies the link; its event `select` tells that the page was opened by one."""
-    return gr.HTML(BUTTON, js_on_load=SCRIPT, elem_id="link")
+def build(tabs: Sequence[str]) -> gr.HTML:
+    """Place the button that copies the link. Its event `select` tells that the page was opened by one, its value by which.
+
+    Args:
+        tabs: their titles, in their order.
+    """
+    script = _SCRIPT.replace("TABS", json.dumps([_name(tab) for tab in tabs]))
+    return gr.HTML(None, html_template=BUTTON, js_on_load=script, elem_id="link")
 
 
-def keep_up(inputs: Sequence[Any], triggers: Sequence[Any], listed: Any, first_tab: str) -> None:
+def keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Sequence[gr.Tab]) -> None:
     """Have the address bar follow what people choose, in the browser alone.
 
     Args:
         inputs: the model set and the variants, with their first values.
-        triggers: the events of people's choices.
-        listed: tells that the variants of another set have come.
+        listed: what has brought other variants.
+        tabs: the first of them is open at first.
     """
-    model_set, variants = (each.value for each in inputs)
-    first = {"set": model_set, "variants": ",".join(variants), "tab": first_tab.lower().replace(" ", "-")}
+    names = [_name(str(tab.label)) for tab in tabs]
+    model_set, variants = inputs
+    first = {"set": model_set.value, "variants": ",".join(variants.value), "tab": names[0]}
     script = _WRITE.replace("FIRST", json.dumps(first))
-    options: dict[str, Any] = {"fn": None, "inputs": list(inputs), "outputs": None, "js": script, "show_progress": "hidden"}
-    gr.on(list(triggers), api_name="write_link", api_visibility="undocumented", **options)
-    listed.success(api_name="write_link_of_set", api_visibility="undocumented", **options)
+    # `change`: at `input` the browser does not know the new value yet. It starts nothing here that could answer back.
+    triggers = {"variants": variants.change, **{str(event["api_name"]): event.success for event in listed}}
+    for name, trigger in triggers.items():
+        trigger(None, list(inputs), js=script.replace("OPENED", "{}"), api_name=f"link_{name}", **UNDOCUMENTED)
+    for name, tab in zip(names, tabs, strict=True):
+        opened = script.replace("OPENED", json.dumps({"tab": name}))
+        tab.select(None, list(inputs), js=opened, api_name=f"link_tab_{name.replace('-', '_')}", **UNDOCUMENTED)
 
 
-def is_link(data: object) -> bool:
-    """Whether an event's data are those of a link."""
-    return isinstance(data, Mapping) and bool({"set", "variants"} & data.keys())
-
-
-def read(catalog: Catalog, current: str, asked: Mapping[str, object]) -> tuple[ModelSet, list[str], bool]:
+def read(catalog: Catalog, current: str, asked: object) -> tuple[ModelSet, list[str], bool]:
     """What a link asks for.
 
     Args:
@@ -92,7 +102,8 @@ def read(catalog: Catalog, current: str, asked: Mapping[str, object]) -> tuple[M
     Returns:
         the model set, its variants to show, and whether all that was asked for is there.
     """
-    name, listed = asked.get("set"), asked.get("variants")
+    wanted = asked if isinstance(asked, Mapping) else {}
+    name, listed = wanted.get("set"), wanted.get("variants")
     is_known = name is None or (isinstance(name, str) and name in catalog.sets)
     model_set = catalog.get(name if isinstance(name, str) and name in catalog.sets else current)
     if not isinstance(listed, str):
@@ -101,3 +112,8 @@ def read(catalog: Catalog, current: str, asked: Mapping[str, object]) -> tuple[M
     found = chosen(model_set, names)
     is_known = is_known and len(found) == len(set(names))
     return model_set, found if found or not names else main_variants_of(model_set), is_known
+
+
+def _name(title: str) -> str:
+    """What a tab is called in a link."""
+    return title.lower().replace(" ", "-")

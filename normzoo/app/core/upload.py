@@ -1,4 +1,4 @@
-"""The photo that the page works on: the component, and from what it sends to a picture."""
+"""The photo that the page works on: the component that holds its file, and from what that sends to a picture."""
 
 import functools
 from pathlib import Path
@@ -10,34 +10,48 @@ from PIL import Image
 from normzoo.app.core import examples
 from normzoo.app.core.batching import COMPUTING
 from normzoo.errors import ImageError
+from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
 
 #: Pictures that are kept decoded: what a visitor asks about a photo comes in several events at once.
 KEPT = 4
 
-#: How events are set up that look into the networks with the photo: they take turns, and only the last choice counts.
-INSIGHT: dict[str, Any] = {
-    "preprocess": False,  # the project's own loader opens the file, not Gradio's
-    "show_progress": "minimal",
-    "trigger_mode": "always_last",
-    "concurrency_id": "insight",
-}
+_SCRIPT = (
+    Path(__file__)
+    .with_suffix(".js")
+    .read_text(encoding="utf-8")
+    .replace("MAX_BYTES", str(MAX_BYTES))
+    .replace("MAX_MB", str(MAX_BYTES // 10**6))
+)
 
 
 def build() -> gr.Image:
-    """The component, for a tab to place with `render`; an example is in it already."""
-    return gr.Image(
-        str(examples.EXAMPLES[0].path),
-        sources=["upload", "clipboard", "webcam"],
-        type="filepath",
-        label="Photo",
-        placeholder="Drop a photo here, or click to choose one",
-        height=300,
-        buttons=["fullscreen"],
-        alt_text="The photo to classify",
-        elem_id="photo",
-        render=False,
-    )
+    """The component that holds its file, an example at first; unseen, since Gradio would show the file as it came."""
+    photo = gr.Image(str(examples.EXAMPLES[0].path), type="filepath", label="Photo", visible=False)
+    for example in examples.EXAMPLES:  # now, so that they are there even when the disk is full
+        photo.keep_in_cache.add(photo.move_resource_to_block_cache(str(example.path)))
+    return photo
+
+
+def listener() -> gr.HTML:
+    """Place, outside of all tabs, what hears of choices on the whole page: its value is the choice, its event `select`."""
+    return gr.HTML(None, html_template="", js_on_load=_SCRIPT)
+
+
+def chosen_path(choice: object) -> Path | None:
+    """The file that was chosen: `{"example": 0}` or `{"file": …}`; None where the photo is to be removed, `{}`.
+
+    Raises:
+        ImageError: it is none of these.
+    """
+    if not isinstance(choice, dict):
+        raise ImageError("There is no such photo.")
+    if "example" not in choice:
+        return photo_path(choice.get("file"))
+    number = choice["example"]
+    if not isinstance(number, int) or not 0 <= number < len(examples.EXAMPLES):
+        raise ImageError("There is no such example.")
+    return examples.EXAMPLES[number].path
 
 
 def photo_path(photo: object) -> Path | None:

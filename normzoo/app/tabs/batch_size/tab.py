@@ -59,12 +59,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         norms = [norm for norm in norms_of_study() if norm in chosen(chosen_set, variants)]
         return tell(studied_set(catalog, chosen_set), norms, metric, splits)
 
-    opened = [] if chooser.tab is None else [chooser.tab.select]
     chooser.follow(
         batch_sizes,
         [*chooser.inputs, metric, splits],
         [plot, words, table, rows],
-        also=[metric.input, splits.input, *opened],
+        also=[metric.input, splits.input, *chooser.opened],
         api_name="batch_sizes",
         show_progress_on=plot,
     )

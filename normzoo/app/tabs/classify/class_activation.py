@@ -1,12 +1,11 @@
 """The part of Classify that shows which parts of the photo speak for an answer: class-activation maps."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.events import Dependency
 from PIL import Image
 
 from normzoo.app.components import cards
@@ -15,7 +14,8 @@ from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.upload import INSIGHT, open_photo
+from normzoo.app.core.events import INSIGHT, Part
+from normzoo.app.core.upload import open_photo
 from normzoo.inference.class_activation import ActivationMap, activation_maps
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import ModelSet
@@ -42,12 +42,8 @@ def build(catalog: Catalog, default: ModelSet, example: Image.Image) -> tuple[gr
     return wanted, gr.HTML(start, js_on_load=None, elem_id="maps")
 
 
-def follow(catalog: Catalog, chooser: Chooser, classified: Sequence[Dependency], wanted: gr.Dropdown, shown: gr.HTML) -> None:
-    """Draw the maps anew once a photo has been classified, or when another class is to be explained.
-
-    Args:
-        classified: what has classified the photo with networks of the same set, then of another set.
-    """
+def follow(catalog: Catalog, chooser: Chooser, wanted: gr.Dropdown, shown: gr.HTML) -> Part:
+    """Draw the maps anew when another class is to be explained; gives what a new answer to a photo has to start."""
     numbers = gr.JSON(visible=False)
 
     @guarded
@@ -65,31 +61,18 @@ def follow(catalog: Catalog, chooser: Chooser, classified: Sequence[Dependency],
             return "", {}
         return draw(catalog, chosen_set, chosen(chosen_set, variants), picture, label)
 
-    options: dict[str, Any] = {
-        "fn": explain,
-        "inputs": [chooser.photo, *chooser.inputs, wanted],
-        "outputs": [shown, numbers],
-        "show_progress_on": shown,
+    part = chooser.follow(
+        explain,
+        [chooser.photo, *chooser.inputs, wanted],
+        [shown, numbers],
+        choices=(),
+        also=[wanted.input],
+        api_name="activation_maps",
+        show_progress_on=shown,
         **INSIGHT,
-    }
-    same_set, other_set = classified
-    wanted.input(api_name="activation_maps", **options)
-    same_set.success(api_name="activation_maps_of_photo", api_visibility="undocumented", **options)
-
-    @guarded
-    def list_map_classes(model_set: str) -> Any:
-        """The classes of another model set, to be chosen from."""
-        return gr.Dropdown([OWN_ANSWER, *classes_of(catalog.get(model_set))], value=OWN_ANSWER)
-
-    listed = other_set.then(
-        list_map_classes,
-        chooser.model_set,
-        wanted,
-        api_name="list_map_classes",
-        api_visibility="undocumented",
-        show_progress="hidden",
     )
-    listed.success(api_name="activation_maps_of_set", api_visibility="undocumented", **options)
+    chooser.list_of_set(lambda other: [gr.Dropdown([OWN_ANSWER, *classes_of(other)], value=OWN_ANSWER)], [wanted])
+    return part
 
 
 def draw(

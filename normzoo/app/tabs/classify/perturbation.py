@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.events import Dependency
 from PIL import Image
 
 from normzoo.app.components import cards
@@ -15,7 +14,8 @@ from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.upload import INSIGHT, open_photo
+from normzoo.app.core.events import INSIGHT, Part
+from normzoo.app.core.upload import open_photo
 from normzoo.app.tabs.classify.severity_plot import plot
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.inference.perturbation import ALL_SEVERITIES, SeverityCurve, check_disturbance, disturbed, severity_curves
@@ -43,10 +43,8 @@ def build(catalog: Catalog, default: ModelSet, example: Image.Image) -> tuple[gr
     return kind, severity, gr.HTML(start, js_on_load=None, elem_id="disturbed")
 
 
-def follow(
-    catalog: Catalog, chooser: Chooser, classified: Sequence[Dependency], kind: gr.Radio, severity: gr.Slider, shown: gr.HTML
-) -> None:
-    """Disturb anew once a photo has been classified, or when another kind or severity is chosen."""
+def follow(catalog: Catalog, chooser: Chooser, kind: gr.Radio, severity: gr.Slider, shown: gr.HTML) -> Part:
+    """Disturb anew when another kind or severity is chosen; gives what a new answer to a photo has to start."""
     numbers = gr.JSON(visible=False)
 
     @guarded
@@ -65,16 +63,16 @@ def follow(
             return "", {}
         return show(catalog, chosen_set, chosen(chosen_set, variants), picture, kind, severity)
 
-    options: dict[str, Any] = {
-        "fn": disturb,
-        "inputs": [chooser.photo, *chooser.inputs, kind, severity],
-        "outputs": [shown, numbers],
-        "show_progress_on": shown,
+    return chooser.follow(
+        disturb,
+        [chooser.photo, *chooser.inputs, kind, severity],
+        [shown, numbers],
+        choices=(),
+        also=[kind.input, severity.input],
+        api_name="disturb",
+        show_progress_on=shown,
         **INSIGHT,
-    }
-    gr.on([kind.input, severity.input], api_name="disturb", **options)
-    for name, event in zip(("disturb_photo", "disturb_of_set"), classified, strict=True):
-        event.success(api_name=name, api_visibility="undocumented", **options)
+    )
 
 
 def show(

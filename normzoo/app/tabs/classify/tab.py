@@ -1,14 +1,14 @@
 """The tab that classifies a photo: every chosen network, side by side."""
 
 import html
-from pathlib import Path
+import json
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from normzoo.analysis.results import val_accuracy
-from normzoo.app.components import cards
+from normzoo.app.components import cards, photo
 from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core import examples
@@ -16,11 +16,11 @@ from normzoo.app.core.batching import MAX_BATCH, predict_together
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.upload import open_photo, photo_path
+from normzoo.app.core.events import UNDOCUMENTED, start_after
+from normzoo.app.core.upload import open_photo
 from normzoo.app.tabs.classify import class_activation as maps
 from normzoo.app.tabs.classify import perturbation as disturb
 from normzoo.app.tabs.classify import probabilities
-from normzoo.errors import ImageError
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.agreement import agreement
 from normzoo.inference.predict import Prediction
@@ -34,13 +34,10 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; the first example is classified already."""
     example = load_image(examples.EXAMPLES[0].path)
     start, _, start_table = answer(catalog, default, main_variants_of(default), example)
-    photo = chooser.photo
     with gr.Row(elem_classes="classify"):
         with gr.Column(scale=2, min_width=300):
-            photo.render()
-            # Gradio's own upload symbol does nothing while a photo is there.
-            upload = gr.UploadButton("Choose a photo", file_types=["image"], variant="primary", size="md")
-            strip = gr.HTML(examples.strip(), js_on_load=examples.SCRIPT, elem_id="examples")
+            photo_chosen = photo.build(chooser)
+            gr.HTML(examples.strip(), js_on_load=None, elem_id="examples")
         with gr.Column(scale=5, min_width=300):
             report = gr.HTML(start, js_on_load=None, elem_id="report")
     with gr.Accordion("Every probability as a table", open=False):
@@ -67,60 +64,24 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
     classified = chooser.follow(
         classify,
-        [photo, *chooser.inputs],
+        [chooser.photo, *chooser.inputs],
         [report, predictions, table],
-        also=[photo.change],
         preprocess=False,  # the project's own loader opens the file, not Gradio's
         api_name="classify",
         show_progress_on=report,
         concurrency_id="classify",
         concurrency_limit=MAX_BATCH,  # they wait for each other, so as to be computed together
     )
-    for number, event in enumerate(classified):
-        event.failure(
-            lambda: (cards.NO_ANSWER, "", "", ""),
-            None,
-            [report, table, mapped, disturbed],
-            api_name=f"no_answer_{number}",
-            api_visibility="undocumented",
-            show_progress="hidden",
-        )
+    nothing = f"() => {json.dumps([cards.NO_ANSWER, '', '', ''])}"
+    classified.event.failure(None, None, [report, table, mapped, disturbed], js=nothing, api_name="no_answer", **UNDOCUMENTED)
 
-    maps.follow(catalog, chooser, classified, map_class, mapped)
-    disturb.follow(catalog, chooser, classified, kind, severity, disturbed)
-
-    @guarded
-    def choose_photo(upload: dict[str, Any] | None) -> Path | None:
-        """Put an uploaded file in the place of the photo."""
-        return photo_path(upload)
-
-    upload.upload(
-        choose_photo,
-        upload,
-        photo,
-        preprocess=False,
-        api_name="choose_photo",
-        api_visibility="undocumented",
-        show_progress="hidden",
+    start_after(photo_chosen, [classified], photo.ANSWERED)
+    mapping = maps.follow(catalog, chooser, map_class, mapped)
+    disturbing = disturb.follow(catalog, chooser, kind, severity, disturbed)
+    start_after(classified.event, [mapping, disturbing])
+    chooser.list_of_set(
+        lambda model_set: [gr.Accordion(label=_classes_title(model_set)), list_classes(model_set)], [accordion, known]
     )
-
-    @guarded
-    def choose_example(event: gr.EventData) -> Path:
-        """Put an example photo in the place of an upload."""
-        number = event._data.get("index") if isinstance(event._data, dict) else None
-        if not isinstance(number, int) or not 0 <= number < len(examples.EXAMPLES):
-            raise ImageError("There is no such example.")
-        return examples.EXAMPLES[number].path
-
-    strip.select(choose_example, None, photo, api_name="choose_example", api_visibility="undocumented", show_progress="hidden")
-
-    @guarded
-    def list_known_classes(model_set: str) -> tuple[Any, str]:
-        """The classes that the networks of a model set can tell apart: a title, and a list as HTML."""
-        chosen_set = catalog.get(model_set)
-        return gr.Accordion(label=_classes_title(chosen_set)), list_classes(chosen_set)
-
-    chooser.after_set(list_known_classes, chooser.model_set, [accordion, known], api_name="list_classes")
 
 
 def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any], str]:

@@ -49,20 +49,15 @@ def build(
         """
         return draw(catalog.get(model_set), variant, smoothing, log_axes)
 
-    options: dict[str, Any] = {"show_progress": "minimal", "trigger_mode": "always_last"}
-    outputs = [*plots, explanation]
-    triggers = [view.input, variant.input, smoothing.input, log_axes.input]
-    gr.on(triggers, learning_panels, inputs, outputs, api_name="learning_panels", **options)
-
-    @guarded
-    def list_networks(model_set: str) -> Any:
-        """The networks of another model set, to be chosen from."""
-        return gr.Radio(**_choices(catalog.get(model_set)))
-
-    listed = chooser.after_set(list_networks, chooser.model_set, variant, api_name="list_networks")
-    listed.success(
-        learning_panels, inputs, outputs, api_name="learning_panels_of_set", api_visibility="undocumented", **options
+    chooser.follow(
+        learning_panels,
+        inputs,
+        [*plots, explanation],
+        choices=["set"],
+        also=[view.input, variant.input, smoothing.input, log_axes.input],
+        api_name="learning_panels",
     )
+    chooser.list_of_set(lambda other: [gr.Radio(**_choices(other))], [variant])
 
 
 def draw(

@@ -13,6 +13,7 @@ from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
 from normzoo.app.core.errors import guarded
+from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.app.tabs.curves import panels
 from normzoo.errors import ConfigError
 from normzoo.plotting import curves as charts
@@ -44,9 +45,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         """Show the one part and hide the other."""
         return [gr.Column(visible=view == VIEWS[0]), gr.Column(visible=view != VIEWS[0])]
 
-    view.input(
-        choose_view, view, [together, alone], api_name="choose_view", api_visibility="undocumented", show_progress="hidden"
-    )
+    view.input(choose_view, view, [together, alone], api_name="choose_view", **UNDOCUMENTED)
 
 
 def _build_together(

@@ -2,12 +2,10 @@
 
 import html
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.events import Dependency
 from PIL import Image
 
 from normzoo.app.components import cards
@@ -16,7 +14,8 @@ from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.upload import INSIGHT, open_photo
+from normzoo.app.core.events import INSIGHT
+from normzoo.app.core.upload import open_photo
 from normzoo.errors import ConfigError
 from normzoo.inference.activations import FeatureMaps, blocks, feature_maps
 from normzoo.plotting.style import style_of
@@ -33,16 +32,11 @@ at the same place have nothing to do with each other.</p>
 """
 
 
-def build(catalog: Catalog, default: ModelSet, chooser: Chooser, opened: Sequence[Any], of_set: Dependency) -> None:
-    """Place the part and set up its events.
-
-    Args:
-        opened: events that tell that the tab was opened.
-        of_set: what has filled the tab for another model set.
-    """
+def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    """Place the part and set up its events."""
     gr.HTML(INTRODUCTION, js_on_load=None, elem_classes="section")
     with gr.Row():
-        block, left, right = (gr.Dropdown(**settings) for settings in _controls(catalog, default))
+        controls = [gr.Dropdown(**settings) for settings in _controls(catalog, default)]
     shown = gr.HTML(js_on_load=None, elem_id="features")
 
     @guarded
@@ -55,28 +49,16 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser, opened: Sequenc
         chosen_set = catalog.get(model_set)
         return "" if picture is None else draw(catalog, chosen_set, picture, block, left, right)
 
-    options: dict[str, Any] = {
-        "fn": compare,
-        "inputs": [chooser.photo, chooser.model_set, block, left, right],
-        "outputs": shown,
+    chooser.follow(
+        compare,
+        [chooser.photo, chooser.model_set, *controls],
+        shown,
+        choices=["set"],
+        also=[*(control.input for control in controls), *chooser.opened],
+        api_name="feature_maps",
         **INSIGHT,
-    }
-    gr.on([block.input, left.input, right.input, *opened], api_name="feature_maps", **options)
-
-    @guarded
-    def list_blocks(model_set: str) -> list[Any]:
-        """The blocks and networks of another model set, to be chosen from."""
-        return [gr.Dropdown(**settings) for settings in _controls(catalog, catalog.get(model_set))]
-
-    listed = of_set.then(
-        list_blocks,
-        chooser.model_set,
-        [block, left, right],
-        api_name="list_blocks",
-        api_visibility="undocumented",
-        show_progress="hidden",
     )
-    listed.success(api_name="feature_maps_of_set", api_visibility="undocumented", **options)
+    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(catalog, other)], controls)
 
 
 def draw(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, left: object, right: object) -> str:

@@ -15,7 +15,8 @@ from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.upload import INSIGHT, open_photo, photo_name
+from normzoo.app.core.events import INSIGHT
+from normzoo.app.core.upload import open_photo, photo_name
 from normzoo.app.tabs.inside import cubes, features
 from normzoo.app.tabs.inside.gates import explain_gates
 from normzoo.errors import ConfigError
@@ -98,16 +99,15 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             {variant: as_data(layers[variant], gated.get(variant, [])) for variant in layers},
         )
 
-    opened = [] if chooser.tab is None else [chooser.tab.select]
-    _, of_set = chooser.follow(
+    chooser.follow(
         inside,
         [chooser.photo, *chooser.inputs, quantity],
         [photo, shapes, *plots, words, gates_words, gates, numbers],
-        also=[quantity.input, *opened],
+        also=[quantity.input, *chooser.opened],
         api_name="inside",
         **INSIGHT,
     )
-    features.build(catalog, default, chooser, opened, of_set)
+    features.build(catalog, default, chooser)
 
 
 def show_photo(photo: Image.Image, name: str, model: Model) -> str:

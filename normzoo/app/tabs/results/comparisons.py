@@ -70,12 +70,11 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
             json.loads(both.to_json(orient="records", double_precision=15)),
         )
 
-    opened = [] if chooser.tab is None else [chooser.tab.select]
     chooser.follow(
         compare_networks,
         chooser.inputs,
         [matrix, pair_table, original, rows],
-        also=opened,
+        also=chooser.opened,
         api_name="compare_networks",
         show_progress_on=matrix,
     )

@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from gradio.components.plot import PlotData
-from gradio.events import Dependency
 
 from normzoo.analysis.confusion import Confusion, confusions
 from normzoo.analysis.results import val_accuracy
@@ -17,6 +16,7 @@ from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
+from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.errors import ConfigError
 from normzoo.plotting import results as result_charts
 from normzoo.pretrained.registry import ModelSet
@@ -34,12 +34,8 @@ does. Click a cell, or choose a class, to read what it means.</p>
 """
 
 
-def build(catalog: Catalog, default: ModelSet, chooser: Chooser, of_set: Dependency) -> None:
-    """Place the part; it is filled when somebody opens the tab.
-
-    Args:
-        of_set: what has filled the tab for another model set.
-    """
+def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    """Place the part; it is filled when somebody opens the tab."""
     gr.HTML(HEADING, js_on_load=None, elem_classes="section")
     with gr.Row():
         controls = [gr.Dropdown(**settings) for settings in _controls(default)]
@@ -58,41 +54,32 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser, of_set: Depende
         """
         return tell(catalog.get(model_set), network, other, label)
 
-    options: dict[str, Any] = {
-        "fn": confusion,
-        "inputs": [chooser.model_set, *controls],
-        "outputs": [words, plot, counts],
-        "show_progress": "minimal",
-        "trigger_mode": "always_last",
-    }
-    opened = [] if chooser.tab is None else [chooser.tab.select]
-    gr.on([*(control.input for control in controls), *opened], api_name="confusion", **options)
+    chooser.follow(
+        confusion,
+        [chooser.model_set, *controls],
+        [words, plot, counts],
+        choices=["set"],
+        also=[*(control.input for control in controls), *chooser.opened],
+        api_name="confusion",
+        concurrency_id="confusion",
+    )
 
     @guarded
-    def confusion_cell(model_set: str, network: str, other: str, event: gr.EventData) -> tuple[Any, str]:
+    def confusion_cell(model_set: str, network: str, other: str, clicked: object) -> tuple[Any, str]:
         """What the clicked cell means, in words; and its class, to be told about."""
-        said, label = chart_click.cell(event)
+        said, label = chart_click.cell(clicked)
         return label, tell_cell(catalog.get(model_set), network, other, label, said)
 
-    hidden: dict[str, Any] = {"api_visibility": "undocumented"}
     picked = clicks.select(
         confusion_cell,
-        [chooser.model_set, *controls[:2]],
+        [chooser.model_set, *controls[:2], clicks],
         [controls[2], words],
         api_name="confusion_cell",
-        show_progress="hidden",
-        trigger_mode="always_last",
-        **hidden,
+        concurrency_id="confusion",  # they take turns
+        **UNDOCUMENTED,
     )
-    picked.success(None, js=chart_click.show("confusion-text"), api_name="show_confusion_cell", **hidden)
-
-    @guarded
-    def list_networks(model_set: str) -> list[Any]:
-        """The networks and classes of another model set, to be chosen from."""
-        return [gr.Dropdown(**settings) for settings in _controls(catalog.get(model_set))]
-
-    listed = of_set.then(list_networks, chooser.model_set, controls, api_name="list_networks", show_progress="hidden", **hidden)
-    listed.success(api_name="confusion_of_set", **hidden, **options)
+    picked.success(None, js=chart_click.show("confusion-text"), api_name="show_confusion_cell", **UNDOCUMENTED)
+    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(other)], controls)
 
 
 def tell(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str, PlotData | None, dict[str, Any]]:

@@ -17,6 +17,7 @@ from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
+from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.app.tabs.results import confusion
 from normzoo.errors import ConfigError
 from normzoo.plotting import results as result_charts
@@ -51,27 +52,31 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return tell(chosen_set, chosen(chosen_set, variants))
 
-    opened = [] if chooser.tab is None else [chooser.tab.select]
-    chooser.follow(per_class, chooser.inputs, [words, plot, table, f1], also=opened, api_name="per_class")
+    chooser.follow(
+        per_class,
+        chooser.inputs,
+        [words, plot, table, f1],
+        also=chooser.opened,
+        api_name="per_class",
+        concurrency_id="per class",
+    )
 
     @guarded
-    def per_class_cell(model_set: str, variants: list[str] | None, event: gr.EventData) -> str:
+    def per_class_cell(model_set: str, variants: list[str] | None, clicked: object) -> str:
         """What the clicked cell means, in words."""
-        name, label = chart_click.cell(event)
+        name, label = chart_click.cell(clicked)
         chosen_set = catalog.get(model_set)
         return tell_cell(chosen_set, chosen(chosen_set, variants), name, label)
 
-    hidden: dict[str, Any] = {"api_visibility": "undocumented"}
     picked = clicks.select(
         per_class_cell,
-        chooser.inputs,
+        [*chooser.inputs, clicks],
         words,
         api_name="per_class_cell",
-        show_progress="hidden",
-        trigger_mode="always_last",
-        **hidden,
+        concurrency_id="per class",  # they take turns
+        **UNDOCUMENTED,
     )
-    picked.success(None, js=chart_click.show("per-class-text"), api_name="show_per_class_cell", **hidden)
+    picked.success(None, js=chart_click.show("per-class-text"), api_name="show_per_class_cell", **UNDOCUMENTED)
 
 
 def tell_cell(model_set: ModelSet, variants: list[str], name: str, label: str) -> str:

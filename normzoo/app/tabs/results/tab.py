@@ -43,9 +43,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return tabulate(chosen_set, chosen(chosen_set, variants))
 
-    _, of_set = chooser.follow(results, chooser.inputs, [table, rows], api_name="results", show_progress_on=table)
+    chooser.follow(results, chooser.inputs, [table, rows], api_name="results", show_progress_on=table)
     versus.build(catalog, chooser)
-    confusion.build(catalog, default, chooser, of_set)
+    confusion.build(catalog, default, chooser)
     per_class.build(catalog, chooser)
 
 

@@ -58,12 +58,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return tell(chosen_set, chosen(chosen_set, variants), corruption)
 
-    opened = [] if chooser.tab is None else [chooser.tab.select]
     chooser.follow(
         robustness,
         [*chooser.inputs, corruption],
         [plot, words, table, rows],
-        also=[corruption.input, *opened],
+        also=[corruption.input, *chooser.opened],
         api_name="robustness",
         show_progress_on=plot,
     )
