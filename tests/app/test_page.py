@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import ValidationError
 from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
@@ -298,6 +299,12 @@ def test_programs_can_ask_the_page(url, tmp_path):
     assert rows[0]["val_accuracy"] == pytest.approx(0.54)
     plot, _ = client.predict("toy/paper", ["gn"], "loss", "Validation", api_name="/learning_curves")
     assert len(json.loads(plot["plot"])["data"]) == 1
+
+
+def test_a_program_that_names_an_address_is_told_what_to_do(url):
+    client = Client(url, verbose=False)
+    with pytest.raises(ValidationError, match="A photo has to come as a file, not as an address"):
+        client.predict(handle_file("https://example.com/photo.png"), "toy/paper", ["bn"], api_name="/classify")
 
 
 @pytest.mark.parametrize("path", ["gradio_api/run/classify", "gradio_api/run/results"])

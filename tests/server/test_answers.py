@@ -8,13 +8,13 @@ from normzoo.app.server.middleware.limits import Limits
 from tests.server.test_middleware import JOIN, LIMITS, MULTIPART, PHOTO, UPLOAD, check_refused, event, gate
 from tests.support.asgi import App, ask
 
-PAGE = b'<html><script>let config = "\\u003cscript";</script><script type="module" src="a.js"></script></html>'
+PAGE = b'<html><head></head><script>let config = "\\u003cscript";</script><script type="module" src="a.js"></script></html>'
 EVERYWHERE = ("content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy")
 REQUESTS = [
     ("GET", "/", 200),
     ("GET", "/assets/a.js", 200),
-    ("GET", f"/gradio_api/file={PHOTO}", 200),
-    ("GET", "/gradio_api/file=/etc/passwd", 403),
+    ("GET", "/config", 200),
+    ("GET", f"/gradio_api/file={PHOTO}", 404),
     ("GET", "/nothing", 404),
     ("POST", JOIN, 200),
     ("POST", UPLOAD, 400),
@@ -37,15 +37,16 @@ def test_every_answer_has_the_security_headers(method, path, status):
 def test_only_the_page_s_own_scripts_run():
     first, second = (ask(gate(App(body=PAGE)), "GET", "/") for _ in range(2))
     nonce = re.search(r"'nonce-([\w-]{20,})'", first.headers["content-security-policy"])[1]
-    assert first.body == PAGE.replace(b"<script", f'<script nonce="{nonce}"'.encode())
+    own = b'<head><script>Object.defineProperty(navigator, "language", {value: "en"})</script>'
+    assert first.body == PAGE.replace(b"<head>", own).replace(b"<script", f'<script nonce="{nonce}"'.encode())
     assert first.headers["content-length"] == str(len(first.body))
     assert first.headers["cache-control"] == "no-store"
     assert nonce not in second.headers["content-security-policy"]
     assert "script-src 'self' 'unsafe-eval' 'nonce-" in first.headers["content-security-policy"]
 
 
-def test_what_visitors_brought_runs_nothing():
-    reply = ask(gate(App(body=PAGE)), "GET", f"/gradio_api/file={PHOTO}")
+def test_what_is_no_page_runs_nothing():
+    reply = ask(gate(App(body=PAGE)), "GET", "/config")
     assert reply.headers["content-security-policy"].startswith("default-src 'none'; sandbox;")
     assert reply.body == PAGE
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from normzoo.app.core.examples import FOLDER
+from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.nn.norms import NORM_LAYERS
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support.checkpoints import save_zoo
+from tests.support.small_disk import fill, small_disk
 from tests.support.visitor import API, Visitor, file_value
 
 PHOTO = (FOLDER / "dog.jpg").read_bytes()
@@ -114,3 +115,24 @@ def test_sigterm_ends_it_within_five_seconds_and_leaves_nothing(server, code):
     assert os.listdir(server.log.parent / "temporary") == []
     assert snapshot(code) == before
     assert "Traceback" not in server.log.read_text()
+
+
+def test_on_a_full_disk_the_reason_is_told_and_logged_and_the_page_goes_on_once_there_is_room(tmp_path):
+    large = PHOTO + bytes(3_000_000)
+    zoo = {"NORMZOO_CHECKPOINTS": str(save_zoo(tmp_path / "zoo"))}
+    with small_disk(tmp_path / "disk", 8000) as disk, running_server(tmp_path, {**zoo, "GRADIO_TEMP_DIR": str(disk)}) as server:
+        with contextlib.closing(Visitor(server.port)) as visitor:
+            functions = visitor.functions()
+            fill(disk, 1_000_000)
+            for _ in range(3):
+                reply = visitor.upload(large)
+                assert (reply.status, reply.sentence.startswith("There is no room for another photo")) == (507, True)
+            example, preview = visitor.run(functions["choose_photo"], [{"example": 5}])
+            assert EXAMPLES[5].file in preview
+            assert set(visitor.run(functions["classify"], [example, "toy/paper", ["nn"]])[1]["networks"]) == {"nn"}
+            assert server.log.read_text().count("There is no room for a photo in ") == 3
+            assert server.log.read_text().count("No space left on device") == 3
+            (disk / "filler").unlink()
+            for number in range(2):
+                assert visitor.upload(large + bytes(number)).status == 200
+        assert "Traceback" not in server.log.read_text()

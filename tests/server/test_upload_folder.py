@@ -1,12 +1,14 @@
 """The folder of uploads: its own, swept, and gone in the end."""
 
 import os
+import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from normzoo.app.server.upload_folder import MAX_AGE_SECONDS, MAX_UNFINISHED_SECONDS, UploadFolder
+from normzoo.app.server.upload_folder import MAX_AGE_SECONDS, MAX_UNFINISHED_SECONDS, Unfinished, UploadFolder
 
 HOUR = 3600
 
@@ -70,6 +72,33 @@ def test_the_oldest_goes_when_it_is_too_much(uploads):
     oldest, middle, newest = (put(uploads, f"{age}/photo.jpg", age, size=100) for age in (300, 200, 100))
     uploads.sweep(max_bytes=250)
     assert [path.exists() for path in (oldest, middle, newest)] == [False, True, True]
+
+
+def test_photos_take_no_more_than_half_of_the_room_that_there_is(uploads, monkeypatch):
+    oldest, newest = (put(uploads, f"{age}/photo.jpg", age, size=100) for age in (300, 200))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=90))
+    uploads.sweep()
+    assert [path.exists() for path in (oldest, newest)] == [False, True]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=101))
+    uploads.sweep()
+    assert newest.exists()
+
+
+def test_what_failed_uploads_left_goes_when_none_is_under_way(tmp_path):
+    unfinished = Unfinished(tmp_path)
+    left, photo = tmp_path / "tmpabc", tmp_path / "5e" / "tmp.jpg"
+    photo.parent.mkdir()
+    photo.touch()
+    with unfinished.upload(lambda: False):
+        left.write_bytes(b"half a photo")
+        with pytest.raises(OSError, match="no room"), unfinished.upload(lambda: False):
+            raise OSError("no room")
+        assert left.exists()  # it may be the other one's
+    assert not left.exists()
+    with unfinished.upload(lambda: True):  # Gradio answered with an error
+        left.touch()
+    assert not left.exists()
+    assert photo.exists()
 
 
 def test_what_the_page_opened_with_stays(uploads):

@@ -18,7 +18,10 @@ class Reply:
     @property
     def sentence(self) -> str:
         """What an error says, in JSON or as text."""
-        return json.loads(self.body)["detail"] if self.headers["content-type"] == "application/json" else self.body.decode()
+        if self.headers["content-type"] != "application/json":
+            return self.body.decode()
+        detail = json.loads(self.body)["detail"]
+        return detail[0]["message"] if self.status == 422 else detail
 
 
 @dataclass

@@ -26,7 +26,10 @@ class Reply:
     @property
     def sentence(self) -> str:
         """What an error says, in JSON or as text."""
-        return str(json.loads(self.body)["detail"]) if self.headers["content-type"] == "application/json" else self.text
+        if self.headers["content-type"] != "application/json":
+            return self.text
+        detail = json.loads(self.body)["detail"]
+        return str(detail[0]["message"] if self.status == 422 else detail)
 
 
 class Failed(Exception):

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
@@ -19,7 +19,7 @@ _PREFIX, _LOCK = "normzoo-", ".lock"
 MAX_AGE_SECONDS = 70 * 60
 #: What an upload that was broken off leaves in the folder itself; none takes this long.
 MAX_UNFINISHED_SECONDS = 15 * 60
-#: Photos of all visitors; beyond it the oldest go first.
+#: Photos of all visitors, at most half of what these and the free room of the disk make; beyond it the oldest go first.
 MAX_BYTES = 1_000_000_000
 SWEEP_SECONDS = 15
 
@@ -52,6 +52,7 @@ class UploadFolder:
         now = time.time() if now is None else now
         files = [(path, stat) for path, stat in _files(self.path) if path not in self._kept]
         total = sum(stat.st_size for _, stat in files)
+        max_bytes = min(max_bytes, (total + shutil.disk_usage(self.path).free) // 2)
         for path, stat in sorted(files, key=lambda file: file[1].st_mtime):
             limit = MAX_UNFINISHED_SECONDS if path.parent == self.path else MAX_AGE_SECONDS
             if now - stat.st_mtime > limit or total > max_bytes:
@@ -73,6 +74,37 @@ class UploadFolder:
         while not self._closed.wait(SWEEP_SECONDS):
             with contextlib.suppress(OSError):
                 self.sweep()
+
+
+class Unfinished:
+    """What uploads leave in the folder itself while they last; an upload that is refused or fails leaves it behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._under_way = 0
+        self._is_left = False
+
+    @contextlib.contextmanager
+    def upload(self, has_failed: Callable[[], bool]) -> Iterator[None]:
+        """An upload; once none is under way, what failed ones have left is removed.
+
+        Args:
+            has_failed: asked where nothing was raised.
+        """
+        self._under_way += 1
+        is_whole = False
+        try:
+            yield
+            is_whole = not has_failed()
+        finally:
+            self._under_way -= 1
+            self._is_left |= not is_whole
+            if self._is_left and not self._under_way:
+                self._is_left = False
+                for path in self._folder.glob(f"{tempfile.gettempprefix()}*"):
+                    with contextlib.suppress(OSError):  # a folder, or gone meanwhile
+                        os.truncate(path, 0)  # Gradio may have it open still, which would keep its room taken
+                        path.unlink()
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from normzoo.app.server.middleware.body import Body
-from normzoo.app.server.middleware.headers import mark_scripts, security_headers
+from normzoo.app.server.middleware.headers import finish_page, security_headers
 from normzoo.app.server.middleware.refusal import Refusal
 from normzoo.app.server.middleware.routes import Kind
 
@@ -43,15 +43,18 @@ class Answer:
             if not self._error and self._kind is not Kind.PAGE:
                 await self._put(self._start)
         elif self._error:
-            if not message.get("more_body", False):
-                is_unknown = self._kind is Kind.EVENT and self._error == 500
-                await self.refuse(Refusal(self._error, _NO_SUCH_EVENT if is_unknown else ""))
+            pass  # its own words are not told: `end` has others
         elif self._kind is Kind.PAGE:
             self._page.append(message.get("body", b""))
             if not message.get("more_body", False):
                 await self._put_page()
         else:
             await self._put(message)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether Gradio answered with an error."""
+        return self._error != 0
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with a sentence, unless an answer is under way or the visitor has left."""
@@ -63,7 +66,10 @@ class Answer:
         await self._put(body)
 
     async def end(self) -> None:
-        """Complete a stream that Gradio broke off."""
+        """Tell in a sentence what Gradio answered with an error; complete a stream that it broke off."""
+        if self._error:
+            is_unknown = self._kind is Kind.EVENT and self._error == 500
+            await self.refuse(Refusal(self._error, _NO_SUCH_EVENT if is_unknown else ""))
         if self._kind is Kind.STREAM and self.has_started and not self._is_complete:
             await self._put({"type": "http.response.body", "body": b""})
 
@@ -73,7 +79,7 @@ class Answer:
         await self._send(message)
 
     async def _put_page(self) -> None:
-        page = mark_scripts(b"".join(self._page), self._nonce)
+        page = finish_page(b"".join(self._page), self._nonce)
         kept = [(name, value) for name, value in self._start["headers"] if name not in (b"content-length", b"cache-control")]
         # A cache that kept the page would keep the nonce.
         headers = [*kept, (b"content-length", str(len(page)).encode()), (b"cache-control", b"no-store")]

@@ -38,6 +38,8 @@ _FIXED = [
     ),
 ]
 _SCRIPT = re.compile(rb"<script\b")
+# Gradio would speak the browser's language, and say so of the whole page, whose words are English.
+_SPEAK_ENGLISH = b'<head><script>Object.defineProperty(navigator, "language", {value: "en"})</script>'
 
 
 def security_headers(kind: Kind | None, nonce: str = "", on_spaces: bool = False) -> list[tuple[bytes, bytes]]:
@@ -55,11 +57,11 @@ def security_headers(kind: Kind | None, nonce: str = "", on_spaces: bool = False
             policy |= {directive: f"{policy[directive]} {hosts}" for directive, hosts in _SPACES.items()}
         text = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
     else:
-        # Data, and files that visitors brought: should a browser open one as a page, nothing in it runs.
+        # Data: should a browser open it as a page, nothing in it runs.
         text = f"default-src 'none'; sandbox; frame-ancestors {FRAME_ANCESTORS}"
     return [(b"content-security-policy", text.encode()), *_FIXED]
 
 
-def mark_scripts(page: bytes, nonce: str) -> bytes:
-    """The page with the nonce on each of its script elements; in Gradio's data `<` is escaped, so there are no others."""
-    return _SCRIPT.sub(b'<script nonce="' + nonce.encode() + b'"', page)
+def finish_page(page: bytes, nonce: str) -> bytes:
+    """The page in one language, with the nonce on each of its script elements: in Gradio's data `<` is escaped."""
+    return _SCRIPT.sub(b'<script nonce="' + nonce.encode() + b'"', page.replace(b"<head>", _SPEAK_ENGLISH, 1))

@@ -1,9 +1,10 @@
 """The gate itself: ASGI around ASGI."""
 
 import contextlib
+import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,9 +13,10 @@ from normzoo.app.server.middleware.body import Body, Receive, boundary_of, heade
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.app.server.middleware.payload import check_event
 from normzoo.app.server.middleware.refusal import Refusal
-from normzoo.app.server.middleware.routes import Kind, Route, find_route, is_upload
+from normzoo.app.server.middleware.routes import Kind, find_kind, is_upload
 from normzoo.app.server.middleware.sessions import Sessions
 from normzoo.app.server.middleware.visitors import FORWARDED, Visitors, visitor
+from normzoo.app.server.upload_folder import Unfinished
 
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 #: Dropped before Gradio sees it: without it, Gradio lets no other site's script read an answer.
 _ORIGIN = b"origin"
 _BYTES_PER_TOKEN = 1_000_000
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Gate:
@@ -33,13 +36,14 @@ class Gate:
         uploads: the folder in which Gradio keeps uploaded files.
     """
 
-    def __init__(self, app: Application, uploads: PurePath, limits: Limits, on_spaces: bool = False) -> None:
+    def __init__(self, app: Application, uploads: Path, limits: Limits, on_spaces: bool = False) -> None:
         self._app = app
         self._uploads = uploads
         self._limits = limits
         self._on_spaces = on_spaces
         self._visitors = Visitors(limits)
         self._sessions = Sessions(limits)
+        self._unfinished = Unfinished(uploads)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -51,23 +55,32 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
-        route = find_route(scope)
-        is_photo = route is not None and route.kind is Kind.UPLOAD
-        body = Body(receive, self._limits, self._limits.upload_bytes if is_photo else self._limits.event_bytes)
-        answer = Answer(send, route.kind if route else None, body, self._on_spaces)
+        kind = find_kind(scope)
+        body = Body(receive, self._limits, self._limits.upload_bytes if kind is Kind.UPLOAD else self._limits.event_bytes)
+        answer = Answer(send, kind, body, self._on_spaces)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                receive = await self._admit(scope, route, body, stack)
+                receive = await self._admit(scope, kind, body, stack)
+                if kind is Kind.UPLOAD:
+                    stack.enter_context(self._unfinished.upload(lambda: answer.is_error))
                 await self._app({**scope, "headers": self._trusted_headers(scope)}, receive, answer.send)
+            await answer.end()
         except Refusal as refusal:
             await answer.refuse(refusal)
         except Exception as error:
-            if not body.has_left:
-                logger.error("A request failed", exc_info=None if answer.has_started else error)
-                await answer.refuse(Refusal(500))
-                await answer.end()
+            if body.has_left:
+                return
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                logger.error("There is no room for a photo in %s: %s", self._uploads, error)
+                await answer.refuse(Refusal(507))
+            else:
+                # Where Gradio has begun to answer, it is most often a slip of a visitor, or the end: the cause is enough.
+                is_answered = answer.has_started or answer.is_error
+                logger.error("A request failed: %r", error.__cause__ or error, exc_info=None if is_answered else error)
+            await answer.end()
+            await answer.refuse(Refusal(500))
 
-    async def _admit(self, scope: Any, route: Route | None, body: Body, stack: contextlib.AsyncExitStack) -> Receive:
+    async def _admit(self, scope: Any, kind: Kind | None, body: Body, stack: contextlib.AsyncExitStack) -> Receive:
         """Check a request; gives what Gradio receives of it. What is entered on the stack ends with the answer.
 
         Raises:
@@ -77,24 +90,22 @@ class Gate:
             raise Refusal(414)
         who = visitor(scope, self._limits.trust_proxy)
         stack.enter_context(self._visitors.request(who))
-        if route is None:
+        if kind is None:
             raise Refusal(404)
-        if route.kind is Kind.FILE and not is_upload(route.file, self._uploads):
-            raise Refusal(403)
-        if route.kind is Kind.STREAM:
+        if kind is Kind.STREAM:
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
             if scope["path"].endswith("/queue/data"):
                 stack.enter_context(self._sessions.listen(session))
         # Gradio remembers every upload that someone asks the progress of.
-        if route.kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD) or scope["path"].endswith("/upload_progress"):
+        if kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD) or scope["path"].endswith("/upload_progress"):
             self._visitors.charge(who)
-        if route.kind not in (Kind.EVENT, Kind.UPLOAD):
+        if kind not in (Kind.EVENT, Kind.UPLOAD):
             return body
 
         if header(scope, b"sec-fetch-site") == b"cross-site":
             raise Refusal(403, "The page's functions cannot be used from another site.")
         body.check_declared(scope)
-        if route.kind is Kind.UPLOAD:
+        if kind is Kind.UPLOAD:
             body.separate_by(boundary_of(scope))
             stack.callback(lambda: self._visitors.spend(who, body.size / _BYTES_PER_TOKEN))
             return body
@@ -119,7 +130,7 @@ def _replay(content: bytes, body: Body) -> Receive:
     return receive
 
 
-def around(uploads: PurePath, limits: Limits, on_spaces: bool) -> Callable[[Any], contextlib.AbstractAsyncContextManager[None]]:
+def around(uploads: Path, limits: Limits, on_spaces: bool) -> Callable[[Any], contextlib.AbstractAsyncContextManager[None]]:
     """A lifespan for Gradio's application that puts the gate around all of it, its own middleware included."""
 
     @contextlib.asynccontextmanager

@@ -9,7 +9,8 @@ from normzoo.app.server.middleware.refusal import Refusal
 
 #: Where Gradio would open a file itself, or fetch one for the visitor.
 _REFERENCE = re.compile(r"\s*(data|file|ftp|https?):", re.IGNORECASE)
-_NO_UPLOAD = "Photos have to be uploaded; choose the photo again."
+_NO_UPLOAD = "This photo is no longer here, perhaps since the server was started anew; reload the page and choose it again."
+_NO_FILE = "A photo has to come as a file, not as an address; save it first, then give the file's path to handle_file."
 
 
 def check_event(body: bytes, is_upload: Callable[[object], bool]) -> str:
@@ -19,7 +20,7 @@ def check_event(body: bytes, is_upload: Callable[[object], bool]) -> str:
         The session that the event belongs to, empty where it names none.
 
     Raises:
-        Refusal: 400 or 403.
+        Refusal: 400, 403 or 422.
     """
     try:
         event = json.loads(body)
@@ -37,12 +38,13 @@ def check_event(body: bytes, is_upload: Callable[[object], bool]) -> str:
         if isinstance(value, list):
             left.extend(value)
         elif isinstance(value, dict):
-            if value.get("path") is not None and not is_upload(value["path"]):
+            path = value.get("path")
+            if path is not None and not (isinstance(path, str) and _REFERENCE.match(path)) and not is_upload(path):
                 raise Refusal(403, _NO_UPLOAD)
             # The address of an upload, for the browser: Gradio goes by the path.
             left.extend(item for key, item in value.items() if key != "url" or not _is_address_of(item, value.get("path")))
         elif isinstance(value, str) and _REFERENCE.match(value):
-            raise Refusal(403, _NO_UPLOAD)
+            raise Refusal(422, _NO_FILE)
     return session or ""
 
 
