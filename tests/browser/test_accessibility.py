@@ -1,14 +1,18 @@
 """What helps everybody: no serious fault that axe-core finds, the keyboard alone, a page that does not jump."""
 
+import io
 from importlib.resources import files
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from PIL import Image, ImageColor
+from playwright.sync_api import Locator, Page, expect
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.page import TABS
+from normzoo.plotting.style import style_of
+from tests.browser.driver import Visit
 
 ZOO = len(NORM_LAYERS)
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -54,6 +58,52 @@ def test_axe_finds_no_serious_fault_in_any_tab(page):
         if found := serious_faults(page):
             faults[title] = found
     assert not faults, "\n".join(f"{title}: {fault}" for title, found in faults.items() for fault in found)
+
+
+def colours_of(part: Locator) -> set[tuple[int, ...]]:
+    """The colours of its pixels on the screen."""
+    image = Image.open(io.BytesIO(part.screenshot())).convert("RGB")
+    return {colour for _, colour in image.getcolors(image.width * image.height)}
+
+
+def is_colourful(part: Locator) -> bool:
+    """Whether it is more than black, white and grey on the screen."""
+    return any(max(colour) - min(colour) > 50 for colour in colours_of(part))
+
+
+@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
+def test_with_forced_colours_one_sees_what_is_on_and_how_probable_it_is(browser, server_url, colour_scheme):
+    visit = Visit(browser, colour_scheme=colour_scheme, forced_colors="active")
+    page = visit.page
+    page.goto(server_url)
+    expect(page.locator(".card")).to_have_count(ZOO)
+    box = page.get_by_role("checkbox", name="NN", exact=True)
+    assert is_colourful(box)
+    box.uncheck()
+    expect(page.locator(".card")).to_have_count(ZOO - 1)
+    assert not is_colourful(box)
+    assert is_colourful(page.get_by_role("radio", name="Less contrast"))
+    assert not is_colourful(page.get_by_role("radio", name="Pixelation"))
+    assert is_colourful(page.locator("#severity input[type=range]"))
+    backgrounds = [tab.evaluate("tab => getComputedStyle(tab).backgroundColor") for tab in page.get_by_role("tab").all()]
+    assert len(set(backgrounds[1:])) == 1
+    assert backgrounds[0] != backgrounds[1]
+    bar = page.locator(".card .bar").first
+    assert ImageColor.getrgb(style_of("bn").colour) in colours_of(bar)
+    assert len(colours_of(page.locator(".card .bar").last)) > 1  # its frame
+    assert page.locator(".card").first.evaluate("card => getComputedStyle(card).borderLeft").startswith("1px solid")
+    visit.context.close()
+    assert visit.faults() == []
+
+
+def test_the_page_is_in_english_whatever_the_browser_speaks(browser, server_url):
+    visit = Visit(browser, locale="de-DE")
+    visit.page.goto(server_url)
+    expect(visit.page.locator(".card")).to_have_count(ZOO)
+    expect(visit.page.get_by_role("button", name="Use via API")).to_be_visible()
+    expect(visit.page.locator("html")).to_have_attribute("lang", "en")
+    visit.context.close()
+    assert visit.faults() == []
 
 
 def press_until(page: Page, key: str, reached: str, limit: int = 60) -> None:
