@@ -56,16 +56,22 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "check", help="hold a norm layer of your own against the formulas", description=_check.__doc__, epilog=_CHECK_EPILOG
     )
-    command.add_argument("layer", metavar="FILE.py:CLASS", help="your layer: a torch.nn.Module made with the number of channels")
     command.add_argument(
-        "--as", dest="kind", choices=KINDS, metavar="KIND", help=f"what it is meant to be, one of: {', '.join(KINDS)} "
-        "(default: by its name, then by what it computes); own: only what holds for every norm"
+        "layer", metavar="FILE.py:CLASS", help="your layer: a torch.nn.Module made with the number of channels"
+    )
+    command.add_argument(
+        "--as",
+        dest="kind",
+        choices=KINDS,
+        metavar="KIND",
+        help=f"what it is meant to be, one of: {', '.join(KINDS)} "
+        "(default: by its name, then by what it computes); own: only what holds for every norm",
     )
     command.add_argument(
         "--args",
         default="",
         metavar="NAME=VALUE,…",
-        help="for its constructor, where it takes other arguments than the usual ones: \"shape=(C, H, W)\"; "
+        help='for its constructor, where it takes other arguments than the usual ones: "shape=(C, H, W)"; '
         f"{', '.join(f'{letter} is {size}' for letter, size in SYMBOLS.items())}",
     )
     command.add_argument("--json", action="store_true", help="answer in JSON")
@@ -73,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_CHECK_EPILOG = "It runs the file, with all your rights: check only code that you would run. The exit code is 0 if all checks pass."
+_CHECK_EPILOG = (
+    "It runs the file, with all your rights: check only code that you would run. The exit code is 0 if all checks pass."
+)
 
 
 def _check(options: argparse.Namespace) -> int:

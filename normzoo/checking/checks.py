@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from normzoo.checking.roles import held_tensors
 from normzoo.checking.subject import Subject
 from normzoo.checking.trace import CHANNELS, TOLERANCE, difference
 
@@ -51,12 +52,12 @@ def parameter_gradients(subject: Subject) -> Outcome:
     """gradients of what is learned"""
     missing = [name for (stage, name), value in subject.observed.items() if stage == "gradients" and value is None]
     if missing:
-        named = (("gate-frozen", "what it starts with"),) if "gate" in missing else ()
+        named = (("gate-frozen", "its start"),) if "gate" in missing else ()
         return Outcome(False, f"no gradient reaches {', '.join(missing)}", named)
     expected = ["weight", "bias", *(["gate"] if subject.kind == "bin" else [])]
     absent = [name for name in expected if name not in subject.roles]
     if absent:
-        named = (("gate-frozen", "what it starts with"),) if absent == ["gate"] else ()
+        named = (("gate-frozen", "its start"),) if absent == ["gate"] else ()
         return Outcome(False, f"there is no {' and no '.join(absent)}", named)
     return compare(subject, "gradients", *expected)
 
@@ -116,9 +117,7 @@ def large_offset(subject: Subject) -> Outcome:
 def parameter_shapes(subject: Subject) -> Outcome:
     """one value per channel, (C,)"""
     wrong = {
-        f"{held.name} {tuple(held.tensor.shape)}"
-        for held in subject.roles.values()
-        if tuple(held.tensor.shape) != (CHANNELS,)
+        f"{held.name} {tuple(held.tensor.shape)}" for held in subject.roles.values() if tuple(held.tensor.shape) != (CHANNELS,)
     }
     if not wrong:
         return Outcome(True)
@@ -126,13 +125,23 @@ def parameter_shapes(subject: Subject) -> Outcome:
     return Outcome(False, shapes, (("parameter-shape", shapes),))
 
 
+def start_values(subject: Subject) -> Outcome:
+    """begins with weight 1, bias 0 and gate 1"""
+    start = {"weight": 1.0, "bias": 0.0, "gate": 1.0}
+    wrong = [
+        held.name
+        for role, held in subject.roles.items()
+        if role in start and not bool((held.tensor.detach() == start[role]).all())
+    ]
+    return Outcome(not wrong, ", ".join(wrong), (("start-values", ", ".join(wrong)),) if wrong else ())
+
+
 def nothing_else_learned(subject: Subject) -> Outcome:
     """nothing is learned beyond the formula"""
     allowed = ("weight", "bias", "gate") if subject.kind == "bin" else ("weight", "bias")
-    roles = [subject.roles[role].tensor for role in allowed if role in subject.roles]
-    names = [
-        name for name, each in subject.roles["weight"].owner.named_parameters() if not any(each is known for known in roles)
-    ] if "weight" in subject.roles else []
+    roles = [subject.roles[role].name for role in allowed if role in subject.roles]
+    learned = [held for held in held_tensors(subject.untouched()) if held.holding == "parameter"]
+    names = [held.name for held in learned if held.name not in roles]
     return Outcome(not names, ", ".join(names), (("extra-parameters", ""),) if names else ())
 
 
@@ -145,5 +154,6 @@ FORMULA_CHECKS = (
     odd_shapes,
     large_offset,
     parameter_shapes,
+    start_values,
     nothing_else_learned,
 )

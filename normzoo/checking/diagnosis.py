@@ -5,7 +5,8 @@ from itertools import combinations
 from torch import Tensor, nn
 
 from normzoo.checking.formula import Formula, FormulaNorm
-from normzoo.checking.mistakes import Guess, right_formula, ways
+from normzoo.checking.mistakes import ways
+from normzoo.checking.mistakes.mistake import Guess, right_formula
 from normzoo.checking.trace import CHANNELS, STAGES, close, trace
 
 Observed = dict[tuple[str, str], Tensor | None]

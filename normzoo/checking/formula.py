@@ -80,8 +80,10 @@ class FormulaNorm(nn.Module):
             instance = self._normalize(laid_out, *self._moments(laid_out, [3, 4]))
             gate = self._gate()
             normalized = gate * normalized + (1 - gate) * self._fold_back(instance, x)
+        if formula.epsilon == "result":
+            normalized = normalized + self.eps
         weight, bias = (getattr(self, name).view(1, -1, 1, 1) for name in ("weight", "bias"))
-        result = {
+        return {
             "right": lambda: normalized * weight + bias,
             "none": lambda: normalized,
             "no_weight": lambda: normalized + bias,
@@ -89,13 +91,12 @@ class FormulaNorm(nn.Module):
             "swapped": lambda: normalized * bias + weight,
             "bias_first": lambda: (normalized + bias) * weight,
         }[formula.affine]()
-        return result + self.eps if formula.epsilon == "result" else result
 
     def _lay_out(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, G, C/G, H, W)."""
         n, c, h, w = x.shape
         groups = self.formula.groups
-        if self.formula.grouping == "scrambled":
+        if self.formula.grouping == "scrambled" and self.training:
             return x.reshape(1, 1, c, 1, n * h * w)
         if self.formula.grouping == "interleaved":
             return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)

@@ -63,8 +63,9 @@ def check(subject: Subject) -> Report:
     outcomes = dict(_run(GENERIC_CHECKS[:1], subject))
     is_running = all(outcome.passed for outcome in outcomes.values())
     outcomes |= dict(_run(FORMULA_CHECKS if is_known else (), subject))
-    outcomes |= dict(_run(GENERIC_CHECKS[1:], subject))
-    mistakes, remark = {}, ""
+    outcomes |= dict(_run(GENERIC_CHECKS[1:] if is_running else GENERIC_CHECKS[1:-1], subject))
+    mistakes: dict[str, str] = {}
+    remark = ""
     for outcome in outcomes.values():
         mistakes |= {key: _sentence(key, filling) for key, filling in outcome.mistakes}
     if is_known:
@@ -96,6 +97,6 @@ def _run(checks: Iterable[Callable[[Subject], Outcome]], subject: Subject) -> It
 
 def _sentence(key: str, filling: str) -> str:
     sentence = BY_KEY[key].sentence
-    for place in ("{shapes}", "{gate}", "{eps}"):
+    for place in ("{shapes}", "{gate}", "{eps}", "{start}"):
         sentence = sentence.replace(place, filling)
     return sentence

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from normzoo.checking.diagnosis import Observed, diagnose, observe, reference
 from normzoo.checking.formula import FormulaNorm
-from normzoo.checking.mistakes import EVERY, Guess
+from normzoo.checking.mistakes.mistake import EVERY, Guess
 from normzoo.checking.roles import Held, find_roles
 from normzoo.checking.trace import CHANNELS, EPS, GROUPS, HEIGHT, MOMENTUM, WIDTH, close, set_values, trace, values_of
 from normzoo.errors import ConfigError
@@ -20,7 +20,13 @@ from normzoo.nn.own_norm import OwnNorm, parse_arguments
 SYMBOLS = {"N": 3, "C": CHANNELS, "G": GROUPS, "H": HEIGHT, "W": WIDTH}
 #: What `--as` takes: a norm of the zoo, or a layer of which only what holds for every norm is checked.
 KINDS = (*EVERY, "own")
-_NAMES = (("bin", r"batch_?inst|bin"), ("bn", r"batch|bn"), ("in", r"inst|^in(norm|2d)?$"), ("gn", r"group|gn"), ("ln", r"layer|ln"))
+_NAMES = (
+    ("bin", r"batch_?inst|bin"),
+    ("bn", r"batch|bn"),
+    ("in", r"inst|^in(norm|2d)?$"),
+    ("gn", r"group|gn"),
+    ("ln", r"layer|ln"),
+)
 _USUAL_EPS = (1e-5, 1e-3, 1e-6, 1e-8, 1e-12)
 
 

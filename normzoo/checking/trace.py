@@ -102,7 +102,11 @@ def close(own: Tensor, reference: Tensor, tolerance: float = TOLERANCE) -> bool:
 def difference(own: Tensor, reference: Tensor) -> float:
     """Return the largest difference, as a share of the largest value of the same map; infinite for other shapes or NaN."""
     own = own.double()
-    reference = reference.reshape(-1).sum().reshape(1) if own.numel() == 1 and reference.numel() > 1 else reference.double()
+    reference = reference.double()
+    if own.numel() == 1 < reference.numel():
+        reference = reference.sum().reshape(own.shape)  # the gradient of what all channels share
+    if reference.numel() == 1 < own.numel() and own.dim() == 1:
+        reference = reference.expand(own.shape)  # running statistics that all channels share
     if own.shape != reference.shape or not bool(own.isfinite().all()):
         return float("inf")
     scale = reference.abs()

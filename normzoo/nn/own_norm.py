@@ -78,7 +78,9 @@ class OwnNorm:
             layer = self.cls(**filled)
         except Exception as error:  # a person's code may raise anything
             given = ", ".join(f"{name}={value!r}" for name, value in filled.items())
-            raise ConfigError(f"{self.name}({given}) fails: {type(error).__name__}: {error}. Mend it, or use --args.") from error
+            raise ConfigError(
+                f"{self.name}({given}) fails: {type(error).__name__}: {error}. Mend it, or use --args."
+            ) from error
         return layer
 
     def takes(self, meaning: str) -> bool:
@@ -177,7 +179,7 @@ def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
     """
 
     class _Replace(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+        def visit_Name(self, node: ast.Name) -> ast.AST:
             return ast.copy_location(ast.Constant(symbols[node.id]), node) if node.id in symbols else node
 
     try:

@@ -1,0 +1,78 @@
+"""Mistakes in the running statistics: what is remembered, and when it normalizes."""
+
+from normzoo.checking.mistakes.mistake import BATCH, Mistake
+
+MEMORY: tuple[Mistake, ...] = (
+    Mistake(
+        "running-in-training",
+        "output",
+        "x̂ = (x − running_mean) / √(running_var + ε) in training too: the running statistics normalize the training batch",
+        "in training the batch's own mean and variance normalize",
+        "the loss hardly falls at first, or grows without bound, since nothing holds the activations",
+        ({"training": "running_after"}, {"training": "running_before"}),
+        BATCH,
+    ),
+    Mistake(
+        "momentum-reversed",
+        "memory",
+        "running = momentum · running + (1 − momentum) · batch: momentum is turned around",
+        "running = (1 − momentum) · running + momentum · batch, torch's sense",
+        "with momentum 0.1 evaluation follows the last batch alone and jumps from epoch to epoch",
+        ({"momentum": "reversed"},),
+        BATCH,
+    ),
+    Mistake(
+        "biased-memory",
+        "memory",
+        "running_var remembers the biased variance, Σ(x − μ)² / n",
+        "the unbiased one, Σ(x − μ)² / (n − 1)",
+        "invisible at large batches; at 2 images of 2×2 pixels evaluation is off by 7%",
+        ({"remembered": "biased"},),
+        BATCH,
+    ),
+    Mistake(
+        "variance-starts-at-zero",
+        "memory",
+        "running_var begins at 0",
+        "at 1, torch.ones(C)",
+        "evaluation in the first epochs is far off, as everything is blown up",
+        ({"start": 0.0},),
+        BATCH,
+    ),
+    Mistake(
+        "batch-in-evaluation",
+        "evaluation",
+        "in evaluation the statistics of the batch at hand normalize",
+        "in evaluation running_mean and running_var normalize",
+        "the answer to an image depends on the others beside it, and a single one gives nonsense",
+        ({"evaluation": "batch"}, {"remembers": False}),
+        BATCH,
+    ),
+    Mistake(
+        "corrected-in-evaluation",
+        "evaluation",
+        "running_var is multiplied by n/(n − 1) of the evaluation batch",
+        "correct once, when it is remembered",
+        "figures change with the batch size of the evaluation",
+        ({"evaluation": "corrected"},),
+        BATCH,
+    ),
+    Mistake(
+        "memory-moves-in-evaluation",
+        "evaluation",
+        "running statistics are moved in evaluation as well",
+        "move them only where self.training is true",
+        "validating changes the network: the same images twice give two results",
+        ({"evaluation_updates": True},),
+        BATCH,
+    ),
+    Mistake(
+        "moving-average-of-instances",
+        "memory",
+        "moving averages normalize in evaluation",
+        "each image's own statistics, in evaluation as in training",
+        "evaluation is far below training, or fails at another batch size, as the averages have a row per image of the batch",
+        ({"remembers": True, "remembered": "biased"}, {"remembers": True}, {"remembers": True, "momentum": "reversed"}),
+        ("in", "gn", "ln"),
+    ),
+)
