@@ -11,6 +11,7 @@ from normzoo.errors import CheckpointError, NormZooError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.agreement import agreement
 from normzoo.inference.predict import predict
+from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.own_norm import read_own_norm
 from normzoo.pretrained.registry import (
     Model,
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     options = build_parser().parse_args(arguments)
     try:
+        name_own_norms()
         code: int = options.call(options) or 0
     except NormZooError as error:
         print(error, file=sys.stderr)

@@ -52,7 +52,23 @@ class OwnNorm:
         return hashlib.sha256(self.source.encode()).hexdigest()
 
     def build(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> nn.Module:
-        """Return a layer, its constructor called by its own argument names.
+        """Return a layer, its constructor called as `fill` says.
+
+        Raises:
+            ConfigError: the constructor asks for something that is not known, or refuses what it is given.
+        """
+        filled = self.fill(known, arguments)
+        try:
+            layer = self.cls(**filled)
+        except Exception as error:  # a person's code may raise anything
+            given = ", ".join(f"{name}={value!r}" for name, value in filled.items())
+            raise ConfigError(
+                f"{self.name}({given}) fails: {type(error).__name__}: {error}. Mend it, or use --args."
+            ) from error
+        return layer
+
+    def fill(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the constructor is called with, by its own argument names.
 
         Args:
             known: what there is to give, by its meaning (the keys of `ARGUMENT_NAMES`). Arguments with a default are given
@@ -60,7 +76,7 @@ class OwnNorm:
             arguments: given as they are, by the constructor's own names; they come first.
 
         Raises:
-            ConfigError: the constructor asks for something that is not known, or refuses what it is given.
+            ConfigError: the constructor asks for something that is not known.
         """
         filled = dict(arguments or {})
         for name, meaning, is_required in self._parameters():
@@ -74,24 +90,11 @@ class OwnNorm:
                 raise ConfigError(
                     f"{self.name} needs {name!r}, which is no argument that every norm has: give it with --args '{name}=…'."
                 )
-        try:
-            layer = self.cls(**filled)
-        except Exception as error:  # a person's code may raise anything
-            given = ", ".join(f"{name}={value!r}" for name, value in filled.items())
-            raise ConfigError(
-                f"{self.name}({given}) fails: {type(error).__name__}: {error}. Mend it, or use --args."
-            ) from error
-        return layer
+        return filled
 
     def takes(self, meaning: str) -> bool:
         """Does the constructor have an argument of that meaning?"""
         return any(each == meaning for _, each, _ in self._parameters())
-
-    def default(self, meaning: str) -> Any:
-        """Return the default of the argument of that meaning; None where there is none."""
-        parameters = inspect.signature(self.cls).parameters
-        values = [parameters[name].default for name, each, _ in self._parameters() if each == meaning]
-        return values[0] if values and values[0] is not inspect.Parameter.empty else None
 
     def _parameters(self) -> list[tuple[str, str, bool]]:
         """Name, meaning and whether it must be given, of every argument of the constructor."""
@@ -126,6 +129,8 @@ def read_own_norm(words: str) -> OwnNorm:
     Raises:
         ConfigError: there is no such file or class, or the file cannot be run.
     """
+    if not is_own_norm(words):
+        raise ConfigError(f"A norm of your own must be named as FILE.py:CLASS, got {words!r}.")
     file, _, name = words.rpartition(":") if ".py:" in words else (words, "", "")
     path = Path(file)
     try:

@@ -11,6 +11,7 @@ from normzoo.app.server.lifecycle import lifetime
 from normzoo.app.server.middleware.limits import Limits, on_spaces
 from normzoo.app.server.zerogpu import register_for_zerogpu
 from normzoo.errors import NormZooError
+from normzoo.nn.named_norms import name_own_norms
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -66,6 +67,7 @@ def launch(settings: Settings) -> None:
 
         torch.set_num_threads(settings.threads)
         try:
+            name_own_norms()
             root = checkpoints_root()
         except NormZooError as error:
             raise SystemExit(str(error)) from None
