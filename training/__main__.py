@@ -135,6 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
     hardware = ["cpu-basic", "cpu-upgrade", "zero-a10g"]
     command.add_argument("--hardware", choices=hardware, help="of a new Space (default: what the Hub gives)")
     add_folder_options(command, "checkpoints")
+    add_own_norms(command)
     command.set_defaults(call=_publish)
 
     command = commands.add_parser("bench", help="measure the speed of training")

@@ -37,7 +37,7 @@ def test_filter_response_norm_is_its_formula_value_by_value():
 
 
 def test_filter_response_norm_without_threshold_has_none():
-    norm = read_own_norm(f"{FILES['FRN']}:FRN").cls(4, thresholded=False)
+    norm = read_own_norm(f"{FILES['FRN']}:FRN").cls(4, thresholded=False).requires_grad_(False)
     assert sorted(norm.state_dict()) == ["bias", "weight"]
     assert float(norm(torch.randn(2, 4, 3, 3)).min()) < 0
 

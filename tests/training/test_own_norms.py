@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from normzoo.__main__ import main as normzoo_main
-from normzoo.analysis.results import final_table
+from normzoo.analysis.results import final_metrics
 from normzoo.app.tabs.inside import cubes
-from normzoo.errors import CheckpointError, ConfigError
+from normzoo.errors import CheckpointError, ConfigError, HubError
 from normzoo.nn import named_norms
 from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm, name_own_norms
 from normzoo.nn.norms import NORM_LAYERS
 from normzoo.plotting.static import _MARKERS
 from normzoo.plotting.style import OTHER_COLOURS, OTHER_MARKERS, style_of
 from normzoo.pretrained.checkpoint import open_checkpoint
-from normzoo.pretrained.hub import download
+from normzoo.pretrained.hub import HubId, download
 from normzoo.pretrained.registry import get_model_set, load_model, load_models
 from normzoo.variants import Variant
 from tests.support.tiny import OPTIONS, ROOT, load_tiny
@@ -104,7 +104,7 @@ def test_the_others_of_its_set_are_loaded_all_the_same(folder):
     model_set = get_model_set(SET, folder / "checkpoints")
     assert list(load_models(model_set)) == ["gn"]
     assert model_set.main_variants == ["gn"]
-    assert list(final_table(model_set, ["gn", "FRN"]).frame["variant"]) == ["gn", "FRN"]
+    assert list(final_metrics(model_set, ["gn", "FRN"]).frame["variant"]) == ["gn", "FRN"]
 
 
 def test_it_loads_where_the_user_names_the_file(folder):
@@ -151,25 +151,16 @@ def test_a_copy_from_the_hub_is_never_run(folder, monkeypatch):
     assert ALLOW_VARIABLE not in str(caught.value)
 
 
-def test_a_copy_is_neither_fetched_from_the_hub_nor_sent_there(folder, monkeypatch, capsys):
+def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monkeypatch):
+    lines = []
+    name_own_norm(own(folder))
+    publish_models("user/zoo", folder / "checkpoints", dry_run=True, private=False, say=lines.append)
+    assert any(f"FRN/{COPY}" in line for line in lines)
     asked = {}
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, **options: asked.update(options) or folder)
-    with pytest.raises(Exception, match="There is no NormZoo checkpoint"):
-        download(named_hub_id())
-    assert not any(COPY in pattern for pattern in asked["allow_patterns"])
-
-
-def named_hub_id():
-    from normzoo.pretrained.hub import HubId
-
-    return HubId.parse("user/zoo/no/such")
-
-
-def test_publishing_sends_no_copy(folder):
-    lines = []
-    publish_models("user/zoo", folder / "checkpoints", dry_run=True, private=False, say=lines.append)
-    assert any("FRN" in line for line in lines)
-    assert not any(COPY in line for line in lines)
+    with pytest.raises(HubError, match="There is no NormZoo checkpoint"):
+        download(HubId("user/zoo", "no/such/set"))
+    assert f"no/such/set/{COPY}" in asked["allow_patterns"]
 
 
 def test_changing_the_file_stops_a_run_from_going_on(folder, capsys):
