@@ -117,8 +117,8 @@ def _zoo_class(own: OwnNorm) -> type[nn.Module]:
         own.cls.__init__(self, **own.fill({"num_channels": num_channels}))
 
     names: dict[str, Any] = {"__init__": make, "__module__": own.cls.__module__, "__doc__": own.cls.__doc__}
-    if not hasattr(own.cls, "title"):
-        names["title"] = _title(own)
+    said = {"title": _title(own), "axes": "", "formula": "", "paper": ""}
+    names |= {name: words for name, words in said.items() if not hasattr(own.cls, name)}
     return type(own.name, (own.cls,), names)
 
 

@@ -9,13 +9,15 @@ import pytest
 
 from normzoo.__main__ import main as normzoo_main
 from normzoo.analysis.results import final_metrics
+from normzoo.app import build_demo
+from normzoo.app.tabs.classify.severity_plot import _SHAPES
 from normzoo.app.tabs.inside import cubes
 from normzoo.errors import CheckpointError, ConfigError, HubError
 from normzoo.nn import named_norms
 from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm, name_own_norms
 from normzoo.nn.norms import NORM_LAYERS
 from normzoo.plotting.static import _MARKERS
-from normzoo.plotting.style import OTHER_COLOURS, OTHER_MARKERS, style_of
+from normzoo.plotting.style import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.hub import HubId, download
 from normzoo.pretrained.registry import get_model_set, load_model, load_models
@@ -191,7 +193,19 @@ def test_the_report_has_it(folder, tmp_path):
     out = tmp_path / "out"
     arguments = [f"--norm={own(folder)}", f"--checkpoints={folder / 'checkpoints'}", f"--out={out}"]
     assert command_line.main(["report", *arguments]) == 0
-    assert "FRN" in (out / "RESULTS.md").read_text()
+    text = (out / "RESULTS.md").read_text()
+    assert "Filter response normalization" in text
+    assert "--norm gn,norm.py:FRN" in text
+
+
+def test_the_page_has_it_where_it_is_named_and_the_others_where_it_is_not(folder):
+    def named() -> str:
+        return json.dumps(build_demo(folder / "checkpoints").get_config_file(), default=str)
+
+    name_own_norm(own(folder))
+    assert "ilter response normalization" in named()
+    forget_own_norms()
+    assert "roup normalization" in named()
 
 
 def test_a_dry_run_checks_the_layer_first(folder, capsys):
@@ -246,7 +260,7 @@ def test_style_and_words_do_not_depend_on_whether_its_code_is_here(folder):
 
 
 def test_every_marker_has_a_counterpart_in_drawings():
-    assert set(OTHER_MARKERS) <= set(_MARKERS)
+    assert set(_MARKERS) == set(_SHAPES) == {*MARKERS, *OTHER_MARKERS}
     assert len(set(OTHER_COLOURS)) == len(OTHER_COLOURS)
 
 
