@@ -141,7 +141,7 @@ def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
         with torch.no_grad():
             measured = float(loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
         gap = max(gap, abs(float((gradient * direction).sum()) - measured) / float(gradient.norm() * direction.norm() / 10))
-    return Outcome(gap < 0.01, "" if gap < 0.01 else f"off by {gap:.1%}")
+    return Outcome(gap < 0.01, "" if gap < 0.01 else f"off by {gap:.2g}")
 
 
 def half_precision(subject: Subject) -> Outcome:

@@ -8,7 +8,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "y = x̂ has no weight and bias",
         "y = x̂ · weight + bias, one of each per channel",
-        "a point or so of accuracy is missing, and no checkpoint fits",
         ({"affine": "none"},),
     ),
     Mistake(
@@ -16,7 +15,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "y = x̂ + bias lacks the weight",
         "y = x̂ · weight + bias",
-        "no channel can be made fainter than another; no checkpoint fits",
         ({"affine": "no_weight"},),
     ),
     Mistake(
@@ -24,7 +22,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "y = x̂ · weight lacks the bias",
         "y = x̂ · weight + bias",
-        "every channel is cut by the ReLU at its mean; no checkpoint fits",
         ({"affine": "no_bias"},),
     ),
     Mistake(
@@ -32,7 +29,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "y = x̂ · bias + weight: the two are swapped",
         "y = x̂ · weight + bias",
-        "every channel begins as a constant; the first epochs are lost",
         ({"affine": "swapped"},),
     ),
     Mistake(
@@ -40,7 +36,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "y = (x̂ + bias) · weight",
         "y = x̂ · weight + bias",
-        "trains alike, but checkpoints from elsewhere give nonsense",
         ({"affine": "bias_first"},),
     ),
     Mistake(
@@ -48,7 +43,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "y = (1 − gate) · BN(x) + gate · IN(x): the gate's sense is turned around",
         "gate · BN(x) + (1 − gate) · IN(x)",
-        "begins as instance norm, and what is read off the gates is the opposite of what is so",
         ({"gate": "reversed"},),
         ("bin",),
     ),
@@ -57,7 +51,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "clamp(gate, 0, 1) stands inside the forward pass",
         "clamp the gate after each step of the optimizer",
-        "a gate that has left [0, 1] gets no gradient and never comes back",
         ({"gate": "clamped"},),
         ("bin",),
     ),
@@ -66,7 +59,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "sigmoid(gate) mixes",
         "the gate itself, clamped to [0, 1] after each step of the optimizer",
-        "gates hardly move and never reach 0 or 1",
         ({"gate": "sigmoid"},),
         ("bin",),
     ),
@@ -75,7 +67,6 @@ AFFINE: tuple[Mistake, ...] = (
         "output",
         "the gate stays at {gate} and does not learn",
         "a parameter per channel, self.gate = nn.Parameter(torch.ones(C)), made once in the constructor",
-        "every gate is still at its start after training: the layer is a fixed mixture, or plain batch norm",
         ({"gate": 0.5}, {"gate": 1.0}, {"gate": 0.0}),
         ("bin",),
     ),

@@ -1,4 +1,4 @@
-"""Mistake in a norm layer: what is wrong, what would be right, and what people see of it in training."""
+"""Mistake in a norm layer: what is wrong, what would be right, and the settings of the formula that reproduce it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,6 @@ class Mistake:
         stage: where it shows first, of `trace.STAGES`; "structure" where it is seen without computing.
         wrong: the line of the formula that is off.
         right: what that line would be.
-        symptom: what people see of it.
         changes: settings of the formula that reproduce it, one of several ways a line; none where it is seen directly.
         kinds: norms that it is possible in.
     """
@@ -33,7 +32,6 @@ class Mistake:
     stage: str
     wrong: str
     right: str
-    symptom: str
     changes: tuple[dict[str, Any], ...] = ()
     kinds: tuple[str, ...] = EVERY
 

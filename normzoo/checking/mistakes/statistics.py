@@ -17,7 +17,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "channel c goes into group c mod G (a reshape to (N, C/G, G, H, W)): the groups are interleaved",
         "neighbouring channels make a group: reshape to (N, G, C/G, H, W)",
-        "trains as well as the right one, but a checkpoint from elsewhere gives nonsense",
         ({"grouping": "interleaved"},),
         ("gn",),
     ),
@@ -26,7 +25,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "there are C/G groups of G channels: number and size of the groups are mixed up",
         "G groups of C/G channels: reshape to (N, G, C/G, H, W)",
-        "trains, but as another norm than its arguments say; checkpoints from elsewhere do not fit",
         ({"groups": -1},),
         ("gn",),
     ),
@@ -35,7 +33,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "x.reshape(C, −1) cuts rows that mix channels and images",
         "x.transpose(0, 1).reshape(C, −1), or a mean over the dimensions 0, 2, 3",
-        "accuracy depends on the order within the batch and is lower than without a norm",
         ({"grouping": "scrambled", "axes": "W", "groups": 1},),
         BATCH,
     ),
@@ -44,7 +41,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "the mean and variance are taken over {axes}",
         "over {right}",
-        "it trains, as another norm than the one it is called",
         _all_axes(),
     ),
     Mistake(
@@ -52,7 +48,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "the variance that normalizes is unbiased, Σ(x − μ)² / (n − 1), as x.var() gives it",
         "Σ(x − μ)² / n, x.var(correction=0)",
-        "outputs too small by the factor √((n − 1)/n); a map of one value gives NaN",
         ({"variance": "unbiased"},),
     ),
     Mistake(
@@ -60,7 +55,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "σ² = the mean of each map's own variance",
         "the total variance: add the variance of the maps' means (law of total variance)",
-        "outputs too large wherever images or channels differ in their means, and evaluation drifts",
         ({"variance": "of_parts"},),
         ("bn", "bin", "gn", "ln"),
     ),
@@ -69,7 +63,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "x̂ = (x − μ) / (√σ² + ε): ε is added to the deviation",
         "(x − μ) / √(σ² + ε)",
-        "faint channels are blown up: at ε = 1e-5 the gain is up to 100,000, not 316",
         ({"epsilon": "deviation"},),
     ),
     Mistake(
@@ -77,7 +70,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "x̂ = (x − μ) / √σ² + ε: ε stands outside the root",
         "(x − μ) / √(σ² + ε)",
-        "NaN at the first constant channel, such as after a dead ReLU",
         ({"epsilon": "result"},),
     ),
     Mistake(
@@ -85,7 +77,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "x̂ = (x − μ) / √σ²: there is no ε that counts",
         "(x − μ) / √(σ² + ε)",
-        "NaN at the first constant channel, such as after a dead ReLU",
         ({"epsilon": "none"}, {"epsilon": "larger"}),
     ),
     Mistake(
@@ -93,7 +84,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "x̂ = (x − μ) / √(σ² + ε²)",
         "(x − μ) / √(σ² + ε)",
-        "as without ε: 1e-5 becomes 1e-10, and faint channels are blown up",
         ({"epsilon": "squared"},),
     ),
     Mistake(
@@ -101,7 +91,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "output",
         "x̂ = (x − μ) / (σ² + ε): divided by the variance",
         "divided by its root, √(σ² + ε)",
-        "the scale of the input stays, turned around: learning rates that work elsewhere diverge",
         ({"epsilon": "variance"},),
     ),
     Mistake(
@@ -109,7 +98,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "gradients",
         "no gradient flows through the mean",
         "compute μ from x without .detach(), .data, .item() or no_grad",
-        "the loss falls at first, then activations drift and grow",
         ({"detached": "mean"},),
     ),
     Mistake(
@@ -117,7 +105,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "gradients",
         "no gradient flows through the variance",
         "compute σ² from x without .detach(), .data, .item() or no_grad",
-        "needs a smaller learning rate: the step's part along x̂ is not taken out",
         ({"detached": "variance"},),
     ),
     Mistake(
@@ -125,7 +112,6 @@ STATISTICS: tuple[Mistake, ...] = (
         "gradients",
         "no gradient flows through mean and variance",
         "compute both from x without .detach(), .data, .item() or no_grad",
-        "diverges at learning rates that work with the right layer",
         ({"detached": "both"},),
     ),
 )
