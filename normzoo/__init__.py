@@ -13,6 +13,7 @@ from normzoo.nn.norms import (
     NoNorm,
     get_norm_layer,
 )
+from normzoo.nn.replace import replace_norms
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.registry import list_model_sets, load_model, load_models
 
@@ -33,4 +34,5 @@ __all__ = [
     "load_model",
     "load_models",
     "predict",
+    "replace_norms",
 ]

@@ -1,4 +1,4 @@
-"""normzoo predict PHOTO: what the networks make of a photo, on the command line."""
+"""The library on the command line: `normzoo predict PHOTO` and `normzoo check FILE.py:CLASS`."""
 
 import argparse
 import json
@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from normzoo.checking.report import check
+from normzoo.checking.subject import KINDS, SYMBOLS, Subject
 from normzoo.errors import CheckpointError, ImageError, NormZooError
 from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
 from normzoo.inference.agreement import agreement
 from normzoo.inference.predict import Prediction, predict
+from normzoo.nn.named_norms import name_own_norms
+from normzoo.nn.own_norm import read_own_norm
 from normzoo.pretrained.registry import (
     Model,
     ModelSet,
@@ -30,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     options = build_parser().parse_args(arguments)
     try:
+        name_own_norms()
         code: int = options.call(options) or 0
     except NormZooError as error:
         print(error, file=sys.stderr)
@@ -61,7 +66,43 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: $NORMZOO_CHECKPOINTS, or the folder beside the library)",
     )
     command.set_defaults(call=_predict)
+
+    command = commands.add_parser(
+        "check", help="hold a norm layer of your own against the formulas", description=_check.__doc__, epilog=_CHECK_EPILOG
+    )
+    command.add_argument(
+        "layer", metavar="FILE.py:CLASS", help="your layer: a torch.nn.Module made with the number of channels"
+    )
+    command.add_argument(
+        "--as",
+        dest="kind",
+        choices=KINDS,
+        metavar="KIND",
+        help=f"what it is meant to be, one of: {', '.join(KINDS)} "
+        "(default: by its name, then by what it computes); own: only what holds for every norm",
+    )
+    command.add_argument(
+        "--args",
+        default="",
+        metavar="NAME=VALUE,…",
+        help='for its constructor, where it takes other arguments than the usual ones: "shape=(C, H, W)"; '
+        f"{', '.join(f'{letter} is {size}' for letter, size in SYMBOLS.items())}",
+    )
+    command.add_argument("--json", action="store_true", help="answer in JSON")
+    command.set_defaults(call=_check)
     return parser
+
+
+_CHECK_EPILOG = (
+    "It runs the file, with all your rights: check only code that you would run. The exit code is 0 if all checks pass."
+)
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Hold a norm layer of your own against the formulas, and name what is wrong with it."""
+    report = check(Subject(read_own_norm(options.layer), options.kind, options.args))
+    print(report.to_json() if options.json else report.to_text())
+    return 0 if report.passed else 1
 
 
 def _predict(options: argparse.Namespace) -> int:

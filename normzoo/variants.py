@@ -43,7 +43,9 @@ class Variant:
     @property
     def short_name(self) -> str:
         """A few letters: "BN", "torch BN", "BN batch 8"."""
-        words = f"torch {self.norm.upper()}" if self.is_reference else self.norm.upper()
+        # The zoo's keys are small letters; a class of somebody's own keeps its capitals.
+        norm = self.norm.upper() if self.norm.islower() else self.norm
+        words = f"torch {norm}" if self.is_reference else norm
         return words if self.batch_size is None else f"{words} batch {self.batch_size}"
 
     @property

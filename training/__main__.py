@@ -9,12 +9,15 @@ import torch
 
 from normzoo.allocator import keep_freed_memory
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
+from normzoo.nn.named_norms import name_own_norm, name_own_norms, own_sha256
 from normzoo.nn.resnet import norm_keys
 from training.cli.options import (
     EXAMPLES,
     add_choice_of_runs,
     add_folder_options,
+    add_own_norms,
     add_run_options,
+    check_own_norms,
     chosen_images,
     chosen_recipe,
     chosen_runs,
@@ -42,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     keep_freed_memory()
     try:
+        name_own_norms()  # of the environment: the children of a study read them there
+        for word in getattr(options, "own_norms", ()):
+            name_own_norm(word)
         options.call(options)
     except (NormZooError, Interrupted) as error:
         print(error, file=sys.stderr)
@@ -80,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(call=_fetch)
 
     command = commands.add_parser("train", help="train one network")
-    command.add_argument("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}")
+    command.add_argument("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}; or FILE.py:CLASS")
     command.add_argument("--seed", type=int, default=0, help="decides initial weights, order and augmentation (default: 0)")
     command.add_argument("--threads", type=positive, metavar="N", help="cores to use (default: all)")
     command.add_argument("--stop-after", type=positive, metavar="EPOCH", help="stop after this epoch; the same command goes on")
@@ -103,15 +109,18 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("package", help="turn finished runs into checkpoint folders")
     command.add_argument("--again", action="store_true", help="measure again what is packaged already")
     add_folder_options(command, "runs", "checkpoints")
+    add_own_norms(command)
     command.set_defaults(call=_package)
 
     command = commands.add_parser("evaluate", help="compute the packaged figures again")
     command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
     add_folder_options(command, "checkpoints")
+    add_own_norms(command)
     command.set_defaults(call=_evaluate)
 
     command = commands.add_parser("contrast", help="measure why less contrast harms the packaged networks")
     add_folder_options(command, "checkpoints")
+    add_own_norms(command)
     command.set_defaults(call=_contrast)
 
     command = commands.add_parser("unknowns", help="measure how sure the packaged networks are of things they do not know")
@@ -122,6 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--check", action="store_true", help="write nothing; fail where it is no longer what is packaged")
     command.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to (default: here)")
     add_folder_options(command, "checkpoints")
+    add_own_norms(command)
     command.set_defaults(call=_report)
 
     command = commands.add_parser(
@@ -134,6 +144,7 @@ def build_parser() -> argparse.ArgumentParser:
     hardware = ["cpu-basic", "cpu-upgrade", "zero-a10g"]
     command.add_argument("--hardware", choices=hardware, help="of a new Space (default: what the Hub gives)")
     add_folder_options(command, "checkpoints")
+    add_own_norms(command)
     command.set_defaults(call=_publish)
 
     command = commands.add_parser("bench", help="measure the speed of training")
@@ -161,8 +172,9 @@ def _train(options: argparse.Namespace) -> None:
     if launched_replicas() > 1:
         _train_replica(options, recipe, data, device)
         return
-    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device.type), data.holdout)
+    run = _run(options, recipe, data, device)
     if options.dry_run:
+        check_own_norms([run], _say)
         tell(forecast([run], data, options.runs, device), options.runs, 1, _say)
         return
     state = train(
@@ -178,10 +190,18 @@ def _train(options: argparse.Namespace) -> None:
     print(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
 
 
+def _run(options: argparse.Namespace, recipe: Recipe, data: ImageData, device: torch.device) -> Run:
+    norms = name_own_norms(options.norm)
+    if len(norms) != 1:
+        raise ConfigError(f"train takes one norm, got {options.norm!r}. Use study for several.")
+    precision = choose_precision(options.amp, device.type)
+    return Run(data.name, recipe, norms[0], options.seed, precision, data.holdout, own_sha256(norms[0]))
+
+
 def _train_replica(options: argparse.Namespace, recipe: Recipe, data: ImageData, device: torch.device) -> None:
     if options.dry_run or options.compile == "on":
         raise ConfigError("--dry-run and --compile on are for one process. Leave them out, or torchrun.")
-    run = Run(data.name, recipe, options.norm, options.seed, choose_precision(options.amp, device.type), data.holdout)
+    run = _run(options, recipe, data, device)
     with process_group(device) as own_device:
         say = _say if is_writer() else _say_nothing
         say(f"{launched_replicas()} processes, each with its share of a batch of {recipe.batch_size}.")
@@ -208,6 +228,7 @@ def _study(options: argparse.Namespace) -> None:
     workers = options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
     if options.dry_run:
         torch.set_num_threads(1)  # as each worker
+        check_own_norms(runs, _say)
         tell(forecast(runs, images_of(runs[0]), options.runs, device), options.runs, workers, _say)
         return
     arguments = [f"--compile={options.compile}", f"--device={device.type}"]
@@ -256,7 +277,7 @@ def _bench(options: argparse.Namespace) -> None:
     from training.benchmarks.gpu import bench_gpu
 
     if device.type == "cuda":
-        norms = options.norm.split(",") if options.norm else None
+        norms = name_own_norms(options.norm) if options.norm else None
         bench_gpu(device, options.out, norms, options.compile != "off", options.steps, say=_say)
         return
 

@@ -18,8 +18,8 @@ from normzoo.plotting.style import style_of
 # `Figure` and never pyplot, whose global state is not safe in the threads of a server.
 _MARKERS = dict(
     zip(
-        ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star"),
-        ("o", "s", "D", "^", "v", "P", "X", "*"),
+        ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon", "hexagon"),
+        ("o", "s", "D", "^", "v", "P", "X", "*", "p", "h"),
         strict=True,
     )
 )

@@ -1,7 +1,9 @@
 """Style of a variant wherever it appears: its short name, colour, marker and dash."""
 
+import zlib
 from dataclasses import dataclass
 
+from normzoo.nn.named_norms import OWN_NORMS
 from normzoo.nn.norms import NORM_LAYERS
 from normzoo.variants import Variant
 
@@ -9,6 +11,9 @@ from normzoo.variants import Variant
 COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 #: Names that charts and figures translate to their own.
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
+#: For norms that the zoo has not: none of the six's, after Paul Tol's muted scheme.
+OTHER_COLOURS = ("#56b4e9", "#f0e442", "#aa4499", "#44aa99", "#999933")
+OTHER_MARKERS = ("x", "star", "pentagon", "hexagon")
 
 
 @dataclass(frozen=True)
@@ -17,20 +22,25 @@ class Style:
 
     name: str  # "BN"
     colour: str  # "#rrggbb"
-    marker: str  # one of MARKERS
+    marker: str  # one of MARKERS or OTHER_MARKERS
     dash: str  # solid for the zoo's norms as the recipe trains them, else dash, dashdot or longdash
 
 
 def style_of(variant: str) -> Style:
     """Return the style of a variant; by its name alone, so that it is the same on every page and in every report.
 
-    A norm takes colour and marker by its place in `NORM_LAYERS`. Another training of it, such as `bn-bs8` or
+    A norm of the zoo takes colour and marker by its place in `NORM_LAYERS`; one that it has not, from others, by its name:
+    whether its code is at hand does not count. Another training of it, such as `bn-bs8` or
     `torch-bn`, takes its marker and a lighter or darker shade of its colour, dashed.
     """
     parsed = Variant.parse(variant)
-    keys = list(NORM_LAYERS)
-    place = keys.index(parsed.norm) if parsed.norm in keys else len(keys)
-    colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    keys = [key for key in NORM_LAYERS if key not in OWN_NORMS]
+    if parsed.norm in keys:
+        place = keys.index(parsed.norm)
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    else:
+        number = zlib.crc32(parsed.norm.encode())
+        colour, marker = OTHER_COLOURS[number % len(OTHER_COLOURS)], OTHER_MARKERS[number // 7 % len(OTHER_MARKERS)]
     if parsed.is_reference:
         return Style(parsed.short_name, _mix(colour, "#ffffff", 0.2), marker, "longdash")
     if parsed.batch_size is None:

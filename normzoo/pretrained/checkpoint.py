@@ -18,6 +18,7 @@ from torch import Tensor
 
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.images.preprocess import RESIZE_RULE
+from normzoo.nn.named_norms import COPY, own_source, require_own_norm
 from normzoo.nn.norms import NORM_LAYERS, get_norm_layer
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
 from normzoo.pretrained.serialization import (
@@ -62,6 +63,7 @@ class ModelConfig:
     std: tuple[float, ...]
     resize: str = RESIZE_RULE
     format_version: int = FORMAT_VERSION
+    norm_sha256: str = ""  # of the file of a norm of somebody's own; empty for the zoo's, and then not written
 
     def build(self) -> ResNet:
         """A network of this description, with fresh weights."""
@@ -71,7 +73,8 @@ class ModelConfig:
         return ResNet(self.depth, layer, len(self.classes))
 
     def to_json(self) -> str:
-        return to_json(dataclasses.asdict(self))
+        fields = dataclasses.asdict(self)
+        return to_json({name: value for name, value in fields.items() if value or name != "norm_sha256"})
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
@@ -85,6 +88,7 @@ class ModelConfig:
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{CONFIG} has format version {version!r}, this NormZoo reads {FORMAT_VERSION}: upgrade it.")
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        values.setdefault("norm_sha256", "")
         kinds: dict[str, Any] = {field.name: typing.get_origin(field.type) or field.type for field in dataclasses.fields(cls)}
         wrong = sorted(kinds.keys() ^ values.keys()) or [k for k, kind in kinds.items() if not isinstance(values[k], kind)]
         if wrong:
@@ -123,7 +127,8 @@ class Checkpoint:
         """The network with its weights, in evaluation mode.
 
         Raises:
-            CheckpointError: weights missing, damaged, not the ones packaged, not finite, or of another network.
+            CheckpointError: weights missing, damaged, not the ones packaged, not finite, or of another network; a norm of
+                somebody's own that the user has not named.
         """
         path = self.folder / WEIGHTS
         if file_size(path) > MAX_WEIGHT_BYTES:
@@ -133,6 +138,8 @@ class Checkpoint:
         tensors, metadata = read_tensors(path)
         if metadata.get("config_sha256") != text_sha256(self.config.to_json()):
             raise CheckpointError(f"{WEIGHTS} was saved with another {CONFIG}. Package the run again.")
+        if self.config.norm_sha256:
+            require_own_norm(self.config.norm, self.config.norm_sha256, self.folder)
         try:
             model = self.config.build()
             model.load_state_dict(tensors, strict=True)
@@ -235,6 +242,9 @@ def save_checkpoint(
         write_tensors(temporary / LOGITS, {**stored, "labels": labels})
         write_rows(temporary / HISTORY, HISTORY_COLUMNS, history)
         write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, robustness)
+        source = own_source(config.norm) if config.norm_sha256 else None
+        if source is not None:
+            (temporary / COPY).write_text(source, encoding="utf-8", newline="")
         files = {
             "weights_sha256": WEIGHTS,
             "history_sha256": HISTORY,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normzoo.errors import HubError
+from normzoo.nn.named_norms import COPY
 from normzoo.pretrained.checkpoint import FILES, METRICS
 
 #: Checkpoints lie in `<data set>/<recipe>/<variant>`. Nothing but their files is fetched.
@@ -66,7 +67,7 @@ def download(hub_id: HubId) -> Path:
         snapshot = snapshot_download(
             hub_id.repository,
             revision=hub_id.revision,
-            allow_patterns=[f"{folders}/{file}" for file in FILES],
+            allow_patterns=[f"{folders}/{file}" for file in (*FILES, COPY)],
             ignore_patterns="/".join("*" * (DEPTH + 2)),  # there a star stands for slashes too
         )
     except Exception as error:  # the Hub's own, those of its HTTP client, and those of the disk have no common base

@@ -40,6 +40,7 @@ PUBLIC_NAMES = [
     "load_model",
     "load_models",
     "predict",
+    "replace_norms",
 ]
 
 

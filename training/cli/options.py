@@ -2,11 +2,14 @@
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from normzoo.checking.report import check_generic
+from normzoo.checking.subject import Subject
 from normzoo.errors import ConfigError
+from normzoo.nn.named_norms import NAMES_VARIABLE, OWN_NORMS, name_own_norms
 from normzoo.nn.resnet import norm_keys
 from training.data.dataset import ImageData, hold_out, load
 from training.data.image_folder import open_images
@@ -60,7 +63,9 @@ def add_folder_options(command: argparse.ArgumentParser, *names: str) -> None:
 def add_choice_of_runs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--plan", default="study", metavar="NAME", help=f"one of: {', '.join(PLANS)} (default: study)")
     command.add_argument(
-        "--norm", metavar="KEYS", help="all, or comma-separated: these with --recipe (default: paper) instead of the plan"
+        "--norm",
+        metavar="KEYS",
+        help="all, or comma-separated, FILE.py:CLASS for your own: these with --recipe (default: paper) instead of the plan",
     )
     command.add_argument("--seeds", type=numbers, default=[0], metavar="N,N", help="comma-separated (default: 0)")
     add_run_options(command)
@@ -107,6 +112,30 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
         if field.name != "name":
             kind = bool_word if field.type is bool else field.type
             fields.add_argument(_flag(field.name), type=kind, dest=field.name, metavar="X", help=field.metadata["help"])
+
+
+def add_own_norms(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--norm",
+        dest="own_norms",
+        type=lambda words: [word.strip() for word in words.split(",")],
+        default=[],
+        metavar="FILE.py:CLASS",
+        help=f"norms of your own that networks here have, comma-separated (default: ${NAMES_VARIABLE}); runs those files",
+    )
+
+
+def check_own_norms(runs: Iterable[Run], say: Callable[[str], None]) -> None:
+    """Check what holds for every norm on those of one's own, before time is spent on them.
+
+    Raises:
+        ConfigError: one of them fails.
+    """
+    for norm in dict.fromkeys(run.norm for run in runs if run.norm in OWN_NORMS):
+        report = check_generic(Subject(OWN_NORMS[norm], "own"))
+        say(report.to_text())
+        if not report.passed:
+            raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")
 
 
 def _flag(field: str) -> str:
@@ -163,9 +192,7 @@ def chosen_runs(options: argparse.Namespace) -> list[Run]:
     """The runs that the options choose, in order of worth."""
     precision, holdout = choose_precision(options.amp, choose_device(options.device).type), options.holdout
     if options.recipe or options.norm or _changes(options):
-        norms = (
-            ZOO if options.norm in (None, "all") else tuple(each.strip() for each in options.norm.split(",") if each.strip())
-        )
+        norms = ZOO if options.norm in (None, "all") else tuple(name_own_norms(options.norm))
         plan: tuple[Part, ...] = (Part(options.recipe or "paper", norms, _changes(options)),)
     else:
         plan = get_plan(options.plan)

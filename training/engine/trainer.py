@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from normzoo.errors import ConfigError, TrainingError
 from normzoo.inference.predict import compute_logits
+from normzoo.nn.named_norms import COPY, own_source
 from normzoo.nn.resnet import ResNet
 from normzoo.nn.sync import count_replicas
 from training.data.dataset import FILES, SPLITS, ImageData
@@ -141,6 +142,9 @@ def open_state(run: Run, data: ImageData, folder: Path) -> State:
     if state is None:
         if is_writer():
             (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
+            source = own_source(run.norm)
+            if source is not None:
+                (folder / COPY).write_text(source, encoding="utf-8", newline="")
             if data.files:
                 shutil.copyfile(data.files, folder / FILES)
         return State(run, data.digest, 0, {}, {}, [], [])
@@ -154,7 +158,9 @@ def open_state(run: Run, data: ImageData, folder: Path) -> State:
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     old, new = {**old, **old["recipe"]}, {**new, **new["recipe"]}
-    return ", ".join(f"{key} {old.get(key)!r}, now {new[key]!r}" for key in new if key != "recipe" and old.get(key) != new[key])
+    return ", ".join(
+        f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in new if key != "recipe" and old.get(key) != new[key]
+    )
 
 
 def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from normzoo.errors import CheckpointError, TrainingError
 from normzoo.inference.predict import compute_logits
+from normzoo.nn.named_norms import require_own_norm
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import (
     Checkpoint,
@@ -90,6 +91,8 @@ def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[
     for seed_folder, state in iter_runs(runs):
         if state.run.holdout:
             continue
+        if state.is_finished and not _can_be_built(state, seed_folder, say):
+            continue
         if state.is_finished:
             found.setdefault(seed_folder.parent, {})[state.run.seed] = state
         else:
@@ -100,6 +103,17 @@ def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[
                 f"The seeds under {folder} were trained with different settings or images. Keep those of one kind."
             )
     return found
+
+
+def _can_be_built(state: State, seed_folder: Path, say: Callable[[str], None]) -> bool:
+    """Is the norm one of the zoo's, or one whose file the user has named?"""
+    if state.run.norm_sha256:
+        try:
+            require_own_norm(state.run.norm, state.run.norm_sha256, seed_folder)
+        except CheckpointError as error:
+            say(f"left out: {seed_folder}: {error}")
+            return False
+    return True
 
 
 def _packaged(folder: Path) -> Checkpoint | None:
@@ -128,7 +142,16 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     data = load_once(run.data, recipe.image_size, data_root())
     if digest != data.digest:
         raise TrainingError(f"{variant} was trained on other images than the {data.name} that is here.")
-    config = ModelConfig(recipe.depth, norm, default_arguments(norm), data.classes, data.image_size, data.mean, data.std)
+    config = ModelConfig(
+        recipe.depth,
+        norm,
+        default_arguments(norm),
+        data.classes,
+        data.image_size,
+        data.mean,
+        data.std,
+        norm_sha256=run.norm_sha256,
+    )
     settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
     networks = {seed: _network(config, state) for seed, state in states.items()}
     results = _kept_results(kept, config, settings)

@@ -11,6 +11,7 @@ import torch
 
 from normzoo.allocator import keep_freed_memory
 from normzoo.errors import CheckpointError, DataError
+from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CARD, HISTORY, LOGITS, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
 from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
@@ -61,6 +62,7 @@ def evaluate(checkpoints: Path, say: Callable[[str], None] = print, workers: int
 
 def _begin_worker() -> None:
     torch.set_num_threads(1)
+    name_own_norms()
     keep_freed_memory()
 
 

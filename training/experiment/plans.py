@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normzoo.errors import ConfigError
+from normzoo.nn.named_norms import own_sha256
 from normzoo.nn.norms import NORM_LAYERS
 from training.experiment.recipes import Recipe, get_recipe
 from training.experiment.runs import Run
@@ -76,7 +77,7 @@ def get_plan(name: str) -> tuple[Part, ...]:
 def plan_runs(plan: tuple[Part, ...], data: str, seeds: list[int], precision: str, holdout: float = 0.0) -> list[Run]:
     """The runs of a plan, in its order: all of one seed before the next."""
     return [
-        Run(data, changed_recipe(part.recipe, part.changes), norm, seed, precision, holdout)
+        Run(data, changed_recipe(part.recipe, part.changes), norm, seed, precision, holdout, own_sha256(norm))
         for seed in seeds
         for part in plan
         for norm in part.norms

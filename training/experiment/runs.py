@@ -33,6 +33,7 @@ class Run:
         norm: a key that `ResNet` takes.
         precision: fp32 or bf16 (convolutions only).
         holdout: share of the training images that is validated on in place of the validation images; 0 for none.
+        norm_sha256: of the file of a norm of somebody's own; empty for those of the zoo and torch's.
     """
 
     data: str
@@ -41,6 +42,7 @@ class Run:
     seed: int = 0
     precision: str = "fp32"
     holdout: float = 0.0
+    norm_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -70,13 +72,22 @@ class Run:
             "seed": self.seed,
             "precision": self.precision,
             "recipe": self.recipe.to_dict(),
+            **({"norm_sha256": self.norm_sha256} if self.norm_sha256 else {}),
         }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Run":
         """Return the run that `to_dict` wrote."""
         data, _, share = fields["data"].partition(_HOLDOUT)
-        return cls(data, Recipe(**fields["recipe"]), fields["norm"], fields["seed"], fields["precision"], float(share or 0))
+        return cls(
+            data,
+            Recipe(**fields["recipe"]),
+            fields["norm"],
+            fields["seed"],
+            fields["precision"],
+            float(share or 0),
+            fields.get("norm_sha256", ""),
+        )
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware, get_token
 
 from normzoo.errors import CheckpointError, DataError, HubError
+from normzoo.nn.named_norms import COPY
 from normzoo.pretrained.checkpoint import CARD, FILES
 from normzoo.pretrained.hub import PREFIX, HubId, explain
 from normzoo.pretrained.registry import ModelSet, list_model_sets
@@ -130,7 +131,7 @@ def _whole_sets(checkpoints: Path) -> list[ModelSet]:
 
 def _checkpoint_files(model_sets: Iterable[ModelSet], checkpoints: Path) -> Files:
     folders = [checkpoint.folder for model_set in model_sets for checkpoint in model_set.checkpoints.values()]
-    paths = [folder / file for folder in folders for file in FILES if (folder / file).is_file()]
+    paths = [folder / file for folder in folders for file in (*FILES, COPY) if (folder / file).is_file()]
     return {path.relative_to(checkpoints).as_posix(): path for path in paths}
 
 

@@ -1,4 +1,4 @@
-"""Commands that make stored results again: every one of them runs as it is printed."""
+"""Commands that make stored results again: every one of them runs as it is printed, where the file of a norm is at hand."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ def study_command(
         recipe: its name, with the fields that were changed in it: "strong,epochs=2,horizontal_flip=False".
     """
     base, *changes = recipe.split(",")
-    words = ["python -m training study", f"--recipe {base}", f"--norm {','.join(norms)}"]
+    words = ["python -m training study", f"--recipe {base}", f"--norm {','.join(map(_norm_option, norms))}"]
     words += [f"--data {shlex.quote(data)}"] if data != DEFAULT_DATA else []
     for change in changes:
         field, _, value = change.partition("=")
@@ -27,6 +27,11 @@ def study_command(
     words += [f"--batch-size {batch_size}"] if batch_size else []
     words += [f"--seeds {','.join(map(str, seeds))}"] if list(seeds) != [0] else []
     return " ".join(words)
+
+
+def _norm_option(key: str) -> str:
+    """Return what `--norm` takes; of a norm of somebody's own the class is known, not where the reader has its file."""
+    return key if Variant.parse(key).norm.islower() else f"norm.py:{key}"
 
 
 def training_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from normzoo.app.server.lifecycle import lifetime
 from normzoo.app.server.settings import Settings, find_port
 from normzoo.app.server.zerogpu import register_for_zerogpu
 from normzoo.errors import ConfigError, NormZooError
+from normzoo.nn.named_norms import name_own_norms
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -49,6 +50,7 @@ def launch(settings: Settings) -> None:
         from normzoo.pretrained.registry import checkpoints_root
 
         torch.set_num_threads(settings.threads)
+        name_own_norms()
         root = checkpoints_root()
         if (place := os.environ.get("NORMZOO_CHECKPOINTS")) and not root.is_dir():
             raise ConfigError(f"NORMZOO_CHECKPOINTS must be a folder that is there, or hf://user/repo, got {place!r}.")

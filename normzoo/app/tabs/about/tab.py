@@ -58,8 +58,10 @@ def address(request: Any) -> str:
 
 def _norm(key: str, layer: Any) -> str:
     style = style_of(key)
-    needs_batch = any("N" in axes for axes in layer.pooled_axes)
-    facts = {"Averages over": layer.axes, "Other photos matter": "while it learns" if needs_batch else "never"}
+    pooled_axes, facts = getattr(layer, "pooled_axes", None), {}
+    if pooled_axes is not None:
+        needs_batch = any("N" in axes for axes in pooled_axes)
+        facts = {"Averages over": layer.axes, "Other photos matter": "while it learns" if needs_batch else "never"}
     rows = "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items())
     return (
         f'<li style="--variant: {style.colour}"><h3>{html.escape(style.name)} <span>{html.escape(layer.title)}</span></h3>'

@@ -1,0 +1,165 @@
+"""Formula of a norm with every known way to get it wrong as a setting: the reference of the check, in plain tensors."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+#: Letter -> the dimension of a map laid out as (N, G, C/G, H, W).
+_DIMENSIONS = {letter: place for place, letter in enumerate("NGKHW")}
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One way to normalize; the defaults are those of batch normalization done right.
+
+    Args:
+        axes: letters of the dimensions that the statistics are taken over: N, G (groups), K (channels of a group), H, W.
+        grouping: how channels form groups: neighbouring, interleaved, or scrambled (rows of a reshape that mixes images).
+        groups: how many.
+        variance: biased, unbiased, or of_parts (the mean of each map's variance).
+        epsilon: inside (√(var + ε)), deviation (√var + ε), result (added at the end), none, larger (the larger of √var and ε),
+            squared (√(var + ε²)) or variance (divides by var + ε, without the root).
+        affine: right, none, no_weight, no_bias, swapped, or bias_first ((x̂ + bias) · weight).
+        detached: what no gradient flows through: nothing, mean, variance or both.
+        remembers: whether running statistics are kept.
+        remembered: variance that is remembered: unbiased or biased.
+        start: running variance before the first batch.
+        momentum: torch (the share of the new batch) or reversed (the share that is kept).
+        training: statistics that normalize in training: batch, running_before or running_after its update.
+        evaluation: statistics that normalize in evaluation: running, batch, or corrected (running, with the factor
+            n/(n − 1) of the batch at hand).
+        evaluation_updates: whether evaluation moves the running statistics too.
+        gate: none, learned, reversed, clamped, sigmoid, or a number for a gate that does not learn.
+    """
+
+    axes: str = "NHW"
+    grouping: str = "neighbouring"
+    groups: int = 1
+    variance: str = "biased"
+    epsilon: str = "inside"
+    affine: str = "right"
+    detached: str = "nothing"
+    remembers: bool = False
+    remembered: str = "unbiased"
+    start: float = 1.0
+    momentum: str = "torch"
+    training: str = "batch"
+    evaluation: str = "running"
+    evaluation_updates: bool = False
+    gate: str | float = "none"
+
+
+class FormulaNorm(nn.Module):
+    """Layer that computes a formula, in float64.
+
+    Args:
+        formula: which.
+        num_channels: channels C of the input.
+        eps: what is added to the variance.
+        momentum: share of the new batch in the running statistics.
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(self, formula: Formula, num_channels: int, eps: float, momentum: float) -> None:
+        super().__init__()
+        self.formula, self.num_channels, self.eps, self.momentum = formula, num_channels, eps, momentum
+        for name in ("weight", "bias", "gate"):
+            self.register_parameter(name, nn.Parameter(torch.ones(num_channels, dtype=torch.float64)))
+        self.running_mean = torch.zeros((), dtype=torch.float64)
+        self.running_var = torch.full((), formula.start, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        formula = self.formula
+        laid_out = self._lay_out(x)
+        dims = [_DIMENSIONS[letter] for letter in formula.axes]
+        normalized = self._fold_back(self._normalize(laid_out, *self._statistics(laid_out, dims)), x)
+        if formula.gate != "none":
+            instance = self._normalize(laid_out, *self._moments(laid_out, [3, 4]))
+            gate = self._gate()
+            normalized = gate * normalized + (1 - gate) * self._fold_back(instance, x)
+        if formula.epsilon == "result":
+            normalized = normalized + self.eps
+        weight, bias = (getattr(self, name).view(1, -1, 1, 1) for name in ("weight", "bias"))
+        return {
+            "right": lambda: normalized * weight + bias,
+            "none": lambda: normalized,
+            "no_weight": lambda: normalized + bias,
+            "no_bias": lambda: normalized * weight,
+            "swapped": lambda: normalized * bias + weight,
+            "bias_first": lambda: (normalized + bias) * weight,
+        }[formula.affine]()
+
+    def _lay_out(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, G, C/G, H, W)."""
+        n, c, h, w = x.shape
+        groups = self.formula.groups
+        if self.formula.grouping == "scrambled" and self.training:
+            return x.reshape(1, 1, c, 1, n * h * w)
+        if self.formula.grouping == "interleaved":
+            return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
+        return x.reshape(n, groups, c // groups, h, w)
+
+    def _fold_back(self, laid_out: Tensor, like: Tensor) -> Tensor:
+        if self.formula.grouping == "interleaved":
+            laid_out = laid_out.transpose(1, 2)
+        return laid_out.reshape(like.shape)
+
+    def _moments(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
+        mean = x.mean(dims, keepdim=True)
+        count = math.prod(x.shape[dim] for dim in dims)
+        variance = (x - mean).square().mean(dims, keepdim=True)
+        if self.formula.variance == "unbiased":
+            variance = variance * (count / (count - 1))
+        if self.formula.variance == "of_parts":
+            variance = x.var([3, 4], correction=0, keepdim=True).mean([dim for dim in dims if dim < 3], keepdim=True)
+        if self.formula.detached in ("mean", "both"):
+            mean = mean.detach()
+        if self.formula.detached in ("variance", "both"):
+            variance = variance.detach()
+        return mean, variance
+
+    def _statistics(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
+        """Mean and variance that normalize; moves the running ones where that is due."""
+        formula = self.formula
+        mean, variance = self._moments(x, dims)
+        if not formula.remembers:
+            return mean, variance
+        before = self.running_mean, self.running_var
+        count = math.prod(x.shape[dim] for dim in dims)
+        if self.training or formula.evaluation_updates:
+            has_correction = formula.variance == "unbiased"
+            biased = variance * ((count - 1) / count) if has_correction else variance
+            new = biased if formula.remembered == "biased" else biased * (count / (count - 1))
+            share = self.momentum if formula.momentum == "torch" else 1 - self.momentum
+            self.running_mean = (1 - share) * self.running_mean + share * mean.detach()
+            self.running_var = (1 - share) * self.running_var + share * new.detach()
+        running = self.running_mean, self.running_var
+        if self.training:
+            return {"batch": (mean, variance), "running_before": before, "running_after": running}[formula.training]
+        corrected = running[0], running[1] * (count / (count - 1))
+        return {"running": running, "batch": (mean, variance), "corrected": corrected}[formula.evaluation]
+
+    def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        centred, eps = x - mean, self.eps
+        if self.formula.epsilon == "variance":
+            return centred / (variance + eps)
+        if self.formula.epsilon == "inside":
+            return centred / torch.sqrt(variance + eps)
+        if self.formula.epsilon == "squared":
+            return centred / torch.sqrt(variance + eps**2)
+        deviation = variance.sqrt()
+        if self.formula.epsilon == "deviation":
+            deviation = deviation + eps
+        if self.formula.epsilon == "larger":
+            deviation = deviation.clamp_min(eps)
+        return centred / deviation
+
+    def _gate(self) -> Tensor:
+        gate = self.get_parameter("gate").view(1, -1, 1, 1)
+        kind = self.formula.gate
+        if isinstance(kind, float):
+            return torch.full_like(gate, kind)
+        return {"learned": gate, "reversed": 1 - gate, "clamped": gate.clamp(0, 1), "sigmoid": gate.sigmoid()}[kind]

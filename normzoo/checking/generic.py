@@ -1,0 +1,194 @@
+"""Checks that hold for every norm layer, also one that nobody has heard of."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from normzoo.checking.checks import Outcome
+from normzoo.checking.roles import held_tensors
+from normzoo.checking.subject import Subject
+from normzoo.checking.trace import BATCHES, CHANNELS, TOLERANCE, difference
+
+
+def _random(*shape: int, seed: int = 4) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _state(layer: nn.Module) -> dict[str, Tensor]:
+    return {f"{place}.{held.name}": held.tensor.detach().clone() for place, held in enumerate(held_tensors(layer))}
+
+
+def runs(subject: Subject) -> Outcome:
+    """takes (N, C, H, W) and gives finite values of that shape"""
+    x = BATCHES[0].float()
+    for training in (True, False):
+        y = subject.layer().train(training)(x + 0)
+        if not isinstance(y, Tensor) or y.shape != x.shape:
+            return Outcome(False, f"gives {tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__} for {tuple(x.shape)}")
+        if not y.isfinite().all():
+            return Outcome(False, "gives NaN or infinity")
+    return Outcome(True)
+
+
+def input_untouched(subject: Subject) -> Outcome:
+    """leaves its input as it is"""
+    for training in (True, False):
+        x = BATCHES[0].float()
+        with torch.no_grad():
+            subject.layer().train(training)(x)
+        if not torch.equal(x, BATCHES[0].float()):
+            return Outcome(False, "writes into x", (("input-changed", ""),))
+    return Outcome(True)
+
+
+def evaluation_keeps_state(subject: Subject) -> Outcome:
+    """evaluation changes nothing, and gives the same twice"""
+    layer, x = subject.layer(), BATCHES[1].float()
+    layer(BATCHES[0].float())
+    layer.eval()
+    before = _state(layer)
+    with torch.no_grad():
+        first, second = layer(x + 0), layer(x + 0)
+    after = _state(layer)
+    moved = [name for name in after if name not in before or not torch.equal(before[name], after[name])]
+    if moved:
+        names = ", ".join(name.partition(".")[2] for name in moved)
+        has_memory = any(word in names for word in ("mean", "var"))
+        return Outcome(False, f"moves {names}", (("memory-moves-in-evaluation", ""),) if has_memory else ())
+    return Outcome(bool(torch.equal(first, second)), "" if torch.equal(first, second) else "two results for the same images")
+
+
+def mode_from_flag(subject: Subject) -> Outcome:
+    """training and evaluation are told apart by .train() and .eval() alone"""
+    x = BATCHES[1].float()
+    for training in (True, False):
+        layer = subject.layer()
+        layer(BATCHES[0].float())
+        twin = copy.deepcopy(layer).train(training)
+        layer.train(training)
+        with_gradients = layer(x + 0).detach()
+        with torch.no_grad():
+            without = twin(x + 0)
+        if difference(with_gradients, without) > TOLERANCE:
+            word = "training" if training else "evaluation"
+            return Outcome(False, f"{word} with gradients and without them differ", (("mode-from-grad", ""),))
+    return Outcome(True)
+
+
+def registered(subject: Subject) -> Outcome:
+    """parameters and buffers are registered"""
+    plain: dict[str, str] = {}
+    for role, held in subject.roles.items():
+        if role in ("weight", "bias", "gate") and held.holding != "parameter":
+            plain[held.name] = "parameters-not-registered"
+        if role.startswith("running") and held.holding == "attribute":
+            plain[held.name] = "buffers-not-registered"
+    layer = subject.layer()
+    before = {held.name for held in held_tensors(layer)}
+    layer(BATCHES[0].float())
+    for held in held_tensors(layer):
+        if held.holding == "attribute" and held.name not in before and ("mean" in held.name or "var" in held.name):
+            plain[held.name] = "buffers-not-registered"
+        elif held.holding == "attribute" and held.tensor.is_leaf and held.tensor.requires_grad:
+            plain[held.name] = "parameters-not-registered"
+    return Outcome(not plain, ", ".join(plain), tuple((key, "") for key in dict.fromkeys(plain.values())))
+
+
+def state_dict_round_trip(subject: Subject) -> Outcome:
+    """state_dict() holds all of it"""
+    layer, fresh = subject.layer(), subject.untouched()
+    for batch in BATCHES[:2]:
+        layer(batch.float())
+    try:
+        fresh.load_state_dict(layer.state_dict())
+    except RuntimeError as error:
+        return Outcome(False, str(error).splitlines()[-1].strip()[:100])
+    x = BATCHES[2].float()
+    gaps = [difference(fresh.train(mode)(x + 0).detach(), layer.train(mode)(x + 0).detach()) for mode in (False, True)]
+    return Outcome(max(gaps) <= TOLERANCE, "" if max(gaps) <= TOLERANCE else f"loaded again, it is off by {max(gaps):.2g}")
+
+
+def moves(subject: Subject) -> Outcome:
+    """.to(device) and .to(dtype) move all of it"""
+    layer = subject.layer()
+    layer(BATCHES[0].float())
+    layer = copy.deepcopy(layer).to("meta")
+    stayed = [held.name for held in held_tensors(layer) if held.tensor.device.type != "meta"]
+    return Outcome(not stayed, f"{', '.join(stayed)} stay behind" if stayed else "")
+
+
+def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
+    """gradients agree with finite differences"""
+    layer = subject.layer().double()
+    x = _random(2, CHANNELS, 4, 5).double()
+    cotangent = x + 1 + _random(*x.shape, seed=6).double()
+
+    def loss(x: Tensor) -> Tensor:
+        return (copy.deepcopy(layer)(x) * cotangent).sum()
+
+    moving = x.clone().requires_grad_()
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss(moving + 0), moving, allow_unused=True)
+    gradient = gradients[0]
+    if gradient is None:
+        return Outcome(False, "no gradient reaches the input")
+    step, gap = 1e-3, 0.0
+    # Along a shift and a scaling of the whole map, too: there the gradient through the mean and the variance shows.
+    for direction in (_random(*x.shape, seed=5).double(), torch.ones_like(x), x):
+        with torch.no_grad():
+            measured = float(loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+        gap = max(gap, abs(float((gradient * direction).sum()) - measured) / float(gradient.norm() * direction.norm() / 10))
+    return Outcome(gap < 0.01, "" if gap < 0.01 else f"off by {gap:.2g}")
+
+
+def half_precision(subject: Subject) -> Outcome:
+    """bfloat16 maps, as under autocast"""
+    x = _random(4, CHANNELS, 8, 8)
+    y = subject.layer()(x.bfloat16()).float().detach()
+    wide = subject.layer()(x).detach()
+    gap = float((y - wide).abs().nan_to_num(float("inf")).max() / wide.abs().max().clamp_min(1e-6))
+    return Outcome(gap < 0.05, "" if gap < 0.05 else f"off by {gap:.1%} of the largest value")
+
+
+def compiles(subject: Subject) -> Outcome:
+    """torch.compile gives the same"""
+    x = BATCHES[0].float()
+    for training in (True, False):
+        layer = subject.layer().train(training)
+        compiled = torch.compile(copy.deepcopy(layer), backend="aot_eager")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's own, as its log
+            logging.disable(logging.CRITICAL)
+            try:
+                gap = difference(compiled(x + 0).detach(), layer(x + 0).detach())
+            finally:
+                logging.disable(logging.NOTSET)
+        if gap > TOLERANCE:
+            return Outcome(False, f"off by {gap:.2g}")
+    return Outcome(True)
+
+
+def hooks_run(subject: Subject) -> Outcome:
+    """hooks run"""
+    layer, seen = subject.layer(), list[bool]()
+    layer.register_forward_hook(lambda *_: seen.append(True))
+    layer(BATCHES[0].float())
+    return Outcome(bool(seen), "" if seen else "__call__ is overridden", () if seen else (("call-overridden", ""),))
+
+
+GENERIC_CHECKS: tuple[Callable[[Subject], Outcome], ...] = (
+    runs,
+    input_untouched,
+    evaluation_keeps_state,
+    mode_from_flag,
+    registered,
+    state_dict_round_trip,
+    moves,
+    gradient_is_that_of_the_output,
+    half_precision,
+    hooks_run,
+    compiles,
+)

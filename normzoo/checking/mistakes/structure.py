@@ -1,0 +1,67 @@
+"""Mistakes that are seen directly, without computing the formula."""
+
+from normzoo.checking.mistakes.mistake import BATCH, Mistake
+
+STRUCTURE: tuple[Mistake, ...] = (
+    Mistake(
+        "parameters-not-registered",
+        "structure",
+        "weight, bias or gate is a plain tensor",
+        "self.weight = nn.Parameter(torch.ones(C))",
+    ),
+    Mistake(
+        "parameter-shape",
+        "structure",
+        "what the layer holds is {shapes}, not one value per channel, (C,)",
+        "nn.Parameter(torch.ones(C)), and weight.view(1, −1, 1, 1) in forward",
+    ),
+    Mistake(
+        "buffers-not-registered",
+        "structure",
+        "the running statistics are plain attributes",
+        'self.register_buffer("running_mean", torch.zeros(C))',
+        kinds=BATCH,
+    ),
+    Mistake(
+        "start-values",
+        "structure",
+        "{start} begins elsewhere",
+        "weight 1, bias 0 and gate 1",
+    ),
+    Mistake(
+        "input-changed",
+        "structure",
+        "forward writes into x (x -= …, x.sub_(…))",
+        "compute a new tensor",
+    ),
+    Mistake(
+        "cancellation",
+        "structure",
+        "σ² = E[x²] − E[x]² cancels in float32",
+        "centre first: E[(x − μ)²]",
+    ),
+    Mistake(
+        "mode-from-grad",
+        "structure",
+        "training and evaluation are told apart by whether gradients are on",
+        "by self.training",
+    ),
+    Mistake(
+        "call-overridden",
+        "structure",
+        "the class defines __call__, so hooks never run",
+        "define forward",
+    ),
+    Mistake(
+        "eps-other",
+        "structure",
+        "ε is {eps}, whatever the constructor is given",
+        "self.eps = eps, and √(σ² + self.eps)",
+    ),
+    Mistake(
+        "extra-parameters",
+        "structure",
+        "the layer learns something that is no part of this norm",
+        "a plain float for ε and momentum, nothing but weight and bias (and the gate)",
+    ),
+)

@@ -1,0 +1,202 @@
+"""Norm layers from a person's own Python file: reading the class, and calling its constructor by its own argument names."""
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from normzoo.errors import ConfigError
+
+#: What an argument means -> the names that people give it.
+ARGUMENT_NAMES = {
+    "num_channels": "num_channels num_features channels n_channels in_channels out_channels num_filters features n_features "
+    "num_feats in_features planes width dim nf nc c ch",
+    "num_groups": "num_groups groups n_groups group ngroups g",
+    "shape": "shape normalized_shape input_shape size in_shape feature_shape",
+    "num_dims": "num_dims ndim ndims n_dims",
+    "eps": "eps epsilon e",
+    "momentum": "momentum mom",
+    "affine": "affine elementwise_affine using_affine",
+}
+
+
+@dataclass(frozen=True)
+class OwnNorm:
+    """A layer class read from a person's file.
+
+    Args:
+        cls: the class.
+        path: the file it was read from.
+        source: the file's text.
+    """
+
+    cls: type[nn.Module]
+    path: Path
+    source: str
+
+    @property
+    def name(self) -> str:
+        """Name of the class."""
+        return self.cls.__name__
+
+    @property
+    def sha256(self) -> str:
+        """Hex sha256 of the file's text."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+    def build(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> nn.Module:
+        """Return a layer, its constructor called as `fill` says.
+
+        Raises:
+            ConfigError: the constructor asks for something that is not known, or refuses what it is given.
+        """
+        filled = self.fill(known, arguments)
+        try:
+            layer = self.cls(**filled)
+        except Exception as error:  # a person's code may raise anything
+            given = ", ".join(f"{name}={value!r}" for name, value in filled.items())
+            raise ConfigError(
+                f"{self.name}({given}) fails: {type(error).__name__}: {error}. Mend it, or use --args."
+            ) from error
+        return layer
+
+    def fill(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the constructor is called with, by its own argument names.
+
+        Args:
+            known: what there is to give, by its meaning (the keys of `ARGUMENT_NAMES`). Arguments with a default are given
+                only what is here; `num_groups` falls back on 8 and `num_dims` on 4 where the constructor asks for them.
+            arguments: given as they are, by the constructor's own names; they come first.
+
+        Raises:
+            ConfigError: the constructor asks for something that is not known.
+        """
+        filled = dict(arguments or {})
+        for name, meaning, is_required in self._parameters():
+            if name in filled:
+                continue
+            if meaning in known:
+                filled[name] = known[meaning]
+            elif is_required and meaning in _FALLBACKS:
+                filled[name] = _FALLBACKS[meaning]
+            elif is_required:
+                raise ConfigError(
+                    f"{self.name} needs {name!r}, which is no argument that every norm has: give it with --args '{name}=…'."
+                )
+        return filled
+
+    def takes(self, meaning: str) -> bool:
+        """Does the constructor have an argument of that meaning?"""
+        return any(each == meaning for _, each, _ in self._parameters())
+
+    def _parameters(self) -> list[tuple[str, str, bool]]:
+        """Name, meaning and whether it must be given, of every argument of the constructor."""
+        try:
+            parameters = inspect.signature(self.cls).parameters.values()
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"The constructor of {self.name} cannot be read ({error}); write it in Python.") from error
+        found = []
+        for parameter in parameters:
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                is_required = parameter.default is parameter.empty
+                found.append((parameter.name, _MEANINGS.get(parameter.name.lower(), parameter.name), is_required))
+        required = [name for name, _, is_required in found if is_required]
+        if len(required) == 1 and not any(meaning in ("num_channels", "shape") for _, meaning, _ in found):
+            # The only thing that must be said to a norm is how many channels there are, whatever it is called.
+            found = [(name, "num_channels" if name == required[0] else meaning, needed) for name, meaning, needed in found]
+        return found
+
+
+_MEANINGS = {name: meaning for meaning, names in ARGUMENT_NAMES.items() for name in names.split()}
+_FALLBACKS = {"num_groups": 8, "num_dims": 4}
+
+
+def is_own_norm(words: str) -> bool:
+    """Do these words name a file, `FILE.py` or `FILE.py:CLASS`, and not a norm of the zoo?"""
+    return words.endswith(".py") or ".py:" in words
+
+
+def read_own_norm(words: str) -> OwnNorm:
+    """Return the layer class that `FILE.py:CLASS` names; this runs the file.
+
+    Raises:
+        ConfigError: there is no such file or class, or the file cannot be run.
+    """
+    if not is_own_norm(words):
+        raise ConfigError(f"A norm of your own must be named as FILE.py:CLASS, got {words!r}.")
+    file, _, name = words.rpartition(":") if ".py:" in words else (words, "", "")
+    path = Path(file)
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read ({error}). Name a Python file and a class in it: FILE.py:CLASS.") from error
+    return run_source(source, name, path)
+
+
+def run_source(source: str, name: str, path: Path) -> OwnNorm:
+    """Run a Python text and return the layer class of that name in it; without a name, the only one that is written there.
+
+    Raises:
+        ConfigError: it cannot be run, or there is no such class.
+    """
+    module_name = f"normzoo_own_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    if module_name not in sys.modules:  # the same text is the same module: its classes compare equal
+        spec = importlib.util.spec_from_loader(module_name, None, origin=str(path))
+        if spec is None:
+            raise ConfigError(f"{path} cannot be read as a Python module.")
+        module = importlib.util.module_from_spec(spec)
+        module.__file__ = str(path)
+        sys.modules[module_name] = module  # dataclasses and torch.compile look there
+        try:
+            exec(compile(source, str(path), "exec"), module.__dict__)
+        except Exception as error:  # a person's code may raise anything
+            del sys.modules[module_name]
+            raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend it.") from error
+    module = sys.modules[module_name]
+    classes = {key: value for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Module)}
+    if not name:
+        classes = {key: value for key, value in classes.items() if value.__module__ == module_name}
+        if len(classes) != 1:
+            names = ", ".join(classes) or "none"
+            raise ConfigError(f"{path} must say which class is meant, FILE.py:CLASS; its layers are: {names}.")
+        name = next(iter(classes))
+    if name not in classes:
+        raise ConfigError(f"{path} has no layer (a torch.nn.Module) called {name!r}; it has: {', '.join(classes) or 'none'}.")
+    return OwnNorm(classes[name], path, source)
+
+
+def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
+    """Return the arguments written as in a call, `num_groups=4, shape=(C, H, W)`.
+
+    Args:
+        text: keyword arguments whose values are literals or names of `symbols`.
+        symbols: names that stand for numbers.
+
+    Raises:
+        ConfigError: anything else.
+    """
+
+    class _Replace(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.AST:
+            return ast.copy_location(ast.Constant(symbols[node.id]), node) if node.id in symbols else node
+
+    try:
+        call = ast.parse(f"call({text})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("not by name")
+        pairs = {keyword.arg: ast.literal_eval(_Replace().visit(keyword.value)) for keyword in call.keywords}
+        if None in pairs:
+            raise ValueError("no name")
+    except (SyntaxError, ValueError) as error:
+        letters = ", ".join(symbols)
+        raise ConfigError(
+            f"--args must be NAME=VALUE with commas between them, values being literals or {letters}, got {text!r}."
+        ) from error
+    return {str(name): value for name, value in pairs.items()}

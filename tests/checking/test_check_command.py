@@ -1,0 +1,110 @@
+"""`normzoo check FILE.py:CLASS` on the command line: what it prints, its exit code, how a constructor is called."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from normzoo.__main__ import main
+from normzoo.checking.report import check_generic
+from normzoo.checking.subject import Subject
+from normzoo.errors import ConfigError
+from normzoo.nn.own_norm import parse_arguments, read_own_norm
+
+LAYERS = Path(__file__).parents[1] / "support" / "own_norms"
+
+
+def test_a_right_layer_gives_ticks_and_exit_code_0(capsys):
+    assert main(["check", f"{LAYERS / 'right.py'}:AnnotatedBatchNorm"]) == 0
+    out = capsys.readouterr().out
+    assert "✗" not in out
+    assert "✓ torch.compile gives the same" in out
+
+
+def test_a_wrong_layer_gives_a_cross_the_line_of_the_formula_and_exit_code_1(capsys):
+    assert main(["check", f"{LAYERS / 'wrong.py'}:InterleavedGroupNorm", "--as", "gn"]) == 1
+    out = capsys.readouterr().out
+    assert "✗ output in training" in out
+    assert "→ channel c goes into group c mod G" in out
+    assert "reshape to (N, G, C/G, H, W)" in out
+
+
+def test_json_says_the_same(capsys):
+    assert main(["check", f"{LAYERS / 'wrong.py'}:BiasedMemoryBatchNorm", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["layer"], report["as"], report["passed"]) == ("BiasedMemoryBatchNorm", "bn", False)
+    assert [each["mistake"] for each in report["diagnosis"]] == ["biased-memory"]
+    failed = [each["name"] for each in report["checks"] if not each["passed"]]
+    assert failed == ["running statistics after three batches", "output and gradient in evaluation"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("nowhere.py:FRN", "nowhere.py cannot be read"),
+        (f"{LAYERS / 'right.py'}:Missing", "has no layer (a torch.nn.Module) called 'Missing'"),
+        (f"{LAYERS / 'right.py'}", "must say which class is meant, FILE.py:CLASS"),
+    ],
+)
+def test_a_layer_that_cannot_be_found_is_explained(words, sentence, capsys):
+    assert main(["check", words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "own.py"
+    path.write_text(f"import torch\nfrom torch import nn\n\n\n{text}")
+    return path
+
+
+def test_a_file_with_an_error_is_explained(tmp_path, capsys):
+    assert main(["check", f"{write(tmp_path, 'raise OSError(7)')}:X"]) == 2
+    assert "cannot be run: OSError: 7. Mend it." in capsys.readouterr().err
+
+
+def test_an_argument_that_nobody_knows_is_asked_for(tmp_path, capsys):
+    path = write(
+        tmp_path, "class Odd(nn.Identity):\n    def __init__(self, num_channels, flavour):\n        super().__init__()"
+    )
+    assert main(["check", f"{path}:Odd"]) == 2
+    assert "--args 'flavour=…'" in capsys.readouterr().err
+    assert main(["check", f"{path}:Odd", "--args", "flavour='sweet'", "--as", "own"]) == 0
+
+
+def test_torchs_own_layer_norm_is_built_by_its_shape_and_told_from_one_with_a_value_per_channel():
+    subject = Subject(read_own_norm(f"{LAYERS / 'wrong.py'}:PixelwiseLayerNorm"), "ln", "shape=(C, H, W)")
+    assert subject.untouched().weight.shape == (16, 4, 5)
+
+
+def test_a_norm_that_nobody_has_heard_of_is_checked_for_what_holds_for_all(tmp_path):
+    path = write(
+        tmp_path,
+        "class Odd(nn.Module):\n"
+        "    def __init__(self, width):\n"
+        "        super().__init__()\n"
+        "        self.a = nn.Parameter(torch.ones(width))\n"
+        "    def forward(self, x):\n"
+        "        return torch.tanh(x) * self.a[:, None, None]\n",
+    )
+    subject = Subject(read_own_norm(str(path)))
+    assert subject.kind == "own"
+    assert check_generic(subject).passed
+
+
+def test_a_layer_without_gradient_fails_what_holds_for_all(tmp_path):
+    path = write(
+        tmp_path,
+        "class Cut(nn.Module):\n    def __init__(self, c):\n        super().__init__()\n"
+        "    def forward(self, x):\n        return x - x.mean((2, 3), keepdim=True).detach()\n",
+    )
+    report = check_generic(Subject(read_own_norm(f"{path}:Cut"), "own"))
+    assert [name for name, outcome in report.outcomes.items() if not outcome.passed] == [
+        "gradients agree with finite differences"
+    ]
+
+
+def test_arguments_are_literals_or_sizes():
+    assert parse_arguments("shape=(C, H), bias=False", {"C": 16, "H": 4}) == {"shape": (16, 4), "bias": False}
+    for words in ("8", "a=open('x')", "a=", "**{}"):
+        with pytest.raises(ConfigError, match="--args must be NAME=VALUE"):
+            parse_arguments(words, {"C": 16})

@@ -1,0 +1,88 @@
+"""The worked examples in `examples/`: against formulas of their own, through the check, and trained."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from normzoo.checking.report import check_generic
+from normzoo.checking.subject import Subject
+from normzoo.nn.named_norms import forget_own_norms, name_own_norm, own_sha256
+from normzoo.nn.own_norm import read_own_norm
+from tests.support.tiny import RECIPE, load_tiny
+from training.engine.trainer import train
+from training.experiment.runs import Run
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = {"FRN": EXAMPLES / "frn.py", "SwitchableNorm": EXAMPLES / "switchable.py"}
+
+
+def layer(name: str, channels: int = 6) -> nn.Module:
+    torch.manual_seed(0)
+    made = read_own_norm(f"{FILES[name]}:{name}").cls(channels).double()
+    for parameter in made.parameters():
+        nn.init.normal_(parameter)
+    return made.requires_grad_(False)
+
+
+def test_filter_response_norm_is_its_formula_value_by_value():
+    norm, x = layer("FRN"), torch.randn(2, 6, 3, 4, dtype=torch.float64) + 1
+    y = norm(x)
+    for n in range(2):
+        for c in range(6):
+            nu = sum(float(value) ** 2 for value in x[n, c].flatten()) / 12
+            expected = float(norm.weight[c]) * x[n, c] / (nu + norm.eps) ** 0.5 + float(norm.bias[c])
+            torch.testing.assert_close(y[n, c], expected.clamp_min(float(norm.threshold[c])))
+
+
+def test_filter_response_norm_without_threshold_has_none():
+    norm = read_own_norm(f"{FILES['FRN']}:FRN").cls(4, thresholded=False).requires_grad_(False)
+    assert sorted(norm.state_dict()) == ["bias", "weight"]
+    assert float(norm(torch.randn(2, 4, 3, 3)).min()) < 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_switchable_norm_is_the_mixture_of_torchs_statistics(training):
+    norm, x = layer("SwitchableNorm").train(training), torch.randn(3, 6, 4, 5, dtype=torch.float64) * 2 + 1
+    batch = nn.BatchNorm2d(6).double().train(training)
+    batch(x)
+    if training:
+        over = {dims: torch.var_mean(x, dims, correction=0, keepdim=True) for dims in ((2, 3), (1, 2, 3), (0, 2, 3))}
+        variances, means = zip(*over.values(), strict=True)
+    else:
+        instance, whole = (torch.var_mean(x, dims, correction=0, keepdim=True) for dims in ((2, 3), (1, 2, 3)))
+        variances = (instance[0], whole[0], batch.running_var.view(1, -1, 1, 1))
+        means = (instance[1], whole[1], batch.running_mean.view(1, -1, 1, 1))
+    w, v = (torch.exp(shares) / torch.exp(shares).sum() for shares in (norm.mean_shares, norm.var_shares))
+    mean = sum(share * each for share, each in zip(w, means, strict=True))
+    var = sum(share * each for share, each in zip(v, variances, strict=True))
+    expected = norm.weight.view(1, -1, 1, 1) * (x - mean) / (var + norm.eps).sqrt() + norm.bias.view(1, -1, 1, 1)
+    torch.testing.assert_close(norm(x), expected)
+    torch.testing.assert_close(norm.running_var, batch.running_var)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_passes_what_holds_for_every_norm(name):
+    report = check_generic(Subject(read_own_norm(f"{FILES[name]}:{name}"), "own"))
+    assert report.passed, report.to_text()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_about_forty_lines_with_formula_and_paper(name):
+    text = FILES[name].read_text()
+    assert "arXiv:" in text.partition("import torch")[0]
+    assert len([line for line in text.splitlines() if line.strip()]) <= 65
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_few_epochs_lower_the_loss(name, tmp_path):
+    try:
+        key = name_own_norm(f"{FILES[name]}:{name}")
+        data = load_tiny(tmp_path / "data")
+        run = Run(data.name, RECIPE.changed(epochs=4), key, norm_sha256=own_sha256(key))
+        state = train(run, data, tmp_path / "runs", compiled=False, say=lambda line: None)
+    finally:
+        forget_own_norms()
+    losses = [row["loss"] for row in state.history if row["split"] == "train"]
+    assert losses[-1] < losses[0]
