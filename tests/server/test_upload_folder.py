@@ -113,7 +113,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_of_a_living_one(tmp_p
     other_app = tmp_path / "normzoo-but-not-ours"
     other_app.mkdir()
     living, killed = UploadFolder(tmp_path), UploadFolder(tmp_path)
-    killed._lock.close()  # as the system does
+    killed._lock.release()  # as the system does
     newest = UploadFolder(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([living.path, newest.path, other_app])
     living.close()

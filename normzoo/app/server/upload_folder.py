@@ -9,10 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: a folder that a killed process left behind stays
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock, Timeout
 
 _PREFIX, _LOCK = "normzoo-", ".lock"
 #: Gradio removes what it knows of after an hour (`delete_cache` of the page); this removes what it lost sight of.
@@ -31,9 +28,8 @@ class UploadFolder:
         parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(parent)
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent.resolve()))
-        self._lock = (self.path / _LOCK).open("w")
-        if fcntl is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = FileLock(self.path / _LOCK, thread_local=False)
+        self._lock.acquire()
         self._kept = {self.path / _LOCK}
         self._closed = threading.Event()
 
@@ -67,7 +63,7 @@ class UploadFolder:
     def close(self) -> None:
         """Remove the folder."""
         self._closed.set()
-        self._lock.close()
+        self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _sweep_on(self) -> None:
@@ -116,8 +112,6 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 def _remove_abandoned(parent: Path) -> None:
     """Remove the folders of processes that live no more: their locks are free."""
-    for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
-        with contextlib.suppress(OSError), lock.open("r+") as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock.parent, ignore_errors=True)
+    for path in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+        with contextlib.suppress(OSError, Timeout), FileLock(path, blocking=False):
+            shutil.rmtree(path.parent, ignore_errors=True)
