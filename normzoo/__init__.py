@@ -3,18 +3,12 @@
 from normzoo.errors import NormZooError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import Prediction, predict
-from normzoo.nn.norms import (
-    NORM_LAYERS,
-    BatchInstanceNorm,
-    BatchNorm,
-    GroupNorm,
-    InstanceNorm,
-    LayerNorm,
-    NoNorm,
-    get_norm_layer,
-)
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm
+from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 from normzoo.nn.replace import replace_norms
 from normzoo.nn.resnet import ResNet
+from normzoo.nn.sync import synchronize
 from normzoo.pretrained.registry import list_model_sets, load_model, load_models
 
 __all__ = [
@@ -35,4 +29,5 @@ __all__ = [
     "load_models",
     "predict",
     "replace_norms",
+    "synchronize",
 ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS, describe_norm
 
 _REFERENCE, _BATCH_SIZE = "torch-", "-bs"
 
@@ -51,7 +51,7 @@ class Variant:
     @property
     def description(self) -> str:
         """Words: "batch normalization", "… (torch's own layer)", "… at batch size 8"."""
-        words = getattr(NORM_LAYERS.get(self.norm), "title", self.norm)
+        words = describe_norm(self.norm).title
         words += " (torch's own layer)" if self.is_reference else ""
         return words if self.batch_size is None else f"{words} at batch size {self.batch_size}"
 

@@ -8,7 +8,7 @@ from normzoo.checking.checks import FORMULA_CHECKS, Outcome
 from normzoo.checking.generic import GENERIC_CHECKS
 from normzoo.checking.mistakes import BY_KEY
 from normzoo.checking.subject import Subject
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import describe_norm
 
 MAX_SENTENCES = 3
 
@@ -39,7 +39,7 @@ class Report:
     @property
     def title(self) -> str:
         """What it was held against, in words."""
-        return "what holds for every norm" if self.kind == "own" else str(getattr(NORM_LAYERS[self.kind], "title", self.kind))
+        return "what holds for every norm" if self.kind == "own" else describe_norm(self.kind).title
 
     def to_text(self) -> str:
         """Return a table of checks, then at most three sentences."""

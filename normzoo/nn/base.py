@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
-from normzoo.nn.sync import ReplicaPool, count_replicas
+from normzoo.nn.sync import Synchronizable
 
 Pool = Callable[[Tensor], Tensor]
 
@@ -42,44 +44,18 @@ def pool_batch(stat: Tensor) -> Tensor:
 
 
 class Norm(nn.Module, ABC):
-    """What the layers share: arguments, `weight` and `bias`, checks, the affine end of the formula.
+    """The computing that the layers share: checks, precision, the affine end of the formula.
 
-    Class attributes say in words what the page and the documentation show; a new norm sets its own.
+    A layer inherits torch's own besides, for what it keeps and never for what it computes: parameters and buffers, how they are
+    loaded, reset and moved, and that everybody's tools find them (`isinstance(module, nn.BatchNorm2d)`).
     """
 
-    title: str  # "batch normalization"
-    axes: str  # what the statistics are taken over
-    pooled_axes: tuple[tuple[str, ...], ...]  # the same for drawing: the axes of each mean that is taken; may be left out
-    formula: str  # plain text
-    paper: str  # authors, title, year
-    weight: nn.Parameter | None
-    bias: nn.Parameter | None
-
-    def __init__(
-        self,
-        num_channels: int,
-        eps: float = 1e-5,
-        affine: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        if num_channels < 1:
-            raise ConfigError(f"num_channels must be at least 1, got {num_channels}.")
-        if not eps > 0:
-            raise ConfigError(f"eps must be positive, got {eps}.")
-        self.num_channels = num_channels
-        self.eps = eps
-        self.affine = affine
-        for name in ("weight", "bias"):
-            start = torch.ones if name == "weight" else torch.zeros
-            self.register_parameter(name, nn.Parameter(start(num_channels, device=device, dtype=dtype)) if affine else None)
-
-    def reset_parameters(self) -> None:
-        """Set the affine map to the identity: weight 1, bias 0."""
-        if self.weight is not None and self.bias is not None:
-            nn.init.ones_(self.weight)
-            nn.init.zeros_(self.bias)
+    num_channels: int
+    eps: float
+    affine: bool
+    #: (C,), or None. Any, as torch types it as never None.
+    weight: Any
+    bias: Any
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize `x`.
@@ -89,13 +65,9 @@ class Norm(nn.Module, ABC):
 
         Raises:
             ValueError: wrong number of dimensions or channels; a statistic of a single value.
+            TypeError: the input does not hold floating-point numbers.
         """
-        if x.dim() != 4:
-            raise ValueError(f"expected 4D input (N, C, H, W), got {x.dim()}D.")
-        if x.shape[1] != self.num_channels:
-            raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]}.")
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        return self._normalize(wide).to(x.dtype)
+        return normalize(self, x)
 
     @abstractmethod
     def _normalize(self, x: Tensor) -> Tensor:
@@ -103,26 +75,68 @@ class Norm(nn.Module, ABC):
 
     def _affine(self, centred: Tensor, rstd: Tensor) -> Tensor:
         """(centred * rstd) * weight + bias, folded into one multiply-add."""
-        if self.weight is None or self.bias is None:
-            return centred * rstd
-        return torch.addcmul(per_channel(self.bias), centred, rstd * per_channel(self.weight))
+        scale = rstd if self.weight is None else rstd * per_channel(self.weight)
+        return centred * scale if self.bias is None else torch.addcmul(per_channel(self.bias), centred, scale)
+
+    def _settle(self, eps: float, bias: bool) -> None:
+        """Check and complete what torch's constructor has set up."""
+        if not eps > 0:
+            raise ConfigError(f"eps must be positive, got {eps}.")
+        if not bias:  # torch's own argument of that name is younger than the oldest torch that will do
+            self.register_parameter("bias", None)
 
     def extra_repr(self) -> str:
-        return f"{self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+
+
+@torch.fx.wrap
+def normalize(norm: Norm, x: Tensor) -> Tensor:
+    """Check `x`, normalize it in at least float32, give it back in its own dtype.
+
+    Tools that trace a network symbolically see one step, as they do for torch's own layers: the checks look at values that a
+    trace does not have, and the running statistics would be moved once, by the trace itself.
+    """
+    if x.dim() != 4:
+        raise ValueError(f"expected 4D input (N, C, H, W), got {x.dim()}D.")
+    if x.shape[1] != norm.num_channels:
+        raise ValueError(f"expected {norm.num_channels} channels, got {x.shape[1]}.")
+    if not x.is_floating_point():
+        raise TypeError(f"expected floating-point input, got {x.dtype}. Convert it first, as x.float() does.")
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return norm._normalize(wide).to(x.dtype)
 
 
 def per_channel(parameter: Tensor) -> Tensor:
     return parameter.view(1, -1, 1, 1)
 
 
-class BatchStatisticsNorm(Norm):
-    """A norm that looks across the batch in training and remembers running statistics for evaluation.
+def check_channels(num_channels: int) -> int:
+    """Return the number of channels.
 
-    Where several processes train replicas of a network together (`torch.distributed`), the batch is that of all of them;
-    set `sync` to False to have each replica look across its own part alone.
+    Raises:
+        ConfigError: there are none.
     """
+    if num_channels < 1:
+        raise ConfigError(f"num_channels must be at least 1, got {num_channels}.")
+    return num_channels
 
-    sync = True
+
+def check_pixels(x: Tensor) -> None:
+    """Look for more than one pixel.
+
+    Raises:
+        ValueError: there is one alone.
+    """
+    if x.shape[2] * x.shape[3] == 1:
+        raise ValueError(f"expected more than 1 pixel to normalize over, got input of shape {(*x.shape,)}.")
+
+
+class RunningNorm(Norm):
+    """A norm that can remember running statistics for evaluation; inherits one of torch's besides that keeps them."""
+
+    num_features: int
+    momentum: float | None
+    track_running_stats: bool
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -136,33 +150,50 @@ class BatchStatisticsNorm(Norm):
         track_running_stats: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_channels, eps, affine, device, dtype)
-        self.momentum = momentum
-        self.track_running_stats = track_running_stats
-        counter = torch.tensor(0, dtype=torch.long, device=device) if track_running_stats else None
-        for name in ("running_mean", "running_var"):
-            start = torch.zeros if name == "running_mean" else torch.ones
-            self.register_buffer(name, start(num_channels, device=device, dtype=dtype) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", counter)
-
-    def reset_parameters(self) -> None:
-        """As the base; forgets the running statistics too."""
-        super().reset_parameters()
-        self.reset_running_stats()
-
-    def reset_running_stats(self) -> None:
-        """Forget what was seen: mean 0, variance 1, counter 0."""
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
+        super().__init__(check_channels(num_channels), eps, momentum, affine, track_running_stats, device, dtype)
+        self.num_channels = num_channels
+        self._settle(eps, bias)
 
     def _remembered(self) -> tuple[Tensor, Tensor] | None:
-        """Running mean and variance, (1, C, 1, 1), where they take the place of the batch's: in evaluation, if kept."""
+        """Running mean and variance, (1, C, 1, 1), where they take the place of the input's: in evaluation, if kept."""
         if self.training or self.running_mean is None or self.running_var is None:
             return None
         return per_channel(self.running_mean), per_channel(self.running_var)
+
+    def _remember(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
+        """Move the running statistics, in place, towards new ones, each of `count` values; of none, they stay."""
+        if not (self.training and self.track_running_stats):
+            return
+        with torch.no_grad():
+            factor = self._new_share()
+            if self.running_mean is None or self.running_var is None or factor is None:
+                return
+            if not isinstance(count, Tensor) and count == 0:
+                return
+            dtype = self.running_mean.dtype
+            unbiased = var * (count / (count - 1))
+            self.running_mean.lerp_(mean.flatten().to(dtype), factor)
+            self.running_var.lerp_(unbiased.flatten().to(dtype), factor)
+
+    def _new_share(self) -> float | Tensor | None:
+        """Count this batch; return the weight of its statistics in the running ones, None to leave those alone."""
+        if self.num_batches_tracked is None or self.running_mean is None:
+            return self.momentum
+        self.num_batches_tracked.add_(1)
+        if self.momentum is not None:
+            return self.momentum
+        # The average of all batches so far. A tensor, not a float: nothing waits for the device.
+        return 1 / self.num_batches_tracked.to(self.running_mean.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, momentum={self.momentum}, track_running_stats={self.track_running_stats}"
+
+
+class BatchStatisticsNorm(Synchronizable, RunningNorm):
+    """A norm that looks across the batch in training; across that of several processes where `synchronize` asked for it."""
 
     def _batch_pool(self, x: Tensor) -> tuple[Pool, int | Tensor]:
         """What pools over the batch, and how many values per channel it has.
@@ -170,32 +201,10 @@ class BatchStatisticsNorm(Norm):
         Raises:
             ValueError: one value per channel.
         """
-        if self.training and self.sync and count_replicas() > 1:
-            shared = ReplicaPool(x)
+        shared = self._replica_pool(x) if self.training else None
+        if shared is not None:
             return shared, shared.count
-        self._check_batch(x)
-        n, _, h, w = x.shape
-        return pool_batch, n * h * w
-
-    def _check_batch(self, x: Tensor) -> None:
         n, _, h, w = x.shape
         if n * h * w == 1:
             raise ValueError(f"expected more than 1 value per channel to normalize over, got input of shape {(*x.shape,)}.")
-
-    def _remember(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
-        """Move the running statistics, in place, towards those of this batch of `count` values per channel."""
-        if not self.training or self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            if not isinstance(count, Tensor) and count == 0:
-                return
-            dtype = self.running_mean.dtype
-            unbiased = var * (count / (count - 1))
-            # None: the average of all batches so far. A tensor, not a float: nothing waits for the device.
-            factor = 1 / self.num_batches_tracked.to(dtype) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean.flatten().to(dtype), factor)
-            self.running_var.lerp_(unbiased.flatten().to(dtype), factor)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, momentum={self.momentum}, track_running_stats={self.track_running_stats}"
+        return pool_batch, n * h * w

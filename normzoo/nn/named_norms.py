@@ -4,13 +4,12 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from normzoo.errors import CheckpointError, ConfigError
-from normzoo.nn.norms import NORM_LAYERS
 from normzoo.nn.own_norm import OwnNorm, is_own_norm, read_own_norm, run_source
+from normzoo.nn.registry import NORM_LAYERS, NORM_RECORDS, NormRecord
 
 #: `FILE.py:CLASS` with commas between them: the user's own files, which child processes read as well.
 NAMES_VARIABLE = "NORMZOO_OWN_NORMS"
@@ -93,7 +92,7 @@ def is_from_hub(folder: Path) -> bool:
 def forget_own_norms(keys: Iterable[str] | None = None) -> None:
     """Take norms of people's own out of the zoo of this process; None takes all."""
     for key in list(OWN_NORMS if keys is None else keys):
-        del OWN_NORMS[key], NORM_LAYERS[key]
+        del OWN_NORMS[key], NORM_LAYERS[key], NORM_RECORDS[key]
     os.environ.pop(NAMES_VARIABLE, None)
 
 
@@ -106,20 +105,34 @@ def _enter(own: OwnNorm) -> str:
         raise ConfigError(f"There are two norms called {key}: {OWN_NORMS[other].path} and {own.path}. Rename one class.")
     if other is None:
         OWN_NORMS[key] = own
-        NORM_LAYERS[key] = _zoo_class(own)
+        NORM_LAYERS[key], NORM_RECORDS[key] = _zoo_class(own), _record(own)
     return key
 
 
 def _zoo_class(own: OwnNorm) -> type[nn.Module]:
-    """Return the class as the zoo has them: made with the number of channels alone, with a title."""
+    """Return the class as the zoo has them: made with the number of channels alone."""
 
     def make(self: nn.Module, num_channels: int) -> None:
         own.cls.__init__(self, **own.fill({"num_channels": num_channels}))
 
-    names: dict[str, Any] = {"__init__": make, "__module__": own.cls.__module__, "__doc__": own.cls.__doc__}
-    said = {"title": _title(own), "axes": "", "formula": "", "paper": ""}
-    names |= {name: words for name, words in said.items() if not hasattr(own.cls, name)}
-    return type(own.name, (own.cls,), names)
+    return type(own.name, (own.cls,), {"__init__": make, "__module__": own.cls.__module__, "__doc__": own.cls.__doc__})
+
+
+def _record(own: OwnNorm) -> NormRecord:
+    """Return what a class says of itself, in attributes called as the record's; its name is the title where it says none."""
+
+    def said(name: str, otherwise: str = "") -> str:
+        words = getattr(own.cls, name, None)
+        return words if isinstance(words, str) else otherwise
+
+    pooled_axes = getattr(own.cls, "pooled_axes", None)
+    return NormRecord(
+        title=said("title", _title(own)),
+        axes=said("axes"),
+        pooled_axes=pooled_axes if isinstance(pooled_axes, tuple) else None,
+        formula=said("formula"),
+        paper=said("paper"),
+    )
 
 
 def _title(own: OwnNorm) -> str:

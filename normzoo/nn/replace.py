@@ -10,18 +10,21 @@ from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
 from normzoo.nn.base import BatchStatisticsNorm, Norm
-from normzoo.nn.norms import GroupNorm, get_norm_layer
+from normzoo.nn.norms import GroupNorm
+from normzoo.nn.registry import get_norm_layer
+from normzoo.nn.sync import Synchronizable, synchronize
 
 #: Layers over maps (N, C, H, W) with one weight and bias per channel -> the attribute that is C.
 _KNOWN: dict[type[nn.Module], str] = {
+    Norm: "num_channels",  # first: ours are torch's as well
     nn.BatchNorm2d: "num_features",
     nn.SyncBatchNorm: "num_features",
     nn.InstanceNorm2d: "num_features",
     nn.GroupNorm: "num_channels",
-    Norm: "num_channels",
 }
 _OTHER_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase, nn.LocalResponseNorm)
-_BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchStatisticsNorm)
+#: Norms whose running statistics mean the same.
+_FAMILIES = ((nn.BatchNorm2d, nn.SyncBatchNorm, BatchStatisticsNorm), (nn.InstanceNorm2d,))
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,15 @@ class Replacement:
 def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, num_groups: int | None = None) -> Replacement:
     """Exchange the normalization layers of a network, in place, as `SyncBatchNorm.convert_sync_batchnorm` does.
 
-    Weight and bias are copied, eps too; running statistics, their counter and momentum go from one batch norm to another,
-    since nowhere else they mean the same. Mode, device, dtype and `requires_grad` stay as they were.
+    Weight and bias are copied, eps too; running statistics, their counter and momentum go from one batch norm to another, and
+    from one instance norm to another, since nowhere else they mean the same. A batch norm that looked across processes does so
+    after as before. Mode, device, dtype and `requires_grad` stay as they were. Of timm's norms with an activation the norm is
+    exchanged, the activation kept.
 
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3), torch.nn.BatchNorm2d(16), torch.nn.BatchNorm2d(12))
     >>> result = normzoo.replace_norms(network, "gn", num_groups=8)
     >>> result.model[1]
-    GroupNorm(16, eps=1e-05, affine=True, num_groups=8)
+    GroupNorm(16, eps=1e-05, affine=True, bias=True, num_groups=8)
     >>> result.left
     {'2': 'num_groups must divide num_channels (12), got 8.'}
 
@@ -69,7 +74,7 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
     extra = {} if num_groups is None else {"num_groups": num_groups}
     replaced: dict[str, str] = {}
     left: dict[str, str] = {}
-    made: dict[nn.Module, nn.Module] = {}  # a layer that is used in several places stays one layer
+    made: dict[nn.Module, tuple[nn.Module, str]] = {}  # a layer that is used in several places stays one layer
     holder = nn.ModuleDict({"model": model})  # the network may be a norm itself
     for path, old in list(holder.named_modules(remove_duplicate=False)):
         if not _is_norm(old):
@@ -77,17 +82,26 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
         parent, _, name = path.rpartition(".")
         full_name = path.removeprefix("model").removeprefix(".")
         try:
-            made[old] = made[old] if old in made else _twin(old, layer_of, extra)
+            if old not in made:
+                new, rest = _twin(old, layer_of, extra), _activation(old)
+                made[old] = nn.Sequential(new, *rest) if rest else new, type(new).__name__
         except ValueError as error:
             left[full_name] = str(error)
             continue
-        holder.get_submodule(parent).register_module(name, made[old])
-        replaced[full_name] = type(made[old]).__name__
+        placed, replaced[full_name] = made[old]
+        holder.get_submodule(parent).register_module(name, placed)
     return Replacement(holder["model"], replaced, left)
 
 
 def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, (*_KNOWN, *_OTHER_NORMS)) or type(module).__name__ == "FrozenBatchNorm2d"
+
+
+def _activation(module: nn.Module) -> list[nn.Module]:
+    """What one of timm's norms does with what it has normalized: drop some of it, activate it."""
+    parts = dict(module.named_children())
+    is_timms = type(module).__module__.endswith(".norm_act") and parts.keys() == {"drop", "act"}
+    return [parts["drop"], parts["act"]] if is_timms else []
 
 
 def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str, Any]) -> nn.Module:
@@ -99,18 +113,21 @@ def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str,
     known = next((kind for kind in _KNOWN if isinstance(old, kind)), None)
     if known is None:
         raise ValueError(f"{type(old).__name__} does not normalize maps (N, C, H, W) with one weight and bias per channel.")
-    if known is not Norm and type(old).forward is not known.forward:
+    if type(old).forward is not known.forward and not _activation(old):
         raise ValueError(f"{type(old).__name__} does more than the {known.__name__} that it is made from.")
     channels: int = getattr(old, _KNOWN[known])
     weight, bias = getattr(old, "weight", None), getattr(old, "bias", None)
-    options = {"eps": getattr(old, "eps", None), "affine": weight is not None, **extra}
-    if isinstance(old, _BATCH_NORMS):
+    options = {"eps": getattr(old, "eps", None), "affine": weight is not None, "bias": bias is not None, **extra}
+    family = next((family for family in _FAMILIES if isinstance(old, family)), ())
+    if isinstance(layer_of, type) and issubclass(layer_of, family):
         options |= {"momentum": old.momentum, "track_running_stats": old.track_running_stats}
     accepted = inspect.signature(layer_of).parameters if layer_of.__module__.startswith("normzoo.") else {}
     new = layer_of(channels, **{name: value for name, value in options.items() if name in accepted and value is not None})
     names = ["weight", "bias"]
-    if isinstance(old, _BATCH_NORMS) and isinstance(new, _BATCH_NORMS):
+    if isinstance(new, family):
         names += ["running_mean", "running_var", "num_batches_tracked"]
+    if isinstance(old, nn.SyncBatchNorm) or (isinstance(old, Synchronizable) and old.sync):
+        synchronize(new, old.process_group)
     with torch.no_grad():
         for name in names:
             target, source = getattr(new, name, None), getattr(old, name, None)
@@ -122,4 +139,5 @@ def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str,
         for name, parameter in new.named_parameters():
             source = getattr(old, name, like)
             parameter.requires_grad_(source.requires_grad if isinstance(source, nn.Parameter) else True)
-    return new.train(old.training)
+    new.train(old.training)
+    return new

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
-from normzoo.nn.norms import NORM_LAYERS, get_norm_layer
+from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 
 NormLayer = Callable[[int], nn.Module]
 

@@ -1,36 +1,76 @@
-"""Statistics over all replicas of a network that train together, each on its part of the batch."""
+"""Statistics over all replicas of a network that train together, each on its part of the batch; where it is asked for."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def count_replicas() -> int:
-    """How many processes train together; 1 where there is one."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+def count_replicas(process_group: Any = None) -> int:
+    """How many processes train together, in a group of `torch.distributed` or (None) in all; 1 where there is one."""
+    return dist.get_world_size(process_group) if dist.is_available() and dist.is_initialized() else 1
+
+
+class Synchronizable:
+    """A layer that can look across the batches of several processes in training; by itself it never does."""
+
+    sync = False
+    #: Those processes; None for all.
+    process_group: Any = None
+
+    def _replica_pool(self, x: Tensor) -> "ReplicaPool | None":
+        """What pools over all replicas, or None: not asked for, or nobody there to share with."""
+        return ReplicaPool(x, self.process_group) if self.sync and count_replicas(self.process_group) > 1 else None
+
+
+def synchronize(model: Network, process_group: Any = None) -> Network:
+    """Have `normzoo.BatchNorm` and `normzoo.BatchInstanceNorm` look across the batches of several processes in training.
+
+    Without it each process sees its own, as with `torch.nn.BatchNorm2d`. `torch.nn.SyncBatchNorm.convert_sync_batchnorm` would
+    put torch's layer in the place of ours, on GPUs only; this changes no layer, and works over gloo on CPUs too.
+
+    >>> network = normzoo.synchronize(normzoo.ResNet(norm="bn"))
+    >>> network.norm1.sync
+    True
+
+    Args:
+        model: a layer, or a network with such layers; changed in place. Wrap it in `DistributedDataParallel` afterwards.
+        process_group: processes of `torch.distributed` that share statistics; None for all. All of them must call a layer
+            equally often, in the same order. `sync = False` at a layer ends it there.
+
+    Returns:
+        the model.
+    """
+    for module in model.modules():
+        if isinstance(module, Synchronizable):
+            module.sync, module.process_group = True, process_group
+    return model
 
 
 class _SumOfReplicas(torch.autograd.Function):
-    """The sum of each replica's tensor, on all of them; each one's gradient is the sum of all gradients."""
+    """The sum of each replica's tensor, on all of them; each one's gradient is the sum of all gradients.
+
+    Backward is the same sum again, and so can be differentiated itself: a gradient penalty reaches the other replicas.
+    """
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:
+    def forward(ctx: Any, own: Tensor, process_group: Any) -> Tensor:
+        ctx.process_group = process_group
         total = own.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        dist.all_reduce(total, group=process_group)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return sum_of_replicas(gradients[0], ctx.process_group), None
 
 
-def sum_of_replicas(own: Tensor) -> Tensor:
-    """The sum of what the replicas have, differentiable."""
-    result: Tensor = _SumOfReplicas.apply(own)
+def sum_of_replicas(own: Tensor, process_group: Any = None) -> Tensor:
+    """The sum of what the replicas have, differentiable any number of times."""
+    result: Tensor = _SumOfReplicas.apply(own, process_group)
     return result
 
 
@@ -39,14 +79,16 @@ class ReplicaPool:
 
     Args:
         x: this replica's activations, (N, C, H, W); N may differ between replicas, and be 0.
+        process_group: the replicas; None for all processes.
     """
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, process_group: Any = None) -> None:
         n, _, h, w = x.shape
         self.pixels = h * w
+        self.process_group = process_group
         #: Values per channel, of all replicas.
         self.count = torch.tensor(float(n * h * w), dtype=x.dtype, device=x.device)
-        dist.all_reduce(self.count)
+        dist.all_reduce(self.count, group=process_group)
 
     def __call__(self, stat: Tensor) -> Tensor:
-        return sum_of_replicas(stat.sum(0, keepdim=True) * self.pixels) / self.count
+        return sum_of_replicas(stat.sum(0, keepdim=True) * self.pixels, self.process_group) / self.count

@@ -4,7 +4,7 @@ import zlib
 from dataclasses import dataclass
 
 from normzoo.nn.named_norms import OWN_NORMS
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.variants import Variant
 
 #: Okabe and Ito's colours, which colour-blind people can tell apart, with grey for black: it shows on dark pages too.

@@ -19,7 +19,7 @@ from torch import Tensor
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.images.preprocess import RESIZE_RULE
 from normzoo.nn.named_norms import COPY, own_source, require_own_norm
-from normzoo.nn.norms import NORM_LAYERS, get_norm_layer
+from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
 from normzoo.pretrained.serialization import (
     file_sha256,
@@ -112,7 +112,7 @@ def default_arguments(norm: str) -> dict[str, Any]:
     if norm not in NORM_LAYERS:
         return {}
     parameters = inspect.signature(NORM_LAYERS[norm]).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in ("num_channels", "device", "dtype")}
+    return {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in ("device", "dtype")}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normzoo.errors import CheckpointError, ConfigError, HubError
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained import hub
 from normzoo.pretrained.checkpoint import Checkpoint, ModelConfig, open_checkpoint

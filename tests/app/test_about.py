@@ -13,6 +13,7 @@ from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs.about import api_guide, credits, training_record
 from normzoo.app.tabs.about import tab as about
+from normzoo.nn.registry import describe_norm
 from tests.support.checkpoints import change_json, save_variant, save_zoo
 
 PROVENANCE = {
@@ -48,12 +49,14 @@ def words(text: str) -> str:
 
 def test_every_norm_is_explained_with_its_formula_axes_and_paper():
     shown = words(about.describe_norms())
-    for layer in NORM_LAYERS.values():
-        assert layer.title in shown
-        assert layer.formula in shown
-        assert layer.axes in shown
-        assert layer.paper in shown
-    assert about.describe_norms().count("https://arxiv.org/abs/") == sum("arXiv:" in x.paper for x in NORM_LAYERS.values())
+    for norm in map(describe_norm, NORM_LAYERS):
+        assert norm.title in shown
+        assert norm.formula in shown
+        assert norm.axes in shown
+        assert norm.paper in shown
+    assert about.describe_norms().count("https://arxiv.org/abs/") == sum(
+        "arXiv:" in describe_norm(key).paper for key in NORM_LAYERS
+    )
 
 
 def test_recipe_data_and_runs_are_those_of_the_files(told):
@@ -118,3 +121,8 @@ def test_every_example_photo_is_credited():
     assert all(f"<strong>{example.title}</strong>: " in shown for example in EXAMPLES)
     assert "](" not in shown
     assert "non-commercial" in shown
+
+
+def test_a_norm_of_which_nothing_is_said_is_shown_by_its_key(monkeypatch):
+    monkeypatch.setitem(NORM_LAYERS, "<seventh>", NORM_LAYERS["bn"])
+    assert words(about.describe_norms()).split("arXiv:1607.06450")[1].split() == ["<SEVENTH>", "<seventh>"]

@@ -14,7 +14,7 @@ from PIL import Image
 from normzoo.app.core import batching
 from normzoo.app.core.batching import COMPUTING, Batches, predict_together
 from normzoo.inference.predict import Prediction, predict, predict_many
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import Model
 from tests.support.toy_models import make_model
 

@@ -7,7 +7,6 @@ import re
 import gradio as gr
 import numpy as np
 import pytest
-from torch import nn
 
 from normzoo import NORM_LAYERS, load_image
 from normzoo.app import build_demo
@@ -18,6 +17,7 @@ from normzoo.app.tabs.inside import tab as inside
 from normzoo.app.tabs.inside.gates import NO_GATES, explain_gates
 from normzoo.errors import ConfigError
 from normzoo.inference.activations import LayerGates
+from normzoo.nn.registry import NormRecord, describe_norm
 from tests.support.checkpoints import save_variant, save_zoo
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
@@ -65,7 +65,8 @@ def test_a_cube_colours_what_shares_a_mean(axes, photos, channels):
 
 def test_every_norm_of_the_zoo_is_drawn_from_what_it_says_of_itself(catalog):
     drawn = cubes.draw(catalog.get("toy/paper"), NORM_LAYERS)
-    for key, norm in NORM_LAYERS.items():
+    for key in NORM_LAYERS:
+        norm = describe_norm(key)
         figure = cubes.figure(key, norm)
         assert figure in drawn
         assert figure.count("<svg") == max(1, len(norm.pooled_axes))
@@ -79,15 +80,10 @@ def test_a_norm_is_drawn_once_however_often_it_was_trained(catalog):
 
 
 def test_a_norm_that_does_not_say_over_what_it_averages_is_named_all_the_same():
-    class Plain(nn.Module):
-        pass
-
-    class Worded(Plain):
-        title, axes = "spectral <b>", "the moon"
-
-    assert "<svg" not in cubes.figure("plain", Plain)
-    assert "PLAIN" in words(cubes.figure("plain", Plain))
-    assert "spectral <b> mean and variance over the moon" in words(cubes.figure("plain", Worded))
+    plain, worded = describe_norm("plain"), NormRecord("spectral <b>", "the moon")
+    assert "<svg" not in cubes.figure("plain", plain)
+    assert "PLAIN" in words(cubes.figure("plain", plain))
+    assert "spectral <b> mean and variance over the moon" in words(cubes.figure("plain", worded))
 
 
 def test_gates_are_explained_with_the_norms_that_they_mix():

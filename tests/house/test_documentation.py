@@ -21,7 +21,7 @@ PYTHON = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), 
 
 @pytest.mark.parametrize("name", normzoo.__all__)
 def test_every_public_name_has_an_example(name):
-    named = importlib.import_module("normzoo.nn.norms") if name == "NORM_LAYERS" else getattr(normzoo, name)
+    named = importlib.import_module("normzoo.nn.registry") if name == "NORM_LAYERS" else getattr(normzoo, name)
     assert name in re.sub(r"^(?! *>>>| *\.\.\.).*$", "", inspect.getdoc(named) or "", flags=re.MULTILINE)
 
 

@@ -41,6 +41,7 @@ PUBLIC_NAMES = [
     "load_models",
     "predict",
     "replace_norms",
+    "synchronize",
 ]
 
 

@@ -7,7 +7,7 @@ import torch
 from normzoo.errors import ConfigError
 from normzoo.inference.activations import blocks, feature_maps, layer_activations, layer_gates, norm_layers
 from normzoo.inference.predict import as_batch
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from tests.support.toy_models import make_model, make_photo
 

@@ -7,7 +7,7 @@ import torch
 from normzoo.errors import ConfigError
 from normzoo.inference.class_activation import activation_maps
 from normzoo.inference.predict import as_batch, predict
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, IMAGE_SIZE, make_model, make_photo
 
 

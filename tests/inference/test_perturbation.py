@@ -11,7 +11,7 @@ from normzoo.images.corruptions import CORRUPTIONS, corrupt
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.perturbation import ALL_SEVERITIES, check_disturbance, disturbed, severity_curves
 from normzoo.inference.predict import predict
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, IMAGE_SIZE, make_model, make_photo
 
 

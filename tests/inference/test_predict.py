@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from normzoo.inference.predict import compute_logits, predict, predict_many
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, make_model, make_photo
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)

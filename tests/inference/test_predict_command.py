@@ -14,7 +14,7 @@ import normzoo
 from normzoo.__main__ import main
 from normzoo.app.core.examples import FOLDER
 from normzoo.inference.agreement import agreement
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 from tests.support.tiny import ROOT
 

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from normzoo.errors import ConfigError
-from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, gates, get_norm_layer
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm, gates
+from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm
+from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 from tests.support.norm_state import buffers, randomize, remembers
 
 C = 8

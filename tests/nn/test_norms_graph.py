@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, BatchNorm
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm
+from normzoo.nn.norms import BatchNorm, InstanceNorm
+from normzoo.nn.registry import NORM_LAYERS
 
 C = 8
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     **{key: partial(layer, C) for key, layer in NORM_LAYERS.items()},
     "bn-cumulative": partial(BatchNorm, C, momentum=None),
+    "in-tracked": partial(InstanceNorm, C, track_running_stats=True),
     "bin-cumulative": partial(BatchInstanceNorm, C, momentum=None),
 }
 MODES = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

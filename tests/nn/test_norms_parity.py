@@ -1,5 +1,6 @@
 """The layers equal torch's, their authors' and one another, in float64 and in every gradient."""
 
+import copy
 from collections.abc import Callable
 from itertools import product
 
@@ -9,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm
+from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.norm_state import randomize, remembers
 
 C = 8
@@ -19,8 +22,8 @@ SHAPES = [(4, C, 5, 7), (1, C, 5, 3), (2, C, 7, 1), (1, C, 1, 7)]
 class AuthorsBIN(nn.BatchNorm2d):
     """Batch-instance normalization as its authors wrote it, from torch's two functions."""
 
-    def __init__(self, num_channels: int, affine: bool = True, track_running_stats: bool = True) -> None:
-        super().__init__(num_channels, affine=affine, track_running_stats=track_running_stats)
+    def __init__(self, num_channels: int, affine: bool = True, track_running_stats: bool = True, bias: bool = True) -> None:
+        super().__init__(num_channels, affine=affine, track_running_stats=track_running_stats, bias=bias)
         self.gate = nn.Parameter(torch.ones(num_channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,17 +45,29 @@ TWINS: dict[str, Twins] = {
     "bn-cumulative": lambda: (BatchNorm(C, momentum=None), nn.BatchNorm2d(C, momentum=None)),
     "bn-plain": lambda: (BatchNorm(C, affine=False), nn.BatchNorm2d(C, affine=False)),
     "bn-untracked": lambda: (BatchNorm(C, track_running_stats=False), nn.BatchNorm2d(C, track_running_stats=False)),
+    "bn-unbiased": lambda: (BatchNorm(C, bias=False), nn.BatchNorm2d(C, bias=False)),
     "in": lambda: (InstanceNorm(C), nn.InstanceNorm2d(C, affine=True)),
     "in-plain": lambda: (InstanceNorm(C, eps=0.1, affine=False), nn.InstanceNorm2d(C, eps=0.1)),
+    "in-tracked": lambda: (
+        InstanceNorm(C, momentum=0.7, track_running_stats=True),
+        nn.InstanceNorm2d(C, momentum=0.7, affine=True, track_running_stats=True),
+    ),
+    "in-stays": lambda: (
+        InstanceNorm(C, momentum=None, bias=False, track_running_stats=True),
+        nn.InstanceNorm2d(C, momentum=None, affine=True, bias=False, track_running_stats=True),
+    ),
     "bin": lambda: (BatchInstanceNorm(C), AuthorsBIN(C)),
     "bin-plain": lambda: (BatchInstanceNorm(C, affine=False), AuthorsBIN(C, affine=False)),
     "bin-untracked": lambda: (BatchInstanceNorm(C, track_running_stats=False), AuthorsBIN(C, track_running_stats=False)),
+    "bin-unbiased": lambda: (BatchInstanceNorm(C, bias=False), AuthorsBIN(C, bias=False)),
     "gn-1": lambda: (GroupNorm(C, 1), nn.GroupNorm(1, C)),
     "gn-2": lambda: (GroupNorm(C, 2), nn.GroupNorm(2, C)),
     "gn-8": lambda: (GroupNorm(C), nn.GroupNorm(8, C)),
     "gn-plain": lambda: (GroupNorm(C, 4, eps=0.1, affine=False), nn.GroupNorm(4, C, eps=0.1, affine=False)),
+    "gn-unbiased": lambda: (GroupNorm(C, 2, bias=False), nn.GroupNorm(2, C, bias=False)),
     "ln": lambda: (LayerNorm(C), nn.GroupNorm(1, C)),
     "ln-plain": lambda: (LayerNorm(C, eps=0.1, affine=False), nn.GroupNorm(1, C, eps=0.1, affine=False)),
+    "ln-unbiased": lambda: (LayerNorm(C, bias=False), nn.GroupNorm(1, C, bias=False)),
 }
 
 
@@ -159,6 +174,24 @@ def test_layout_in_memory_does_not_change_the_result(name: str, layout: str) -> 
         expected = outcome(theirs.train(training), x.contiguous(), cotangent.contiguous())
         torch.testing.assert_close(outcome(ours.train(training), x, cotangent), expected)
     torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan, 1e200])  # the last one's square is infinite
+@pytest.mark.parametrize("name", ["bn", "in", "in-tracked", "bin", "gn-2", "gn-8", "ln"])
+def test_value_out_of_range_spoils_no_more_than_in_torch(name: str, value: float, training: bool) -> None:
+    ours, theirs = (layer.train(training) for layer in twins(name))
+    x, cotangent = torch.randn(2, 4, C, 5, 7, dtype=torch.float64)
+    spoilt = x.clone()
+    spoilt[1, 2, 3, 4] = value
+    clean = outcome(copy.deepcopy(theirs), x, cotangent)
+    expected, found = (outcome(layer, spoilt, cotangent) for layer in (theirs, ours))
+    for what, values in expected.items():
+        untouched = torch.isclose(values, clean[what])
+        torch.testing.assert_close(found[what][untouched], values[untouched])
+    kept = {key: state.isfinite() for key, state in theirs.state_dict().items()}
+    for key, state in ours.state_dict().items():
+        torch.testing.assert_close(state[kept[key]], theirs.state_dict()[key][kept[key]])
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

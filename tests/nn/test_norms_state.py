@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, BatchNorm
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm
+from normzoo.nn.norms import BatchNorm
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.norm_state import buffers, randomize, remembers
 
 C = 8

@@ -10,7 +10,9 @@ from torchvision.ops import FrozenBatchNorm2d
 
 import normzoo
 from normzoo.errors import ConfigError
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.norms import BatchNorm, GroupNorm
+from normzoo.nn.registry import NORM_LAYERS
+from normzoo.nn.sync import synchronize
 
 NETWORKS = [resnet18, mobilenet_v3_small, densenet121, efficientnet_b0]
 
@@ -49,7 +51,7 @@ def test_batch_norm_for_batch_norm_gives_equal_outputs(trained, training):
     assert result.model is network
     assert list(result.replaced) == names
     assert result.left == {}
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    assert not any(type(module) is nn.BatchNorm2d for module in network.modules())
     torch.testing.assert_close(network.double()(x.double()), before)
 
 
@@ -92,8 +94,65 @@ def test_running_statistics_of_instances_are_not_taken_for_those_of_batches():
     assert normzoo.replace_norms(old, "bn").model.running_mean.abs().max() == 0
 
 
-def test_without_affine_map_it_stays_without():
-    assert normzoo.replace_norms(nn.BatchNorm2d(8, affine=False), "gn").model.weight is None
+def test_running_statistics_of_instances_are_kept_as_such():
+    old = nn.InstanceNorm2d(8, momentum=0.3, track_running_stats=True)
+    old.running_mean.fill_(5)
+    new = normzoo.replace_norms(old, "in").model
+    assert new.running_mean.eq(5).all()
+    assert new.momentum == 0.3
+    assert not normzoo.replace_norms(nn.BatchNorm2d(8), "in").model.track_running_stats
+
+
+@pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
+def test_what_it_does_not_learn_it_does_not_learn_after(key):
+    plain = normzoo.replace_norms(nn.BatchNorm2d(8, affine=False), key).model
+    unbiased = normzoo.replace_norms(nn.BatchNorm2d(8, bias=False), key).model
+    assert (plain.weight, plain.bias, unbiased.bias) == (None, None, None)
+    assert unbiased.weight is not None
+
+
+@pytest.mark.parametrize("key", NORM_LAYERS)
+def test_every_norm_of_ours_is_exchanged_too(key):
+    old = GroupNorm(16, 4)
+    nn.init.normal_(old.weight)
+    new = normzoo.replace_norms(old, key).model
+    assert type(new) is NORM_LAYERS[key]
+    assert key == "nn" or new.weight.equal(old.weight)
+
+
+def test_statistics_over_processes_stay_so():
+    ours, theirs = synchronize(BatchNorm(8)), nn.SyncBatchNorm(8)
+    assert all(normzoo.replace_norms(old, "bin").model.sync for old in (ours, theirs))
+    assert not normzoo.replace_norms(nn.BatchNorm2d(8), "bin").model.sync
+    assert type(normzoo.replace_norms(theirs, "gn").model) is GroupNorm
+
+
+class BatchNormAct2d(nn.BatchNorm2d):
+    """timm's, as far as it matters here: it takes norms by the name of their class, and its own activate."""
+
+    __module__ = "timm.layers.norm_act"
+
+    def __init__(self, num_features, act_layer=nn.ReLU):
+        super().__init__(num_features)
+        self.drop, self.act = nn.Identity(), act_layer()
+
+    def forward(self, x):
+        return self.act(self.drop(super().forward(x)))
+
+
+@pytest.mark.parametrize("key", NORM_LAYERS)
+def test_norm_with_an_activation_keeps_the_activation(key):
+    shared = BatchNormAct2d(8, nn.SiLU)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), shared, nn.Conv2d(8, 8, 1), shared)
+    x = torch.randn(2, 3, 6, 6)
+    before = copy_of(network)(x)
+    result = normzoo.replace_norms(network, key)
+    assert result.replaced == dict.fromkeys(("1", "3"), NORM_LAYERS[key].__name__)
+    assert result.left == {}
+    norm = NORM_LAYERS[key](8)
+    expected = nn.functional.silu(norm(network[2](nn.functional.silu(norm(network[0](x))))))
+    torch.testing.assert_close(network(x), expected)
+    assert key != "bn" or torch.allclose(expected, before, atol=1e-5)
 
 
 def test_what_is_left_is_named_with_the_reason():

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
-from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, BatchNorm
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm
+from normzoo.nn.norms import BatchNorm
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, BasicBlock, ResNet, norm_keys
 
 DEPTHS = [8, 14, 20]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from normzoo.errors import CheckpointError
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS
 from normzoo.pretrained import checkpoint as checkpoint_module
 from normzoo.pretrained.checkpoint import open_checkpoint

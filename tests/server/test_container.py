@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from normzoo.app.core.examples import FOLDER
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.visitor import Visitor, file_value
 
 ROOT = Path(__file__).parents[2]

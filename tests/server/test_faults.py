@@ -14,7 +14,7 @@ import pytest
 
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.server.middleware.limits import Limits
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support.checkpoints import save_zoo
 from tests.support.small_disk import fill, small_disk

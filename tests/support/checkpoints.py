@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
 from normzoo.pretrained.checkpoint import ModelConfig, count_parameters, default_arguments, save_checkpoint
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_tensors

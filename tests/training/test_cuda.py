@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.tiny import RECIPE
 from training.benchmarks.gpu import bench_gpu, copy_bandwidth
 from training.data.synthetic import made_up_data

@@ -13,9 +13,8 @@ from normzoo.app import build_demo
 from normzoo.app.tabs.classify.severity_plot import _SHAPES
 from normzoo.app.tabs.inside import cubes
 from normzoo.errors import CheckpointError, ConfigError, HubError
-from normzoo.nn import named_norms
 from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm, name_own_norms
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.static import _MARKERS
 from normzoo.plotting.style import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
 from normzoo.pretrained.checkpoint import open_checkpoint
@@ -256,7 +255,7 @@ def test_style_and_words_do_not_depend_on_whether_its_code_is_here(folder):
     name_own_norm(own(folder))
     assert style_of("FRN") == before
     assert Variant.parse("FRN").description == "filter response normalization"
-    assert "filter response normalization" in cubes.figure("FRN", NORM_LAYERS["FRN"])
+    assert "filter response normalization" in cubes.figure("FRN", describe_norm("FRN"))
 
 
 def test_every_marker_has_a_counterpart_in_drawings():
@@ -268,4 +267,4 @@ def test_words_for_a_class_that_says_nothing_of_itself(tmp_path):
     (tmp_path / "own.py").write_text("from torch import nn\n\n\nclass EvoNormS0(nn.Identity):\n    pass\n")
     key = name_own_norm(f"{tmp_path / 'own.py'}:EvoNormS0")
     assert (Variant.parse(key).short_name, Variant.parse(key).description) == ("EvoNormS0", "evo norm S0")
-    assert "EvoNormS0" in cubes.figure(key, named_norms.NORM_LAYERS[key])
+    assert "EvoNormS0" in cubes.figure(key, describe_norm(key))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input
-from normzoo.nn.norms import NORM_LAYERS, BatchInstanceNorm, gates
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm, gates
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from training.engine.step import TrainStep, choose_precision, learning_rates, make_optimizer, missing_for_compile
 from training.experiment.recipes import Recipe

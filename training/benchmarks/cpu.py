@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, NormLayer, ResNet
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.step import TrainStep, choose_precision, missing_for_compile

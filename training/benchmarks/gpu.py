@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
 from training.benchmarks.cpu import LOOP_RECIPE, images_per_second, pictures, usual_loop
 from training.data.synthetic import made_up_data

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from normzoo.errors import ConfigError, TrainingError
-from normzoo.nn.base import BatchStatisticsNorm
-from normzoo.nn.sync import count_replicas
+from normzoo.nn.sync import count_replicas, synchronize
 from training.engine.step import TrainStep
 from training.experiment.recipes import Recipe
 
@@ -41,16 +40,14 @@ def is_writer() -> bool:
     return count_replicas() == 1 or dist.get_rank() == 0
 
 
-def set_norm_sync(model: nn.Module, sync: bool, device: torch.device) -> None:
-    """Have all norms of a network look across the whole batch, or across their replica's share alone.
+def synchronize_norms(model: nn.Module, device: torch.device) -> None:
+    """Have all norms of a network look across the whole batch, and not across their replica's share alone.
 
     Raises:
         ConfigError: torch's own batch norm shares statistics on GPUs only.
     """
-    for module in model.modules():
-        if isinstance(module, BatchStatisticsNorm):
-            module.sync = sync
-    if sync and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+    synchronize(model)
+    if any(type(module) is nn.BatchNorm2d for module in model.modules()):  # ours is one too, but needs no other in its place
         if device.type != "cuda":
             raise ConfigError("torch's own batch norm shares its statistics on GPUs only. Add --no-sync-norms, or take bn.")
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place

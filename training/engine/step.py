@@ -13,7 +13,7 @@ from torch.utils._triton import has_triton
 
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input
-from normzoo.nn.norms import gates
+from normzoo.nn.batch_instance_norm import gates
 from training.experiment.recipes import Recipe
 
 PRECISIONS = ("fp32", "bf16")

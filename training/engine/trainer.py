@@ -24,7 +24,7 @@ from normzoo.nn.sync import count_replicas
 from training.data.dataset import FILES, SPLITS, ImageData
 from training.engine import metrics
 from training.engine.augment import Augmentation, epoch_order
-from training.engine.distributed import ReplicaStep, is_writer, on_cpu, set_norm_sync
+from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.loggers import open_log
 from training.engine.step import TrainStep, learning_rates, missing_for_compile
 from training.experiment.provenance import provenance
@@ -87,7 +87,8 @@ def train(
         mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
         if replicas > 1:
             use_compile = False
-            set_norm_sync(model, sync_norms, device)
+            if sync_norms:
+                synchronize_norms(model, device)
             step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, sync_norms)
         else:
             reason = missing_for_compile(device.type) if compiled is None else None

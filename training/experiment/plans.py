@@ -5,7 +5,7 @@ from typing import Any
 
 from normzoo.errors import ConfigError
 from normzoo.nn.named_norms import own_sha256
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from training.experiment.recipes import Recipe, get_recipe
 from training.experiment.runs import Run
 

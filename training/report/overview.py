@@ -8,7 +8,7 @@ from normzoo.analysis.findings.finding import percent
 from normzoo.analysis.findings.robustness import summarize
 from normzoo.analysis.reference_study import final_figures
 from normzoo.errors import CheckpointError
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_text
 from normzoo.variants import describe_variant, short_name

@@ -6,7 +6,7 @@ import pandas as pd
 
 from normzoo.analysis.findings.commands import PACKAGE
 from normzoo.analysis.findings.finding import listed, percent
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.variants import short_name
 from training.evaluation.recipe_search import COLUMNS, NAME
 from training.experiment.plans import SEARCH, changed_recipe

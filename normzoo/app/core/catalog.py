@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from normzoo.errors import CheckpointError, ConfigError
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import Model, ModelSet, default_model_set, list_model_sets, load_models
 
 

@@ -11,7 +11,7 @@ from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.tabs.about import api_guide, credits, training_record
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import ModelSet
 
@@ -45,8 +45,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 
 def describe_norms() -> str:
-    """Every norm of the zoo with its formula, axes and paper, as HTML; all of it from the layers themselves."""
-    return f'<ul class="norms">{"".join(_norm(key, layer) for key, layer in NORM_LAYERS.items())}</ul>'
+    """Every norm of the zoo with its formula, axes and paper, as HTML; all of it from the zoo's own table."""
+    return f'<ul class="norms">{"".join(map(_norm, NORM_LAYERS))}</ul>'
 
 
 def address(request: Any) -> str:
@@ -56,16 +56,16 @@ def address(request: Any) -> str:
     return found[0].rstrip("/") if found else "http://127.0.0.1:7860"
 
 
-def _norm(key: str, layer: Any) -> str:
-    style = style_of(key)
-    pooled_axes, facts = getattr(layer, "pooled_axes", None), {}
-    if pooled_axes is not None:
-        needs_batch = any("N" in axes for axes in pooled_axes)
-        facts = {"Averages over": layer.axes, "Other photos matter": "while it learns" if needs_batch else "never"}
+def _norm(key: str) -> str:
+    style, norm = style_of(key), describe_norm(key)
+    facts = {}
+    if norm.pooled_axes is not None:
+        needs_batch = any("N" in axes for axes in norm.pooled_axes)
+        facts = {"Averages over": norm.axes, "Other photos matter": "while it learns" if needs_batch else "never"}
     rows = "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items())
     return (
-        f'<li style="--variant: {style.colour}"><h3>{html.escape(style.name)} <span>{html.escape(layer.title)}</span></h3>'
-        f"<p><code>{html.escape(layer.formula)}</code></p><dl>{rows}</dl><p>{_with_link(layer.paper)}</p></li>"
+        f'<li style="--variant: {style.colour}"><h3>{html.escape(style.name)} <span>{html.escape(norm.title)}</span></h3>'
+        f"<p><code>{html.escape(norm.formula)}</code></p><dl>{rows}</dl><p>{_with_link(norm.paper)}</p></li>"
     )
 
 

@@ -4,12 +4,10 @@ The figure that people know from Wu and He, Group Normalization, 2018, drawn ane
 """
 
 import html
-from collections.abc import Collection, Iterable, Sequence
-
-from torch import nn
+from collections.abc import Collection, Iterable
 
 from normzoo.app.components import cards
-from normzoo.nn.norms import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS, NormRecord, describe_norm
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import ModelSet
 
@@ -21,19 +19,14 @@ LEFT, TOP = 30, 28  # of the front face
 
 def draw(model_set: ModelSet, variants: Iterable[str]) -> str:
     """The norms of the networks shown, each once, as HTML."""
-    norms: dict[str, type[nn.Module]] = {}
-    for variant in variants:
-        key = _norm_of(model_set, variant)
-        if key in NORM_LAYERS:
-            norms.setdefault(key, NORM_LAYERS[key])
-    return f'<div class="cubes">{"".join(figure(key, norm) for key, norm in norms.items())}</div>'
+    norms = dict.fromkeys(_norm_of(model_set, variant) for variant in variants)
+    drawn = "".join(figure(key, describe_norm(key)) for key in norms if key in NORM_LAYERS)
+    return f'<div class="cubes">{drawn}</div>'
 
 
-def figure(key: str, norm: type[nn.Module]) -> str:
+def figure(key: str, norm: NormRecord) -> str:
     """A norm's cube with its name, or two where it takes two means; only words for a norm that names no axes."""
-    title = html.escape(str(getattr(norm, "title", key)))
-    axes = html.escape(str(getattr(norm, "axes", "")))
-    pooled: Sequence[Sequence[str]] | None = getattr(norm, "pooled_axes", None)
+    title, axes, pooled = html.escape(norm.title), html.escape(norm.axes), norm.pooled_axes
     averages = pooled is None or len(pooled) > 0
     words = f"mean and variance over {axes}" if averages and axes else "" if averages else "no mean, no variance"
     drawings = [_cube(group) for group in pooled or [()]] if pooled is not None else []

@@ -1,0 +1,117 @@
+"""The zoo: every norm by its key, with its class and what is said of it.
+
+`NORM_LAYERS` has the classes:
+
+>>> normzoo.NORM_LAYERS["bin"]
+<class 'normzoo.nn.batch_instance_norm.BatchInstanceNorm'>
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from normzoo.errors import ConfigError
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm
+from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+
+
+@dataclass(frozen=True)
+class NormRecord:
+    """A norm in words, for page and report; of a norm that nothing is known of, the title alone."""
+
+    title: str  # "batch normalization"
+    axes: str = ""  # what the statistics are taken over
+    #: The same for drawing: the axes of each mean that is taken; None: not known.
+    pooled_axes: tuple[tuple[str, ...], ...] | None = None
+    formula: str = ""  # plain text
+    paper: str = ""  # authors, title, year
+
+
+# A seventh norm is one class and one entry here.
+_ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
+    "nn": (
+        NoNorm,
+        NormRecord(
+            title="no normalization",
+            axes="–",
+            pooled_axes=(),
+            formula="y = x",
+            paper="He et al., Deep Residual Learning for Image Recognition, 2015 (the network itself)",
+        ),
+    ),
+    "bn": (
+        BatchNorm,
+        NormRecord(
+            title="batch normalization",
+            axes="N, H, W",
+            pooled_axes=(("N", "H", "W"),),
+            formula="y = (x − mean over N,H,W) / √(var over N,H,W + ε) · weight + bias",
+            paper="Ioffe, Szegedy, Batch Normalization, 2015, arXiv:1502.03167",
+        ),
+    ),
+    "in": (
+        InstanceNorm,
+        NormRecord(
+            title="instance normalization",
+            axes="H, W",
+            pooled_axes=(("H", "W"),),
+            formula="y = (x − mean over H,W) / √(var over H,W + ε) · weight + bias",
+            paper="Ulyanov, Vedaldi, Lempitsky, Instance Normalization, 2016, arXiv:1607.08022",
+        ),
+    ),
+    "bin": (
+        BatchInstanceNorm,
+        NormRecord(
+            title="batch-instance normalization",
+            axes="N, H, W and H, W, mixed by a learned gate",
+            pooled_axes=(("N", "H", "W"), ("H", "W")),
+            formula="y = (gate · BN(x) + (1 − gate) · IN(x)) · weight + bias",
+            paper="Nam, Kim, Batch-Instance Normalization, 2018, arXiv:1805.07925",
+        ),
+    ),
+    "gn": (
+        GroupNorm,
+        NormRecord(
+            title="group normalization",
+            axes="C/G, H, W",
+            pooled_axes=(("C/G", "H", "W"),),
+            formula="y = (x − mean over C/G,H,W) / √(var over C/G,H,W + ε) · weight + bias",
+            paper="Wu, He, Group Normalization, 2018, arXiv:1803.08494",
+        ),
+    ),
+    "ln": (
+        LayerNorm,
+        NormRecord(
+            title="layer normalization",
+            axes="C, H, W",
+            pooled_axes=(("C", "H", "W"),),
+            formula="y = (x − mean over C,H,W) / √(var over C,H,W + ε) · weight + bias",
+            paper="Ba, Kiros, Hinton, Layer Normalization, 2016, arXiv:1607.06450",
+        ),
+    ),
+}
+
+#: Key -> class; norms of people's own join it while a process runs.
+NORM_LAYERS: dict[str, type[nn.Module]] = {key: layer for key, (layer, _) in _ZOO.items()}
+#: The same for words.
+NORM_RECORDS: dict[str, NormRecord] = {key: record for key, (_, record) in _ZOO.items()}
+
+
+def get_norm_layer(key: str) -> type[nn.Module]:
+    """The layer class for a key of `NORM_LAYERS`.
+
+    >>> normzoo.get_norm_layer("gn")
+    <class 'normzoo.nn.norms.GroupNorm'>
+
+    Raises:
+        ConfigError: the key is not one of them.
+    """
+    try:
+        return NORM_LAYERS[key]
+    except KeyError:
+        raise ConfigError(f"Unknown norm {key!r}. Choose one of: {', '.join(NORM_LAYERS)}.") from None
+
+
+def describe_norm(key: str) -> NormRecord:
+    """Return what is said of a norm; of one that nothing is said of, its key as the title."""
+    return NORM_RECORDS.get(key, NormRecord(title=key))

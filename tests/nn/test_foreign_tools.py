@@ -1,0 +1,330 @@
+"""The layers among other people's tools: each re-enacts the check that the tool makes, or calls torch's own."""
+
+import copy
+import inspect
+import itertools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import replace_all_batch_norm_modules_
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+from torchvision.models import resnet18
+from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.ops._utils import split_normalization_params
+
+from normzoo.nn.batch_instance_norm import BatchInstanceNorm
+from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.registry import NORM_LAYERS
+from tests.support.norm_state import buffers, randomize
+
+C = 8
+ALL = pytest.mark.parametrize("key", NORM_LAYERS)
+REMEMBERING = pytest.mark.parametrize("norm_layer", [BatchNorm, BatchInstanceNorm])
+TORCHS = {
+    BatchNorm: nn.BatchNorm2d,
+    BatchInstanceNorm: nn.BatchNorm2d,
+    InstanceNorm: nn.InstanceNorm2d,
+    GroupNorm: nn.GroupNorm,
+}
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+# Construction
+
+
+def options(layer: type[nn.Module]) -> list[tuple[str, Any]]:
+    """A constructor's arguments behind the channels, and how they are given."""
+    names = ("num_features", "num_channels", "num_groups")
+    return [(p.name, p.kind) for p in inspect.signature(layer).parameters.values() if p.name not in names]
+
+
+@pytest.mark.parametrize("ours", TORCHS)
+def test_constructor_takes_torchs_options_in_torchs_order(ours: type[nn.Module]) -> None:
+    assert next(iter(inspect.signature(ours).parameters)) == "num_channels"
+    assert options(ours) == options(TORCHS[ours])
+
+
+def test_layer_norm_takes_what_group_norm_takes_but_groups() -> None:
+    assert options(LayerNorm) == options(GroupNorm)
+
+
+def test_no_norm_takes_what_any_other_takes() -> None:
+    for layer in NORM_LAYERS.values():
+        given = [p for p in inspect.signature(layer).parameters.values() if p.default is not p.empty]
+        by_place = [p.default for p in given if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert NoNorm(C, *by_place, **{p.name: p.default for p in given[len(by_place) :]}).state_dict() == {}
+        NoNorm(C, **{p.name: p.default for p in given})
+
+
+@ALL
+def test_layer_without_bias_has_its_weight_alone(key: str) -> None:
+    layer, full = NORM_LAYERS[key](C, bias=False), NORM_LAYERS[key](C)
+    assert full.state_dict().keys() - layer.state_dict().keys() == {"bias"} & full.state_dict().keys()
+    layer.reset_parameters() if key != "nn" else None
+    x = torch.randn(4, C, 3, 3)
+    torch.testing.assert_close(layer(x), full(x))
+    assert "bias=False" in repr(layer) or key == "nn"
+
+
+# State dicts
+
+
+@ALL
+def test_every_buffer_is_in_the_state_dict(key: str) -> None:
+    layer = NORM_LAYERS[key](C)
+    assert {name for name, _ in layer.named_buffers()} <= layer.state_dict().keys()
+
+
+def built_without_memory(key: str, state: dict[str, Tensor]) -> nn.Module:
+    with torch.device("meta"):
+        layer = NORM_LAYERS[key](C)
+    layer.load_state_dict(state, assign=True)
+    return layer
+
+
+def emptied(key: str, state: dict[str, Tensor]) -> nn.Module:
+    layer = NORM_LAYERS[key](C, device="meta").to_empty(device="cpu")
+    layer.load_state_dict(state)
+    return layer
+
+
+def skipped(key: str, state: dict[str, Tensor]) -> nn.Module:
+    layer = nn.utils.skip_init(NORM_LAYERS[key], C)
+    layer.load_state_dict(state)
+    return layer
+
+
+@pytest.mark.parametrize("build", [built_without_memory, emptied, skipped])
+@ALL
+def test_layer_built_without_memory_is_whole_once_it_is_loaded(key: str, build: Callable[..., nn.Module]) -> None:
+    whole = randomize(NORM_LAYERS[key](C))
+    layer = build(key, whole.state_dict())
+    x = torch.randn(4, C, 3, 3)
+    for training in (True, False):
+        torch.testing.assert_close(layer.train(training)(x), whole.train(training)(x), rtol=0, atol=0)
+
+
+@ALL
+def test_layer_built_without_memory_is_whole_once_it_is_reset(key: str) -> None:
+    layer = nn.Sequential(NORM_LAYERS[key](C, device="meta")).to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in itertools.chain(layer.parameters(), layer.buffers()):
+            tensor.fill_(7)
+    for module in layer:
+        if any(True for _ in module.parameters()):
+            module.reset_parameters()
+    torch.testing.assert_close(layer[0].state_dict(), NORM_LAYERS[key](C).state_dict(), rtol=0, atol=0)
+    x = torch.randn(4, C, 3, 3)
+    torch.testing.assert_close(layer(x), NORM_LAYERS[key](C)(x), rtol=0, atol=0)
+
+
+@ALL
+def test_whole_network_can_be_built_on_the_meta_device(key: str) -> None:
+    whole = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
+    with torch.device("meta"):
+        network = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
+    network.load_state_dict(whole.state_dict(), assign=True)
+    x = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(network(x), whole(x), rtol=0, atol=0)
+
+
+@REMEMBERING
+def test_states_from_before_batches_were_counted_load(norm_layer: type[BatchNorm]) -> None:
+    state = dict(randomize(norm_layer(C)).state_dict())
+    del state["num_batches_tracked"]
+    layer = norm_layer(C)
+    layer.load_state_dict(state)
+    assert layer.num_batches_tracked == 0
+    torch.testing.assert_close(layer.running_mean, state["running_mean"])
+
+
+def test_states_of_today_must_be_whole_as_in_torch() -> None:
+    state = BatchNorm(C).state_dict()
+    assert state._metadata[""]["version"] == nn.BatchNorm2d(C).state_dict()._metadata[""]["version"] == 2
+    del state["num_batches_tracked"]
+    for layer in (BatchNorm(C), nn.BatchNorm2d(C)):
+        with pytest.raises(RuntimeError, match=r"Missing key\(s\).*num_batches_tracked"):
+            layer.load_state_dict(state)
+
+
+# Input
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.complex64])
+@pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
+def test_numbers_that_are_not_floating_point_are_refused(key: str, dtype: torch.dtype, training: bool) -> None:
+    layer = NORM_LAYERS[key](C).train(training)
+    before = buffers(layer)
+    with pytest.raises(TypeError, match=rf"expected floating-point input, got {dtype}\. Convert it first, as x\.float\(\)"):
+        layer(torch.ones(2, C, 3, 3).to(dtype))
+    torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)
+
+
+# Freezing and running statistics
+
+
+@pytest.mark.parametrize("norm_layer", [BatchNorm, BatchInstanceNorm, InstanceNorm])
+def test_statistics_stay_once_they_are_no_longer_tracked(norm_layer: type[nn.Module]) -> None:
+    layer = randomize(norm_layer(C, track_running_stats=True))
+    layer.track_running_stats = False
+    before, x = buffers(layer), torch.randn(4, C, 3, 3)
+    y = layer(x)
+    torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)
+    layer.track_running_stats = True
+    torch.testing.assert_close(layer(x), y, rtol=0, atol=0)
+    assert not layer.running_mean.equal(before["running_mean"])
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_no_longer_tracking_means_what_it_means_in_torch(training: bool) -> None:
+    ours, theirs = BatchNorm(C).double(), randomize(nn.BatchNorm2d(C).double())
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(4, C, 3, 3, dtype=torch.float64)
+    for layer in (ours, theirs):
+        layer.train(training).track_running_stats = False
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()))
+
+
+def test_layer_built_without_statistics_can_be_set_to_track() -> None:  # Lightning's BackboneFinetuning, thawing
+    layer, x = BatchNorm(C, track_running_stats=False), torch.randn(4, C, 3, 3)
+    layer.track_running_stats = True
+    torch.testing.assert_close(layer(x), nn.BatchNorm2d(C)(x))
+
+
+def freeze_like_lightning(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.track_running_stats = False
+
+
+def freeze_like_timm(network: nn.Module) -> nn.Module:
+    if isinstance(network, nn.BatchNorm2d | nn.SyncBatchNorm):  # timm has a module of its own for it
+        scale = network.weight * (network.running_var + network.eps).rsqrt()
+        frozen = nn.Conv2d(network.num_features, network.num_features, 1, groups=network.num_features)
+        with torch.no_grad():
+            frozen.weight.copy_(scale.view(-1, 1, 1, 1))
+            frozen.bias.copy_(network.bias - network.running_mean * scale)
+        return frozen.requires_grad_(False)
+    for name, child in network.named_children():
+        setattr(network, name, freeze_like_timm(child))
+    return network
+
+
+def test_batch_norms_are_found_by_those_who_freeze_them() -> None:
+    network, x = nn.Sequential(nn.Conv2d(3, C, 3), randomize(BatchNorm(C))), torch.randn(2, 3, 6, 6)
+    before, y = buffers(network), copy.deepcopy(network).eval()(x)
+    freeze_like_lightning(network)
+    network(x)
+    torch.testing.assert_close(buffers(network), before, rtol=0, atol=0)
+    frozen = freeze_like_timm(network)
+    assert not any(isinstance(module, BatchNorm) for module in frozen.modules())
+    torch.testing.assert_close(frozen(x), y)
+
+
+def test_update_bn_measures_the_statistics_anew() -> None:
+    network, batches = nn.Sequential(randomize(BatchNorm(C))), torch.randn(5, 4, C, 3, 3)
+    update_bn(batches, network)
+    assert network[0].num_batches_tracked == 5
+    torch.testing.assert_close(network[0].running_mean, batches.mean((0, 1, 3, 4)))
+    assert network[0].momentum == 0.1
+
+
+def test_bin_is_measured_anew_as_the_readme_says() -> None:
+    layer, batches = randomize(BatchInstanceNorm(C)), torch.randn(5, 4, C, 3, 3)
+    layer.reset_running_stats()
+    layer.momentum = None
+    for batch in batches:
+        layer(batch)
+    torch.testing.assert_close(layer.running_mean, batches.mean((0, 1, 3, 4)))
+
+
+# Tools that look for norms
+
+
+def test_parameters_of_every_norm_are_told_from_the_others() -> None:
+    norms = [layer(C) for layer in NORM_LAYERS.values()]
+    found, others = split_normalization_params(nn.Sequential(nn.Conv2d(3, C, 1), *norms))
+    assert {id(p) for p in found} == {id(p) for norm in norms for p in norm.parameters()}
+    assert len(others) == 2
+
+
+def test_usual_initialization_finds_every_affine_map() -> None:
+    for key, norm_layer in NORM_LAYERS.items():  # torchvision's, with its zeros in the last norm of every block
+        network = resnet18(norm_layer=norm_layer, zero_init_residual=True, num_classes=5)
+        assert key == "nn" or network.layer1[0].bn2.weight.eq(0).all()
+
+
+def test_bin_keeps_its_gate_where_every_batch_norm_is_replaced() -> None:
+    network = nn.Sequential(BatchNorm(C), BatchInstanceNorm(C))
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
+    assert [type(layer) for layer in converted] == [nn.SyncBatchNorm, BatchInstanceNorm]
+    assert converted[0].weight.equal(network[0].weight)
+    assert type(freeze_like_timm(copy.deepcopy(network))[1]) is BatchInstanceNorm
+
+
+def test_models_trained_side_by_side_can_do_without_statistics() -> None:
+    network = replace_all_batch_norm_modules_(nn.Sequential(BatchNorm(C)))
+    x = torch.randn(3, 4, C, 3, 3)
+    torch.testing.assert_close(torch.func.vmap(network)(x), torch.stack([network(each) for each in x]))
+
+
+def test_batch_norm_folds_into_the_convolution_before_it() -> None:
+    network, x = nn.Sequential(nn.Conv2d(3, C, 3), randomize(BatchNorm(C))).eval(), torch.randn(2, 3, 6, 6)
+    torch.testing.assert_close(nn.utils.fuse_conv_bn_eval(*network)(x), network(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's quantization is about to move elsewhere
+        from torch.ao.quantization import fuse_conv_bn, fuse_modules
+
+        by_type = {"additional_fuser_method_mapping": {(nn.Conv2d, BatchNorm): fuse_conv_bn}}
+        fused = fuse_modules(copy.deepcopy(network), ["0", "1"], fuse_custom_config_dict=by_type)
+    assert [type(layer) for layer in fused] == [nn.Conv2d, nn.Identity]
+    torch.testing.assert_close(fused(x), network(x))
+
+
+# Tools that trace
+
+
+@ALL
+def test_features_are_extracted_by_name(key: str) -> None:
+    network = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
+    x, seen = torch.randn(2, 3, 64, 64), []
+    network.layer2[0].bn1.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
+    network(x)
+    features = create_feature_extractor(network, ["layer1", "layer2.0.bn1"])(x)
+    torch.testing.assert_close(features["layer2.0.bn1"], seen[0], rtol=0, atol=0)
+
+
+@ALL
+def test_traced_network_remembers_as_the_network_does(key: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, C, 3), randomize(NORM_LAYERS[key](C)))
+    traced, x = torch.fx.symbolic_trace(copy.deepcopy(network)), torch.randn(4, 3, 6, 6)
+    torch.testing.assert_close(buffers(traced), buffers(network), rtol=0, atol=0)  # tracing alone is no batch
+    for training in (True, True, False):
+        torch.testing.assert_close(traced.train(training)(x), network.train(training)(x), rtol=0, atol=0)
+    torch.testing.assert_close(buffers(traced), buffers(network), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="expected 8 channels"):
+        torch.fx.symbolic_trace(nn.Sequential(BatchNorm(C)))(torch.randn(2, 3, 4, 4))
+
+
+@ALL
+def test_network_is_prepared_for_quantization(key: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, C, 3), randomize(NORM_LAYERS[key](C)), nn.ReLU(), nn.Conv2d(C, 4, 3)).eval()
+    x = torch.randn(2, 3, 8, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's quantization is about to move elsewhere
+        from torch.ao.quantization import get_default_qconfig_mapping
+        from torch.ao.quantization.quantize_fx import prepare_fx
+
+        prepared = prepare_fx(copy.deepcopy(network), get_default_qconfig_mapping(), (x,))
+        torch.testing.assert_close(prepared(x), network(x), rtol=0.2, atol=0.2)

@@ -1,0 +1,19 @@
+"""Two processes that know of each other, over gloo on the CPU."""
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+
+def two_processes(function: object, folder: Path, *arguments: object) -> None:
+    """Call `function(rank, folder, *arguments)` in both."""
+    torch.multiprocessing.spawn(_join, (function, folder, *arguments), nprocs=2)
+
+
+def _join(rank: int, function: object, folder: Path, *arguments: object) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    assert callable(function)
+    function(rank, folder, *arguments)
+    dist.destroy_process_group()
