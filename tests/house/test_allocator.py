@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 PAGE_FAULTS = """
 import resource, sys
 import torch

@@ -6,6 +6,8 @@ import pytest
 
 from tests import audit
 
+pytestmark = pytest.mark.process
+
 SAFE = {"name": "pillow", "version": "12.3.0", "vulns": []}
 UNKNOWN = {"name": "torch", "skip_reason": "Dependency not found on PyPI and could not be audited: torch (2.14.1)"}
 OWN = {"name": "normzoo", "skip_reason": "Dependency not found on PyPI"}

@@ -15,6 +15,8 @@ from PIL import Image
 
 import normzoo
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 PINS = dict(
     line.split("==")

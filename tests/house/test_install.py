@@ -14,6 +14,8 @@ from tests.browser.driver import ROOT
 from tests.house.test_house import PUBLIC_NAMES
 from tests.support.checkpoints import save_variant
 
+pytestmark = pytest.mark.process
+
 BUILT_FROM = ("LICENSE", "README.md", "pyproject.toml")
 
 

@@ -18,6 +18,8 @@ from normzoo.nn.registry import NORM_LAYERS
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 from tests.support.tiny import ROOT
 
+pytestmark = pytest.mark.process
+
 PHOTO = str(FOLDER / "dog.jpg")
 
 

@@ -20,6 +20,8 @@ from tests.support.checkpoints import save_variant
 from tests.support.hub_server import READ, Hub, client_environment, serve_hub
 from tests.support.visitor import Visitor, file_value
 
+pytestmark = pytest.mark.process
+
 SET = "toy/paper"
 VARIANTS = ("bn", "gn")
 PREAMBLE = "import json, sys\nimport normzoo\nfrom normzoo.pretrained.registry import checkpoints_root\n"

@@ -27,6 +27,8 @@ from normzoo.app.core.examples import FOLDER
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.visitor import Visitor, file_value
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
 COPIES = [line.split()[1:] for line in LINES if line.startswith("COPY")]

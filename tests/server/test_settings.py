@@ -16,6 +16,8 @@ from normzoo.errors import ConfigError
 from tests.browser.driver import ROOT, running_server
 from tests.support.checkpoints import save_zoo
 
+pytestmark = pytest.mark.process
+
 
 @contextlib.contextmanager
 def taken_port(host: str = "127.0.0.1"):

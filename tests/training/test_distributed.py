@@ -15,6 +15,8 @@ from training.engine.distributed import on_cpu, synchronize_norms
 from training.engine.trainer import train
 from training.experiment.runs import Run, State
 
+pytestmark = pytest.mark.process
+
 #: 96 images: five batches of 19, and one of a single image, of which the second process has none. Plain SGD: Adam divides
 #: by the size of the gradients, and so makes much of the last bits of small ones.
 SGD = RECIPE.changed(name="sgd", optimizer="sgd", lr=0.005, momentum=0.9, batch_size=19, clip_norm=1.0)

@@ -21,6 +21,8 @@ from training import __main__ as command_line
 from training.data.dataset import ImageData
 from training.data.image_folder import load_folder, open_images
 
+pytestmark = pytest.mark.process
+
 QUICK = ["--depth=8", "--image-size=16", "--epochs=2", "--batch-size=20", "--lr=0.01", "--amp=fp32", "--compile=off"]
 
 

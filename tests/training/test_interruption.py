@@ -21,6 +21,8 @@ from training.engine.step import TrainStep
 from training.experiment.recipes import RECIPES
 from training.experiment.runs import State
 
+pytestmark = pytest.mark.process
+
 #: How often the run is killed before it may end; more by hand: NORMZOO_KILLS=20 pytest tests/training/test_interruption.py
 KILLS = int(os.environ.get("NORMZOO_KILLS", "1"))
 EPOCHS = 6 + 3 * KILLS

@@ -19,6 +19,8 @@ from tests.support.checkpoints import save_variant
 from tests.support.hub_server import READ, WRITE, Hub, client_environment, serve_hub
 from tests.support.visitor import Visitor, file_value
 
+pytestmark = pytest.mark.process
+
 SET = "toy/paper"
 VARIANTS = ("bn", "gn")
 #: Runs each of the command lines in its standard input, with the token beside it; prints the exit codes.

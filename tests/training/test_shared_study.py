@@ -8,12 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.support.tiny import OPTIONS, ROOT, load_tiny, subprocess_environment, train_tiny
 from training.__main__ import build_parser
 from training.cli.options import chosen_recipe
 from training.experiment.runs import State
+
+pytestmark = pytest.mark.process
 
 NORMS = ("bn", "nn")
 EPOCHS = 20

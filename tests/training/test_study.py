@@ -15,6 +15,8 @@ from training.experiment.runs import Run, State, lock
 from training.launch import study as study_module
 from training.launch.study import finished, progress_table, shard, study
 
+pytestmark = pytest.mark.process
+
 STUDY = ["study", "--norm=bn,nn", "--workers=2", *OPTIONS, "--epochs=1", "--horizontal-flip=yes"]
 
 
