@@ -66,6 +66,7 @@ def robustness_finding(
         corruption: one of them, or None for all together.
     """
     summary = summarize(frame)
+    tables = [_means(summary)]
     if corruption is not None:
         of_kind = frame[frame["corruption"] == corruption].groupby("variant", sort=False)["accuracy"].mean()
         summary = summary.assign(mean=summary["variant"].map(of_kind))
@@ -84,7 +85,6 @@ def robustness_finding(
     ]
     if corruption is None:
         paragraphs.append(_hardest(frame))
-    tables = [_means(summary)] if corruption is None else []
     if corruption in (None, "contrast") and "contrast" in set(frame["corruption"]):
         paragraphs += [THEORY, _contrast_words(frame), *_why(contrast)]
         tables += [_contrast_figures(contrast)] if contrast else []
