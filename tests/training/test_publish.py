@@ -104,7 +104,7 @@ def test_published_models_are_the_packaged_files_with_a_card_and_load_by_name(pu
     assert front["library_name"] == "normzoo"
     values = [metric["value"] for metric in front["model-index"][0]["results"][0]["metrics"]]
     assert values == [json.loads(files[f"{SET}/{v}/metrics.json"])["final"]["val"]["accuracy"]["mean"] for v in VARIANTS]
-    code = "import normzoo; print(*normzoo.load_models('me/zoo'))"
+    code = "import normzoo; print(*normzoo.load_models('hf://me/zoo'))"
     environment = {**os.environ, **client_environment(tmp_path, hub.url), "PYTHONPATH": str(ROOT)}
     loaded = subprocess.check_output([sys.executable, "-c", code], env=environment, cwd=tmp_path, text=True)
     assert loaded.split() == list(VARIANTS)
