@@ -105,6 +105,13 @@ def test_batch_without_images_teaches_nothing(key: str, training: bool) -> None:
     torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)
 
 
+def test_batch_without_images_teaches_tracked_instance_norm_nothing() -> None:
+    layer = randomize(InstanceNorm(C, track_running_stats=True))
+    before = buffers(layer)
+    layer(torch.zeros(0, C, 5, 7))
+    torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)  # torch's are not numbers then
+
+
 @REMEMBERING
 def test_one_value_per_channel_is_refused_where_the_batch_is_used(norm_layer: type[BatchNorm]) -> None:
     lone = torch.randn(1, C, 1, 1)
