@@ -17,6 +17,8 @@ from normzoo.nn.resnet import ResNet
 from normzoo.nn.sync import synchronize
 from tests.support.replicas import two_processes
 
+pytestmark = pytest.mark.process
+
 NORMS = (BatchNorm, BatchInstanceNorm)
 SHARES = ((3, 5), (8, 0))
 BY_RANK = ("y", "x gradient", "x second")  # the rest is by channel
