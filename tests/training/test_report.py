@@ -20,14 +20,14 @@ from tests.support.checkpoints import CLASSES, save_variant
 from training.__main__ import main
 from training.evaluation.recipe_search import COLUMNS
 from training.experiment.recipes import get_recipe
-from training.report.batches import batches_section
 from training.report.build import check_report, write_report
-from training.report.finals import finals_section
 from training.report.overview import BEGIN, END
-from training.report.pairs import pairs_section
-from training.report.parity import parity_section
 from training.report.runs import missing_runs, say_n
-from training.report.search import chosen_name, search_section
+from training.report.sections.batches import batches_section
+from training.report.sections.finals import finals_section
+from training.report.sections.pairs import pairs_section
+from training.report.sections.parity import parity_section
+from training.report.sections.search import chosen_name, search_section
 
 IMAGES = 200
 

@@ -1,1 +1,1 @@
-"""RESULTS.md and its figures: a module for each section."""
+"""RESULTS.md and its figures, and the overview in README.md."""

@@ -11,19 +11,19 @@ from normzoo.plotting.static import to_svg
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
 from training.experiment.recipes import RECIPES
-from training.report.batches import batches_section
-from training.report.calibration import calibration_section
-from training.report.curves import curves_section
-from training.report.finals import finals_section
 from training.report.markdown import Drawing, Section, bullets, details
-from training.report.original import original_section
 from training.report.overview import README, overview_table, overview_words, read_readme, readme_with
-from training.report.pairs import pairs_section
-from training.report.parity import parity_section
-from training.report.robustness import robustness_section
 from training.report.runs import missing_runs
-from training.report.search import STRONG, search_section
-from training.report.unknowns import unknowns_section
+from training.report.sections.batches import batches_section
+from training.report.sections.calibration import calibration_section
+from training.report.sections.curves import curves_section
+from training.report.sections.finals import finals_section
+from training.report.sections.original import original_section
+from training.report.sections.pairs import pairs_section
+from training.report.sections.parity import parity_section
+from training.report.sections.robustness import robustness_section
+from training.report.sections.search import STRONG, search_section
+from training.report.sections.unknowns import unknowns_section
 
 RESULTS = Path("RESULTS.md")
 FIGURES = Path("docs/results")
