@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.results import SPLITS, Metric, over_seeds
 from normzoo.analysis.smoothing import smoothed
 from normzoo.plotting.style import Style, style_of
@@ -53,7 +54,7 @@ def curves(
             data += _lines(str(variant), split, rows[rows["split"] == split], metric, alone, floor)
             if smoothing:
                 faint += _faint(str(variant), raw[(raw["variant"] == variant) & (raw["split"] == split)], metric)
-    layout = base_layout("Epoch", f"{metric.title[0].upper()}{metric.title[1:]} ({metric.unit})")
+    layout = base_layout("Epoch", f"{capital(metric.title)} ({metric.unit})")
     for axis in log_axes:
         layout[f"{axis}axis"] |= {"type": "log", "tickvals": LOG_TICKS, "ticktext": [f"{tick:g}" for tick in LOG_TICKS]}
     if chance is not None:

@@ -54,6 +54,11 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+def capital(words: str) -> str:
+    """Return words with a capital at their start: "macro F1" -> "Macro F1"."""
+    return words[:1].upper() + words[1:]
+
+
 def percent(fraction: float, digits: int = 2) -> str:
     """Return a fraction in per cent, without the sign of it."""
     return f"{100 * fraction:.{digits}f}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from normzoo.analysis.findings.finding import Figures, Finding, listed, percent, signed
+from normzoo.analysis.findings.finding import Figures, Finding, capital, listed, percent, signed
 from normzoo.analysis.statistics import wilson_interval
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.pretrained.registry import ModelSet
@@ -209,7 +209,7 @@ def _contrast_figures(rows: list[dict[str, str]]) -> Figures:
 
 def _means(summary: pd.DataFrame) -> Figures:
     titles = {"clean": "Clean", "mean": "Mean over all", "kept": "Kept of clean"}
-    titles |= {key: kind.title[0].upper() + kind.title[1:] for key, kind in CORRUPTIONS.items() if key in summary}
+    titles |= {key: capital(kind.title) for key, kind in CORRUPTIONS.items() if key in summary}
     table = Figures("Accuracy on corrupted validation images, each corruption as the mean over its severities")
     table.add("Network", [short_name(variant) for variant in summary["variant"]])
     for key, title in titles.items():

@@ -10,6 +10,7 @@ from normzoo.analysis.batch_sizes import by_batch_size, missing_runs, norms_of_s
 from normzoo.analysis.findings.batch_size import DIVIDED as DIVIDED_TITLE
 from normzoo.analysis.findings.batch_size import batch_size_finding
 from normzoo.analysis.findings.commands import missing_commands
+from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.results import METRICS, Metric, history
 from normzoo.app.components.findings import csv_name, tables_html
 from normzoo.app.components.html import render
@@ -37,7 +38,7 @@ OPENING = '<p class="hint">Reading the stored results…</p>'
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; it is filled when somebody opens it."""
     gr.HTML(INTRODUCTION, js_on_load=None)
-    choices = [(metric.title[0].upper() + metric.title[1:], key) for key, metric in SHOWN.items()]
+    choices = [(capital(metric.title), key) for key, metric in SHOWN.items()]
     with gr.Row():
         metric = gr.Radio(choices, value="loss", label="What is measured", min_width=280)
         splits = gr.Radio(list(SPLIT_CHOICES), value=FIRST_SPLITS, label="On which photos", min_width=280)

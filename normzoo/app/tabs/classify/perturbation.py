@@ -8,6 +8,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from normzoo.analysis.findings.finding import capital
 from normzoo.app.components import cards
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.core.batching import COMPUTING
@@ -34,7 +35,7 @@ def build(catalog: Catalog, default: ModelSet, example: Image.Image) -> tuple[gr
     """Place the part, with the example disturbed; `follow` sets up its events."""
     gr.HTML(INTRODUCTION, js_on_load=None, elem_classes="section")
     with gr.Row():
-        choices = [(_capital(kind.title), key) for key, kind in CORRUPTIONS.items()]
+        choices = [(capital(kind.title), key) for key, kind in CORRUPTIONS.items()]
         kind = gr.Radio(choices, value=FIRST_KIND, label="Kind", scale=3, min_width=280, elem_id="kind")
         severity = gr.Slider(
             0, SEVERITIES[-1], value=FIRST_SEVERITY, step=1, label="Severity", scale=2, min_width=240, elem_id="severity"
@@ -120,7 +121,7 @@ def _before_and_after(steps: Sequence[Image.Image], kind: str, severity: int) ->
         (
             steps[severity],
             f"The same, disturbed at severity {severity}",
-            f"{_capital(corruption.title)} {severity} of 5",
+            f"{capital(corruption.title)} {severity} of 5",
             level,
         ),
     )
@@ -164,7 +165,3 @@ def _as_data(curve: SeverityCurve) -> dict[str, Any]:
         "probabilities": [round(probability, 6) for probability in curve.probabilities],
         "answers": [label for label, _ in curve.answers],
     }
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.plot import PlotData
 
+from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.results import METRICS, Metric, Table, chance_loss, history, over_seeds
 from normzoo.app.components import cards, downloads
 from normzoo.app.components.html import NO_NETWORKS
@@ -51,7 +52,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 def _build_together(
     catalog: Catalog, default: ModelSet, chooser: Chooser, smoothing: gr.Slider, log_axes: gr.CheckboxGroup
 ) -> None:
-    choices = [(_capital(metric.title), key) for key, metric in METRICS.items()]
+    choices = [(capital(metric.title), key) for key, metric in METRICS.items()]
     figure, words = draw(default, main_variants_of(default), FIRST_METRIC, FIRST_SPLITS)
     with gr.Row():
         metric = gr.Radio(choices, value=FIRST_METRIC, label="What is measured", min_width=280)
@@ -174,7 +175,3 @@ def _last_values(frame: Any, metric: Metric, split: str) -> str:
     values = ", ".join(f"{short_name(variant)} {metric.text(mean)}{unit}" for variant, mean in last["mean"].items())
     split_words = "validation" if split == "val" else "training"
     return f"After epoch {epoch}, {split_words} {metric.title}, best first: {values}."
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -8,6 +8,7 @@ import pandas as pd
 from gradio.components.plot import PlotData
 
 from normzoo.analysis import comparisons
+from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
 from normzoo.analysis.results import read_each
 from normzoo.app.components import cards
@@ -38,7 +39,7 @@ a photo of yours.</p></div>
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; it is filled when somebody opens it."""
     gr.HTML(INTRODUCTION, js_on_load=None)
-    choices = [("Mean over all", ALL), *((_capital(kind.title), key) for key, kind in CORRUPTIONS.items())]
+    choices = [("Mean over all", ALL), *((capital(kind.title), key) for key, kind in CORRUPTIONS.items())]
     corruption = gr.Dropdown(choices, value=ALL, label="What is done to the images", elem_id="corruption")
     plot = gr.Plot(show_label=False, container=False, elem_id="robustness", elem_classes="chart")
     words = gr.HTML(OPENING, js_on_load=None, elem_id="robustness-text")
@@ -101,7 +102,3 @@ def images_of(model_set: ModelSet) -> int:
     """Return how many validation images the networks of a set were measured on."""
     found, _ = read_each(model_set, model_set.checkpoints, lambda checkpoint: len(checkpoint.val_logits()[1]))
     return next(iter(found.values()), 0)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
