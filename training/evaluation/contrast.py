@@ -4,22 +4,19 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from normzoo.analysis.findings.robustness import CHANGES, CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
-from normzoo.errors import CheckpointError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.images.preprocess import to_input
 from normzoo.inference.predict import BATCH_SIZE
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
-from normzoo.pretrained.registry import list_model_sets
-from normzoo.pretrained.serialization import write_csv
 from training.data.dataset import ImageData, data_root
 from training.evaluation.package import load_once, rounded
+from training.evaluation.tables import Row, write_tables
 
 #: Measured anew at every check.
 CHECKED = ("about the padding", "about the padding, bias scaled", "unrounded, replicated border")
@@ -33,22 +30,13 @@ def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print) -> l
         DataError: the images are not here.
         CheckpointError: nothing is packaged, or a table could not be written.
     """
-    tables: dict[Path, list[dict[str, Any]]] = {}
-    for model_set in list_model_sets(checkpoints):
-        for variant in model_set.main_variants:
-            checkpoint = model_set.checkpoints[variant]
-            data = load_once(checkpoint.metrics["data"], checkpoint.config.image_size, data_root())
-            accuracies = contrast_accuracies(checkpoint.load_model(), data, variant, list(CHANGES))
-            tables.setdefault(checkpoints / model_set.data / CONTRAST_TABLE, []).extend(
-                {"recipe": model_set.recipe, "variant": variant, "factor": FACTOR, "change": change, "accuracy": accuracy}
-                for change, accuracy in accuracies.items()
-            )
-    if not tables:
-        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
-    for path, rows in tables.items():
-        write_csv(path, CONTRAST_COLUMNS, rows)
-        say(f"{path}  {len(rows)} rows")
-    return list(tables)
+    return write_tables(checkpoints, CONTRAST_TABLE, CONTRAST_COLUMNS, _rows, say)
+
+
+def _rows(checkpoint: Checkpoint) -> list[Row]:
+    data = load_once(checkpoint.metrics["data"], checkpoint.config.image_size, data_root())
+    accuracies = contrast_accuracies(checkpoint.load_model(), data, checkpoint.metrics["variant"], list(CHANGES))
+    return [{"factor": FACTOR, "change": change, "accuracy": accuracy} for change, accuracy in accuracies.items()]
 
 
 def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes: Iterable[str]) -> dict[str, float]:

@@ -11,14 +11,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 from normzoo.analysis.findings.unknowns import UNKNOWN_CLASSES, UNKNOWNS_COLUMNS, UNKNOWNS_TABLE, read_unknowns_table
-from normzoo.errors import CheckpointError, DataError
+from normzoo.errors import DataError
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
-from normzoo.pretrained.registry import list_model_sets
-from normzoo.pretrained.serialization import write_csv
 from training.data.dataset import ImageData, data_root
 from training.evaluation.package import load_once, rounded
+from training.evaluation.tables import write_tables
 
 UNKNOWN_DATA = "cifar-10"
 NOISE_IMAGES = 500
@@ -31,18 +30,9 @@ def measure_unknowns(checkpoints: Path, say: Callable[[str], None] = print) -> l
         DataError: the images of unknown things are not here at the size that a network takes.
         CheckpointError: nothing is packaged, or a table could not be written.
     """
-    tables: dict[Path, list[dict[str, Any]]] = {}
-    for model_set in list_model_sets(checkpoints):
-        for variant in model_set.main_variants:
-            checkpoint = model_set.checkpoints[variant]
-            row = {"recipe": model_set.recipe, "variant": variant, **_row(checkpoint, checkpoint.load_model())}
-            tables.setdefault(checkpoints / model_set.data / UNKNOWNS_TABLE, []).append(row)
-    if not tables:
-        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
-    for path, rows in tables.items():
-        write_csv(path, UNKNOWNS_COLUMNS, rows)
-        say(f"{path}  {len(rows)} rows")
-    return list(tables)
+    return write_tables(
+        checkpoints, UNKNOWNS_TABLE, UNKNOWNS_COLUMNS, lambda checkpoint: [_row(checkpoint, checkpoint.load_model())], say
+    )
 
 
 def check_unknowns(checkpoint: Checkpoint, network: ResNet) -> list[str]:

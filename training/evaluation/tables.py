@@ -1,0 +1,38 @@
+"""Tables of what was measured on packaged networks, one for each data set."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from normzoo.errors import CheckpointError
+from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.registry import list_model_sets
+from normzoo.pretrained.serialization import write_csv
+
+Row = dict[str, Any]
+
+
+def write_tables(
+    checkpoints: Path, name: str, columns: Sequence[str], measure: Callable[[Checkpoint], list[Row]], say: Callable[[str], None]
+) -> list[Path]:
+    """Measure the main networks of every model set, and write a table for each data set.
+
+    Args:
+        name: of the file, in the folder of the data set.
+        measure: gives the rows of a network, but for its recipe and variant.
+
+    Raises:
+        CheckpointError: nothing is packaged, or a table could not be written.
+    """
+    tables: dict[Path, list[Row]] = {}
+    for model_set in list_model_sets(checkpoints):
+        for variant in model_set.main_variants:
+            rows = measure(model_set.checkpoints[variant])
+            named = [{"recipe": model_set.recipe, "variant": variant, **row} for row in rows]
+            tables.setdefault(checkpoints / model_set.data / name, []).extend(named)
+    if not tables:
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+    for path, rows in tables.items():
+        write_csv(path, columns, rows)
+        say(f"{path}  {len(rows)} rows")
+    return list(tables)
