@@ -133,7 +133,8 @@ def _legend(maps: Mapping[str, ActivationMap], strongest: float) -> str:
         f'the class, to red, for it"></span><span>+{strongest:.2f}</span></div><p class="explanation"><strong>Red</strong> '
         f"speaks for the class, <strong>blue</strong> against it; what is left grey hardly counts. One scale for all: the "
         f"strongest of the {height}×{width} places adds {strongest:.2f} to a logit. The places are smoothed into each other "
-        f"here, and each sees a good deal of its surroundings.</p>"
+        f"here, and each sees a good deal of its surroundings; with IN, BIN, GN and LN, whose "
+        "averages go over the photo, all of it.</p>"
     )
 
 

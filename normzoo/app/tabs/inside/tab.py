@@ -42,8 +42,8 @@ LAYERS = """
 <h2>Through the layers</h2>
 <p class="explanation">All values of this photo in front of each norm layer, and behind it. Where there is no norm, both charts
 show the same, and nothing keeps the values from growing or shrinking from layer to layer. A norm over one photo brings every
-photo to mean 0 and spread 1, and then applies the weight and bias that it learned. A norm that remembers averages brings only
-the average photo there: this one may lie beside it.</p>
+photo to mean 0 and spread 1, and then applies the weight and bias that it learned. Batch norm, which remembers
+averages, brings all photos taken together there; a single one lies beside it and is mostly narrower.</p>
 """
 GATES = "<h2>Learned gates</h2>"
 
