@@ -125,8 +125,5 @@ def _speed(history: pd.DataFrame) -> list[str | Drawing]:
         [short_name(row["variant"]), *["–" if row[level] is None else row[level] for level in asked]]
         for row in speed.to_dict("records")
     ]
-    words = (
-        "Epochs until the validation accuracy (mean over the seeds) first reached a level; a dash where it never did. This is "
-        'the original report\'s "initial rate of decay" as a number.'
-    )
+    words = "Epochs until the validation accuracy (mean over the seeds) first reached a level; a dash where it never did."
     return [words, table(["Network", *[f"{100 * level:.0f}%" for level in asked]], rows)]
