@@ -2,7 +2,7 @@
 
 from normzoo.errors import NormZooError
 from normzoo.images.preprocess import load_image
-from normzoo.inference.predict import Prediction, predict
+from normzoo.inference.predict import Prediction, predict, predict_many
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
 from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
 from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
@@ -28,6 +28,7 @@ __all__ = [
     "load_model",
     "load_models",
     "predict",
+    "predict_many",
     "replace_norms",
     "synchronize",
 ]

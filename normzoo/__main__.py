@@ -1,20 +1,24 @@
 """The library on the command line: `normzoo predict PHOTO` and `normzoo check FILE.py:CLASS`."""
 
 import argparse
+import csv
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from normzoo.checking.report import check
 from normzoo.checking.subject import KINDS, SYMBOLS, Subject
-from normzoo.errors import CheckpointError, ImageError, NormZooError
+from normzoo.errors import CheckpointError, ConfigError, ImageError, NormZooError
 from normzoo.images.formats.limits import MAX_BYTES
-from normzoo.images.preprocess import load_image
+from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.agreement import agreement
-from normzoo.inference.predict import Prediction, predict
+from normzoo.inference.predict import Prediction, predict, predict_many
+from normzoo.inference.statistics import Statistics, check_statistics
 from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.own_norm import read_own_norm
 from normzoo.pretrained.registry import (
@@ -58,7 +62,17 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
     command.add_argument("--variants", type=_words, metavar="KEY,KEY", help="such as bn,gn (default: the zoo's norms)")
     command.add_argument("--k", type=_positive, default=5, metavar="N", help="how many classes of each (default: 5)")
-    command.add_argument("--json", action="store_true", help="answer in JSON")
+    command.add_argument(
+        "--statistics",
+        type=_statistics,
+        default="remembered",
+        metavar="WHICH",
+        help="of batch and batch-instance normalization: remembered, batch (those of all photos together), or a number N of "
+        "photos that the remembered ones count as in a mix of both (default: remembered)",
+    )
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="answer in JSON")
+    form.add_argument("--csv", action="store_true", help="answer in CSV, a row for each photo and network")
     command.add_argument(
         "--checkpoints",
         metavar="PLACE",
@@ -113,14 +127,14 @@ def _predict(options: argparse.Namespace) -> int:
         raise CheckpointError("\n".join(unavailable.values()) or f"No network of {model_set.name} can be read.")
     sources = [source for photo in options.photos for source in _sources(photo)]
     answers: list[dict[str, Any]] = []
-    for name, source in sources:
-        try:
-            predictions = predict(models, load_image(source, allow_tiff=True), options.k)
-        except ImageError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            continue
+    rows = csv.writer(sys.stdout, lineterminator="\n") if options.csv else None
+    if rows:
+        rows.writerow(("photo", "variant", "answer", "probability"))
+    for name, predictions in _answers(models, sources, options.k, options.statistics):
         answers.append(_answer(name, model_set.name, predictions) | {"unavailable": unavailable})
-        if not options.json:
+        if rows:
+            rows.writerows((name, variant, *found.top[0]) for variant, found in predictions.items())
+        elif not options.json:
             _print_words(answers[-1], predictions, with_name=len(sources) > 1)
     if options.json and answers:
         print(json.dumps(answers[0] if len(sources) == 1 else answers, indent=1, ensure_ascii=False))
@@ -128,6 +142,28 @@ def _predict(options: argparse.Namespace) -> int:
         for problem in unavailable.values():
             print(problem, file=sys.stderr)
     return 0 if len(answers) == len(sources) else 1 if answers else 2
+
+
+def _answers(
+    models: Mapping[str, Model], sources: list[tuple[str, bytes | Path]], k: int, statistics: Statistics
+) -> Iterator[tuple[str, dict[str, Prediction]]]:
+    """Name and answers of every photo that can be read; those that cannot be are named on standard error."""
+    images = _images(sources)
+    if statistics == "remembered":
+        yield from ((name, predict(models, image, k)) for name, image in images)
+        return
+    size = next(iter(models.values())).config.image_size  # kept small: they go through together
+    squares = {name: Image.fromarray(to_pixels(image, size)) for name, image in images}
+    if squares:
+        yield from zip(squares, predict_many(models, list(squares.values()), k, statistics), strict=True)
+
+
+def _images(sources: list[tuple[str, bytes | Path]]) -> Iterator[tuple[str, Image.Image]]:
+    for name, source in sources:
+        try:
+            yield name, load_image(source, allow_tiff=True)
+        except ImageError as error:
+            print(f"{name}: {error}", file=sys.stderr)
 
 
 def _sources(photo: str) -> list[tuple[str, bytes | Path]]:
@@ -194,6 +230,14 @@ def _load(model_set: ModelSet, variants: list[str] | None) -> tuple[dict[str, Mo
 def _words(text: str) -> list[str]:
     """Words with commas between them."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _statistics(word: str) -> Statistics:
+    """Whose statistics: a word, or a number of photos."""
+    try:
+        return check_statistics(float(word) if word[:1].isdigit() else word)
+    except (ConfigError, ValueError):
+        raise argparse.ArgumentTypeError(f"remembered, batch or a number of photos from 0 on, got {word!r}") from None
 
 
 def _positive(word: str) -> int:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from normzoo.images.preprocess import to_input, to_pixels
+from normzoo.inference.statistics import Statistics, with_statistics
 from normzoo.pretrained.checkpoint import ModelConfig
 from normzoo.pretrained.registry import Model
 
@@ -56,11 +57,31 @@ def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict
 
 
 @torch.inference_mode()
-def predict_many(models: Mapping[str, Model], images: Sequence[Image.Image], k: int = 5) -> list[dict[str, Prediction]]:
+def predict_many(
+    models: Mapping[str, Model], images: Sequence[Image.Image], k: int = 5, statistics: Statistics = "remembered"
+) -> list[dict[str, Prediction]]:
     """Return each network's answers to several images, computed together.
+
+    With other statistics than the remembered ones, an answer of batch and batch-instance normalization depends on which other
+    images there are; those of the other norms never do. The networks stay as they are, so that threads may share them.
+
+    >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
+    >>> images = [normzoo.load_image(f"normzoo/app/photos/{name}.jpg") for name in ("cat", "dog", "rocket")]
+    >>> remembered, own = (normzoo.predict_many(models, images, statistics=which) for which in ("remembered", "batch"))
+    >>> [remembered[0][variant].top == own[0][variant].top for variant in ("bn", "gn")]
+    [False, True]
+
+    Args:
+        models, k: as for `predict`.
+        images: RGB, each of any size.
+        statistics: "remembered", "batch" (those of these images, as in training) or a number N of images that the
+            remembered ones count as in a mix; see `normzoo.inference.statistics`.
 
     Returns:
         for each picture what `predict` gives; of the time, its share.
+
+    Raises:
+        ConfigError: other statistics, or a norm would have to take them from a single value per channel.
     """
     inputs: dict[tuple[object, ...], Tensor] = {}
     answers: list[dict[str, Prediction]] = [{} for _ in images]
@@ -69,8 +90,9 @@ def predict_many(models: Mapping[str, Model], images: Sequence[Image.Image], k: 
         key = (config.image_size, config.mean, config.std)
         if key not in inputs:
             inputs[key] = as_batch(images, config)
+        network = with_statistics(model.network, statistics)
         start = time.perf_counter()
-        batch = model.network(inputs[key]).double().softmax(1).numpy()
+        batch = network(inputs[key]).double().softmax(1).numpy()
         latency_ms = (time.perf_counter() - start) * 1000 / len(images)
         for answer, probabilities in zip(answers, batch, strict=True):
             order = np.argsort(-probabilities, kind="stable")[:k]

@@ -42,6 +42,7 @@ PUBLIC_NAMES = [
     "load_model",
     "load_models",
     "predict",
+    "predict_many",
     "replace_norms",
     "synchronize",
 ]

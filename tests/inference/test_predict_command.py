@@ -1,14 +1,16 @@
 """normzoo predict PHOTO: the same answers as the library's, in words and in JSON, and a sentence where there are none."""
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 import normzoo
 from normzoo.__main__ import main
@@ -117,3 +119,38 @@ def test_a_command_line_that_cannot_be_read_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert "usage: normzoo" in capsys.readouterr().err
+
+
+def test_csv_has_a_row_for_each_photo_and_network_as_json_says_it(capsys, tmp_path):
+    for number in range(3):
+        Image.open(PHOTO).rotate(90 * number, expand=True).save(tmp_path / f"{number}, turned.jpg")
+    assert main(["predict", str(tmp_path), "--csv"]) == 0
+    rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
+    assert main(["predict", str(tmp_path), "--json", "--k", "1"]) == 0
+    expected = [
+        {"photo": answer["photo"], "variant": variant, "answer": network["answer"]}
+        for answer in json.loads(capsys.readouterr().out)
+        for variant, network in answer["networks"].items()
+    ]
+    assert [{key: row[key] for key in ("photo", "variant", "answer")} for row in rows] == expected
+    assert all(0 < float(row["probability"]) <= 1 for row in rows)
+
+
+def test_statistics_of_the_photos_together_are_the_librarys(capsys, tmp_path):
+    for number in range(3):
+        Image.open(PHOTO).rotate(90 * number, expand=True).save(tmp_path / f"{number}.png")
+    assert main(["predict", str(tmp_path), "--json", "--statistics", "batch"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    images = [normzoo.load_image(path) for path in sorted(tmp_path.iterdir())]
+    expected = normzoo.predict_many(normzoo.load_models("toy/paper"), images, statistics="batch")
+    for answer, predictions in zip(found, expected, strict=True):
+        for variant, network in answer["networks"].items():
+            top = [(each["class"], each["probability"]) for each in network["top"]]
+            assert top == [(label, pytest.approx(share, abs=1e-6)) for label, share in predictions[variant].top]
+
+
+@pytest.mark.parametrize("words", [["--statistics", "own"], ["--statistics", "-1"], ["--csv", "--json"]])
+def test_settings_that_cannot_be_are_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", PHOTO, *words])
+    assert "usage" in capsys.readouterr().err
