@@ -30,6 +30,7 @@ from training.engine.distributed import is_writer, launched_replicas, process_gr
 from training.engine.loggers import import_log
 from training.engine.step import DEVICES, choose_device, choose_precision
 from training.engine.trainer import Interrupted, train
+from training.evaluation.companies import measure_companies
 from training.evaluation.contrast import measure_contrast
 from training.evaluation.package import package
 from training.evaluation.unknowns import measure_unknowns
@@ -121,7 +122,12 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("contrast", help="measure why less contrast harms the packaged networks")
     add_folder_options(command, "checkpoints")
     add_own_norms(command)
-    command.set_defaults(call=_contrast)
+    command.set_defaults(call=lambda options: measure_contrast(options.checkpoints, _say))
+
+    command = commands.add_parser("companies", help="measure what batch statistics of the images themselves change")
+    add_folder_options(command, "checkpoints")
+    add_own_norms(command)
+    command.set_defaults(call=lambda options: measure_companies(options.checkpoints, _say))
 
     command = commands.add_parser("unknowns", help="measure how sure the packaged networks are of things they do not know")
     add_folder_options(command, "checkpoints")
@@ -246,10 +252,6 @@ def _evaluate(options: argparse.Namespace) -> None:
     problems = evaluate(options.checkpoints, _say)
     if options.check and problems:
         raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
-
-
-def _contrast(options: argparse.Namespace) -> None:
-    measure_contrast(options.checkpoints, _say)
 
 
 def _report(options: argparse.Namespace) -> None:

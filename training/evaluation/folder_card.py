@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from normzoo.analysis.findings.companies import COMPANIES_TABLE
 from normzoo.analysis.findings.finding import counted, listed
 from normzoo.analysis.findings.robustness import CONTRAST_TABLE
 from normzoo.analysis.findings.unknowns import UNKNOWNS_TABLE
@@ -41,6 +42,7 @@ Beside the recipes of a data set:
 
 - `{SEARCH_TABLE}`: what was tried to choose `strong`, judged on held-out training images.
 - `{CONTRAST_TABLE}`: why less contrast harms, measured by `python -m training contrast`.
+- `{COMPANIES_TABLE}`: what batch statistics of the images themselves change, by `python -m training companies`.
 - `{UNKNOWNS_TABLE}`: how sure the networks are of things they do not know, by `python -m training unknowns`.
 
 `paper-sgd` hardly learns: with plain SGD a weight moves by learning rate × gradient, and the rates of all its steps sum up to

@@ -18,6 +18,7 @@ from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
 from normzoo.pretrained.serialization import file_sha256, read_text
 from training.data.dataset import SPLITS, ImageData, data_root
 from training.engine.metrics import METRICS, spread
+from training.evaluation.companies import check_companies
 from training.evaluation.contrast import check_contrast
 from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
@@ -154,7 +155,7 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> l
             if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
                 problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
     problems += _check_robustness(checkpoint, network, data) + check_contrast(checkpoint, network, data)
-    return problems + check_unknowns(checkpoint, network)
+    return problems + check_companies(checkpoint, network, data) + check_unknowns(checkpoint, network)
 
 
 def _check_robustness(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:

@@ -16,6 +16,7 @@ from training.report.overview import README, overview_table, overview_words, rea
 from training.report.runs import missing_runs
 from training.report.sections.batches import batches_section
 from training.report.sections.calibration import calibration_section
+from training.report.sections.companies import companies_section
 from training.report.sections.curves import curves_section
 from training.report.sections.finals import finals_section
 from training.report.sections.original import original_section
@@ -120,6 +121,7 @@ def _recipe_sections(model_set: ModelSet) -> list[Section]:
         sections.append(parity_section(model_set))
     if recipe in ("paper", STRONG):
         sections.append(robustness_section(model_set))
+        sections.append(companies_section(model_set))
         sections.append(unknowns_section(model_set))
     return sections
 

@@ -8,6 +8,7 @@ import pandas as pd
 from gradio.components.plot import PlotData
 
 from normzoo.analysis import comparisons
+from normzoo.analysis.findings.companies import companies_finding, own_statistics_lines, read_companies
 from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
 from normzoo.analysis.results import read_each
@@ -80,14 +81,17 @@ def tell(model_set: ModelSet, variants: list[str], corruption: str) -> tuple[Plo
     found = comparisons.robustness(model_set, variants)
     problems = cards.unavailable(found.problems)
     frame = found.frame
-    figure = result_charts.severity_lines(with_clean(frame, corruption))
+    kind = None if corruption == ALL else corruption
+    companies = read_companies(model_set, variants)
+    figure = result_charts.severity_lines(with_clean(frame, corruption), own_statistics_lines(companies, kind))
     plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
     if frame.empty:
         return plot, (NOT_MEASURED if variants else NO_NETWORKS) + problems, "", []
-    kind = None if corruption == ALL else corruption
     finding = robustness_finding(frame, images_of(model_set), read_contrast(model_set, variants), kind)
-    words = cards.names(frame["variant"].unique()) + finding_html(finding) + problems
+    own = companies_finding(companies, frame)
+    words = cards.names(frame["variant"].unique()) + finding_html(own) + finding_html(finding) + problems
     tables = tables_html(finding, csv_name(model_set.name, "robustness"))
+    tables += tables_html(own, csv_name(model_set.name, "companies"))
     return plot, words, tables, json.loads(frame.to_json(orient="records", double_precision=15))
 
 

@@ -1,0 +1,148 @@
+"""Finding on whose statistics a norm takes: the remembered ones, or those of the images that go through together."""
+
+import csv
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from normzoo.analysis.findings.finding import Figures, Finding, listed, percent, signed
+from normzoo.errors import CheckpointError
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+#: The table that `python -m training companies` writes into the folder of a data set.
+COMPANIES_TABLE = "companies.csv"
+#: Share of the images that are answered differently among other images, drawn at random.
+SWAPPED = "swapped"
+COMPANIES_COLUMNS = ("recipe", "variant", "seed", "images", "severity", "order", "batch", "accuracy", SWAPPED)
+RANDOM, BY_CLASS = "random", "by class"
+BATCHES = ("8", "32", "200", "all")
+#: The batch whose accuracy stands beside that of the remembered statistics in charts and sentences.
+SHOWN_BATCH = "200"
+
+
+def read_companies(model_set: ModelSet, variants: Iterable[str]) -> pd.DataFrame:
+    """Return what was measured of these variants of a set: the columns of the table; no rows where it was not.
+
+    Raises:
+        CheckpointError: the table is damaged.
+    """
+    wanted, rows = set(variants), list[dict[str, str]]()
+    for checkpoint in list(model_set.checkpoints.values())[:1]:
+        rows = read_companies_table(checkpoint.folder.parents[1] / COMPANIES_TABLE)
+    kept = [row for row in rows if row["recipe"] == model_set.recipe and row["variant"] in wanted]
+    frame = pd.DataFrame(kept, columns=list(COMPANIES_COLUMNS))
+    return frame.assign(severity=frame["severity"].astype(int), accuracy=frame["accuracy"].astype(float))
+
+
+def read_companies_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; none where there is no table.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["severity"]), float(row["accuracy"]), float(row[SWAPPED] if row[SWAPPED] != "" else 0)
+            [row[name] for name in COMPANIES_COLUMNS]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
+    return rows
+
+
+def own_statistics_lines(companies: pd.DataFrame, corruption: str | None = None) -> pd.DataFrame:
+    """Return accuracy against severity, 0 being clean images, with the statistics of batches of `SHOWN_BATCH`.
+
+    Args:
+        companies: as `read_companies` gives it.
+        corruption: one of them, or None for the mean over all.
+
+    Returns:
+        one row per variant and severity: `variant`, `severity`, `accuracy`.
+    """
+    shown = companies[(companies["batch"] == SHOWN_BATCH) & (companies["order"] == RANDOM)]
+    if corruption is not None:
+        shown = shown[shown["images"].isin(["clean", corruption])]
+    return shown.groupby(["variant", "severity"], sort=False, as_index=False)["accuracy"].mean()
+
+
+def companies_finding(companies: pd.DataFrame, remembered: pd.DataFrame) -> Finding:
+    """Return what the statistics of the images themselves change.
+
+    Args:
+        companies: as `read_companies` gives it.
+        remembered: as `comparisons.robustness` gives it, of all variants that are shown.
+    """
+    variants = [str(variant) for variant in companies["variant"].unique()]
+    if not variants:
+        return Finding()
+    clean = remembered.groupby("variant", sort=False)["clean"].first()
+    corrupted = remembered.groupby("variant", sort=False)["accuracy"].mean()
+    own = functools.partial(_mean, companies)
+    lifted = [f"{short_name(each)} from {percent(corrupted[each], 1)} to {percent(own(each, True), 1)}%" for each in variants]
+    others = corrupted.drop(index=variants)
+    beside = ""
+    if len(others):
+        best = short_name(str(others.idxmax()))
+        beside = f" The best of the norms that look at one image, {best}, has {percent(others.max(), 1)}%."
+    costs = [f"{short_name(each)} {signed(own(each, False) - clean[each], 1)}" for each in variants]
+    by_class = [
+        f"{short_name(each)} from {percent(own(each, False, batch='8'), 1)} to {percent(own(each, False, BY_CLASS, '8'), 1)}%"
+        for each in variants
+    ]
+    swapped = [
+        f"{short_name(each)} answers {_swapped(companies, each, '8')}% of the images differently at batch 8, "
+        f"{_swapped(companies, each, '32')}% at 32"
+        for each in variants
+    ]
+    return Finding(
+        f"with statistics of the corrupted images themselves (batches of {SHOWN_BATCH}) mean accuracy under corruption goes: "
+        f"{listed(lifted)} (n = 1).",
+        [
+            "Whose statistics? In evaluation batch and batch-instance normalization use averages that they remember of the "
+            f"training images. Given those of the images that go through together, in batches of {SHOWN_BATCH} (dotted lines), "
+            f"mean accuracy over all corruptions goes: {listed(lifted)}.{beside} No weight is changed: what fails under "
+            "corruption is in good part that what is remembered no longer fits.",
+            f"On clean images it changes accuracy by (points): {listed(costs)}. Where every batch holds images of one class, "
+            f"which the statistics then hide, accuracy at batch 8 goes: {listed(by_class)}.",
+            f"And an answer depends on the company. Among two random sets of other images, {listed(swapped)}. The other norms "
+            "look at one image, and cannot. n = 1: the packaged weights.",
+        ],
+        tables=[_figures(companies, clean, corrupted)],
+    )
+
+
+def _mean(companies: pd.DataFrame, variant: str, is_corrupted: bool, order: str = RANDOM, batch: str = SHOWN_BATCH) -> float:
+    rows = companies[(companies["variant"] == variant) & (companies["order"] == order) & (companies["batch"] == batch)]
+    return float(rows[(rows["severity"] > 0) == is_corrupted]["accuracy"].mean())
+
+
+def _swapped(companies: pd.DataFrame, variant: str, batch: str) -> str:
+    rows = companies[(companies["variant"] == variant) & (companies["batch"] == batch) & (companies[SWAPPED] != "")]
+    return percent(float(rows[SWAPPED].iloc[0]), 1)
+
+
+def _figures(companies: pd.DataFrame, clean: pd.Series, corrupted: pd.Series) -> Figures:
+    own = functools.partial(_mean, companies)
+    kinds = (
+        ("clean", clean, False, RANDOM),
+        ("clean, batches of one class", clean, False, BY_CLASS),
+        ("corrupted, mean over all", corrupted, True, RANDOM),
+    )
+    rows = [
+        (f"{short_name(each)}, {words}", remembered[each], *(own(each, is_corrupted, order, batch) for batch in BATCHES))
+        for each in map(str, companies["variant"].unique())
+        for words, remembered, is_corrupted, order in kinds
+    ]
+    table = Figures("Accuracy in per cent with remembered statistics, and with those of batches of so many images; n = 1")
+    titles = ("Network, images", "Remembered", *(f"Batches of {b}" if b != "all" else "All together" for b in BATCHES))
+    for position, title in enumerate(titles):
+        column = [row[position] for row in rows]
+        table.add(title, column if position == 0 else [100 * value for value in column], "" if position == 0 else ".2f")
+    return table
