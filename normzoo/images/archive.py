@@ -1,0 +1,107 @@
+"""Files in a .zip, read into memory: no name in it becomes a path, and nothing is read further than allowed."""
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from normzoo.errors import ImageError
+from normzoo.images.formats.limits import MAX_BYTES
+
+#: Of one archive: files that are looked at, their sizes together, and the table of contents, which is read before anything.
+MAX_FILES = 1_000
+MAX_TOTAL_BYTES = 200_000_000
+MAX_CONTENTS_BYTES = 1_000_000
+
+_END, _END_64 = b"PK\x05\x06", b"PK\x06\x07"
+_TAIL_BYTES = 22 + 65_535  # the end record and its comment
+_DAMAGED = "This archive is damaged or of a rare kind; pack the photos again as a plain .zip."
+#: What file managers put in beside people's files.
+_CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class ArchivedFile:
+    """A file in an archive: its own name, the name of the folder that it lies in, and its bytes. The names are untrusted."""
+
+    name: str
+    folder: str  # empty at the top
+    content: bytes
+
+
+def read_archive(path: Path, most: int) -> Iterator[ArchivedFile]:
+    """Read the files of an archive one by one, folders and the clutter of file managers left out.
+
+    A file that is larger than one photo may be comes cut off right behind the limit, for the loader to refuse.
+
+    Args:
+        most: files.
+
+    Raises:
+        ImageError: it is no .zip, damaged, encrypted, made of more than allowed, or holds links.
+    """
+    try:
+        _check_contents(path)
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_clutter(entry.filename)]
+            _check(entries, most)
+            left = MAX_TOTAL_BYTES
+            for entry in entries:
+                with archive.open(entry) as file:  # what it declares of its size may be wrong
+                    content = file.read(MAX_BYTES + 1)
+                left -= len(content)
+                if left < 0:
+                    raise _too_large()
+                place = PurePosixPath(entry.filename.replace("\\", "/"))
+                yield ArchivedFile(place.name, place.parent.name, content)
+    except ImageError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+        raise ImageError(_DAMAGED) from error
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file begins as a .zip does."""
+    with open(path, "rb") as file:
+        return file.read(4) in (b"PK\x03\x04", _END)
+
+
+def _check_contents(path: Path) -> None:
+    """Look at how long the table of contents says it is: Python would make an object of every entry at once."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        file.seek(max(0, size - _TAIL_BYTES - 20))
+        tail = file.read()
+    if _END_64 in tail:
+        raise ImageError(_DAMAGED)
+    position = tail.find(_END)
+    while position >= 0:
+        if int.from_bytes(tail[position + 12 : position + 16], "little") > MAX_CONTENTS_BYTES:
+            raise ImageError(f"This archive holds far more than {MAX_FILES:,} files; pack fewer.")
+        position = tail.find(_END, position + 1)
+
+
+def _check(entries: list[zipfile.ZipInfo], most: int) -> None:
+    if not entries:
+        raise ImageError("This archive holds no photo; choose another.")
+    if len(entries) > most:
+        raise ImageError(f"This archive holds {len(entries):,} files, more than the {most:,} allowed; pack fewer.")
+    if any(entry.flag_bits & 1 for entry in entries):
+        raise ImageError("This archive is encrypted; pack the photos again without a password.")
+    if any(stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) for entry in entries):
+        raise ImageError("This archive holds links or devices; pack the photos themselves.")
+    if sum(entry.file_size for entry in entries) > MAX_TOTAL_BYTES:
+        raise _too_large()
+
+
+def _too_large() -> ImageError:
+    return ImageError(
+        f"This archive unpacks to more than the {MAX_TOTAL_BYTES // 10**6} MB allowed; pack fewer or smaller photos."
+    )
+
+
+def _is_clutter(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] in _CLUTTER or parts[-1] in _CLUTTER or parts[-1].startswith(".")
