@@ -30,15 +30,15 @@ from training.engine.distributed import is_writer, launched_replicas, process_gr
 from training.engine.loggers import import_log
 from training.engine.step import DEVICES, choose_device, choose_precision
 from training.engine.trainer import Interrupted, train
-from training.evaluation.companies import measure_companies
-from training.evaluation.contrast import measure_contrast
 from training.evaluation.package import package
-from training.evaluation.unknowns import measure_unknowns
 from training.evaluation.verify import evaluate
 from training.experiment.recipes import Recipe
 from training.experiment.runs import Run, RunBusyError
 from training.launch.estimate import forecast, tell
 from training.launch.study import EXIT_BUSY, shard, study
+from training.measurements.companies import measure_companies
+from training.measurements.contrast import measure_contrast
+from training.measurements.unknowns import measure_unknowns
 
 
 def main(arguments: list[str] | None = None) -> int:

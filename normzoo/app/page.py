@@ -13,11 +13,14 @@ from normzoo.app.tabs.batch_size import tab as batch_size
 from normzoo.app.tabs.classify import tab as classify
 from normzoo.app.tabs.curves import tab as curves
 from normzoo.app.tabs.inside import tab as inside
+from normzoo.app.tabs.many import tab as many
+from normzoo.app.tabs.many.photos import FIRST_SET
 from normzoo.app.tabs.results import tab as results
 from normzoo.app.tabs.robustness import tab as robustness
 
 TABS = (
     ("Classify", classify.build),
+    ("Many photos", many.build),
     ("Learning curves", curves.build),
     ("Results", results.build),
     ("Batch size", batch_size.build),
@@ -55,7 +58,8 @@ def build(catalog: Catalog) -> gr.Blocks:
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:
-            controls = chooser.build(default, list(catalog.sets), link_button)
+            many_tab = [build_tab for _, build_tab in TABS].index(many.build)
+            controls = chooser.build(default, list(catalog.sets), link_button, FIRST_SET, many_tab)
             with gr.Tabs(overflow_behavior="wrap"):  # on a phone all stay in sight
                 tabs = []
                 for title, build_tab in TABS:

@@ -42,6 +42,8 @@ PUBLIC_EVENTS = {
     "batch_sizes",
     "robustness",
     "classify",
+    "many_photos",
+    "other_companies",
     "activation_maps",
     "disturb",
     "learning_curves",

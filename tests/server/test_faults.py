@@ -127,7 +127,7 @@ def test_on_a_full_disk_the_reason_is_told_and_logged_and_the_page_goes_on_once_
             for _ in range(3):
                 reply = visitor.upload(large)
                 assert (reply.status, reply.sentence.startswith("There is no room for another photo")) == (507, True)
-            example, preview = visitor.run(functions["choose_photo"], [{"example": 5}])
+            example, preview = visitor.run(functions["choose_photo"], [{"set": "examples", "number": 5}])
             assert EXAMPLES[5].file in preview
             assert set(visitor.run(functions["classify"], [example, "toy/paper", ["nn"]])[1]["networks"]) == {"nn"}
             assert server.log.read_text().count("There is no room for a photo in ") == 3

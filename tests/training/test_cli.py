@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from normzoo.analysis.findings.commands import study_command
+from normzoo.analysis.commands import study_command
 from tests.support.tiny import load_tiny
 from training import __main__ as command_line
 from training.__main__ import build_parser, main

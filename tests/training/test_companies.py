@@ -24,8 +24,8 @@ from normzoo.images.preprocess import to_input
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.registry import get_model_set
 from tests.support.tiny import load_tiny
-from training.evaluation.companies import CASES, check_companies, measure_companies
-from training.evaluation.package import load_once
+from training.data.dataset import load_once
+from training.measurements.companies import CASES, check_companies, measure_companies
 from training.report.sections.companies import companies_section
 
 

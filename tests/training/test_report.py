@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from normzoo.analysis import reference_study as original
-from normzoo.analysis.findings.commands import training_commands
+from normzoo.analysis.commands import training_commands
 from normzoo.analysis.findings.reference import agreement, compare_orders, slips
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import LOGITS, METRICS, ROBUSTNESS

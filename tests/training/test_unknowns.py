@@ -11,9 +11,8 @@ from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.registry import get_model_set
 from tests.support.tiny import IMAGE_SIZE
-from training.data.dataset import write_cache
-from training.evaluation.package import load_once
-from training.evaluation.unknowns import check_unknowns, measure_unknowns
+from training.data.dataset import load_once, write_cache
+from training.measurements.unknowns import check_unknowns, measure_unknowns
 
 CLASSES = ("airplane", "bird", "deer", "frog", "horse")
 

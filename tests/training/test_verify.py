@@ -14,8 +14,8 @@ from normzoo.errors import CheckpointError
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
 from tests.support.tiny import PACKAGED
 from training import __main__ as command_line
-from training.evaluation.contrast import CHECKED, measure_contrast
 from training.evaluation.verify import _check_folder, evaluate
+from training.measurements.contrast import CHECKED, measure_contrast
 
 BN = "tiny/quick/bn"
 

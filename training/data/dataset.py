@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -225,6 +226,12 @@ def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData
             ) from error
         size = "" if image_size == 32 else f" --image-size {image_size}"
         raise DataError(f"{name} is not here yet. Fetch it with: python -m training data fetch {name}{size}") from error
+
+
+@functools.lru_cache
+def load_once(name: str, image_size: int, root: Path) -> ImageData:
+    """The cached images, the same object at every call: what is made of them can be kept."""
+    return load(name, image_size, root)
 
 
 def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:

@@ -1,7 +1,6 @@
 """From raw runs to the packaged checkpoints: final figures measured anew, robustness, provenance, model card."""
 
 import dataclasses
-import functools
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,19 +22,14 @@ from normzoo.pretrained.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
-from training.data.dataset import ImageData, data_root
-from training.data.dataset import load as load_data
+from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
 from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.recipe_search import write_search
-from training.evaluation.robustness import measure
 from training.experiment.runs import State, iter_runs
-
-#: Decimals kept of every stored figure: finer differences are those of processors, not of networks. Figures that are counts of
-#: images divided by others are the same everywhere and are kept as they are, to be rounded once, when they are shown.
-DECIMALS, DECIMALS_OF_SHARES = 6, 12
-SHARES = {"accuracy", "macro_f1", "micro_f1", "precision", "recall", "f1"}
+from training.measurements.robustness import measure
+from training.measurements.rounding import rounded
 
 
 @dataclass(frozen=True)
@@ -128,12 +122,6 @@ def _holds(kept: Checkpoint, states: dict[int, State]) -> bool:
     """Are these very runs what is packaged?"""
     sessions = {run["seed"]: run["sessions"] for run in kept.metrics["provenance"]["runs"]}
     return all(seed in sessions and sessions[seed] == rounded(state.sessions) for seed, state in states.items())
-
-
-@functools.lru_cache
-def load_once(name: str, image_size: int, root: Path) -> ImageData:
-    """The cached images, the same object at every call: what is made of them can be kept."""
-    return load_data(name, image_size, root)
 
 
 def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path) -> list[int]:
@@ -239,20 +227,6 @@ def class_figures(val_logits: dict[int, torch.Tensor], labels: torch.Tensor, cla
         "per_class": {str(seed): rounded(metrics.per_class(each, labels, classes)) for seed, each in val_logits.items()},
         "confusion_matrix": {str(seed): metrics.confusion(each, labels) for seed, each in val_logits.items()},
     }
-
-
-def rounded(value: Any, decimals: int = DECIMALS) -> Any:
-    """Return a nest of dicts and lists with every float at so many decimals or, if smaller than 0.001, significant digits.
-
-    What stands below a key of `SHARES` keeps `DECIMALS_OF_SHARES`.
-    """
-    if isinstance(value, float):
-        return round(value, decimals) if abs(value) >= 1e-3 else float(f"{value:.{decimals}g}")
-    if isinstance(value, dict):
-        return {key: rounded(item, DECIMALS_OF_SHARES if key in SHARES else decimals) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item, decimals) for item in value]
-    return value
 
 
 def _stored_row(row: dict[str, Any]) -> dict[str, Any]:

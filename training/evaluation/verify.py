@@ -16,15 +16,16 @@ from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CARD, HISTORY, LOGITS, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
 from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
 from normzoo.pretrained.serialization import file_sha256, read_text
-from training.data.dataset import SPLITS, ImageData, data_root
+from training.data.dataset import SPLITS, ImageData, data_root, load_once
 from training.engine.metrics import METRICS, spread
-from training.evaluation.companies import check_companies
-from training.evaluation.contrast import check_contrast
 from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
-from training.evaluation.package import DECIMALS, class_figures, count_macs, final_figures, load_once, rounded, split_logits
-from training.evaluation.robustness import ALL, SAMPLE, measure
-from training.evaluation.unknowns import check_unknowns
+from training.evaluation.package import class_figures, count_macs, final_figures, split_logits
+from training.measurements.companies import check_companies
+from training.measurements.contrast import check_contrast
+from training.measurements.robustness import ALL, SAMPLE, measure
+from training.measurements.rounding import DECIMALS, rounded
+from training.measurements.unknowns import check_unknowns
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
 #: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.

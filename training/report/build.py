@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from normzoo.analysis.findings.commands import PACKAGE
+from normzoo.analysis.commands import PACKAGE
 from normzoo.errors import CheckpointError
 from normzoo.plotting.static import to_svg
 from normzoo.pretrained.registry import ModelSet, list_model_sets

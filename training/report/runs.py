@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from normzoo.analysis.findings.commands import study_command
+from normzoo.analysis.commands import study_command
 from normzoo.analysis.findings.finding import listed
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import Variant, short_name

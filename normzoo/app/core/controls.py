@@ -27,6 +27,8 @@ class Chooser:
     variants: gr.CheckboxGroup
     photo: gr.Image  # the file, which nobody sees: `components.photo` shows the picture in it
     photo_choice: gr.HTML  # hears of every choice of a photo
+    photos: gr.JSON  # many of them: a list of files, or a prepared set
+    photos_choice: gr.HTML  # hears of every choice of many photos
     _link: gr.HTML
     _unseen: gr.Column  # holds the starters of all parts, since those of a tab are there only once it was opened
     _parts: dict[str, list[Part]] = field(default_factory=lambda: {"variants": [], "set": []})
@@ -107,12 +109,14 @@ class Chooser:
         link.keep_up(self.inputs, [opened, listed], tabs)
 
 
-def build(default: ModelSet, sets: Sequence[str], opened_by_link: gr.HTML) -> Chooser:
+def build(default: ModelSet, sets: Sequence[str], opened_by_link: gr.HTML, first_photos: str, many_tab: int) -> Chooser:
     """Place the controls; `connect` sets up their events.
 
     Args:
         sets: the names of all model sets.
         opened_by_link: what tells that the page was opened by one.
+        first_photos: the prepared set of many photos that is there at first.
+        many_tab: the position of the tab for them.
     """
     with gr.Row(elem_classes="chooser"):
         model_set = gr.Dropdown(
@@ -123,7 +127,8 @@ def build(default: ModelSet, sets: Sequence[str], opened_by_link: gr.HTML) -> Ch
         )
     with gr.Column(elem_classes="unseen") as unseen:
         choice = photo.listener()
-    return Chooser(model_set, variants, photo.build(), choice, opened_by_link, unseen)
+        photos, photos_choice = gr.JSON({"set": first_photos}, visible=False), photo.many_listener(many_tab)
+    return Chooser(model_set, variants, photo.build(), choice, photos, photos_choice, opened_by_link, unseen)
 
 
 def _choices(model_set: ModelSet) -> list[tuple[str, str]]:

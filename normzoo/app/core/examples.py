@@ -3,10 +3,13 @@
 import base64
 import html
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+
+from normzoo.errors import ImageError
 
 FOLDER = Path(__file__).parents[1] / "photos"
 THUMBNAIL_PIXELS = 112
@@ -37,15 +40,41 @@ EXAMPLES = (
 )
 
 
+#: Four pictures each of eight things that the networks know; `photos/draw.py` draws them.
+DRAWINGS = tuple(
+    Example(path.relative_to(FOLDER).as_posix(), path.stem.rpartition("-")[0]) for path in sorted(FOLDER.glob("drawn/*.jpg"))
+)
+#: Sets of photos that are here for "Many photos".
+PREPARED = {"drawings": DRAWINGS, "examples": EXAMPLES}
+
+
 def strip() -> str:
     """The buttons, which `upload.js` hears, with their pictures in them: nothing to fetch, nothing that moves on loading."""
     size = f'width="{THUMBNAIL_PIXELS}" height="{THUMBNAIL_PIXELS}"'
     buttons = "".join(
-        f'<li><button type="button" data-example="{number}"><img src="{_thumbnail(example.path)}" alt="" {size}>'
+        f'<li><button type="button" data-choice="{choice_of("examples", number)}"><img src="{_thumbnail(example.path)}" alt="" '
+        f"{size}>"
         f"<span>{html.escape(example.title)}</span></button></li>"
         for number, example in enumerate(EXAMPLES)
     )
     return f'<div class="examples"><h2>Or try one of these</h2><ul>{buttons}</ul></div>'
+
+
+def choice_of(prepared: str, number: int) -> str:
+    """The choice of one photo of a prepared set, as a button carries it."""
+    return html.escape(json.dumps({"set": prepared, "number": number}))
+
+
+def prepared_photo(prepared: object, number: object) -> Example:
+    """One photo of a prepared set, as it may be asked for by anyone.
+
+    Raises:
+        ImageError: there is none.
+    """
+    photos = PREPARED.get(prepared) if isinstance(prepared, str) else None
+    if photos is None or not isinstance(number, int) or not 0 <= number < len(photos):
+        raise ImageError("There is no such photo here.")
+    return photos[number]
 
 
 def _thumbnail(path: Path) -> str:

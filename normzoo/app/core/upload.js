@@ -1,15 +1,12 @@
 // Every way to a photo: a file, drag and drop, the clipboard, the camera, an example. It runs once, when the page is there;
-// `props` and `trigger` are Gradio's. Whatever is no picture leaves the photo as it is and is answered in a sentence: here where
+// `props` and `trigger` are Gradio's; `sending.js` stands before it. Whatever is no picture leaves the photo as it is and is answered in a sentence: here where
 // there is no file to look at, by the server otherwise.
 const SENTENCES = {
   link: "A link is not a photo; save the photo first and drop its file, or copy the photo and paste it.",
   nothing: "That holds no photo; drop the file of one.",
-  unsent: "This could not be sent: it may be a folder, or the connection is interrupted; choose one photo and try again.",
-  size: "This photo is larger than the MAX_MB MB allowed; make it smaller or save it as JPEG and try again.",
   clipboard: "There is no picture in the clipboard; copy one first.",
   noClipboard: "The browser does not let the page read the clipboard; press Ctrl+V or ⌘V instead, or choose a file.",
   noCamera: "The browser does not let the page use a camera; choose a file instead.",
-  many: "Only the first of these files is taken; the page works on one photo at a time.",
 };
 const say = (sentence) => trigger("warning", sentence);
 const status = (words) => document.querySelectorAll("#photo-status").forEach((place) => { place.textContent = words; });
@@ -41,27 +38,27 @@ const choose = (choice) => {
 const send = async (file) => {
   const turn = (newest += 1);
   closeCamera();
-  if (file.size > MAX_BYTES) return say(SENTENCES.size);
   status("Sending the photo…");
-  const form = new FormData();
-  form.append("files", file, file.name || "photo");
-  let reply, words;
-  try {
-    reply = await fetch(new URL("gradio_api/upload", document.baseURI), {method: "POST", body: form});
-    words = await reply.text();
-  } catch { /* told below */ }
+  let path, words;
+  try { path = await sendFile(file); } catch (sentence) { words = sentence; }
   if (turn !== newest) return;
-  if (reply?.ok && words) return ask({file: {path: JSON.parse(words)[0], meta: {_type: "gradio.FileData"}}});
+  if (path) return ask({file: {path, meta: {_type: "gradio.FileData"}}});
   status("");
-  say(words || SENTENCES.unsent);
+  say(words);
 };
 
+const toClassify = () => {
+  if (!document.querySelector("#photo")?.offsetParent) document.querySelector('[role="tab"]').click();
+};
 const takeFiles = (files, otherwise) => {
   if (!files.length) return say(otherwise);
-  if (files.length > 1) say(SENTENCES.many);
-  if (!document.querySelector("#photo")?.offsetParent) document.querySelector('[role="tab"]').click();  // to Classify
+  toClassify();
   send(files[0]);
 };
+// Several files, a folder or an archive are for "Many photos", and so is whatever is dropped while that tab is open.
+const areMany = ({files, items}) =>
+  files.length > 1 || /\.zip$/i.test(files[0]?.name) || [...items].some((item) => item.webkitGetAsEntry?.()?.isDirectory) ||
+  (files.length && document.querySelector("#many")?.offsetParent);
 
 // On the whole page: beside it, the browser would leave the page to open the file.
 const isText = (event) => !event.dataTransfer.types.includes("Files") && event.target.closest?.("input, textarea");
@@ -79,6 +76,10 @@ document.addEventListener("drop", (event) => {
   if (isText(event)) return;
   event.preventDefault();
   event.stopPropagation();
+  if (areMany(event.dataTransfer)) {
+    document.dispatchEvent(new CustomEvent("many-photos", {detail: event.dataTransfer}));
+    return;
+  }
   const {files, types} = event.dataTransfer;
   takeFiles(files, types.includes("text/uri-list") ? SENTENCES.link : SENTENCES.nothing);
 }, true);
@@ -137,7 +138,11 @@ const ACTIONS = {
   remove: () => choose({}),
 };
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("button[data-photo], button[data-example]");
-  if (button?.dataset.example) choose({example: Number(button.dataset.example)});
-  else if (button) ACTIONS[button.dataset.photo]();
+  const button = event.target.closest?.("button[data-photo], button[data-choice]");
+  if (button?.dataset.choice) {
+    choose(JSON.parse(button.dataset.choice));
+    toClassify();
+  } else if (button) {
+    ACTIONS[button.dataset.photo]();
+  }
 });

@@ -1,28 +1,34 @@
 """The photo that the page works on: the component that holds its file, and from what that sends to a picture."""
 
 import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from normzoo.app.core import examples
 from normzoo.app.core.batching import COMPUTING
 from normzoo.errors import ImageError
+from normzoo.images.archive import read_archive
 from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
 
 #: Pictures that are kept decoded: what a visitor asks about a photo comes in several events at once.
 KEPT = 4
 
-_SCRIPT = (
-    Path(__file__)
-    .with_suffix(".js")
-    .read_text(encoding="utf-8")
-    .replace("MAX_BYTES", str(MAX_BYTES))
-    .replace("MAX_MB", str(MAX_BYTES // 10**6))
-)
+#: Most photos that go through together.
+MOST = 64
+
+
+def _script(name: str, **constants: object) -> str:
+    """A script of this folder behind the one that sends files, with constants in the place of their names."""
+    text = "".join(Path(__file__).with_name(file).read_text(encoding="utf-8") for file in ("sending.js", name))
+    for constant, value in {"MAX_BYTES": MAX_BYTES, "MAX_MB": MAX_BYTES // 10**6, "MOST": MOST, **constants}.items():
+        text = text.replace(constant, str(value))
+    return text
 
 
 def build() -> gr.Image:
@@ -35,23 +41,43 @@ def build() -> gr.Image:
 
 def listener() -> gr.HTML:
     """Place, outside of all tabs, what hears of choices on the whole page: its value is the choice, its event `select`."""
-    return gr.HTML(None, html_template="", js_on_load=_SCRIPT)
+    return gr.HTML(None, html_template="", js_on_load=_script("upload.js"))
+
+
+def many_listener(tab: int) -> gr.HTML:
+    """Place what hears of many photos at once, outside of all tabs too.
+
+    Args:
+        tab: the position of the tab that opens for them.
+    """
+    return gr.HTML(None, html_template="", js_on_load=_script("photos.js", TAB=tab))
 
 
 def chosen_path(choice: object) -> Path | None:
-    """The file that was chosen: `{"example": 0}` or `{"file": …}`; None where the photo is to be removed, `{}`.
+    """The file that was chosen: `{"set": "examples", "number": 0}`, `{"file": …}`, of an archive with `"member": 0` besides;
+    None where the photo is to go, `{}`.
 
     Raises:
         ImageError: it is none of these.
     """
     if not isinstance(choice, dict):
         raise ImageError("There is no such photo.")
-    if "example" not in choice:
-        return photo_path(choice.get("file"))
-    number = choice["example"]
-    if not isinstance(number, int) or not 0 <= number < len(examples.EXAMPLES):
-        raise ImageError("There is no such example.")
-    return examples.EXAMPLES[number].path
+    if "set" in choice:
+        return examples.prepared_photo(choice["set"], choice.get("number")).path
+    path = photo_path(choice.get("file"))
+    return path if path is None or "member" not in choice else _extract(path, choice["member"])
+
+
+def _extract(archive: Path, number: object) -> Path:
+    """Put one photo of an archive where uploads are, as an upload is: its folder is its hash, its name says nothing."""
+    files = read_archive(archive, MOST)
+    content = next((file.content for position, file in enumerate(files) if position == number), None)
+    if content is None:
+        raise ImageError("There is no such photo in this archive.")
+    path = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest() / "photo"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def photo_path(photo: object) -> Path | None:

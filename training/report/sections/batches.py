@@ -6,8 +6,8 @@ import pandas as pd
 
 from normzoo.analysis import reference_study
 from normzoo.analysis.batch_sizes import by_batch_size, missing_runs, norms_of_study
+from normzoo.analysis.commands import missing_commands, training_commands
 from normzoo.analysis.findings.batch_size import batch_size_finding
-from normzoo.analysis.findings.commands import missing_commands, training_commands
 from normzoo.analysis.findings.finding import listed
 from normzoo.plotting import static
 from normzoo.pretrained.registry import ModelSet

@@ -3,7 +3,7 @@
 import functools
 
 from normzoo.analysis import results
-from normzoo.analysis.findings.commands import training_commands
+from normzoo.analysis.commands import training_commands
 from normzoo.analysis.results import SPLITS
 from normzoo.plotting import static as plots
 from normzoo.pretrained.registry import ModelSet

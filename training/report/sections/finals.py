@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from normzoo.analysis import comparisons, results
-from normzoo.analysis.findings.commands import training_commands
+from normzoo.analysis.commands import training_commands
 from normzoo.analysis.findings.finding import listed, percent, signed
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.plotting import static as plots

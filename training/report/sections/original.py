@@ -1,7 +1,7 @@
 """Our results against the original study's: the order, the distance, what differs in the set-up, its slips."""
 
 from normzoo.analysis import comparisons
-from normzoo.analysis.findings.commands import training_commands
+from normzoo.analysis.commands import training_commands
 from normzoo.analysis.findings.reference import baseline_finding, reference_finding, slips
 from normzoo.analysis.reference_study import original_study
 from normzoo.pretrained.registry import ModelSet

@@ -2,7 +2,7 @@
 
 import functools
 
-from normzoo.analysis.findings.commands import PACKAGE, study_command, training_commands
+from normzoo.analysis.commands import PACKAGE, study_command, training_commands
 from normzoo.analysis.findings.parity import OURS, TORCHS, parity_finding
 from normzoo.plotting import static
 from normzoo.pretrained.registry import ModelSet

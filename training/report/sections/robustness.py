@@ -5,7 +5,7 @@ import functools
 import pandas as pd
 
 from normzoo.analysis import comparisons
-from normzoo.analysis.findings.commands import PACKAGE
+from normzoo.analysis.commands import PACKAGE
 from normzoo.analysis.findings.finding import listed, percent
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
 from normzoo.images.corruptions import CORRUPTIONS

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from normzoo.analysis.findings.commands import PACKAGE
+from normzoo.analysis.commands import PACKAGE
 from normzoo.analysis.findings.finding import listed, percent
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.variants import short_name

@@ -7,9 +7,9 @@ import gradio as gr
 from gradio.components.plot import PlotData
 
 from normzoo.analysis.batch_sizes import by_batch_size, missing_runs, norms_of_study, sized_runs
+from normzoo.analysis.commands import missing_commands
 from normzoo.analysis.findings.batch_size import DIVIDED as DIVIDED_TITLE
 from normzoo.analysis.findings.batch_size import batch_size_finding
-from normzoo.analysis.findings.commands import missing_commands
 from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.results import METRICS, Metric, history
 from normzoo.app.components.findings import csv_name, tables_html

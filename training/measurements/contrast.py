@@ -14,9 +14,9 @@ from normzoo.images.preprocess import to_input
 from normzoo.inference.predict import BATCH_SIZE
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
-from training.data.dataset import ImageData, data_root
-from training.evaluation.package import load_once, rounded
-from training.evaluation.tables import Row, write_tables
+from training.data.dataset import ImageData, data_root, load_once
+from training.measurements.rounding import rounded
+from training.measurements.tables import Row, write_tables
 
 #: Measured anew at every check.
 CHECKED = ("about the padding", "about the padding, bias scaled", "unrounded, replicated border")

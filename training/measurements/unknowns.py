@@ -15,9 +15,9 @@ from normzoo.errors import DataError
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
-from training.data.dataset import ImageData, data_root
-from training.evaluation.package import load_once, rounded
-from training.evaluation.tables import write_tables
+from training.data.dataset import ImageData, data_root, load_once
+from training.measurements.rounding import rounded
+from training.measurements.tables import write_tables
 
 UNKNOWN_DATA = "cifar-10"
 NOISE_IMAGES = 500

@@ -1,0 +1,1 @@
+"""The tab Many photos: photos in company, and whose statistics the norms take."""

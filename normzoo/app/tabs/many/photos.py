@@ -1,0 +1,164 @@
+"""Many photos at once: from what a visitor sends, files, archives or the name of a prepared set, to small pictures."""
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from normzoo.app.components.data_urls import jpeg_url
+from normzoo.app.core.batching import COMPUTING
+from normzoo.app.core.examples import PREPARED
+from normzoo.app.core.upload import MOST, photo_path
+from normzoo.errors import ConfigError, ImageError
+from normzoo.images.archive import MAX_TOTAL_BYTES, is_archive, read_archive
+from normzoo.images.preprocess import load_image, to_pixels
+
+FIRST_SET = "drawings"
+THUMBNAIL_PIXELS = 48
+#: Files whose photos are kept small, at some 5 kB a photo; every event about them asks for them again.
+KEPT = 512
+_NAME_LETTERS = 80
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo, small. Names come from its visitor, and are untrusted.
+
+    Args:
+        square: what a network gets to see of it.
+        thumbnail: a `data:` address.
+        folder: that it lies in, which may name what it shows.
+        choice: what puts it into Classify.
+    """
+
+    name: str
+    folder: str
+    square: Image.Image
+    thumbnail: str
+    choice: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos that could be read, and for the others the reason, in the order that they came."""
+
+    read: tuple[Photo, ...]
+    problems: tuple[str, ...]
+
+
+def read_photos(wanted: object, image_size: int, tell: Callable[[int, int], None] = lambda done, count: None) -> Photos:
+    """Read what a visitor wants to see together.
+
+    Args:
+        wanted: a prepared set, `{"set": "drawings"}`, or a list of uploads: `{"path": …}`, with `name` and `folder` or without.
+        image_size: of the networks.
+        tell: is told how many of how many files are read.
+
+    Raises:
+        ImageError: it is neither, or of more or larger files than allowed.
+    """
+    if isinstance(wanted, dict) and "set" in wanted:
+        name = wanted["set"]
+        if not isinstance(name, str) or name not in PREPARED:
+            raise ImageError(f"There is no such set of photos. Choose one of: {', '.join(PREPARED)}.")
+        return Photos(tuple(_prepared(name, number, image_size) for number in range(len(PREPARED[name]))), ())
+    uploads = _check(wanted)
+    with ThreadPoolExecutor(2) as pool:
+        answers = []
+        for done, answer in enumerate(pool.map(lambda upload: _read(upload[0], image_size), uploads), start=1):
+            answers.append(answer)
+            tell(done, len(uploads))
+    read: list[Photo] = []
+    problems: list[str] = []
+    for (path, name, folder), answer in zip(uploads, answers, strict=True):
+        if isinstance(answer, str):
+            problems.append(f"{name}: {answer}")
+            continue
+        file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        for number, member in enumerate(answer):
+            if isinstance(member, str):
+                problems.append(f"{name}, {member}")
+            elif member.name:
+                read.append(
+                    Photo(member.name, member.folder, member.square, member.thumbnail, {"file": file, "member": number})
+                )
+            else:
+                read.append(Photo(name, folder, member.square, member.thumbnail, {"file": file}))
+    if len(read) > MOST:
+        raise ImageError(f"These are {len(read)} photos, more than the {MOST} that go through together; choose fewer.")
+    return Photos(tuple(read), tuple(problems))
+
+
+def _prepared(name: str, number: int, image_size: int) -> Photo:
+    example = PREPARED[name][number]
+    answer = _read(example.path, image_size)
+    if isinstance(answer, str) or isinstance(answer[0], str):
+        raise ImageError(f"The picture {example.file} of this page is damaged; install it again.")
+    return Photo(example.title, example.title, answer[0].square, answer[0].thumbnail, {"set": name, "number": number})
+
+
+def _check(wanted: object) -> list[tuple[Path, str, str]]:
+    """Path, name and folder of each upload."""
+    if not isinstance(wanted, list) or not all(isinstance(each, dict) for each in wanted):
+        raise ImageError(f'The photos must be a list of files, or a prepared set such as {{"set": "{FIRST_SET}"}}.')
+    if len(wanted) > MOST:
+        raise ImageError(f"These are {len(wanted)} files, more than the {MOST} that go through together; choose fewer.")
+    uploads = []
+    for each in wanted:
+        path = photo_path(each)
+        if path is None:
+            raise ImageError("A photo did not arrive as a file; choose it again.")
+        uploads.append((path, _words(each.get("name") or each.get("orig_name") or path.name), _words(each.get("folder"))))
+    try:
+        total = sum(path.stat().st_size for path, _, _ in uploads)
+    except OSError:
+        raise ImageError("These photos are no longer here; choose them again.") from None
+    if total > MAX_TOTAL_BYTES:
+        most = MAX_TOTAL_BYTES // 10**6
+        raise ImageError(f"These files have {total / 1e6:.0f} MB, more than the {most} MB allowed; choose fewer.")
+    return uploads
+
+
+def _words(value: object) -> str:
+    return value[-_NAME_LETTERS:] if isinstance(value, str) else ""
+
+
+class _Small(NamedTuple):
+    """A photo of a file; name and folder are those within an archive, empty for a photo by itself."""
+
+    name: str
+    folder: str
+    square: Image.Image
+    thumbnail: str
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _read(path: Path, image_size: int) -> list[_Small | str] | str:
+    """The photos in a file, or the sentence that says why there are none. An upload never changes: its folder is its hash."""
+    try:
+        if not is_archive(path):
+            return [_Small("", "", *_reduce(path, image_size))]
+        return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
+    except (ImageError, ConfigError) as error:
+        return str(error)
+    except OSError:
+        return "It is no longer here; choose it again."
+
+
+def _read_member(name: str, folder: str, content: bytes, image_size: int) -> _Small | str:
+    name = _words(name) or "photo"
+    try:
+        return _Small(name, _words(folder), *_reduce(content, image_size))
+    except ImageError as error:
+        return f"{name}: {error}"
+
+
+def _reduce(source: Path | bytes, image_size: int) -> tuple[Image.Image, str]:
+    with COMPUTING:
+        picture = load_image(source)
+        square = Image.fromarray(to_pixels(picture, image_size))
+        return square, jpeg_url(Image.fromarray(to_pixels(picture, THUMBNAIL_PIXELS)))

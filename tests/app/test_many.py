@@ -1,0 +1,227 @@
+"""Many photos without a browser: reading them, who is in the company, what is said of it, and strangers' tricks."""
+
+import html
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from normzoo import NORM_LAYERS
+from normzoo.app import build_demo
+from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of
+from normzoo.app.core.examples import DRAWINGS, EXAMPLES, PREPARED
+from normzoo.app.core.upload import MOST, chosen_path
+from normzoo.app.tabs.many import answers, photos, strip
+from normzoo.app.tabs.many.photos import read_photos
+from normzoo.errors import ConfigError, ImageError
+from normzoo.images.preprocess import load_image
+from tests.support.checkpoints import save_zoo
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&"
+ALL = {"set": "drawings"}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_zoo(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="module")
+def zoo(root: Path):
+    catalog = Catalog(root)
+    model_set = catalog.default
+    return catalog.load(model_set, main_variants_of(model_set))[0], classes_of(model_set)
+
+
+@pytest.fixture
+def functions(root: Path) -> dict[str, Any]:
+    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
+
+
+def save(path: Path, color: str = "orange", size: tuple[int, int] = (40, 30)) -> dict[str, str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, color).save(path)
+    return {"path": str(path), "name": path.name, "folder": path.parent.name}
+
+
+def words(text: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def test_the_drawings_are_small_labelled_and_made_by_the_script_beside_them(tmp_path: Path) -> None:
+    assert len(DRAWINGS) == 32
+    assert len({drawing.title for drawing in DRAWINGS}) == 8
+    assert sum(drawing.path.stat().st_size for drawing in DRAWINGS) < 250_000
+    from normzoo.app.photos import draw
+
+    draw.main(tmp_path)
+    for drawing in DRAWINGS:
+        ours, again = (load_image(path) for path in (drawing.path, tmp_path / drawing.path.name))
+        assert max(abs(a - b) for a, b in zip(ours.resize((4, 4)).tobytes(), again.resize((4, 4)).tobytes(), strict=True)) <= 3
+
+
+def test_photos_are_read_small_and_what_cannot_be_is_named(tmp_path: Path) -> None:
+    good, broken = save(tmp_path / "a.png"), {"path": str(tmp_path / "b.png"), "name": HOSTILE}
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    told: list[tuple[int, int]] = []
+    read = read_photos([good, broken], 16, lambda *done: told.append(done))
+    assert [(photo.name, photo.folder, photo.square.size) for photo in read.read] == [("a.png", tmp_path.name, (16, 16))]
+    assert [problem.rpartition(": ")[0] for problem in read.problems] == [HOSTILE]
+    assert told == [(1, 2), (2, 2)]
+    with pytest.raises(ImageError, match="no longer here"):
+        read_photos([good, {"path": str(tmp_path / "gone.png")}], 16)
+
+
+@pytest.mark.parametrize(
+    "wanted", [None, "drawings", 3, [3], [{}], [{"path": 3}], {"set": "x"}, {"set": ["drawings"]}, [{"path": "a"}] * 65]
+)
+def test_what_is_no_list_of_photos_is_refused_in_a_sentence(wanted: object) -> None:
+    with pytest.raises(ImageError, match=r"^[A-Z].*\.$"):
+        read_photos(wanted, 16)
+
+
+def test_too_much_together_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "MAX_TOTAL_BYTES", 10)
+    with pytest.raises(ImageError, match="more than the 0 MB allowed"):
+        read_photos([save(tmp_path / "a.png")], 16)
+
+
+def test_an_archive_is_read_and_each_of_its_photos_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    save(tmp_path / "a.png", "red")
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "a.png", "../../orange/evil.png")
+        archive.writestr("notes.txt", "no picture")
+    read = read_photos([{"path": str(path), "name": "photos.zip"}], 16)
+    (photo,) = read.read
+    assert (photo.name, photo.folder) == ("evil.png", "orange")
+    assert re.match(r"photos\.zip, notes\.txt: ", read.problems[0])
+    chosen = chosen_path(photo.choice)
+    assert chosen is not None
+    assert chosen.parent.parent == tmp_path / "uploads"
+    assert chosen.name == "photo"
+    assert load_image(chosen).getpixel((0, 0)) == (255, 0, 0)
+    for wrong in (5, -1, None, "0", [0]):
+        with pytest.raises(ImageError):
+            chosen_path({**photo.choice, "member": wrong})
+
+
+def test_two_visitors_with_files_of_the_same_name_get_their_own(tmp_path: Path) -> None:
+    mine, theirs = save(tmp_path / "1/x/photo.png", "red"), save(tmp_path / "2/x/photo.png", "blue")
+    for wanted, color in ((mine, (255, 0, 0)), (theirs, (0, 0, 255)), (mine, (255, 0, 0))):
+        assert read_photos([wanted], 16).read[0].square.getpixel((3, 3)) == color
+
+
+def test_every_prepared_photo_can_be_chosen_and_no_other() -> None:
+    for name, examples in PREPARED.items():
+        for number, example in enumerate(examples):
+            assert chosen_path({"set": name, "number": number}) == example.path
+    for wrong in ({"set": "x", "number": 0}, {"set": "examples", "number": len(EXAMPLES)}, {"set": [], "number": 0}):
+        with pytest.raises(ImageError):
+            chosen_path(wrong)
+
+
+def test_who_is_there_how_many_and_how_corrupted(zoo) -> None:
+    read = read_photos(ALL, 16).read
+    classes = ("orange", "pizza")
+    company = answers.gather(read, classes, answers.EVERYBODY, 10, "contrast", 5, True)
+    assert len(company.photos) == 10
+    assert {label for label in company.labels if label} <= {"orange", "pizza"}
+    assert company == answers.gather(read, classes, answers.EVERYBODY, 10, "contrast", 5, True), "the same each time"
+    for photo, image in zip(company.photos, company.images, strict=True):
+        assert max(image.convert("L").getextrema()) - min(image.convert("L").getextrema()) < 60
+        assert image != photo.square
+    only = answers.gather(read, classes, "orange", MOST, answers.UNCHANGED, 5, False)
+    assert [photo.folder for photo in only.photos] == ["orange"] * 4
+    assert only.labels == (None,) * 4
+    assert only.severity == 0
+    for wrong in (("x", 3, 10), (["contrast"], 3, 10), ("contrast", 0, 10), ("contrast", True, 10), ("contrast", 3, 0)):
+        with pytest.raises(ConfigError):
+            answers.gather(read, classes, answers.EVERYBODY, wrong[2], wrong[0], wrong[1], True)
+
+
+def test_what_is_said_follows_from_the_answers(zoo) -> None:
+    models, classes = zoo
+    company = answers.gather(read_photos(ALL, 16).read, classes, answers.EVERYBODY, MOST, answers.UNCHANGED, 5, True)
+    found = answers.ask(models, company, "batch")
+    said = words(answers.report(company, found, "batch", ()))
+    changed = ", ".join(f"{name} {len(found[key].changed)}" for key, name in (("bn", "BN"), ("bin", "BIN")))
+    assert f"Of 32 answers other statistics change: {changed}." in said
+    assert "the largest change of any of their probabilities is exactly 0, to the last bit." in said
+    shown = answers.table(company, found)
+    assert shown.count("<tr") == 1 + len(company.photos)
+    assert shown.count('class="changed"') == sum(len(each.changed) for each in found.values())
+    data = answers.as_data(company, found, "batch")
+    assert len(data["photos"]) == 32
+    assert data["networks"]["gn"]["largest_change"] == 0
+    json.dumps(data, allow_nan=False)
+    still = words(answers.report(company, answers.ask(models, company, "remembered"), "remembered", ()))
+    assert "other statistics" not in still
+
+
+def test_names_of_strangers_are_shown_as_text(zoo, tmp_path: Path) -> None:
+    models, _ = zoo
+    entry = save(tmp_path / "a.png") | {"name": HOSTILE, "folder": HOSTILE}
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    read = read_photos([entry, {"path": str(tmp_path / "b.png"), "name": HOSTILE}], 16)
+    company = answers.gather(read.read, (HOSTILE, "b"), answers.EVERYBODY, 5, answers.UNCHANGED, 5, True)
+    assert company.labels == (HOSTILE,)
+    found = answers.ask(models, company, "batch")
+    values = strip.measure(models, [*read.read, *read.read], 0, 2, "batch")
+    for text in (
+        answers.report(company, found, "batch", read.problems),
+        answers.table(company, found),
+        strip.draw(models, values, read.read[0], 2),
+    ):
+        assert "<img src=x" not in text
+        assert "&lt;img src=x" in text or "strips" in text
+
+
+def test_the_events_answer_programs(functions: dict[str, Any]) -> None:
+    shown, table, data = functions["many_photos"](
+        ALL, "toy/paper", ["bn", "gn"], "mix", 16, "everybody", 8, "contrast", 3, True
+    )
+    assert list(data["networks"]) == ["bn", "gn"]
+    assert len(data["photos"]) == 8
+    assert "what they remember counts as 16 photos" in words(shown)
+    assert table.count("<tr") == 9
+    strips, values = functions["other_companies"](ALL, "toy/paper", list(NORM_LAYERS), "batch", 0, 3, 5)
+    assert strips.count("<circle") == strip.DRAWS * len(NORM_LAYERS)
+    assert len(set(values["gn"]["probabilities"])) == 1
+    assert len(set(values["bn"]["probabilities"])) > 1
+    taken, folders, choices = functions["choose_photos"]({"set": "examples"}, "toy/paper")
+    assert taken == {"set": "examples"}
+    assert len(choices.choices) == len(EXAMPLES)
+    assert folders.choices[0][0] == "All photos"
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ["own", 16, "everybody", 8, "none", 3, True],
+        ["mix", "x", "everybody", 8, "none", 3, True],
+        ["mix", -1, "everybody", 8, "none", 3, True],
+        ["batch", 16, "everybody", "8", "none", 3, True],
+        ["batch", 16, "everybody", 8, "none", "3", True],
+    ],
+)
+def test_choices_that_there_are_not_are_refused_in_a_sentence(functions: dict[str, Any], inputs: list[Any]) -> None:
+    with pytest.raises(Exception, match=r"must be") as caught:
+        functions["many_photos"](ALL, "toy/paper", ["bn"], *inputs)
+    assert "Error" in type(caught.value).__name__
+
+
+def test_nobody_there_is_said_and_no_error(functions: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no")
+    shown, table, data = functions["many_photos"](
+        [{"path": str(tmp_path / "a.png")}], "toy/paper", ["bn"], "batch", 16, "everybody", 8, "none", 3, True
+    )
+    assert "None of these could be read." in words(shown)
+    assert (table, data) == ("", {})
+    one = [{"path": str(EXAMPLES[0].path)}]
+    assert "more than one photo" in functions["other_companies"](one, "toy/paper", ["bn"], "batch", 0, 0, 5)[0]

@@ -1,0 +1,163 @@
+"""Many photos, as a person uses them: dropped, zipped, filtered, clicked through; and whose statistics the answers rest on."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from normzoo import NORM_LAYERS
+from normzoo.app.core.examples import DRAWINGS, FOLDER
+from tests.browser.test_photo import drop
+
+ZOO = len(NORM_LAYERS)
+
+
+@pytest.fixture
+def many(page: Page) -> Page:
+    """The tab, with the answers to the drawings."""
+    page.get_by_role("tab", name="Many photos").click()
+    expect(rows(page)).to_have_count(len(DRAWINGS))
+    return page
+
+
+def rows(page: Page):
+    return page.locator("#many-table tbody tr")
+
+
+def drawing(thing: str, number: int = 1) -> bytes:
+    return (FOLDER / f"drawn/{thing}-{number}.jpg").read_bytes()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_twelve_photos_are_dropped_one_of_them_broken_and_the_rest_answered(page: Page) -> None:
+    files = [(f"photo {number}.jpg", "image/jpeg", drawing("orange", 1 + number % 4)) for number in range(11)]
+    drop(page.locator("body"), *files, ("broken.jpg", "image/jpeg", drawing("pizza")[:700]))
+    expect(page.get_by_role("tab", name="Many photos")).to_have_attribute("aria-selected", "true")
+    expect(rows(page)).to_have_count(11)
+    expect(page.locator("#many-report .problems")).to_contain_text(
+        re.compile(r"broken\.jpg: This picture is (incomplete|damaged)")
+    )
+    assert rows(page).locator("th").first.inner_text().strip() == "photo 0.jpg"
+    expect(page.locator("#many-report .verdict")).to_contain_text("of 11 photos")
+
+
+def test_a_zip_with_class_folders_is_counted_and_what_no_class_is_called_is_left_out(many: Page, tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    path.write_bytes(
+        zipped(
+            {
+                "mine/Orange/a.jpg": drawing("orange", 2),
+                "mine/Orange/b.jpg": drawing("orange", 4),
+                "mine/school_bus/a.jpg": drawing("school bus"),
+                "mine/holiday/c.jpg": drawing("pizza"),
+                "mine/.DS_Store": b"clutter",
+            }
+        )
+    )
+    with many.expect_file_chooser() as chooser:
+        many.get_by_role("button", name="Choose photos or a .zip").click()
+    chooser.value.set_files(path)
+    expect(rows(many)).to_have_count(4)
+    report = many.locator("#many-report")
+    expect(report.locator("caption")).to_contain_text("On your 3 photos")
+    report.get_by_text("Which class each folder names").click()
+    expect(report.locator("details li").filter(has_text="holiday")).to_contain_text("left out of the counting")
+    expect(report.locator("details li").filter(has_text="school_bus: school bus")).to_be_visible()
+    many.get_by_label("Count right answers by folder").click()
+    expect(report.locator("caption")).to_have_count(0)
+    # A photo of the archive opens in Classify.
+    rows(many).filter(has_text="c.jpg").get_by_role("button").click()
+    expect(many.get_by_role("tab", name="Classify")).to_have_attribute("aria-selected", "true")
+    expect(many.locator("#photo figcaption")).to_have_text("photo")
+    expect(many.locator("#report .verdict")).to_contain_text("pizza")
+
+
+def test_the_switch_changes_whose_statistics_they_are(many: Page) -> None:
+    report = many.locator("#many-report")
+    expect(report).to_contain_text("exactly 0, to the last bit")
+    expect(report.locator(".verdict")).to_contain_text(re.compile(r"other statistics change: BN \d+, BIN \d+"))
+    many.locator("#statistics").get_by_text("Remembered").click()
+    expect(report.locator(".verdict")).not_to_contain_text("other statistics")
+    expect(many.locator("#many-table td.changed")).to_have_count(0)
+    many.locator("#statistics").get_by_text("A mix").click()
+    expect(report).to_contain_text("what they remember counts as 16 photos")
+
+
+def test_only_those_on_which_they_disagree_and_sorted_by_agreement(many: Page) -> None:
+    agreed = many.locator("#many-table tr.agreed").count()
+    assert 0 < agreed < len(DRAWINGS)
+    many.get_by_label("Only where they disagree").check()
+    expect(many.locator("#many-table tbody tr:visible")).to_have_count(len(DRAWINGS) - agreed)
+    many.get_by_role("columnheader", name="Agree").get_by_role("button").click()
+    values = [int(cell.get_attribute("data-value") or 0) for cell in many.locator("#many-table tbody td:nth-child(2)").all()]
+    assert values == sorted(values)
+
+
+def test_a_click_opens_the_photo_in_classify_and_inside(many: Page) -> None:
+    button = rows(many).filter(has_text="lighthouse").first.get_by_role("button")
+    button.focus()
+    many.keyboard.press("Enter")
+    expect(many.get_by_role("tab", name="Classify")).to_have_attribute("aria-selected", "true")
+    expect(many.locator("#photo figcaption")).to_have_text("lighthouse-1.jpg")
+    expect(many.locator("#report .verdict")).to_contain_text("lighthouse")
+    many.get_by_role("tab", name="Inside").click()
+    expect(many.locator("#inside-photo")).to_contain_text("lighthouse-1.jpg")
+
+
+def test_one_photo_in_other_company_is_a_strip_of_dots_for_each_network(many: Page) -> None:
+    strips = many.locator("#strips")
+    expect(strips.locator("circle")).to_have_count(8 * ZOO)
+    for network, spreads in (("BN", True), ("BIN", True), ("GN", False), ("IN", False)):
+        name = strips.get_by_role("img", name=re.compile(rf"^{network}: ")).get_attribute("aria-label")
+        low, high = re.findall(r"([\d.]+)(?: to|%)", name or "")
+        assert (float(high) > float(low)) == spreads, name
+    expect(strips).to_contain_text("one and the same value, to the last bit")
+
+
+def test_a_company_of_one_is_explained(many: Page) -> None:
+    slider = many.locator("#count input[type=number]")
+    slider.fill("1")
+    slider.press("Enter")
+    expect(rows(many)).to_have_count(1)
+    expect(many.locator("#many-report")).to_contain_text("A company of one")
+    assert many.get_by_test_id("toast-body").count() == 0
+
+
+def test_a_folder_is_dropped_with_all_in_it(page: Page, tmp_path: Path) -> None:
+    for thing in ("orange", "pizza"):
+        (tmp_path / "mine" / thing).mkdir(parents=True)
+        (tmp_path / "mine" / thing / "a.jpg").write_bytes(drawing(thing))
+    page.get_by_role("tab", name="Many photos").click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a folder").click()
+    chooser.value.set_files(tmp_path / "mine")
+    expect(rows(page)).to_have_count(2)
+    expect(page.locator("#many-report caption")).to_contain_text("On your 2 photos")
+
+
+def test_too_many_are_told_and_the_first_ones_taken(page: Page) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), "orange").save(buffer, "PNG")
+    files = [(f"{number}.png", "image/png", buffer.getvalue()) for number in range(70)]
+    drop(page.locator("body"), *files)
+    expect(page.get_by_test_id("toast-body")).to_contain_text("The first 64 of these 70 files are taken.")
+    expect(rows(page)).to_have_count(64)
+
+
+@pytest.mark.parametrize("viewport", ["phone"])
+def test_it_works_on_a_phone(many: Page, viewport: str) -> None:
+    assert many.evaluate("document.documentElement.scrollWidth") <= 375
+    many.locator("#many-kind input").click()
+    many.get_by_role("option", name="Less contrast").click()
+    expect(many.locator("#many-report")).to_contain_text("All are corrupted")

@@ -1,0 +1,1 @@
+"""What is measured on networks beside their accuracy, and stored: robustness, contrast, companies, unknowns."""
