@@ -9,12 +9,12 @@ import pandas as pd
 from PIL import Image
 
 from normzoo.analysis.findings.finding import Figures, counted, listed, minus, p_text
-from normzoo.analysis.labelled import Score, match_classes, paired_tests, score
 from normzoo.app.components.findings import figures_html
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import csv_link
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.tabs.many.photos import Photo
+from normzoo.app.tabs.many.scores import Score, match_classes, paired_tests, score
 from normzoo.errors import ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.inference.agreement import agreement

@@ -2,7 +2,7 @@
 
 import pytest
 
-from normzoo.analysis.labelled import match_classes, paired_tests, score
+from normzoo.app.tabs.many.scores import match_classes, paired_tests, score
 
 CLASSES = ("school bus", "tabby cat", "orange", "African elephant")
 
