@@ -40,8 +40,8 @@ bench: $(DEV_READY) ## measure layers and training loop against torch's, and the
 	$(BIN)/python -m training bench
 	$(BIN)/python -m tests.page_bench
 
-load: $(DEV_READY) ## 32 visitors at once, each checking their answers; on an idle machine
-	$(BIN)/python -m tests.load
+load: $(DEV_READY) ## 100 visitors with a photo and 8 with many at once, each checking their answers; on an idle machine
+	$(BIN)/python -m tests.load --clients 100 --many 8
 
 audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs the network
 	$(BIN)/python -m tests.audit

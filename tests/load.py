@@ -1,6 +1,7 @@
 """Many visitors at once on the real page, each of whom checks their own answers.
 
 `python -m tests.load`, on a machine that does nothing else. It starts its own server on this machine and talks to no other.
+Beside those with one photo there are some with many (`--many 8`), whose batch statistics are their own photos' alone.
 Exit code 1: an error, an answer that is not the library's own for that photo, fewer predictions than asked for in the time,
 or memory that grew by more than 5% after the warm-up, in which so many visitors come by as the server keeps in mind.
 """
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,8 +24,8 @@ import torch
 from PIL import Image
 
 from normzoo.app.server.launch import SESSIONS
-from normzoo.images.preprocess import load_image
-from normzoo.inference.predict import predict
+from normzoo.images.preprocess import load_image, to_pixels
+from normzoo.inference.predict import predict, predict_many
 from normzoo.pretrained.registry import list_model_sets, load_models
 from tests.browser.driver import running_server
 from tests.support.visitor import Visitor, file_value
@@ -46,7 +48,7 @@ class Photo:
 
 @dataclass
 class Tally:
-    """What happened to the predictions of all clients."""
+    """What happened to the predictions of all clients, or to the questions about many photos."""
 
     seconds: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -112,6 +114,68 @@ def drive(
     return tally
 
 
+@dataclass(frozen=True)
+class Company:
+    """Photos of one visitor, and how sure each network is of its answer to each, with the statistics of these photos."""
+
+    contents: tuple[bytes, ...]
+    probabilities: list[dict[str, float]]
+
+
+def make_companies(model_set: str, photos: list[Photo], count: int, size: int) -> list[Company]:
+    """Companies of photos, each with others."""
+    models, dice = load_models(model_set), np.random.default_rng(1)
+    companies = []
+    for _ in range(count):
+        chosen = [photos[i] for i in dice.choice(len(photos), size, replace=size > len(photos))]
+        # As the page does: reduced first, and so kept.
+        size_seen = next(iter(models.values())).config.image_size
+        squares = [Image.fromarray(to_pixels(load_image(photo.content), size_seen)) for photo in chosen]
+        answers = predict_many(models, squares, 1, "batch")
+        companies.append(
+            Company(tuple(photo.content for photo in chosen), [{v: each[v].top[0][1] for v in models} for each in answers])
+        )
+    return companies
+
+
+def drive_many(port: int, model_set: str, companies: list[Company], is_over: threading.Event) -> Tally:
+    """Have a visitor for each company ask about all of its photos, again and again until it is over; at least once."""
+    tally, variants = Tally(), list(load_models(model_set))
+
+    def visit(company: Company) -> None:
+        visitor = Visitor(port)
+        try:
+            many_photos = visitor.functions()["many_photos"]
+            while True:
+                begin = time.perf_counter()
+                # The same names for everybody: whose photo it is must not go by them.
+                paths = [json.loads(visitor.upload(content, name="photo.jpg").body)[0] for content in company.contents]
+                choice = ["batch", 16, "everybody", 64, "none", 5, False]
+                _, _, answer = visitor.run(many_photos, [[{"path": path} for path in paths], model_set, variants, *choice])
+                tally.seconds.append(time.perf_counter() - begin)
+                for given, expected in zip(answer["photos"], company.probabilities, strict=True):
+                    for variant, probability in expected.items():
+                        own = f"{variant} own statistics probability"
+                        difference = abs(given.get(own, given[f"{variant} probability"]) - probability)
+                        if not difference <= TOLERANCE:
+                            tally.wrong.append(difference)
+                if is_over.is_set():
+                    return
+        except Exception as error:  # whatever it is, it is what this measures
+            tally.errors.append(repr(error))
+        finally:
+            visitor.close()
+
+    start = time.perf_counter()
+    threads = [threading.Thread(target=visit, args=(company,)) for company in companies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tally.wall_seconds = time.perf_counter() - start
+    return tally
+
+
 def memory_mb(process_id: int) -> float:
     """What a process has in memory (its resident set)."""
     for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
@@ -139,11 +203,30 @@ def report(tally: Tally, count: int, before_mb: float, after_mb: float) -> list[
     return faults
 
 
+def report_many(tally: Tally, photos: int) -> list[str]:
+    """Print the figures of those with many photos; gives what is wrong with them, in words."""
+    seconds = np.array(tally.seconds or [np.nan])
+    print(f"  {len(tally.seconds)} times {photos} photos: median {np.median(seconds):.1f} s, slowest {seconds.max():.1f} s")
+    print(f"  errors {len(tally.errors)}, wrong answers {len(tally.wrong)}")
+    faults = [f"an error with many photos: {error}" for error in sorted(set(tally.errors))[:5]]
+    if tally.wrong:
+        faults.append(f"{len(tally.wrong)} answers in company are not the library's, by up to {max(tally.wrong):.6f}")
+    return faults
+
+
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Start the server, warm it up, drive it; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--count", type=int, default=1000, help="predictions in all")
+    parser.add_argument("--many", type=int, default=0, help="visitors besides who ask about many photos at once")
+    parser.add_argument("--photos", type=int, default=64, help="photos of each of those")
     parser.add_argument("--warm-up", type=int, default=2 * SESSIONS, help="visitors before memory is looked at")
     parser.add_argument("--seconds", type=float, default=600, help="start no prediction after that time")
     options = parser.parse_args(arguments)
@@ -153,9 +236,16 @@ def main(arguments: list[str] | None = None) -> int:
     photos = make_photos(model_set, PHOTOS_PER_CLIENT * options.clients)
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), SETTINGS) as server:
         drive(server.port, model_set, photos, options.clients, options.warm_up, options.seconds, always_new=True)
-        before = memory_mb(server.process.pid)
-        tally = drive(server.port, model_set, photos, options.clients, options.count, options.seconds)
+        companies = make_companies(model_set, photos, options.many, options.photos)
+        drive_many(server.port, model_set, companies, _set())
+        before, is_over = memory_mb(server.process.pid), threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            many = pool.submit(drive_many, server.port, model_set, companies, is_over)
+            tally = drive(server.port, model_set, photos, options.clients, options.count, options.seconds)
+            is_over.set()
         faults = report(tally, options.count, before, memory_mb(server.process.pid))
+        if options.many:
+            faults += report_many(many.result(), options.photos)
         faults += [f"the server called {host}" for host in server.outside_calls()]
     for fault in faults:
         print(f"  FAILED: {fault}")

@@ -1,9 +1,21 @@
 """The load test itself: that it sees what it is there to see, and, in small, that the page bears it."""
 
 import itertools
+import threading
 
 from tests.browser.driver import running_server
-from tests.load import SETTINGS, Photo, Tally, drive, make_photos, report
+from tests.load import (
+    SETTINGS,
+    Company,
+    Photo,
+    Tally,
+    drive,
+    drive_many,
+    make_companies,
+    make_photos,
+    report,
+    report_many,
+)
 from tests.support.checkpoints import save_zoo
 
 
@@ -16,6 +28,21 @@ def test_visitors_at_once_each_get_their_own_answers(tmp_path, monkeypatch):
         wrong = drive(server.port, "toy/paper", mixed_up, clients=4, count=4, seconds=60)
     assert (len(tally.seconds), tally.errors, tally.wrong) == (24, [], [])
     assert (len(wrong.seconds), wrong.errors, len(wrong.wrong)) == (4, [], 4)
+
+
+def test_visitors_with_many_photos_of_the_same_names_get_the_statistics_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(save_zoo(tmp_path / "zoo")))
+    companies = make_companies("toy/paper", make_photos("toy/paper", 12), 3, 5)
+    once = threading.Event()
+    once.set()
+    with running_server(tmp_path, SETTINGS) as server:
+        tally = drive_many(server.port, "toy/paper", companies, once)
+        mixed_up = [Company(one.contents, other.probabilities) for one, other in itertools.pairwise(companies)]
+        wrong = drive_many(server.port, "toy/paper", mixed_up, once)
+    assert (len(tally.seconds), tally.errors, tally.wrong) == (3, [], [])
+    assert (len(wrong.seconds), wrong.errors) == (2, [])
+    assert wrong.wrong
+    assert len(report_many(wrong, 5)) == 1
 
 
 def test_without_a_server_every_client_tells_an_error(tmp_path, monkeypatch):
