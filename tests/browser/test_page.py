@@ -177,3 +177,20 @@ def test_every_card_names_its_network(page):
     expect(page.locator(".card")).to_have_count(ZOO)
     shown = [text.split("\n")[0].split(" ")[0] for text in page.locator(".card h3 .key").all_inner_texts()]
     assert shown == [short_name(variant) for variant in NORM_LAYERS]
+
+
+def test_a_choice_asks_for_the_open_tab_alone_and_for_the_others_when_they_are_opened(page: Page) -> None:
+    expect(page.locator(".card")).to_have_count(len(NORM_LAYERS))
+    page.get_by_role("tab", name="Robustness").click()
+    expect(page.locator("#robustness-table table").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    page.get_by_label("NN", exact=True).uncheck()
+    expect(page.locator("#robustness-table table").first.locator("tbody tr")).to_have_count(len(NORM_LAYERS) - 1)
+    page.wait_for_timeout(1000)
+    assert len(asked) == 1
+    page.get_by_role("tab", name="Classify").click()
+    expect(page.locator(".card")).to_have_count(len(NORM_LAYERS) - 1)
+    page.get_by_role("tab", name="Results").click()
+    expect(page.locator("#results tbody tr")).to_have_count(len(NORM_LAYERS) - 1)

@@ -126,10 +126,12 @@ def test_a_photo_dropped_on_another_tab_is_shown(page):
     expect(page.locator("#photo img")).to_be_visible()
 
 
-def test_of_many_files_the_first_is_taken_and_that_is_said(page):
+def test_several_files_open_many_photos_and_leave_the_photo_as_it_is(page):
+    before = everything(page)
     drop(page.locator("#photo"), ("one.png", "image/png", picture()), ("two.png", "image/png", picture("blue")))
-    expect(page.get_by_test_id("toast-body")).to_contain_text("Only the first")
-    expect_photo(page, "one.png")
+    expect(page.locator("#many-table tbody tr")).to_have_count(2)
+    page.get_by_role("tab", name="Classify").click()
+    assert everything(page) == before
 
 
 def test_a_pasted_photo_replaces_the_one_that_is_there_and_pasted_words_do_not(page):

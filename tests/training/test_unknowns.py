@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normzoo.analysis.findings.unknowns import Unknowns, read_unknowns, unknown_words, unknowns_finding
+from normzoo.analysis.findings.unknowns import TOGETHER, Unknowns, read_unknowns, unknown_words, unknowns_finding
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.registry import get_model_set
@@ -54,23 +54,34 @@ def test_only_the_four_classes_that_no_network_knows_are_asked(folder: Path) -> 
 
 
 MEASURED = {"bn": Unknowns(0.8, 0.9, 0.4, 0.9, 0.7), "gn": Unknowns(0.7, 0.8, 0.5, 0.8, 0.9)}
+ALL = Unknowns(0.81, 0.6, 0.3, 0.78, float("nan"))
 
 
-@pytest.mark.parametrize(("sure", "said"), [((0.5, 0.5), True), ((0.95, 0.5), False), ((0.95, 0.9), False)])
-def test_most_networks_must_be_unsure_before_it_is_said(sure: tuple[float, float], said: bool) -> None:
-    words = unknown_words(dict(zip(MEASURED, sure, strict=True)), MEASURED, 25)
+@pytest.mark.parametrize(("largest", "said"), [(0.59, True), (0.6, False), (0.98, False)])
+def test_it_is_said_where_the_networks_together_are_as_unsure_as_of_unknown_things(largest: float, said: bool) -> None:
+    words = unknown_words(largest, ALL, 6, 25)
     assert bool(words) == said
     if said:
-        assert words.startswith("2 of 2 networks that know 25 things are no surer than they usually are")
-        assert "Each says so of 45% of the photos of things that it knows, and of 85% of others." in words
+        assert words.startswith("This may be none of the 25 things that the 6 networks know")
+        assert "Below 60% are 78% of photos of other things, and 30% of photos of what they know." in words
 
 
-def test_networks_that_were_not_measured_have_no_say() -> None:
-    assert unknown_words({"in": 0.1}, MEASURED, 25) == ""
+def test_together_counts_the_mean_of_all_and_only_where_all_are_asked(folder: Path) -> None:
+    measure_unknowns(folder, lambda line: None)
+    model_set = get_model_set("tiny/quick", folder)
+    together = read_unknowns(model_set, model_set.main_variants)[TOGETHER]
+    assert np.isnan(together.noise_confidence)
+    probabilities = []
+    for variant in model_set.main_variants:
+        logits, _ = model_set.checkpoints[variant].val_logits()
+        probabilities.append(logits[min(logits)].double().softmax(1).numpy())
+    largest = np.mean(probabilities, axis=0).max(1)
+    assert together.known_below == pytest.approx(float((largest < together.threshold - 1e-6).mean()), abs=1.5 / len(largest))
+    assert TOGETHER not in read_unknowns(model_set, model_set.main_variants[:1])
 
 
 def test_the_finding_names_the_best_and_the_surest_of_noise() -> None:
-    finding = unknowns_finding(MEASURED, 1250, 4000)
+    finding = unknowns_finding({**MEASURED, TOGETHER: ALL}, 1250, 4000)
     assert finding.summary.endswith("BN 0.80 and GN 0.70 (n = 1).")
     assert "On uniform noise GN is surest: 90.0%" in finding.paragraphs[1]
     assert unknowns_finding({}, 0, 0).summary == ""

@@ -6,20 +6,26 @@ from typing import Any
 
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import Checkpoint
-from normzoo.pretrained.registry import list_model_sets
+from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import write_csv
 
 Row = dict[str, Any]
 
 
 def write_tables(
-    checkpoints: Path, name: str, columns: Sequence[str], measure: Callable[[Checkpoint], list[Row]], say: Callable[[str], None]
+    checkpoints: Path,
+    name: str,
+    columns: Sequence[str],
+    measure: Callable[[Checkpoint], list[Row]],
+    say: Callable[[str], None],
+    together: Callable[[ModelSet], list[Row]] = lambda model_set: [],
 ) -> list[Path]:
     """Measure the main networks of every model set, and write a table for each data set.
 
     Args:
         name: of the file, in the folder of the data set.
         measure: gives the rows of a network, but for its recipe and variant.
+        together: gives the rows of all networks of a set together, but for its recipe.
 
     Raises:
         CheckpointError: nothing is packaged, or a table could not be written.
@@ -30,6 +36,9 @@ def write_tables(
             rows = measure(model_set.checkpoints[variant])
             named = [{"recipe": model_set.recipe, "variant": variant, **row} for row in rows]
             tables.setdefault(checkpoints / model_set.data / name, []).extend(named)
+        if model_set.main_variants:
+            rows = [{"recipe": model_set.recipe, **row} for row in together(model_set)]
+            tables[checkpoints / model_set.data / name].extend(rows)
     if not tables:
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
     for path, rows in tables.items():

@@ -10,11 +10,18 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
-from normzoo.analysis.findings.unknowns import UNKNOWN_CLASSES, UNKNOWNS_COLUMNS, UNKNOWNS_TABLE, read_unknowns_table
+from normzoo.analysis.findings.unknowns import (
+    TOGETHER,
+    UNKNOWN_CLASSES,
+    UNKNOWNS_COLUMNS,
+    UNKNOWNS_TABLE,
+    read_unknowns_table,
+)
 from normzoo.errors import DataError
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.registry import ModelSet
 from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.rounding import rounded
 from training.measurements.tables import write_tables
@@ -31,7 +38,12 @@ def measure_unknowns(checkpoints: Path, say: Callable[[str], None] = print) -> l
         CheckpointError: nothing is packaged, or a table could not be written.
     """
     return write_tables(
-        checkpoints, UNKNOWNS_TABLE, UNKNOWNS_COLUMNS, lambda checkpoint: [_row(checkpoint, checkpoint.load_model())], say
+        checkpoints,
+        UNKNOWNS_TABLE,
+        UNKNOWNS_COLUMNS,
+        lambda checkpoint: [_row(checkpoint, checkpoint.load_model())],
+        say,
+        _together,
     )
 
 
@@ -58,31 +70,55 @@ def check_unknowns(checkpoint: Checkpoint, network: ResNet) -> list[str]:
 
 
 def _row(checkpoint: Checkpoint, network: ResNet) -> dict[str, Any]:
-    config, seed = checkpoint.config, min(checkpoint.metrics["seeds"])
-    known = _largest(checkpoint.val_logits()[0][seed])
-    mean, std = torch.tensor(config.mean), torch.tensor(config.std)
+    known, unknown = (_largest(each) for each in _probabilities(checkpoint, network))
+    row = {"seed": min(checkpoint.metrics["seeds"]), **_parted(known, unknown)}
+    found: dict[str, Any] = rounded(row | {"noise_confidence": _noise_confidence(checkpoint, network)})
+    return found
+
+
+def _together(model_set: ModelSet) -> list[dict[str, Any]]:
+    """Of the mean of all networks' probabilities, in which they count less where they disagree."""
+    checkpoints = [model_set.checkpoints[variant] for variant in model_set.main_variants]
+    if len(checkpoints) < 2:
+        return []
+    each = [_probabilities(checkpoint, checkpoint.load_model()) for checkpoint in checkpoints]
+    known, unknown = (_largest(np.mean(part, axis=0)) for part in zip(*each, strict=True))
+    seed = min(checkpoints[0].metrics["seeds"])
+    return [rounded({"variant": TOGETHER, "seed": seed, **_parted(known, unknown), "noise_confidence": ""})]
+
+
+def _probabilities(checkpoint: Checkpoint, network: ResNet) -> tuple[np.ndarray, np.ndarray]:
+    """Of the validation images, from the stored logits, and of the unknown ones."""
+    config = checkpoint.config
+    known = checkpoint.val_logits()[0][min(checkpoint.metrics["seeds"])]
     pixels = _unknown_pixels(load_once(UNKNOWN_DATA, config.image_size, data_root()))
-    unknown = _largest(compute_logits(network, pixels, mean, std, torch.channels_last).half())
+    unknown = compute_logits(network, pixels, torch.tensor(config.mean), torch.tensor(config.std), torch.channels_last).half()
+    return _softmax(known), _softmax(unknown)
+
+
+def _parted(known: np.ndarray, unknown: np.ndarray) -> dict[str, Any]:
+    """How the largest probabilities of known images part from those of unknown ones."""
     is_known = np.concatenate([np.ones(len(known)), np.zeros(len(unknown))])
     sure = np.concatenate([known, unknown])
     false_known, true_known, thresholds = roc_curve(is_known, sure)
     threshold = float(thresholds[(true_known - false_known).argmax()])
-    return rounded(
-        {
-            "seed": seed,
-            "known": len(known),
-            "unknown": len(unknown),
-            "auroc": float(roc_auc_score(is_known, sure)),
-            "threshold": threshold,
-            "known_below": float((known < threshold).mean()),
-            "unknown_below": float((unknown < threshold).mean()),
-            "noise_confidence": _noise_confidence(checkpoint, network),
-        }
-    )
+    return {
+        "known": len(known),
+        "unknown": len(unknown),
+        "auroc": float(roc_auc_score(is_known, sure)),
+        "threshold": threshold,
+        "known_below": float((known < threshold).mean()),
+        "unknown_below": float((unknown < threshold).mean()),
+    }
 
 
-def _largest(logits: Tensor) -> np.ndarray:
-    largest: np.ndarray = logits.double().softmax(1).amax(1).numpy()
+def _softmax(logits: Tensor) -> np.ndarray:
+    probabilities: np.ndarray = logits.double().softmax(1).numpy()
+    return probabilities
+
+
+def _largest(probabilities: np.ndarray) -> np.ndarray:
+    largest: np.ndarray = probabilities.max(1)
     return largest
 
 
@@ -92,7 +128,7 @@ def _noise_confidence(checkpoint: Checkpoint, network: ResNet) -> float:
     shape = (NOISE_IMAGES, config.image_size, config.image_size, 3)
     noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
     logits = compute_logits(network, noise, torch.tensor(config.mean), torch.tensor(config.std), torch.channels_last)
-    return float(_largest(logits).mean())
+    return float(_largest(_softmax(logits)).mean())
 
 
 @functools.lru_cache(maxsize=2)

@@ -16,6 +16,8 @@ UNKNOWNS_COLUMNS = (
     *("recipe", "variant", "seed", "known", "unknown"),
     *("auroc", "threshold", "known_below", "unknown_below", "noise_confidence"),
 )
+#: In the column of the variant: the mean of the probabilities of all networks of the set.
+TOGETHER = "together"
 UNKNOWN_CLASSES = ("airplane", "deer", "frog", "horse")
 
 
@@ -27,7 +29,7 @@ class Unknowns:
         auroc: chance that a known image has a larger one than an unknown image.
         threshold: the probability that parts them best (Youden's index): below it are the shares `known_below` of the known
             and `unknown_below` of the unknown images.
-        noise_confidence: mean of the largest probability on uniform noise.
+        noise_confidence: mean of the largest probability on uniform noise; not a number where it was not measured.
     """
 
     auroc: float
@@ -38,16 +40,18 @@ class Unknowns:
 
 
 def read_unknowns(model_set: ModelSet, variants: Iterable[str]) -> dict[str, Unknowns]:
-    """Return what was measured of these variants of a set; nothing where it was not.
+    """Return what was measured of these variants of a set, and of all together where it is all; nothing where it was not.
 
     Raises:
         CheckpointError: the table is damaged.
     """
     wanted = set(variants)
+    if wanted >= set(model_set.main_variants):
+        wanted.add(TOGETHER)
     for checkpoint in list(model_set.checkpoints.values())[:1]:
         rows = read_unknowns_table(checkpoint.folder.parents[1] / UNKNOWNS_TABLE)
         return {
-            row["variant"]: Unknowns(*(float(row[name]) for name in Unknowns.__dataclass_fields__))
+            row["variant"]: Unknowns(*(float(row[name] or "nan") for name in Unknowns.__dataclass_fields__))
             for row in rows
             if row["recipe"] == model_set.recipe and row["variant"] in wanted
         }
@@ -66,42 +70,40 @@ def read_unknowns_table(path: Path) -> list[dict[str, str]]:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         for row in rows:
-            [float(row[name]) for name in UNKNOWNS_COLUMNS[2:]]
+            [float(row[name]) for name in UNKNOWNS_COLUMNS[2:] if row[name] != "" or name != "noise_confidence"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
     return rows
 
 
-def unknown_words(largest: Mapping[str, float], measured: Mapping[str, Unknowns], num_classes: int) -> str:
-    """Return a sentence where most networks are as unsure of an image as of unknown ones; empty otherwise.
+def unknown_words(largest: float, together: Unknowns, networks: int, classes: int) -> str:
+    """Return a sentence where the networks together are as unsure of a photo as of unknown things; empty otherwise.
 
     Args:
-        largest: variant -> its largest probability for the image.
-        measured: what `read_unknowns` gives; variants without it have no say.
-        num_classes: that the networks know.
+        largest: the largest of the means of their probabilities.
+        together: what was measured of that.
+        networks, classes: how many there are, and how many things they know.
     """
-    asked = [variant for variant in largest if variant in measured]
-    unsure = [variant for variant in asked if largest[variant] < measured[variant].threshold]
-    if not asked or 2 * len(unsure) <= len(asked):
+    if largest >= together.threshold:
         return ""
     return (
-        f"{len(unsure)} of {len(asked)} networks that know {num_classes} things are no surer than they usually are of things "
-        "that they do not know: this may be none of them. "
-        f"(Each says so of {percent(sum(measured[each].known_below for each in asked) / len(asked), 0)}% of the photos of "
-        f"things "
-        f"that it knows, and of {percent(sum(measured[each].unknown_below for each in asked) / len(asked), 0)}% of others.)"
+        f"This may be none of the {classes} things that the {networks} networks know: of no class are they more than "
+        f"{percent(largest, 0)}% sure on average. Below {percent(together.threshold, 0)}% are "
+        f"{percent(together.unknown_below, 0)}% of photos of other things, and {percent(together.known_below, 0)}% of photos "
+        "of what they know."
     )
 
 
 def unknowns_finding(measured: Mapping[str, Unknowns], known: int, unknown: int) -> Finding:
     """Return what was measured of some variants, in words and as a table."""
-    if not measured:
+    networks = {variant: each for variant, each in measured.items() if variant != TOGETHER}
+    if not networks:
         return Finding()
-    best = sorted(measured, key=lambda variant: -measured[variant].auroc)
-    noise = max(measured, key=lambda variant: measured[variant].noise_confidence)
+    best = sorted(networks, key=lambda variant: -networks[variant].auroc)
+    noise = max(networks, key=lambda variant: networks[variant].noise_confidence)
     told = listed([f"{short_name(variant)} {measured[variant].auroc:.2f}" for variant in best])
     table = Figures(f"By the largest probability: {known:,} validation images against {unknown:,} images of unknown things")
-    table.add("Network", [short_name(variant) for variant in measured])
+    table.add("Network", ["All together" if variant == TOGETHER else short_name(variant) for variant in measured])
     table.add("AUROC", [each.auroc for each in measured.values()], ".3f", higher_is_better=True)
     for title, key in (
         ("Threshold (%)", "threshold"),
@@ -116,7 +118,7 @@ def unknowns_finding(measured: Mapping[str, Unknowns], known: int, unknown: int)
             f"A network always answers with one of its classes. Unknown things are CIFAR-10's test images of "
             f"{listed(UNKNOWN_CLASSES)} (its JPEG edition). AUROC: how often the largest probability is larger for a known "
             "image than for an unknown one; 0.5 is chance. The threshold parts them best. n = 1: the packaged weights.",
-            f"On uniform noise {short_name(noise)} is surest: {percent(measured[noise].noise_confidence, 1)}% on average.",
+            f"On uniform noise {short_name(noise)} is surest: {percent(networks[noise].noise_confidence, 1)}% on average.",
         ],
         tables=[table],
     )

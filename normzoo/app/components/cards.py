@@ -30,17 +30,19 @@ class Card:
     val_accuracy: tuple[float, int] | None  # the mean over n seeds, and n
 
 
-def report(cards: Sequence[Card], who: Agreement, seen: np.ndarray | None) -> str:
+def report(cards: Sequence[Card], who: Agreement, seen: np.ndarray | None, doubt: str = "") -> str:
     """The whole answer.
 
     Args:
         who: who agrees with whom.
+        doubt: that the photo may show nothing they know, in words.
         seen: the pixels that the networks were given, uint8 (H, W, 3).
     """
     picture = "" if seen is None else _seen(seen)
     return (
         f'<section class="report" aria-label="What the networks say"><div class="summary">{picture}<div class="said">'
-        f'<p class="verdict" role="status">{html.escape(who.sentence)}</p>{_groups(who)}</div></div>'
+        f'<p class="verdict" role="status">{html.escape(who.sentence)}</p>{_groups(who)}'
+        f"{f'<p class=doubt>{html.escape(doubt)}</p>' if doubt else ''}</div></div>"
         f'<ul class="cards">{"".join(map(_card, cards))}</ul></section>'
     )
 

@@ -10,7 +10,7 @@ from normzoo.app.core import permalink as link
 from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED, Part, start, start_after
+from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED, Part, start, start_missed, start_shown
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -40,11 +40,6 @@ class Chooser:
         """The components that every tab's event takes first: model set, variants."""
         return [self.model_set, self.variants]
 
-    @property
-    def opened(self) -> list[Any]:
-        """The event that tells that the tab was opened."""
-        return [] if self.tab is None else [self.tab.select]
-
     def follow(
         self,
         function: Callable[..., Any],
@@ -53,22 +48,29 @@ class Chooser:
         *,
         choices: Sequence[str] = ("variants", "set"),
         also: Sequence[Any] = (),
+        on_open: bool = False,
         api_name: str,
         **options: Any,
     ) -> Part:
         """Run a function that fills a part of a tab after these choices made here, and after the events in `also`.
 
+        A choice made while another tab is open is followed when this one is opened.
+
         What people do (`input`) starts it, never that a control changed: Gradio's front end tells of changes that
         its own answers make as well, and two controls that listen to each other's would keep each other busy for ever.
+
+        Args:
+            on_open: also each time that the tab is opened: it shows something else that may have changed, or nothing at first.
         """
         with self._unseen:
             starter = gr.HTML(0, html_template="", js_on_load=None)
         event = starter.change(function, list(inputs), outputs, api_name=api_name, **{**LAST_WINS, **options})
-        part = Part(event, starter)
+        part = Part(event, starter, self.tab, on_open)
         for choice in choices:
             self._parts[choice].append(part)
-        if also:
-            start([part], also, f"start_{api_name}")
+        triggers = [*also, *([self.tab.select] if on_open and self.tab else [])]
+        if triggers:
+            start([part], triggers, f"start_{api_name}")
         return part
 
     def list_of_set(self, function: Callable[[ModelSet], Sequence[Any]], outputs: Sequence[Any]) -> None:
@@ -103,9 +105,10 @@ class Chooser:
         listed = self.model_set.input(
             list_variants, self.model_set, outputs, cancels=[opened], api_name="list_variants", **UNDOCUMENTED
         )
-        start(self._parts["variants"], [self.variants.input], "start_all")
+        start_shown(self._parts["variants"], self.variants.input, tabs, "start_all")
         for event in (opened, listed):
-            start_after(event, self._parts["set"])
+            start_shown(self._parts["set"], event.success, tabs, f"after_{event['api_name']}")
+        start_missed({id(part): part for parts in self._parts.values() for part in parts}.values(), tabs)
         link.keep_up(self.inputs, [opened, listed], tabs)
 
 

@@ -7,7 +7,8 @@ has a starter of its own, an unseen component whose `change` starts nothing else
 browser alone; what they choose is the value of a component, never the data of an event.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ class Part:
 
     event: Dependency
     starter: gr.HTML
+    tab: gr.Tab | None = None  # that it is in
+    on_open: bool = False  # started each time that the tab is opened
 
 
 def start(parts: Sequence[Part], triggers: Sequence[Any], name: str) -> None:
@@ -52,6 +55,39 @@ def start_after(event: Dependency, parts: Sequence[Part], script: str = "") -> N
     """
     name = f"after_{event['api_name']}"
     event.success(None, None, _starters(parts), js=_script(parts, script), api_name=name, **UNDOCUMENTED)
+
+
+def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequence[gr.Tab], name: str) -> None:
+    """Have what people do start the parts of the tab that is open; the others are noted as missed.
+
+    Args:
+        listen: a component's listener, such as `slider.input`, or an event's `success`.
+    """
+    places = [tabs.index(part.tab) if part.tab in tabs else -1 for part in parts]
+    script = (
+        "(...old) => { const missed = (window.missedParts ??= new Set()); const open = [...document.querySelectorAll("
+        "'[role=\"tab\"]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true'); "
+        f"return {json.dumps(places)}.map((place, i) => {{ if (place < 0 || place === open) return Math.random(); "
+        f"missed.add({json.dumps(_names(parts))}[i]); return old[i]; }}); }}"
+    )
+    listen(None, _starters(parts), _starters(parts), js=script, api_name=name, **UNDOCUMENTED)
+
+
+def start_missed(parts: Iterable[Part], tabs: Sequence[gr.Tab]) -> None:
+    """Start the parts that missed a choice when their tab is opened, unless they are started then anyway."""
+    for number, tab in enumerate(tabs):
+        late = [part for part in parts if part.tab is tab and not part.on_open]
+        if not late:
+            continue
+        script = (
+            "(...old) => { const missed = (window.missedParts ??= new Set()); "
+            f"return {json.dumps(_names(late))}.map((name, i) => missed.delete(name) ? Math.random() : old[i]); }}"
+        )
+        tab.select(None, _starters(late), _starters(late), js=script, api_name=f"start_missed_{number}", **UNDOCUMENTED)
+
+
+def _names(parts: Sequence[Part]) -> list[str]:
+    return [str(part.event["api_name"]) for part in parts]
 
 
 def _starters(parts: Sequence[Part]) -> list[Any]:

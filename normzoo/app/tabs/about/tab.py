@@ -41,7 +41,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         endpoints = page.get_api_info()["named_endpoints"] if page is not None else {}
         return training_record.describe(chosen_set, shown), api_guide.describe(endpoints, address(request), chosen_set)
 
-    chooser.follow(about, chooser.inputs, [trained, calls], also=chooser.opened, api_name="about")
+    chooser.follow(about, chooser.inputs, [trained, calls], on_open=True, api_name="about")
 
 
 def describe_norms() -> str:

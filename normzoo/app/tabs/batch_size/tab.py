@@ -64,7 +64,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         batch_sizes,
         [*chooser.inputs, metric, splits],
         [plot, words, table, rows],
-        also=[metric.input, splits.input, *chooser.opened],
+        also=[metric.input, splits.input],
+        on_open=True,
         api_name="batch_sizes",
         show_progress_on=plot,
     )

@@ -2,11 +2,14 @@
 
 import html
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
+from normzoo.analysis.findings.unknowns import TOGETHER, read_unknowns, unknown_words
 from normzoo.analysis.results import val_accuracy
 from normzoo.app.components import cards, photo
 from normzoo.app.components.html import NO_NETWORKS
@@ -97,15 +100,26 @@ def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Im
         for variant in variants
     ]
     seen = next((to_pixels(photo, model.config.image_size) for model in models.values()), None)
+    doubt = _doubt(model_set, predictions)
     data = {
         "model_set": model_set.name,
         "agreement": who.sentence,
+        "doubt": doubt,
         "groups": {label: list(group) for label, group in who.groups},
         "networks": {variant: _as_data(models[variant], predictions[variant], accuracies[variant]) for variant in predictions},
         "unavailable": problems,
     }
     classes = {variant: model.config.classes for variant, model in models.items()}
-    return cards.report(row, who, seen), data, probabilities.tabulate(classes, predictions)
+    return cards.report(row, who, seen, doubt), data, probabilities.tabulate(classes, predictions)
+
+
+def _doubt(model_set: ModelSet, predictions: Mapping[str, Prediction]) -> str:
+    """That the photo may show nothing they know, where all networks of the set were asked; else nothing."""
+    together = read_unknowns(model_set, predictions).get(TOGETHER)
+    if together is None:
+        return ""
+    mean = np.mean([predictions[variant].probabilities for variant in model_set.main_variants], axis=0)
+    return unknown_words(float(mean.max()), together, len(model_set.main_variants), len(mean))
 
 
 def list_classes(model_set: ModelSet) -> str:

@@ -54,7 +54,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         [chooser.photo, chooser.model_set, *controls],
         shown,
         choices=["set"],
-        also=[*(control.input for control in controls), *chooser.opened],
+        also=[*(control.input for control in controls)],
+        on_open=True,
         api_name="feature_maps",
         **INSIGHT,
     )

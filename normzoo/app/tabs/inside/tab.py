@@ -103,7 +103,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         inside,
         [chooser.photo, *chooser.inputs, quantity],
         [photo, shapes, *plots, words, gates_words, gates, numbers],
-        also=[quantity.input, *chooser.opened],
+        also=[quantity.input],
+        on_open=True,
         api_name="inside",
         **INSIGHT,
     )

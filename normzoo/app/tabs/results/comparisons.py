@@ -74,7 +74,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
         compare_networks,
         chooser.inputs,
         [matrix, pair_table, original, rows],
-        also=chooser.opened,
+        on_open=True,
         api_name="compare_networks",
         show_progress_on=matrix,
     )

@@ -59,7 +59,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         [chooser.model_set, *controls],
         [words, plot, counts],
         choices=["set"],
-        also=[*(control.input for control in controls), *chooser.opened],
+        also=[*(control.input for control in controls)],
+        on_open=True,
         api_name="confusion",
         concurrency_id="confusion",
     )

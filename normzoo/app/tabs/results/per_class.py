@@ -56,7 +56,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
         per_class,
         chooser.inputs,
         [words, plot, table, f1],
-        also=chooser.opened,
+        on_open=True,
         api_name="per_class",
         concurrency_id="per class",
     )

@@ -64,7 +64,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         robustness,
         [*chooser.inputs, corruption],
         [plot, words, table, rows],
-        also=[corruption.input, *chooser.opened],
+        also=[corruption.input],
+        on_open=True,
         api_name="robustness",
         show_progress_on=plot,
     )
