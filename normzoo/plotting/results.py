@@ -52,6 +52,34 @@ def _severity_line(variant: str, rows: pd.DataFrame, is_own: bool = False) -> di
     }
 
 
+def reliability_lines(points: pd.DataFrame) -> Figure:
+    """How often each network is right against how sure it is; on the grey line both are the same.
+
+    Args:
+        points: one row per variant and bin: `variant`, `confidence`, `accuracy` (fractions).
+    """
+    data: list[dict[str, Any]] = [
+        {"type": "scatter", "x": [0, 100], "y": [0, 100], "mode": "lines", "line": {"color": "#7f7f7f", "width": 1}}
+        | {"hoverinfo": "skip", "showlegend": False}
+    ]
+    for variant, rows in points.groupby("variant", sort=False):
+        style = style_of(str(variant))
+        data.append(
+            {
+                "type": "scatter",
+                "x": [round(100 * value, 2) for value in rows["confidence"]],
+                "y": [round(100 * value, 2) for value in rows["accuracy"]],
+                "name": style.name,
+                "mode": "lines+markers",
+                "line": {"color": style.colour, "dash": style.dash, "width": 2},
+                "marker": {"symbol": style.marker, "size": 7},
+                "hovertemplate": f"{style.name}: %{{x:.1f}}% sure, right %{{y:.1f}}%<extra></extra>",
+            }
+        )
+    layout = base_layout("How sure (%)", "How often right (%)") | {"height": 420, "hovermode": "closest"}
+    return {"data": data, "layout": layout, "config": _CONFIG}
+
+
 def confusion_heat(counts: np.ndarray, classes: Sequence[str], name: str) -> Figure:
     """A confusion matrix: rows are what a photo shows, columns what the network says; the colour is the share of the row.
 

@@ -37,6 +37,7 @@ from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 
 PUBLIC_EVENTS = {
     "compare_networks",
+    "calibration",
     "confusion",
     "per_class",
     "batch_sizes",

@@ -17,13 +17,14 @@ from normzoo.analysis.findings.reference import reference_finding
 from normzoo.analysis.reference_study import final_figures
 from normzoo.app import build_demo
 from normzoo.app.components.findings import finding_html, tables_html
+from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs.results import comparisons as versus
 from normzoo.app.tabs.results import confusion, per_class
 from normzoo.app.tabs.results import tab as results
 from normzoo.errors import ConfigError
 from normzoo.pretrained.serialization import write_tensors
-from tests.support.checkpoints import CLASSES, save_variant
+from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 
 
 def words(text: str) -> str:
@@ -205,3 +206,16 @@ def test_a_clicked_cell_is_told_with_its_class(unequal):
     for name, label in (("XX", CLASSES[0]), ("GN", "unicorn")):
         with pytest.raises(ConfigError, match="Click again"):
             per_class.tell_cell(model_set, ["bn", "gn"], name, label)
+
+
+def test_calibration_is_told_for_the_networks_that_are_shown(tmp_path):
+    root = save_zoo(tmp_path)
+    functions = {event.api_name: event.fn for event in build_demo(root).fns.values()}
+    plot, told, table, points = functions["calibration"]("toy/paper", ["bn", "gn"])
+    lines = json.loads(plot.plot)["data"]
+    assert [line.get("name") for line in lines] == [None, "BN", "GN"]
+    assert {point["variant"] for point in points} == {"bn", "gn"}
+    assert all(0 <= point["accuracy"] <= 1 for point in points)
+    assert "A calibrated network is right as often as it is sure." in told
+    assert table.count("<tr") == 3
+    assert functions["calibration"]("toy/paper", [])[1] == NO_NETWORKS

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 from normzoo.analysis.calibration import Calibration, calibrate
 from normzoo.analysis.findings.finding import Figures, Finding, listed, percent
@@ -62,6 +63,16 @@ def calibration_finding(found: dict[str, list[Calibration]]) -> Finding:
         ],
         tables=[table],
     )
+
+
+def reliability_points(found: dict[str, list[Calibration]]) -> pd.DataFrame:
+    """Return the reliability diagram of each variant's first seed: `variant`, and of each bin `confidence` and `accuracy`."""
+    rows = [
+        {"variant": variant, "confidence": confidence, "accuracy": accuracy}
+        for variant, by_seed in found.items()
+        for confidence, accuracy in zip(by_seed[0].confidence, by_seed[0].accuracy, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["variant", "confidence", "accuracy"])
 
 
 def _names(variants: list[str]) -> str:

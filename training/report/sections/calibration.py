@@ -2,9 +2,7 @@
 
 import functools
 
-import pandas as pd
-
-from normzoo.analysis.findings.calibration import calibration_finding, calibrations
+from normzoo.analysis.findings.calibration import calibration_finding, calibrations, reliability_points
 from normzoo.plotting import static
 from normzoo.pretrained.registry import ModelSet
 from training.report.markdown import Drawing, Section, commands, finding_blocks
@@ -17,13 +15,7 @@ def calibration_section(model_set: ModelSet) -> Section:
     finding = calibration_finding(found)
     section = Section("Calibration", [say_n(model_set, found), *finding_blocks(finding)], finding.summary)
     if found:
-        points = pd.DataFrame(
-            [
-                {"variant": variant, "confidence": confidence, "accuracy": accuracy}
-                for variant, by_seed in found.items()
-                for confidence, accuracy in zip(by_seed[0].confidence, by_seed[0].accuracy, strict=True)
-            ]
-        )
+        points = reliability_points(found)
         draw = functools.partial(static.reliability, points)
         data = points.round(6).to_csv(index=False)
         section.add(Drawing(f"{model_set.name}/reliability", "Reliability diagram of the first seed", data, draw))
