@@ -20,8 +20,8 @@ from normzoo.plotting.results import reliability_lines
 
 HEADING = """
 <h2>As often right as sure?</h2>
-<p class="explanation">Photos by how sure a network is of its answer, in 15 bins that hold as many each. On the grey line it would
-be right as often as it is sure; below, it is surer than it should be.</p>
+<p class="explanation">Photos by how sure a network is of its answer, in 15 bins that hold as many each. On the grey line it
+would be right as often as it is sure; below, it is surer than it should be.</p>
 """
 OPENING = '<p class="hint">Reading the stored answers…</p>'
 
