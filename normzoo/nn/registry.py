@@ -25,6 +25,7 @@ class NormRecord:
     pooled_axes: tuple[tuple[str, ...], ...] | None = None
     formula: str = ""  # plain text
     paper: str = ""  # authors, title, year
+    remark: str = ""  # what else to know of it in this study
 
 
 # A seventh norm is one class and one entry here.
@@ -37,6 +38,8 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             pooled_axes=(),
             formula="y = x",
             paper="He et al., Deep Residual Learning for Image Recognition, 2015 (the network itself)",
+            remark="None and untreated: nothing takes its place, such as another initialization or scaled branches, so its "
+            "figures are no evidence that residual networks need a norm.",
         ),
     ),
     "bn": (
@@ -67,6 +70,8 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             pooled_axes=(("N", "H", "W"), ("H", "W")),
             formula="y = (gate · BN(x) + (1 − gate) · IN(x)) · weight + bias",
             paper="Nam, Kim, Batch-Instance Normalization, 2018, arXiv:1805.07925",
+            remark="Its gates start at 1 (all batch), learn 10 times as fast as the rest, without weight decay, and are clamped "
+            "to 0…1 after each step: here more than the formula differs.",
         ),
     ),
     "gn": (
@@ -77,6 +82,7 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             pooled_axes=(("C/G", "H", "W"),),
             formula="y = (x − mean over C/G,H,W) / √(var over C/G,H,W + ε) · weight + bias",
             paper="Wu, He, Group Normalization, 2018, arXiv:1803.08494",
+            remark="G = 8 groups in every layer: 2 channels each in the first stage, 4 in the second, 8 in the third.",
         ),
     ),
     "ln": (

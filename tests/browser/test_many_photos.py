@@ -17,6 +17,13 @@ ZOO = len(NORM_LAYERS)
 
 
 @pytest.fixture
+def page(page: Page) -> Page:
+    """The page, once its first answers are there."""
+    expect(page.locator(".card")).to_have_count(ZOO)
+    return page
+
+
+@pytest.fixture
 def many(page: Page) -> Page:
     """The tab, with the answers to the drawings."""
     page.get_by_role("tab", name="Many photos").click()

@@ -9,10 +9,11 @@ from normzoo.analysis import comparisons, results
 from normzoo.analysis.commands import training_commands
 from normzoo.analysis.findings.finding import listed, percent, signed
 from normzoo.analysis.results import METRICS, SPLITS
+from normzoo.nn.registry import describe_norm
 from normzoo.plotting import static as plots
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from training.report.markdown import Drawing, Section, commands, details, table
+from training.report.markdown import Drawing, Section, bullets, commands, details, table
 from training.report.runs import machines, present, say_n
 
 
@@ -28,6 +29,8 @@ def finals_section(model_set: ModelSet) -> Section:
         "the last epoch, in evaluation mode. Every image has one label, so micro F1 equals accuracy; scikit-learn computes it "
         "all the same."
     )
+    remarks = [f"{short_name(norm)}: {describe_norm(norm).remark}" for norm in main if describe_norm(norm).remark]
+    section.add(*([bullets(remarks)] if remarks else []))
     if not accuracies.frame.empty:
         section.add(_intervals(accuracies.frame), _gap_words(accuracies.frame))
         name, data = f"{model_set.name}/accuracy", accuracies.frame.round(6).to_csv(index=False)

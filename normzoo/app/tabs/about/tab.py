@@ -65,7 +65,8 @@ def _norm(key: str) -> str:
     rows = "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items())
     return (
         f'<li style="--variant: {style.colour}"><h3>{html.escape(style.name)} <span>{html.escape(norm.title)}</span></h3>'
-        f"<p><code>{html.escape(norm.formula)}</code></p><dl>{rows}</dl><p>{_with_link(norm.paper)}</p></li>"
+        f"<p><code>{html.escape(norm.formula)}</code></p><dl>{rows}</dl>"
+        f"{f'<p>{html.escape(norm.remark)}</p>' if norm.remark else ''}<p>{_with_link(norm.paper)}</p></li>"
     )
 
 
