@@ -70,8 +70,8 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             pooled_axes=(("N", "H", "W"), ("H", "W")),
             formula="y = (gate · BN(x) + (1 − gate) · IN(x)) · weight + bias",
             paper="Nam, Kim, Batch-Instance Normalization, 2018, arXiv:1805.07925",
-            remark="Its gates start at 1 (all batch), learn 10 times as fast as the rest, without weight decay, and are clamped "
-            "to 0…1 after each step: here more than the formula differs.",
+            remark="Its gates start at 1 (all batch), learn 10 times as fast as the rest, without weight decay, and are "
+            "clamped to 0…1 after each step: here more than the formula differs.",
         ),
     ),
     "gn": (
