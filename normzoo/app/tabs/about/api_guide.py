@@ -1,10 +1,10 @@
 """How to call this page from a program, as HTML: the events as the running page itself lists them, and two examples."""
 
-import html
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from normzoo.app.components.html import render
 from normzoo.pretrained.registry import ModelSet
 
 
@@ -15,14 +15,17 @@ def describe(endpoints: Mapping[str, Any], address: str, model_set: ModelSet) ->
         endpoints: as Gradio's `get_api_info` has them.
         address: of this page.
     """
-    items = "".join(_event(name, endpoint) for name, endpoint in endpoints.items())
-    return (
-        '<h2>Call this page from a program</h2><p class="explanation">Programs can ask for whatever the page shows. In Python, '
-        "with <code>pip install gradio_client</code>:</p>"
-        f'<pre tabindex="0">{html.escape(python_example(address, model_set))}</pre>'
-        '<p class="explanation">With curl in two steps: the first answers with an event id, the second waits for it.</p>'
-        f'<pre tabindex="0">{html.escape(curl_example(address, model_set))}</pre>'
-        f'<h3>What can be asked</h3><ul class="events">{items}</ul>'
+    events = [
+        {
+            "name": name,
+            "description": endpoint.get("description") or "",
+            "takes": [(parameter["parameter_name"], _kind(parameter)) for parameter in endpoint["parameters"]],
+            "gives": ", ".join(_returned(value) for value in endpoint["returns"]),
+        }
+        for name, endpoint in endpoints.items()
+    ]
+    return render(
+        "api_guide.html", python=python_example(address, model_set), curl=curl_example(address, model_set), events=events
     )
 
 
@@ -46,18 +49,6 @@ def curl_example(address: str, model_set: ModelSet) -> str:
     return (
         f"curl -s {address}/gradio_api/call/results -H 'Content-Type: application/json' \\\n     -d '{data}'\n"
         f"curl -sN {address}/gradio_api/call/results/EVENT_ID"
-    )
-
-
-def _event(name: str, endpoint: Mapping[str, Any]) -> str:
-    takes = "".join(
-        f"<li><code>{html.escape(parameter['parameter_name'])}</code>: {html.escape(_kind(parameter))}</li>"
-        for parameter in endpoint["parameters"]
-    )
-    gives = ", ".join(_returned(value) for value in endpoint["returns"])
-    return (
-        f"<li><h4><code>{html.escape(name)}</code></h4><p>{html.escape(endpoint.get('description') or '')}</p>"
-        f"<ul>{takes}</ul><p>Gives {html.escape(gives)}.</p></li>"
     )
 
 

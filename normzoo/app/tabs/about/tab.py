@@ -1,18 +1,17 @@
 """The tab About: what each norm computes, how the networks were trained, how to call the page, and terms."""
 
-import html
 import re
 from typing import Any
 
 import gradio as gr
 from gradio.context import Context
 
+from normzoo.app.components.html import render
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.tabs.about import api_guide, credits, training_record
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
-from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import ModelSet
 
 OPENING = '<p class="hint">Reading the files…</p>'
@@ -46,7 +45,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 def describe_norms() -> str:
     """Every norm of the zoo with its formula, axes and paper, as HTML; all of it from the zoo's own table."""
-    return f'<ul class="norms">{"".join(map(_norm, NORM_LAYERS))}</ul>'
+    norms = [(key, describe_norm(key)) for key in NORM_LAYERS]
+    return render("norms.html", norms=norms, looks_across=lambda norm: any("N" in axes for axes in norm.pooled_axes))
 
 
 def address(request: Any) -> str:
@@ -54,26 +54,3 @@ def address(request: Any) -> str:
     referrer = str(request.headers.get("referer") or "")
     found = re.match(r"https?://[\w.:-]{1,200}(/[\w./-]{1,200})?(?=/?(\?|$))", referrer, re.ASCII)
     return found[0].rstrip("/") if found else "http://127.0.0.1:7860"
-
-
-def _norm(key: str) -> str:
-    style, norm = style_of(key), describe_norm(key)
-    facts = {}
-    if norm.pooled_axes is not None:
-        needs_batch = any("N" in axes for axes in norm.pooled_axes)
-        facts = {"Averages over": norm.axes, "Other photos matter": "while it learns" if needs_batch else "never"}
-    rows = "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items())
-    return (
-        f'<li style="--variant: {style.colour}"><h3>{html.escape(style.name)} <span>{html.escape(norm.title)}</span></h3>'
-        f"<p><code>{html.escape(norm.formula)}</code></p><dl>{rows}</dl>"
-        f"{f'<p>{html.escape(norm.remark)}</p>' if norm.remark else ''}<p>{_with_link(norm.paper)}</p></li>"
-    )
-
-
-def _with_link(paper: str) -> str:
-    """A paper's name as HTML, its number at arXiv a link."""
-    return re.sub(
-        r"arXiv:(\d{4}\.\d{4,5})",
-        r'<a href="https://arxiv.org/abs/\1" target="_blank" rel="noopener noreferrer">arXiv:\1</a>',
-        html.escape(paper),
-    )

@@ -1,15 +1,13 @@
 """The part of Classify that shows which parts of the photo speak for an answer: class-activation maps."""
 
-import html
-from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
-from normzoo.app.components import cards
 from normzoo.app.components.data_urls import jpeg_url, png_url
+from normzoo.app.components.html import render
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
@@ -17,7 +15,6 @@ from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT, Part
 from normzoo.app.core.upload import open_photo
 from normzoo.inference.class_activation import ActivationMap, activation_maps
-from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -90,9 +87,13 @@ def draw(
         return "", {}
     strongest = max(float(np.abs(found.evidence).max()) for found in maps.values())
     square = _square(photo)
-    figures = "".join(_figure(found, strongest) for found in maps.values())
+    height, width = next(iter(maps.values())).evidence.shape
+    shown = [
+        {"found": found, "url": png_url(overlay(found.evidence, strongest)), "where": _strongest_place(found)}
+        for found in maps.values()
+    ]
     return (
-        f'<div class="maps" style="--photo: url({jpeg_url(square)})">{figures}</div>{_legend(maps, strongest)}',
+        render("maps.html", photo_url=jpeg_url(square), maps=shown, strongest=f"{strongest:.2f}", size=f"{height}×{width}"),
         {variant: _as_data(found) for variant, found in maps.items()},
     )
 
@@ -109,33 +110,10 @@ def overlay(evidence: np.ndarray, strongest: float) -> np.ndarray:
     return np.concatenate([colours, opacity], axis=-1).astype(np.uint8)
 
 
-def _figure(found: ActivationMap, strongest: float) -> str:
-    style = style_of(found.variant)
-    label = html.escape(found.label)
+def _strongest_place(found: ActivationMap) -> str:
     height, width = found.evidence.shape
     row, column = divmod(int(found.evidence.argmax()), width)
-    words = (
-        f"{html.escape(style.name)}: what speaks for {label} is strongest {_where(row / height, column / width)} of the photo"
-    )
-    sum_of = f"photo {found.logit - found.bias:.2f} {'+' if found.bias >= 0 else '−'} bias {abs(found.bias):.2f}"
-    return (
-        f'<figure style="--variant: {style.colour}"><div class="picture" role="img" aria-label="{words}"><span></span>'
-        f'<img src="{png_url(overlay(found.evidence, strongest))}" alt=""></div><figcaption><strong>{cards.chip(found.variant)}'
-        f" {label}</strong> <span>{100 * found.probability:.2f}%</span><br>logit {found.logit:.2f} = {sum_of}</figcaption>"
-        "</figure>"
-    )
-
-
-def _legend(maps: Mapping[str, ActivationMap], strongest: float) -> str:
-    height, width = next(iter(maps.values())).evidence.shape
-    return (
-        f'<div class="scale"><span>−{strongest:.2f}</span><span class="ramp" role="img" aria-label="Colours from blue, against '
-        f'the class, to red, for it"></span><span>+{strongest:.2f}</span></div><p class="explanation"><strong>Red</strong> '
-        f"speaks for the class, <strong>blue</strong> against it; what is left grey hardly counts. One scale for all: the "
-        f"strongest of the {height}×{width} places adds {strongest:.2f} to a logit. The places are smoothed into each other "
-        f"here, and each sees a good deal of its surroundings; with IN, BIN, GN and LN, whose "
-        "averages go over the photo, all of it.</p>"
-    )
+    return _where(row / height, column / width)
 
 
 def _where(down: float, right: float) -> str:

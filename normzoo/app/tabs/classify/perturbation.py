@@ -1,6 +1,5 @@
 """The part of Classify that disturbs the photo, and shows how the answers of the networks move."""
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from normzoo.analysis.findings.finding import capital
-from normzoo.app.components import cards
 from normzoo.app.components.data_urls import png_url
+from normzoo.app.components.html import render
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import Chooser
@@ -91,13 +90,16 @@ def show(
     with COMPUTING:
         curves = severity_curves(models, photo, kind)
         steps = disturbed(photo, kind, next(iter(models.values())).config.image_size)
-    parts = [_before_and_after(steps, kind, severity), _answers(curves, severity), plot(curves, severity)]
     data = {"kind": kind, "severity": severity, "networks": {variant: _as_data(curve) for variant, curve in curves.items()}}
-    return (
-        f'<section class="disturbance" aria-label="The disturbed photo"><p class="verdict" role="status">'
-        f'{html.escape(who_changed(curves, severity))}</p><div class="parts">{"".join(parts)}</div></section>',
-        data,
+    shown = render(
+        "disturbance.html",
+        verdict=who_changed(curves, severity),
+        steps=_before_and_after(steps, kind, severity),
+        curves=list(curves.values()),
+        severity=severity,
+        plot=plot(curves, severity),
     )
+    return shown, data
 
 
 def who_changed(curves: Mapping[str, SeverityCurve], severity: int) -> str:
@@ -113,48 +115,13 @@ def who_changed(curves: Mapping[str, SeverityCurve], severity: int) -> str:
     return f"{len(changed)} of {len(curves)} change{'s' if len(changed) == 1 else ''} the answer: {moves}."
 
 
-def _before_and_after(steps: Sequence[Image.Image], kind: str, severity: int) -> str:
+def _before_and_after(steps: Sequence[Image.Image], kind: str, severity: int) -> list[dict[str, str]]:
     corruption = CORRUPTIONS[kind]
     level = f"{corruption.setting}: {corruption.levels[severity - 1]:g}" if severity else "nothing is changed"
-    figures = (
-        (steps[0], "The picture as the networks see it", "As it is", ""),
-        (
-            steps[severity],
-            f"The same, disturbed at severity {severity}",
-            f"{capital(corruption.title)} {severity} of 5",
-            level,
-        ),
-    )
-    return (
-        '<div class="before-after">'
-        + "".join(
-            f'<figure><img src="{png_url(np.asarray(step))}" alt="{alt}" width="160" height="160">'
-            f"<figcaption><strong>{title}</strong><br>{note or '&nbsp;'}</figcaption></figure>"
-            for step, alt, title, note in figures
-        )
-        + "</div>"
-    )
-
-
-def _answers(curves: Mapping[str, SeverityCurve], severity: int) -> str:
-    rows = "".join(_answer(curve, severity) for curve in curves.values())
-    return (
-        '<table class="answers"><caption>Most probable class</caption><thead><tr><th scope="col">Network</th>'
-        f'<th scope="col">As it is</th><th scope="col">Disturbed</th></tr></thead><tbody>{rows}</tbody></table>'
-    )
-
-
-def _answer(curve: SeverityCurve, severity: int) -> str:
-    label, probability = curve.answers[severity]
-    changed = ' class="changed"' if label != curve.label else ""
-    return (
-        f'<tr{changed}><th scope="row">{cards.chip(curve.variant)}</th>{_cell(curve.label, curve.probabilities[0])}'
-        f"{_cell(label, probability)}</tr>"
-    )
-
-
-def _cell(label: str, probability: float) -> str:
-    return f"<td><span>{html.escape(label)}</span> <span>{100 * probability:.2f}%</span></td>"
+    before = {"alt": "The picture as the networks see it", "title": "As it is", "note": ""}
+    after = {"alt": f"The same, disturbed at severity {severity}", "note": level}
+    after["title"] = f"{capital(corruption.title)} {severity} of 5"
+    return [{"url": png_url(np.asarray(steps[place])), **words} for place, words in ((0, before), (severity, after))]
 
 
 def _as_data(curve: SeverityCurve) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """The small plot of probability against severity, as inline SVG: plotly.js would add 4.6 MB to the first sight of the page."""
 
-import html
 from collections.abc import Mapping
 
+from normzoo.app.components.html import render
 from normzoo.inference.perturbation import ALL_SEVERITIES, SeverityCurve
-from normzoo.plotting.style import style_of
 
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 40, 280, 14, 212  # of the plot itself; the values stand on its right
@@ -31,12 +30,23 @@ def plot(curves: Mapping[str, SeverityCurve], severity: int) -> str:
 
     Beside it stand the values at the chosen severity, or at the one under the pointer, finger or keyboard focus.
     """
-    lines = "".join(_line(curve) for curve in curves.values())
-    columns = "".join(_column(curves, step, is_current=step == severity) for step in ALL_SEVERITIES)
-    words = "Probability of the class that each network finds most probable in the photo as it is, against severity"
-    return (
-        f'<figure class="severity"><figcaption>Probability of the clean answer</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'role="group" aria-label="{words}">{_axes()}{lines}{columns}</svg></figure>'
+    return render(
+        "severity.html",
+        curves=list(curves.values()),
+        severity=severity,
+        steps=ALL_SEVERITIES,
+        x=lambda step: round(_x(step), 1),
+        y=lambda share: round(_y(share), 1),
+        column=(RIGHT - LEFT) / len(ALL_SEVERITIES),
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
+        right=RIGHT,
+        top=TOP,
+        bottom=BOTTOM,
+        row_height=ROW_HEIGHT,
+        shapes=_SHAPES,
+        dashes=_DASHES,
     )
 
 
@@ -46,50 +56,3 @@ def _x(severity: int) -> float:
 
 def _y(probability: float) -> float:
     return BOTTOM - (BOTTOM - TOP) * probability
-
-
-def _axes() -> str:
-    levels = "".join(
-        f'<path class="grid" d="M{LEFT} {_y(share):g}H{RIGHT}"/><text x="{LEFT - 5}" y="{_y(share) + 4:g}" text-anchor="end">'
-        f"{100 * share:g}%</text>"
-        for share in (0, 0.25, 0.5, 0.75, 1)
-    )
-    ticks = "".join(f'<text x="{_x(step):g}" y="{BOTTOM + 16}" text-anchor="middle">{step}</text>' for step in ALL_SEVERITIES)
-    title = f'<text x="{(LEFT + RIGHT) / 2:g}" y="{BOTTOM + 33}" text-anchor="middle">Severity</text>'
-    return f'<g aria-hidden="true">{levels}{ticks}{title}</g>'
-
-
-def _line(curve: SeverityCurve) -> str:
-    style = style_of(curve.variant)
-    points = [(round(_x(step), 1), round(_y(value), 1)) for step, value in enumerate(curve.probabilities)]
-    path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
-    marks = "".join(f'<path d="{_SHAPES[style.marker]}" transform="translate({x:g} {y:g})"/>' for x, y in points)
-    return (
-        f'<g class="line" style="--variant: {style.colour}" aria-hidden="true"><path class="stroke" '
-        f'stroke-dasharray="{_DASHES[style.dash]}" d="{path}"/>{marks}</g>'
-    )
-
-
-def _column(curves: Mapping[str, SeverityCurve], step: int, is_current: bool) -> str:
-    """A severity: where to point at, and what is told there."""
-    width = (RIGHT - LEFT) / len(ALL_SEVERITIES)
-    told = ", ".join(
-        f"{html.escape(style_of(variant).name)} {html.escape(curve.label)} {100 * curve.probabilities[step]:.2f}%"
-        for variant, curve in curves.items()
-    )
-    rows = "".join(_value(variant, curve.probabilities[step], place) for place, (variant, curve) in enumerate(curves.items()))
-    return (
-        f'<g class="column{" current" if is_current else ""}" tabindex="0" role="img" aria-label="Severity {step}: {told}">'
-        f'<rect x="{_x(step) - width / 2:g}" y="{TOP}" width="{width:g}" height="{BOTTOM - TOP}"/>'
-        f'<g class="told"><text x="{RIGHT + 10}" y="{TOP + 12}" class="title">Severity {step}</text>{rows}</g></g>'
-    )
-
-
-def _value(variant: str, probability: float, place: int) -> str:
-    """A line of what is told, which is the legend as well."""
-    style = style_of(variant)
-    return (
-        f'<g style="--variant: {style.colour}" transform="translate({RIGHT + 16} {TOP + 18 + ROW_HEIGHT * (place + 1)})">'
-        f'<path d="{_SHAPES[style.marker]}"/><text x="9" y="4">{html.escape(style.name)}</text>'
-        f'<text x="{WIDTH - RIGHT - 18}" y="4" text-anchor="end">{100 * probability:.2f}%</text></g>'
-    )

@@ -1,6 +1,5 @@
 """The tab of learning curves: any metric of any of the chosen networks, over the epochs."""
 
-import html
 import json
 from typing import Any
 
@@ -10,7 +9,7 @@ from gradio.components.plot import PlotData
 from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.results import METRICS, Metric, Table, chance_loss, history, over_seeds
 from normzoo.app.components import cards, downloads
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
 from normzoo.app.core.errors import guarded
@@ -162,9 +161,9 @@ def explain(frame: Any, metric: Metric, splits: str, num_classes: int, smoothing
     parts.append(panels.tell_seeds(frame))
     parts.append(panels.tell_smoothing(smoothing))
     parts.append("Click a name above the chart to hide its line, click it twice to see it alone.")
-    ends = "".join(f"<p>{html.escape(_last_values(frame, metric, split))}</p>" for split in chosen_splits)
+    ends = [_last_values(frame, metric, split) for split in chosen_splits]
     names = cards.names(frame["variant"].unique().tolist())
-    return f'{names}<div class="explanation"><p>{" ".join(filter(None, parts))}</p>{ends}</div>'
+    return names + render("paragraphs.html", paragraphs=[" ".join(filter(None, parts)), *ends], is_status=False)
 
 
 def _last_values(frame: Any, metric: Metric, split: str) -> str:

@@ -1,7 +1,6 @@
 """The part of Results that holds the networks against each other: which two differ by more than chance."""
 
 import functools
-import html
 import json
 from typing import Any
 
@@ -14,11 +13,11 @@ from normzoo.analysis.findings.reference import reference_finding, slips
 from normzoo.analysis.results import Table
 from normzoo.app.components import cards
 from normzoo.app.components.findings import csv_name, finding_html, tables_html
+from normzoo.app.components.html import render
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.variants import short_name
 
 OPENING = '<p class="hint">Comparing every two networks on every validation image…</p>'
 TOO_FEW = '<p class="hint">Choose at least two networks at the top of the page.</p>'
@@ -86,20 +85,8 @@ def draw(frame: pd.DataFrame) -> str:
     Args:
         frame: as `comparisons.pairs` gives it.
     """
-    cells = _both_ways(frame)
-    order = best_first(frame)
-    heads = "".join(f'<th scope="col">{html.escape(short_name(variant))}</th>' for variant in order)
-    body = "".join(
-        f'<tr><th scope="row">{html.escape(short_name(row))}</th>{"".join(_cell(cells, row, column) for column in order)}</tr>'
-        for row in order
-    )
-    caption = "Validation accuracy of the row minus that of the column, in points"
-    table = (
-        f'<div class="table versus" role="region" tabindex="0" aria-label="{caption}"><table><caption>{caption}</caption>'
-        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-    key = "▲ the row is better by more than chance · ▼ worse · ≈ these images cannot tell them apart"
-    return f'{table}<p class="explanation">{key}</p>'
+    cells = {pair: _cell(*figures) for pair, figures in _both_ways(frame).items()}
+    return render("versus.html", order=best_first(frame), cells=cells)
 
 
 def _both_ways(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, float, float, bool]]:
@@ -112,17 +99,11 @@ def _both_ways(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float,
     return cells
 
 
-def _cell(cells: dict[tuple[str, str], tuple[float, float, float, float, bool]], row: str, column: str) -> str:
-    if (row, column) not in cells:
-        return '<td class="same">–</td>' if row == column else "<td>?</td>"
-    difference, low, high, p_value, significant = cells[row, column]
+def _cell(difference: float, low: float, high: float, p_value: float, significant: bool) -> dict[str, str]:
     kind, mark, words = (
         ("even", "≈", "not told apart")
         if not significant
         else (("wins", "▲", "better") if difference > 0 else ("loses", "▼", "worse"))
     )
     title = f"95% interval {100 * low:+.2f} to {100 * high:+.2f} points, corrected p = {p_value:.2g}"
-    return (
-        f'<td class="{kind}" title="{title}"><span aria-hidden="true">{mark}</span> <span class="unseen">{words}, </span>'
-        f"{100 * difference:+.2f}</td>"
-    )
+    return {"kind": kind, "mark": mark, "words": words, "title": title, "points": f"{100 * difference:+.2f}"}

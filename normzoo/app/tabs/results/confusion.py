@@ -1,6 +1,5 @@
 """The part of Results that shows which classes a network takes for which, alone or against another network."""
 
-import html
 import json
 from typing import Any
 
@@ -12,7 +11,7 @@ from normzoo.analysis.confusion import Confusion, confusions
 from normzoo.analysis.results import val_accuracy
 from normzoo.app.components import cards
 from normzoo.app.components import charts as chart_click
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
@@ -149,8 +148,7 @@ def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> t
 
 def as_words(paragraphs: list[str]) -> str:
     """Paragraphs as HTML that a screen reader tells when it changes."""
-    text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
-    return f'<div class="explanation" role="status">{text}</div>'
+    return render("paragraphs.html", paragraphs=paragraphs, is_status=True)
 
 
 def mistakes(name: str, found: Confusion, classes: tuple[str, ...]) -> str:

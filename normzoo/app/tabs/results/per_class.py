@@ -1,6 +1,5 @@
 """The part of Results that shows how well every network knows every class."""
 
-import html
 import json
 from typing import Any
 
@@ -12,7 +11,7 @@ from gradio.components.plot import PlotData
 from normzoo.analysis.confusion import confusions
 from normzoo.app.components import cards
 from normzoo.app.components import charts as chart_click
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of
 from normzoo.app.core.controls import Chooser
@@ -110,10 +109,10 @@ def tell(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None
     texts = numbers.map(lambda value: value if isinstance(value, str) else f"{value:.2f}")
     name = f"normzoo-{model_set.name.replace('/', '-')}-f1.csv"
     table = sortable(numbers, texts, "F1 of every class in per cent") + csv_link(texts, name, "Download the classes as CSV")
-    words = "".join(f"<p>{html.escape(part)}</p>" for part in explain(ordered))
+    words = render("paragraphs.html", paragraphs=explain(ordered), is_status=False)
     plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
     data = {variant: dict(zip(classes, f1[variant].tolist(), strict=True)) for variant in f1}
-    return f'<div class="explanation">{words}</div>{cards.unavailable(problems)}', plot, table, data
+    return words + cards.unavailable(problems), plot, table, data
 
 
 def explain(f1: pd.DataFrame) -> list[str]:

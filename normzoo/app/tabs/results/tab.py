@@ -1,6 +1,5 @@
 """The tab of final results: one row for each chosen network, then what they have to do with each other."""
 
-import html
 import json
 from typing import Any
 
@@ -9,7 +8,7 @@ import gradio as gr
 from normzoo.analysis.confusion import confusions
 from normzoo.analysis.results import METRICS, SPLITS, final_metrics, metrics_on_screen
 from normzoo.app.components import cards
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
@@ -80,7 +79,7 @@ def imbalance(model_set: ModelSet, variant: str) -> str:
         f"{classes[many]}. Accuracy and micro F1 count every photo alike, so that frequent classes weigh more; macro F1 counts "
         f"every class alike. For {short_name(variant)} micro F1 is {micro}%, macro F1 {macro}%."
     )
-    return f'<div class="explanation" id="imbalance"><p>{html.escape(text)}</p></div>'
+    return render("paragraphs.html", paragraphs=[text], is_status=False)
 
 
 def higher_is_better() -> dict[str, bool]:
