@@ -117,9 +117,9 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def corrupt(image: Image.Image, name: str, severity: int, seed: int = 0) -> Image.Image:
-    """The picture, harmed; severity 0 leaves it as it is.
+    """Return the image corrupted; severity 0 leaves it as it is.
 
-    The networks see 32x32 pixels, and the study harms those: the same blur or noise on a photo of megapixels would vanish
+    The networks see 32x32 pixels, and the study corrupts those: the same blur or noise on a photo of megapixels would vanish
     when it is reduced.
 
     Args:
@@ -145,7 +145,7 @@ def corrupt(image: Image.Image, name: str, severity: int, seed: int = 0) -> Imag
 
 
 def corrupt_pixels(pixels: np.ndarray, name: str, severity: int) -> np.ndarray:
-    """A batch of pictures, harmed one by one; the noise of picture i has seed i.
+    """Return a batch of images, corrupted one by one; the noise of image i has seed i.
 
     Args:
         pixels: uint8, (N, H, W, 3).
@@ -153,5 +153,5 @@ def corrupt_pixels(pixels: np.ndarray, name: str, severity: int) -> np.ndarray:
     Returns:
         uint8, (N, H, W, 3).
     """
-    harmed = [np.asarray(corrupt(Image.fromarray(each), name, severity, seed)) for seed, each in enumerate(pixels)]
-    return np.stack(harmed)
+    corrupted = [np.asarray(corrupt(Image.fromarray(each), name, severity, seed)) for seed, each in enumerate(pixels)]
+    return np.stack(corrupted)

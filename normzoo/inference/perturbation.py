@@ -26,29 +26,31 @@ class SeverityCurve:
     answers: tuple[tuple[str, float], ...]  # its most probable class at each severity, and that one's probability
 
 
-def check_disturbance(kind: object, severity: object) -> tuple[str, int]:
+def check_corruption(kind: object, severity: object) -> tuple[str, int]:
     """A kind and a severity, as they may come from anyone.
 
     Raises:
         ConfigError: no key of `CORRUPTIONS`, or no whole number from 0 to 5.
     """
     if not isinstance(kind, str) or kind not in CORRUPTIONS:
-        raise ConfigError(f"Unknown kind of disturbance. Choose one of: {', '.join(CORRUPTIONS)}.")
+        raise ConfigError(f"Unknown corruption. Choose one of: {', '.join(CORRUPTIONS)}.")
     if isinstance(severity, bool) or not isinstance(severity, int | float) or severity not in ALL_SEVERITIES:
         raise ConfigError(f"severity must be a whole number from 0 to {ALL_SEVERITIES[-1]}.")
     return kind, int(severity)
 
 
-def disturbed(image: Image.Image, kind: str, image_size: int) -> list[Image.Image]:
+def corrupted(image: Image.Image, kind: str, image_size: int) -> list[Image.Image]:
     """Return the pixels that a network of this image size is given at every severity, 0 first.
 
-    The small square is disturbed, not the photo: as in the study, and because reducing the photo would undo much of it.
+    The small square is corrupted, not the photo: as in the study, and because reducing the photo would undo much of it.
     """
     square = Image.fromarray(to_pixels(image, image_size))
     return [corrupt(square, kind, severity) for severity in ALL_SEVERITIES]
 
 
-def severity_curves(models: Mapping[str, Model], image: Image.Image, kind: str) -> dict[str, SeverityCurve]:
+def severity_curves(
+    models: Mapping[str, Model], image: Image.Image, kind: str
+) -> tuple[dict[str, SeverityCurve], list[Image.Image]]:
     """Return how sure each network stays of its answer while the image is corrupted more and more.
 
     Args:
@@ -57,16 +59,19 @@ def severity_curves(models: Mapping[str, Model], image: Image.Image, kind: str) 
         kind: a key of `CORRUPTIONS`.
 
     Returns:
-        a curve for each variant, in the order of `models`.
+        a curve for each variant, in the order of `models`; and what the first of them was given, as `corrupted` gives it.
 
     Raises:
         ConfigError: no such kind.
     """
-    check_disturbance(kind, 0)
-    curves = {}
-    for size in {model.config.image_size for model in models.values()}:
+    check_corruption(kind, 0)
+    curves: dict[str, SeverityCurve] = {}
+    pixels = {
+        size: corrupted(image, kind, size) for size in dict.fromkeys(model.config.image_size for model in models.values())
+    }
+    for size, images in pixels.items():
         same_size = {variant: model for variant, model in models.items() if model.config.image_size == size}
-        steps = predict_many(same_size, disturbed(image, kind, size), k=1)
+        steps = predict_many(same_size, images, k=1)
         for variant in same_size:
             predictions = [step[variant] for step in steps]
             best = int(np.argmax(predictions[0].probabilities))
@@ -76,4 +81,4 @@ def severity_curves(models: Mapping[str, Model], image: Image.Image, kind: str) 
                 tuple(float(prediction.probabilities[best]) for prediction in predictions),
                 tuple(prediction.top[0] for prediction in predictions),
             )
-    return {variant: curves[variant] for variant in models}
+    return {variant: curves[variant] for variant in models}, next(iter(pixels.values()), [])

@@ -1,4 +1,4 @@
-"""Classify's parts without a browser: who agrees, every probability, maps, the disturbed photo."""
+"""Classify's parts without a browser: who agrees, every probability, maps, the corrupted photo."""
 
 import base64
 import html
@@ -16,8 +16,7 @@ from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo, photo_name
 from normzoo.app.tabs.classify import class_activation as maps
-from normzoo.app.tabs.classify import perturbation as disturb
-from normzoo.app.tabs.classify import probabilities
+from normzoo.app.tabs.classify import perturbation, probabilities
 from normzoo.app.tabs.classify import tab as classify
 from normzoo.app.tabs.classify.severity_plot import plot
 from normzoo.errors import ConfigError, ImageError
@@ -124,19 +123,21 @@ def test_an_unknown_class_is_refused(catalog, picture, label):
         maps.draw(catalog, catalog.get("toy/paper"), ["bn"], picture, label)
 
 
-def test_without_networks_there_is_nothing_to_map_or_disturb(catalog, picture):
+def test_without_networks_there_is_nothing_to_map_or_corrupt(catalog, picture):
     assert maps.draw(catalog, catalog.get("toy/paper"), [], picture, None) == ("", {})
-    assert disturb.show(catalog, catalog.get("toy/paper"), [], picture, "jpeg", 1) == ("", {})
+    assert perturbation.show(catalog, catalog.get("toy/paper"), [], picture, "jpeg", 1) == ("", {})
 
 
 def test_a_broken_network_is_left_out(catalog, picture):
     assert list(maps.draw(catalog, catalog.get("toy/broken"), ["bn", "gn"], picture, None)[1]) == ["bn"]
-    assert list(disturb.show(catalog, catalog.get("toy/broken"), ["bn", "gn"], picture, "jpeg", 1)[1]["networks"]) == ["bn"]
+    assert list(perturbation.show(catalog, catalog.get("toy/broken"), ["bn", "gn"], picture, "jpeg", 1)[1]["networks"]) == [
+        "bn"
+    ]
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_before_and_after_are_what_the_networks_see(catalog, picture, kind):
-    text, data = disturb.show(catalog, catalog.get("toy/paper"), list(NORM_LAYERS), picture, kind, 5)
+    text, data = perturbation.show(catalog, catalog.get("toy/paper"), list(NORM_LAYERS), picture, kind, 5)
     before, after = pictures(text)
     assert before.shape == after.shape == (32, 32, 3)
     assert not np.array_equal(before, after)
@@ -147,7 +148,7 @@ def test_before_and_after_are_what_the_networks_see(catalog, picture, kind):
 
 
 def test_severity_0_changes_nothing(catalog, picture):
-    text, data = disturb.show(catalog, catalog.get("toy/paper"), list(NORM_LAYERS), picture, "jpeg", 0)
+    text, data = perturbation.show(catalog, catalog.get("toy/paper"), list(NORM_LAYERS), picture, "jpeg", 0)
     before, after = pictures(text)
     np.testing.assert_array_equal(before, after)
     assert data["severity"] == 0
@@ -157,7 +158,7 @@ def test_severity_0_changes_nothing(catalog, picture):
 @pytest.mark.parametrize(("kind", "severity"), [("rain", 1), ("jpeg", 9), ("jpeg", "<b>"), (None, None)])
 def test_nonsense_is_refused_in_a_sentence(catalog, picture, kind, severity):
     with pytest.raises(ConfigError, match=r"^[A-Za-z].*\.$"):
-        disturb.show(catalog, catalog.get("toy/paper"), ["bn"], picture, kind, severity)
+        perturbation.show(catalog, catalog.get("toy/paper"), ["bn"], picture, kind, severity)
 
 
 def curve(variant: str, *answers: str) -> SeverityCurve:
@@ -166,9 +167,9 @@ def curve(variant: str, *answers: str) -> SeverityCurve:
 
 def test_who_changes_the_answer_is_told_in_words():
     curves = {"nn": curve("nn", "lion", "lion", "pizza"), "bn": curve("bn", "alp", "alp", "alp")}
-    assert disturb.who_changed(curves, 0) == "Severity 0: the photo as it is. Move the slider."
-    assert disturb.who_changed(curves, 1) == "Nobody changes the answer."
-    assert disturb.who_changed(curves, 2) == "1 of 2 changes the answer: NN from lion to pizza."
+    assert perturbation.who_changed(curves, 0) == "Severity 0: the photo as it is. Move the slider."
+    assert perturbation.who_changed(curves, 1) == "Nobody changes the answer."
+    assert perturbation.who_changed(curves, 2) == "1 of 2 changes the answer: NN from lion to pizza."
 
 
 def test_the_plot_tells_every_value_and_marks_the_chosen_severity():

@@ -1,4 +1,4 @@
-"""The parts of Classify below the answers, as a person uses them: the table, the maps, the disturbed photo."""
+"""The parts of Classify below the answers, as a person uses them: the table, the maps, the corrupted photo."""
 
 import csv
 import io
@@ -85,8 +85,8 @@ def test_another_class_is_explained_when_it_is_chosen(page):
         assert float(photo) + (1 if sign == "+" else -1) * float(bias) == pytest.approx(float(total), abs=0.011)
 
 
-def test_the_photo_is_disturbed_as_the_slider_moves(page):
-    part = page.locator("#disturbed")
+def test_the_photo_is_corrupted_as_the_slider_moves(page):
+    part = page.locator("#corrupted")
     expect(part.locator(".answers tbody tr")).to_have_count(ZOO)
     page.get_by_role("radio", name="Darker").check()
     expect(part).to_contain_text("Darker 3 of 5")
@@ -104,7 +104,7 @@ def test_the_photo_is_disturbed_as_the_slider_moves(page):
 
 
 def test_the_plot_tells_the_values_at_the_severity_under_the_pointer(page):
-    columns = page.locator("#disturbed .column")
+    columns = page.locator("#corrupted .column")
     expect(columns).to_have_count(6)
     expect(columns.nth(3).locator(".told")).to_be_visible()
     columns.nth(1).locator("rect").hover()

@@ -64,7 +64,7 @@ def expect_photo(page: Page, name: str) -> None:
 
 def everything(page: Page) -> list[str | None]:
     """The photo and all answers to it."""
-    pictures = page.locator("#photo img, .seen img, #maps img, #disturbed img").all()
+    pictures = page.locator("#photo img, .seen img, #maps img, #corrupted img").all()
     return [page.locator("#report").inner_text(), *(each.get_attribute("src") for each in pictures)]
 
 

@@ -100,7 +100,7 @@ def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(open_page, tmp_p
     assert count_requests() <= 6 * tabs  # three times, or fewer where one choice came before the answer to the other
     page.get_by_role("button", name="Rocket").click()
     expect(page.locator("#photo figcaption")).to_have_text("rocket.jpg")
-    assert count_requests() == 4  # the example, its answers, its maps, the disturbed photo
+    assert count_requests() == 4  # the example, its answers, its maps, the corrupted photo
     page.get_by_label("Trained on / recipe").click()
     page.get_by_role("option", name="toy/second").click()
     expect(page.locator(".card")).to_have_count(1)

@@ -1,4 +1,4 @@
-"""Answers under a growing disturbance."""
+"""Answers under a growing corruption."""
 
 import math
 
@@ -9,15 +9,15 @@ from PIL import Image
 from normzoo.errors import ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, corrupt
 from normzoo.images.preprocess import to_pixels
-from normzoo.inference.perturbation import ALL_SEVERITIES, check_disturbance, disturbed, severity_curves
+from normzoo.inference.perturbation import ALL_SEVERITIES, check_corruption, corrupted, severity_curves
 from normzoo.inference.predict import predict
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, IMAGE_SIZE, make_model, make_photo
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
-def test_the_small_square_is_disturbed_step_by_step(kind):
-    steps = disturbed(make_photo(), kind, IMAGE_SIZE)
+def test_the_small_square_is_corrupted_step_by_step(kind):
+    steps = corrupted(make_photo(), kind, IMAGE_SIZE)
     square = Image.fromarray(to_pixels(make_photo(), IMAGE_SIZE))
     assert len(steps) == 6
     np.testing.assert_array_equal(np.asarray(steps[0]), np.asarray(square))
@@ -26,9 +26,9 @@ def test_the_small_square_is_disturbed_step_by_step(kind):
 
 def test_every_network_is_followed_from_its_own_clean_answer():
     models = {norm: make_model(norm) for norm in NORM_LAYERS}
-    curves, clean = severity_curves(models, make_photo(), "contrast"), predict(models, make_photo())
+    (curves, _), clean = severity_curves(models, make_photo(), "contrast"), predict(models, make_photo())
     assert list(curves) == list(NORM_LAYERS)
-    steps = disturbed(make_photo(), "contrast", IMAGE_SIZE)
+    steps = corrupted(make_photo(), "contrast", IMAGE_SIZE)
     for variant, curve in curves.items():
         assert (curve.label, curve.probabilities[0]) == (clean[variant].label, pytest.approx(clean[variant].top[0][1]))
         assert len(curve.probabilities) == len(curve.answers) == len(ALL_SEVERITIES)
@@ -41,7 +41,7 @@ def test_every_network_is_followed_from_its_own_clean_answer():
 
 def test_networks_of_different_image_sizes_each_get_their_own_square():
     models = {"gn": make_model("gn", 32), "bn": make_model("bn", 16), "ln": make_model("ln", 32)}
-    curves = severity_curves(models, make_photo(), "jpeg")
+    curves, _ = severity_curves(models, make_photo(), "jpeg")
     assert list(curves) == ["gn", "bn", "ln"]
     for variant, curve in curves.items():
         assert curve.probabilities[0] == pytest.approx(predict(models, make_photo())[variant].top[0][1], abs=1e-5)
@@ -53,9 +53,9 @@ def test_networks_of_different_image_sizes_each_get_their_own_square():
 )
 def test_what_is_no_kind_or_no_severity_is_refused(kind, severity):
     with pytest.raises(ConfigError, match=r"Choose one of: brightness_up|severity must be a whole number from 0 to 5"):
-        check_disturbance(kind, severity)
+        check_corruption(kind, severity)
 
 
 def test_a_whole_number_as_a_float_is_a_severity():
-    assert check_disturbance("jpeg", 2.0) == ("jpeg", 2)
-    assert isinstance(check_disturbance("jpeg", 2.0)[1], int)
+    assert check_corruption("jpeg", 2.0) == ("jpeg", 2)
+    assert isinstance(check_corruption("jpeg", 2.0)[1], int)

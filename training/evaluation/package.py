@@ -172,8 +172,8 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
         # The last epoch's validation row is measured again with the rest: the stored figure, to the digit.
         row = next(r for r in reversed(history) if r["seed"] == seed and r["split"] == "val")
         row.update({name: final["val"][name]["values"][position] for name in metrics.METRICS})
-    harmed = rounded(measure(network, data, first))
-    save_checkpoint(target, network, config, history, figures, val_logits, labels, harmed, model_card(config, figures))
+    robustness_rows = rounded(measure(network, data, first))
+    save_checkpoint(target, network, config, history, figures, val_logits, labels, robustness_rows, model_card(config, figures))
     return list(results)
 
 

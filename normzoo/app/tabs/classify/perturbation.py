@@ -1,4 +1,4 @@
-"""The part of Classify that disturbs the photo, and shows how the answers of the networks move."""
+"""The part of Classify that corrupts the photo, and shows how the answers of the networks move."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,20 +18,20 @@ from normzoo.app.core.events import INSIGHT, Part
 from normzoo.app.core.upload import open_photo
 from normzoo.app.tabs.classify.severity_plot import plot
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
-from normzoo.inference.perturbation import ALL_SEVERITIES, SeverityCurve, check_disturbance, disturbed, severity_curves
+from normzoo.inference.perturbation import ALL_SEVERITIES, SeverityCurve, check_corruption, severity_curves
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
 FIRST_KIND, FIRST_SEVERITY = "contrast", 3
 
 INTRODUCTION = """
-<h2>Disturb the photo</h2>
-<p class="explanation">Who keeps its answer? The small picture is disturbed, right before the networks see it.</p>
+<h2>Corrupt the photo</h2>
+<p class="explanation">Who keeps its answer? The small picture is corrupted, right before the networks see it.</p>
 """
 
 
 def build(catalog: Catalog, default: ModelSet, example: Image.Image) -> tuple[gr.Radio, gr.Slider, gr.HTML]:
-    """Place the part, with the example disturbed; `follow` sets up its events."""
+    """Place the part, with the example corrupted; `follow` sets up its events."""
     gr.HTML(INTRODUCTION, js_on_load=None, elem_classes="section")
     with gr.Row():
         choices = [(capital(kind.title), key) for key, kind in CORRUPTIONS.items()]
@@ -40,18 +40,18 @@ def build(catalog: Catalog, default: ModelSet, example: Image.Image) -> tuple[gr
             0, SEVERITIES[-1], value=FIRST_SEVERITY, step=1, label="Severity", scale=2, min_width=240, elem_id="severity"
         )
     start, _ = show(catalog, default, main_variants_of(default), example, FIRST_KIND, FIRST_SEVERITY)
-    return kind, severity, gr.HTML(start, js_on_load=None, elem_id="disturbed")
+    return kind, severity, gr.HTML(start, js_on_load=None, elem_id="corrupted")
 
 
 def follow(catalog: Catalog, chooser: Chooser, kind: gr.Radio, severity: gr.Slider, shown: gr.HTML) -> Part:
-    """Disturb anew when another kind or severity is chosen; gives what a new answer to a photo has to start."""
+    """Corrupt anew when another kind or severity is chosen; gives what a new answer to a photo has to start."""
     numbers = gr.JSON(visible=False)
 
     @guarded
     def disturb(
         photo: dict[str, Any] | None, model_set: str, variants: list[str] | None, kind: str, severity: float
     ) -> tuple[str, dict[str, Any]]:
-        """Disturb a photo, and see how the answers of the networks move.
+        """Corrupt a photo, and see how the answers of the networks move.
 
         kind: brightness_up, brightness_down, contrast, saturation, gaussian_blur, gaussian_noise, jpeg or pixelate. severity:
         0 to 5, the one to show. Gives HTML for the page, and the same as data: for each network its answer to the photo as it
@@ -83,16 +83,15 @@ def show(
     Raises:
         ConfigError: no such kind or severity.
     """
-    kind, severity = check_disturbance(kind, severity)
+    kind, severity = check_corruption(kind, severity)
     models, _ = catalog.load(model_set, variants)
     if not models:
         return "", {}
     with COMPUTING:
-        curves = severity_curves(models, photo, kind)
-        steps = disturbed(photo, kind, next(iter(models.values())).config.image_size)
+        curves, steps = severity_curves(models, photo, kind)
     data = {"kind": kind, "severity": severity, "networks": {variant: _as_data(curve) for variant, curve in curves.items()}}
     shown = render(
-        "disturbance.html",
+        "corruption.html",
         verdict=who_changed(curves, severity),
         steps=_before_and_after(steps, kind, severity),
         curves=list(curves.values()),
@@ -119,7 +118,7 @@ def _before_and_after(steps: Sequence[Image.Image], kind: str, severity: int) ->
     corruption = CORRUPTIONS[kind]
     level = f"{corruption.setting}: {corruption.levels[severity - 1]:g}" if severity else "nothing is changed"
     before = {"alt": "The picture as the networks see it", "title": "As it is", "note": ""}
-    after = {"alt": f"The same, disturbed at severity {severity}", "note": level}
+    after = {"alt": f"The same, corrupted at severity {severity}", "note": level}
     after["title"] = f"{capital(corruption.title)} {severity} of 5"
     return [{"url": png_url(np.asarray(steps[place])), **words} for place, words in ((0, before), (severity, after))]
 

@@ -22,8 +22,7 @@ from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import UNDOCUMENTED, start_after
 from normzoo.app.core.upload import open_photo
 from normzoo.app.tabs.classify import class_activation as maps
-from normzoo.app.tabs.classify import perturbation as disturb
-from normzoo.app.tabs.classify import probabilities
+from normzoo.app.tabs.classify import perturbation, probabilities
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.agreement import agreement
 from normzoo.inference.predict import Prediction
@@ -49,7 +48,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         known = gr.HTML(list_classes(default), js_on_load=None, elem_id="classes")
     predictions = gr.JSON(visible=False)
     map_class, mapped = maps.build(catalog, default, example)
-    kind, severity, disturbed = disturb.build(catalog, default, example)
+    kind, severity, corrupted = perturbation.build(catalog, default, example)
 
     @guarded
     def classify(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> tuple[str, dict[str, Any], str]:
@@ -76,12 +75,12 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         concurrency_limit=MAX_BATCH,  # they wait for each other, so as to be computed together
     )
     nothing = f"() => {json.dumps([cards.NO_ANSWER, '', '', ''])}"
-    classified.event.failure(None, None, [report, table, mapped, disturbed], js=nothing, api_name="no_answer", **UNDOCUMENTED)
+    classified.event.failure(None, None, [report, table, mapped, corrupted], js=nothing, api_name="no_answer", **UNDOCUMENTED)
 
     start_after(photo_chosen, [classified], photo.ANSWERED)
     mapping = maps.follow(catalog, chooser, map_class, mapped)
-    disturbing = disturb.follow(catalog, chooser, kind, severity, disturbed)
-    start_after(classified.event, [mapping, disturbing])
+    corrupting = perturbation.follow(catalog, chooser, kind, severity, corrupted)
+    start_after(classified.event, [mapping, corrupting])
     chooser.list_of_set(
         lambda model_set: [gr.Accordion(label=_classes_title(model_set)), list_classes(model_set)], [accordion, known]
     )
