@@ -14,12 +14,14 @@ from normzoo.nn.resnet import norm_keys
 from training.cli.options import (
     EXAMPLES,
     add_choice_of_runs,
+    add_cluster_options,
     add_folder_options,
     add_own_norms,
     add_run_options,
     check_own_norms,
     chosen_images,
     chosen_recipe,
+    chosen_resources,
     chosen_runs,
     images_of,
     positive,
@@ -34,8 +36,10 @@ from training.evaluation.package import package
 from training.evaluation.verify import evaluate
 from training.experiment.recipes import Recipe
 from training.experiment.runs import Run, RunBusyError
+from training.launch.cluster import LOGS, cluster_study
 from training.launch.estimate import forecast, tell
-from training.launch.study import EXIT_BUSY, shard, study
+from training.launch.slurm import Resources, script
+from training.launch.study import EXIT_BUSY, EXIT_INTERRUPTED, study
 from training.measurements.companies import measure_companies
 from training.measurements.contrast import measure_contrast
 from training.measurements.unknowns import measure_unknowns
@@ -54,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         if isinstance(error, RunBusyError):
             return EXIT_BUSY
-        return 130 if isinstance(error, Interrupted) else 2
+        return EXIT_INTERRUPTED if isinstance(error, Interrupted) else 2
     except BrokenPipeError:  # whoever reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -66,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("Stopped. What was saved stays; the same command goes on from there.", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
     return 0
 
 
@@ -104,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--workers", type=positive, metavar="N", help="runs at a time, each a process (default: one per core, one on a GPU)"
     )
-    command.add_argument("--shard", metavar="I/N", help="every N-th run from the I-th on: for machines that share no folder")
+    add_cluster_options(command)
     command.set_defaults(call=_study)
 
     command = commands.add_parser("package", help="turn finished runs into checkpoint folders")
@@ -226,22 +230,37 @@ def _train_replica(options: argparse.Namespace, recipe: Recipe, data: ImageData,
 
 
 def _study(options: argparse.Namespace) -> None:
-    runs = shard(chosen_runs(options), options.shard)
-    if not runs:
-        _say(f"The part {options.shard} of this study has no runs.")
-        return
-    device = choose_device(options.device)
-    workers = options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
+    resources = chosen_resources(options)
+    device = choose_device("auto" if resources else options.device)
+    runs = chosen_runs(options, resources.device if resources else device.type)
     if options.dry_run:
-        torch.set_num_threads(1)  # as each worker
-        check_own_norms(runs, _say)
-        tell(forecast(runs, images_of(runs[0]), options.runs, device), options.runs, workers, _say)
+        _foretell_study(options, runs, device, resources)
         return
-    arguments = [f"--compile={options.compile}", f"--device={device.type}"]
+    arguments = [f"--compile={options.compile}", f"--device={resources.device if resources else device.type}"]
     if options.log_to:
         import_log(options.log_to)
         arguments.append(f"--log-to={options.log_to}")
-    study(runs, options.runs, workers, arguments, _say)
+    if resources:
+        arguments.append(f"--threads={resources.cpus}")
+        cluster_study(runs, options.runs, resources, arguments, bool(options.retry), _say)
+    else:
+        study(runs, options.runs, _workers(options, device), arguments, _say)
+
+
+def _workers(options: argparse.Namespace, device: torch.device) -> int:
+    return options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
+
+
+def _foretell_study(options: argparse.Namespace, runs: list[Run], device: torch.device, resources: Resources | None) -> None:
+    torch.set_num_threads(resources.cpus if resources else 1)  # as each worker
+    check_own_norms(runs, _say)
+    forecasts = forecast(runs, images_of(runs[0]), options.runs, device)
+    count = sum(each.epochs_left > 0 for each in forecasts)
+    workers = min(resources.at_a_time or count, count) if resources else _workers(options, device)
+    tell(forecasts, options.runs, workers, _say)
+    if resources and count:
+        _say(f"The times are those of this machine. The cluster is asked for: {resources.total(count)}\nBy this script:\n")
+        _say(script(options.runs / LOGS, resources, count))
 
 
 def _package(options: argparse.Namespace) -> None:

@@ -148,7 +148,7 @@ def test_impossible_wish_ends_with_2_and_one_message(
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_blanks_between_norms_and_a_shard_without_runs_are_no_errors(
+def test_blanks_between_norms_are_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load_tiny(tmp_path / "data")
@@ -156,8 +156,6 @@ def test_blanks_between_norms_and_a_shard_without_runs_are_no_errors(
     words = ["study", "--data=tiny", "--image-size=16", "--depth=8", "--epochs=1", "--dry-run", f"--runs={tmp_path / 'runs'}"]
     assert main([*words, "--norm=bn, gn"]) == 0
     assert "2 runs to train, " in capsys.readouterr().out
-    assert main([*words, "--norm=bn", "--shard=2/2"]) == 0
-    assert capsys.readouterr().out == "The part 2/2 of this study has no runs.\n"
 
 
 def test_images_too_small_for_a_norm_are_told_in_a_sentence(

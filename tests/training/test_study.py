@@ -13,7 +13,7 @@ from training.cli.options import chosen_recipe
 from training.experiment.plans import PLANS, get_plan, plan_runs, train_options
 from training.experiment.runs import Run, State, lock
 from training.launch import study as study_module
-from training.launch.study import finished, progress_table, shard, study
+from training.launch.study import finished, progress_table, study
 
 pytestmark = pytest.mark.process
 
@@ -166,13 +166,3 @@ def test_busy_run_ends_train_with_a_code_of_its_own(folder: Path, capsys: pytest
     with lock(path.parent):
         assert command_line.main(command) == study_module.EXIT_BUSY
     assert "Another process is training" in capsys.readouterr().err
-
-
-def test_shards_have_every_run_once() -> None:
-    runs = [Run("tiny", RECIPE, "bn", seed) for seed in range(7)]
-    parts = [shard(runs, f"{part}/3") for part in (1, 2, 3)]
-    assert sorted(run.seed for part in parts for run in part) == list(range(7))
-    assert shard(runs, None) == runs
-    for words in ("0/3", "4/3", "1/0", "one", "1/2/3", "-1/2"):
-        with pytest.raises(ConfigError, match=r"shard must be i/n with 1 ≤ i ≤ n, such as 1/3, got "):
-            shard(runs, words)

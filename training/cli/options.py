@@ -15,7 +15,7 @@ from training.data.dataset import ImageData, hold_out, load
 from training.data.image_folder import open_images
 from training.data.sources import SOURCES
 from training.engine.loggers import LOGS
-from training.engine.step import DEVICES, PRECISIONS, choose_device, choose_precision
+from training.engine.step import DEVICES, PRECISIONS, choose_precision
 from training.experiment.plans import (
     PLANS,
     SEARCH,
@@ -29,6 +29,7 @@ from training.experiment.plans import (
 )
 from training.experiment.recipes import RECIPES, Recipe, get_recipe
 from training.experiment.runs import Run
+from training.launch.slurm import Resources
 
 EXAMPLES = """the whole way, from images to checkpoints:
   python -m training data fetch tiny-imagenet-25
@@ -42,6 +43,9 @@ with your own images, a folder for each class:
 
 one network, with another depth and learning rate than the recipe's:
   python -m training train --norm gn --recipe strong --depth 20 --lr 0.05
+
+many networks on a Slurm cluster, each a task of a job array:
+  python -m training study --recipe strong --seeds 0,1,2 --launcher slurm --time 120 --dry-run
 
 one network in two processes:
   torchrun --nproc-per-node 2 -m training train --norm bn --recipe strong
@@ -70,6 +74,50 @@ def add_choice_of_runs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seeds", type=numbers, default=[0], metavar="N,N", help="comma-separated (default: 0)")
     add_run_options(command)
     command.set_defaults(recipe=None)
+
+
+def add_cluster_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--launcher",
+        choices=["local", "slurm"],
+        default="local",
+        help="local: processes of this machine; slurm: a job array of a Slurm cluster, through submitit (default: local)",
+    )
+    group = command.add_argument_group("with --launcher slurm", "More goes by Slurm's own variables, such as SBATCH_ACCOUNT.")
+    defaults = Resources()
+    group.add_argument("--partition", metavar="NAME", help="where to queue (default: the cluster's)")
+    group.add_argument("--gpus-per-run", type=int, choices=[0, 1], help=f"GPUs of each run (default: {defaults.gpus})")
+    group.add_argument("--cpus-per-run", type=positive, metavar="N", help=f"cores of each run (default: {defaults.cpus})")
+    group.add_argument(
+        "--time",
+        type=positive,
+        metavar="MINUTES",
+        help="limit of each run, at which it is queued again and goes on from its last whole epoch "
+        f"(default: {defaults.minutes})",
+    )
+    group.add_argument("--array-limit", type=positive, metavar="N", help="runs at a time (default: all)")
+    group.add_argument("--retry", action="store_true", default=None, help="submit also what failed")
+
+
+def chosen_resources(options: argparse.Namespace) -> Resources | None:
+    """Return what each run asks of a cluster, or None where the runs stay on this machine.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    fields = {"partition": "partition", "gpus_per_run": "gpus", "cpus_per_run": "cpus", "time": "minutes"}
+    fields["array_limit"] = "at_a_time"
+    given = {name: value for name in (*fields, "retry") if (value := getattr(options, name)) is not None}
+    if options.launcher == "local":
+        if given:
+            raise ConfigError(f"{_flag(next(iter(given)))} is for a cluster. Add --launcher slurm, or leave it out.")
+        return None
+    if options.workers is not None:
+        raise ConfigError("--workers is for one machine. With --launcher slurm take --array-limit.")
+    resources = Resources(**{fields[name]: value for name, value in given.items() if name in fields})
+    if options.device not in ("auto", resources.device):
+        raise ConfigError(f"--device {options.device} does not go with --gpus-per-run {resources.gpus}. Leave it out.")
+    return resources
 
 
 def add_run_options(command: argparse.ArgumentParser) -> None:
@@ -188,9 +236,9 @@ def images_of(run: Run) -> ImageData:
     return hold_out(data, run.holdout) if run.holdout else data
 
 
-def chosen_runs(options: argparse.Namespace) -> list[Run]:
-    """The runs that the options choose, in order of worth."""
-    precision, holdout = choose_precision(options.amp, choose_device(options.device).type), options.holdout
+def chosen_runs(options: argparse.Namespace, device: str) -> list[Run]:
+    """The runs that the options choose, in order of worth, for cpu or cuda."""
+    precision, holdout = choose_precision(options.amp, device), options.holdout
     if options.recipe or options.norm or _changes(options):
         norms = ZOO if options.norm in (None, "all") else tuple(name_own_norms(options.norm))
         plan: tuple[Part, ...] = (Part(options.recipe or "paper", norms, _changes(options)),)

@@ -121,8 +121,8 @@ class State:
         try:
             # The history first: killed in between, it is one epoch ahead, which the next call writes again; the other
             # way round it could stay one behind for good.
-            _replace_file(folder / "history.csv", table.getvalue().encode())
-            _replace_file(folder / "state.pt", state.getvalue())
+            replace_file(folder / "history.csv", table.getvalue().encode())
+            replace_file(folder / "state.pt", state.getvalue())
         except OSError as error:
             raise TrainingError(
                 f"Epoch {self.epoch} could not be saved in {folder} ({error.strerror}). The state before it is kept: see to "
@@ -160,7 +160,8 @@ def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:
             yield path.parent, state
 
 
-def _replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write beside, then rename: a reader finds the old file or the new one, and never a part."""
     part = path.with_name(f"{path.name}.part")
     try:
         with open(part, "wb") as file:

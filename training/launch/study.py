@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from training.experiment.runs import Run, State, is_busy
 POLL_SECONDS = 2.0
 #: How `python -m training train` ends where another process trains that run (EX_TEMPFAIL of sysexits.h).
 EXIT_BUSY = 75
+#: How it ends after Ctrl-C, as a shell's commands do.
+EXIT_INTERRUPTED = 130
 #: A line about a study that is not watched on a terminal, at most this often.
 REPORT_SECONDS = 60.0
 
@@ -89,21 +90,6 @@ def study(runs: list[Run], root: Path, workers: int, arguments: list[str], say: 
         raise TrainingError(f"{len(failed)} of {counted(len(runs), 'run')} stopped with an error. See {logs}, then call again.")
 
 
-def shard(runs: list[Run], words: str | None) -> list[Run]:
-    """The part `i/n` of a list of runs, dealt out like cards; all of them without words.
-
-    Raises:
-        ConfigError: not two whole numbers, 1 ≤ i ≤ n.
-    """
-    if words is None:
-        return runs
-    match = re.fullmatch(r"(\d+)/(\d+)", words)
-    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 1 <= part <= parts:
-        raise ConfigError(f"shard must be i/n with 1 ≤ i ≤ n, such as 1/3, got {words!r}.")
-    return runs[part - 1 :: parts]
-
-
 def finished(run: Run, root: Path) -> bool:
     """Has this very run, with these settings, gone through all its epochs?"""
     state = State.load(run.folder(root))
@@ -137,10 +123,11 @@ def _start(run: Run, root: Path, arguments: list[str]) -> subprocess.Popen[bytes
 
 
 def _short_progress(run: Run, root: Path) -> str:
-    return f"{run.recipe.name} {run.variant} {_epochs_done(run, root)}/{run.recipe.epochs}"
+    return f"{run.recipe.name} {run.variant} {epochs_done(run, root)}/{run.recipe.epochs}"
 
 
-def _epochs_done(run: Run, root: Path) -> int:
+def epochs_done(run: Run, root: Path) -> int:
+    """Return how many epochs of a run are in its history."""
     return len(_history(run, root)) // 2
 
 
