@@ -14,7 +14,7 @@ FUZZ := build/fuzz
 FUZZ_READY := $(FUZZ)/.atheris
 
 .DEFAULT_GOAL := help
-.PHONY: help install app test test-fast check bench load audit fuzz format screenshots
+.PHONY: help install app test test-fast test-cluster check bench load audit fuzz format screenshots
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(DEV_READY) ## run the tests, a worker per core
 
 test-fast: $(DEV_READY) ## run those that need neither a browser nor another process: the inner loop
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not browser and not process"
+
+test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and disturb studies on it; as root, with slurm-wlm and munge
+	timeout 900 $(BIN)/python -m pytest tests/cluster
 
 check: $(DEV_READY) ## lint, format, types, every stored figure once more, and is RESULTS.md what they say?
 	$(BIN)/ruff check

@@ -314,4 +314,10 @@ def _say_nothing(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if launched_replicas() > 1:
+        # The threads of torch's process group outlive it, and on a busy machine were seen to abort the end of the interpreter.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -52,7 +52,7 @@ class LocalCluster:
         return executor
 
     def queue(self) -> dict[str, str]:
-        return {job.job_id: "RUNNING" for job in self.jobs if not job.done()}
+        return {job.job_id: "running" for job in self.jobs if not job.done()}
 
     def signal_task(self, job: LocalJob[None], number: int) -> None:
         """Send a signal to the process that trains, the child of submitit's controller, as Slurm would."""

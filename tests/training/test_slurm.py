@@ -69,7 +69,7 @@ def test_ctrl_c_leaves_the_jobs_and_says_how_to_look_at_and_cancel_them_and_the_
         return queue()
 
     monkeypatch.setattr(slurm, "queue", look)
-    (commands / "squeue.jobs").write_text("1_0 RUNNING\n1_1 PENDING\n99 RUNNING\n")
+    (commands / "squeue.jobs").write_text("1_0 RUNNING None\n1_1 PENDING JobArrayTaskLimit\n99 RUNNING None\n")
     command = [*STUDY, f"--runs={tmp_path / 'runs'}", "--cpus-per-run=2", "--time=120", "--array-limit=20"]
     assert command_line.main(command) == 130
     told = capsys.readouterr()
@@ -99,7 +99,7 @@ def test_script_asks_for_what_the_options_say(commands: Path, tmp_path: Path) ->
         "gpus-per-node=1",
         "partition=gpu",
         "requeue",
-        "signal=USR2@90",
+        "signal=USR2@30",
         "time=90",
     ):
         assert f"#SBATCH --{line}\n" in submitted
@@ -128,11 +128,8 @@ def test_variables_of_slurm_add_to_the_script_and_do_not_change_it(
 
 
 def test_two_people_who_give_the_same_command_at_once_submit_every_run_once(commands: Path, tmp_path: Path) -> None:
-    script(
-        commands,
-        "squeue",
-        'for job in $(seq "$(wc -l < "${0%/*}/sbatch.calls")"); do for task in 0 1; do echo "${job}_$task PENDING"; done; done',
-    )
+    every_task = 'for job in $(seq "$(wc -l < "${0%/*}/sbatch.calls")"); do printf "%s PENDING x\\n" ${job}_0 ${job}_1; done'
+    script(commands, "squeue", every_task)
     (commands / "sbatch.calls").touch()
     runs = [Run("tiny", command_line.Recipe(name="quick"), norm) for norm in ("bn", "gn")]
     told: list[str] = []
@@ -164,7 +161,7 @@ def test_controller_that_does_not_answer_is_waited_for(
     )
     assert calls(commands) == 0
 
-    looks = iter([{}, None, None, {"1_0": "RUNNING", "1_1": "RUNNING"}])
+    looks = iter([{}, None, None, {"1_0": "running", "1_1": "running"}])
 
     def look() -> dict[str, str] | None:
         try:
@@ -178,6 +175,22 @@ def test_controller_that_does_not_answer_is_waited_for(
         "Slurm's controller does not answer. Waiting.",
         "Slurm's controller answers again.",
     ]
+
+
+def test_report_says_what_the_runs_wait_for(commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    queue = slurm.queue
+
+    def look() -> dict[str, str] | None:
+        if "1 running, 1 pending (PartitionTimeLimit)" in told:
+            raise KeyboardInterrupt
+        return queue()
+
+    monkeypatch.setattr(slurm, "queue", look)
+    monkeypatch.setattr(cluster, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(command_line, "_say", lambda text: told.extend(text.splitlines()))
+    (commands / "squeue.jobs").write_text("1_0 RUNNING None\n1_1 PENDING PartitionTimeLimit\n")
+    assert command_line.main([*STUDY, f"--runs={tmp_path / 'runs'}"]) == 130
 
 
 def test_queue_is_not_waited_for_without_end(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,11 +113,12 @@ class _ClusterStudy:
                 for run in [run for run in left if not self._is_under_way(run, jobs)]:
                     left.remove(run)
                     bar.update(1)
+                states = Counter(state for run in left if (state := jobs.get(_job_of(run, self.root) or "")))
+                told = ", ".join(f"{count} {state}" for state, count in states.items())
+                bar.set_postfix_str(told)
                 if not sys.stderr.isatty() and time.monotonic() - last_report > REPORT_SECONDS:
                     last_report = time.monotonic()
-                    self.say(progress_table(self.runs, self.root))
-                states = Counter(state.lower() for run in left if (state := jobs.get(_job_of(run, self.root) or "")))
-                bar.set_postfix_str(", ".join(f"{count} {state}" for state, count in states.items()))
+                    self.say(f"{progress_table(self.runs, self.root)}\n{told}")
         except KeyboardInterrupt as error:
             raise Interrupted(self._goodbye(left)) from error
         finally:

@@ -59,7 +59,8 @@ class Resources:
             "cpus_per_task": self.cpus,
             "gpus_per_node": self.gpus or None,
             "array_parallelism": self.at_a_time or count,
-            "signal_delay_s": min(90, 30 * self.minutes),  # before the time is up, to be queued again
+            # Before the time is up, to be queued again. Slurm may give the signal a minute earlier than it is asked to.
+            "signal_delay_s": min(30, 10 * self.minutes),
             "srun_args": [f"--cpus-per-task={self.cpus}"],  # since Slurm 22.05 srun does not take it from the job
             "additional_parameters": {"requeue": True},
         }
@@ -123,8 +124,8 @@ def submit(executor: "Executor", tasks: Sequence[Callable[[], None]]) -> list[st
 
 
 def queue() -> dict[str, str] | None:
-    """Return the jobs of all studies that wait or run, id -> state; None where the controller does not answer."""
-    command = ["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%i %T"]
+    """Return the jobs of all studies, id -> "running" or "pending" and why; None where the controller does not answer."""
+    command = ["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%i %T %r"]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}  # they would filter
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=settings, check=False)
@@ -132,7 +133,11 @@ def queue() -> dict[str, str] | None:
         return None
     if answer.returncode:
         return None
-    return dict(line.split(maxsplit=1) for line in answer.stdout.splitlines())
+    jobs = {}
+    for line in answer.stdout.splitlines():
+        job, state, reason = line.split(maxsplit=2)
+        jobs[job] = state.lower() + (f" ({reason})" if reason != "None" else "")
+    return jobs
 
 
 def queue_now() -> dict[str, str]:

@@ -59,8 +59,9 @@ class Task:
     def _train(self) -> int:
         # In this process, which is the one that Slurm tells of its time limit; and as `study` would, by the command line.
         main = importlib.import_module("training.__main__").main
+        sys.argv[1:] = ["train", f"--runs={self.root}", *train_options(self.run), *self.arguments]  # and so in the provenance
         try:
-            code: int = main(["train", f"--runs={self.root}", *train_options(self.run), *self.arguments])
+            code: int = main()
         except Exception:
             traceback.print_exc()
             return 1
