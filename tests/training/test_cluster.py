@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(cluster, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["training"])  # a task sets it
     monkeypatch.chdir(ROOT)
     return tmp_path
 
@@ -111,6 +113,7 @@ def assert_trained_once(run: Run, folder: Path, sessions: int) -> None:
         (epoch, split) for epoch in range(1, run.recipe.epochs + 1) for split in ("train", "val")
     ]
     assert len(state.sessions) == sessions
+    assert state.sessions[-1]["command"].startswith(f"python -m training train --norm={run.norm} --recipe=paper --data=tiny ")
     whole = train_tiny(load_tiny(folder / "data"), folder / "whole", run.norm, run.seed, run.recipe)
     torch.testing.assert_close(state.model, whole.model, rtol=0, atol=0)
     torch.testing.assert_close(state.optimizer["state"], whole.optimizer["state"], rtol=0, atol=0)
