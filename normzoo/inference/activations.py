@@ -91,6 +91,30 @@ def layer_activations(model: Model, image: Image.Image) -> list[LayerActivations
     return seen
 
 
+@torch.inference_mode()
+def activations_before(model: Model, inputs: Tensor, layer: str) -> Tensor:
+    """Return what comes to a norm layer while a network answers to a batch.
+
+    Args:
+        inputs: as the network takes them, (N, 3, H, W).
+        layer: a key of `norm_layers`.
+
+    Returns:
+        (N, C, h, w).
+
+    Raises:
+        ConfigError: the network has no such layer.
+    """
+    network = copy.deepcopy(model.network)
+    known = norm_layers(network)
+    if not isinstance(layer, str) or layer not in known:
+        raise ConfigError(f"Unknown layer. Choose one of: {'; '.join(known)}.")
+    seen: list[Tensor] = []
+    known[layer].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(inputs)
+    return seen[0]
+
+
 def feature_maps(model: Model, image: Image.Image, block: str) -> FeatureMaps:
     """Return the output of a block for one image.
 

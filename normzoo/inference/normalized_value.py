@@ -1,0 +1,234 @@
+"""One value and each norm: the values that share its mean, and the arithmetic with the numbers in it."""
+
+import copy
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from normzoo.nn.registry import NORM_LAYERS, describe_norm, get_norm_layer
+
+#: Of batch-instance normalization where a network has no gates: half and half.
+OTHERWISE_GATE = 0.5
+_DECIMALS = 4  # of a result below 10
+_MOST_DIGITS = 16  # of a float64
+
+
+class Position(NamedTuple):
+    """Place of a value among the activations of a batch, each counted from 0."""
+
+    photo: int
+    channel: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class SharedValues:
+    """The values that share one mean and one variance."""
+
+    axes: tuple[str, ...]  # that they are taken over: ("N", "H", "W")
+    photos: range
+    channels: range
+    values: np.ndarray  # float64, (photos, channels, H, W)
+
+
+@dataclass(frozen=True)
+class Term:
+    """share · (x - mean) / sqrt(var + eps): one of them, or two that a gate mixes."""
+
+    share: float
+    mean: float
+    var: float
+
+
+@dataclass(frozen=True)
+class NormalizedValue:
+    """A value in front of a norm and behind it, and how one comes from the other."""
+
+    norm: str
+    x: float
+    result: float  # the layer's own
+    sets: tuple[SharedValues, ...]  # none where no mean is taken, where it is remembered, or where the norm does not say
+    terms: tuple[Term, ...]
+    eps: float
+    weight: float | None
+    bias: float | None
+
+    @property
+    def arithmetic(self) -> str:
+        """The formula with its numbers: "(1.84 − 0.31) / √(0.92 + 0.00001) × 1.07 + (−0.12) = 1.58".
+
+        The fewest digits with which the left side, computed from the numbers as they are shown, gives the right side as it is
+        shown; nothing for a norm whose formula is another one.
+        """
+        decimals = max(0, _DECIMALS - max(0, math.floor(math.log10(abs(self.result) or 1))))
+        result = f"{round(self.result, decimals) + 0.0:.{decimals}f}"  # never −0
+        for digits in range(3, _MOST_DIGITS + 1):
+            rounded = self._rounded(digits)
+            if max(abs(rounded.left_side - right_side) for right_side in (self.result, float(result))) < 0.5 * 10**-decimals:
+                return f"{rounded._left_side_in_words()} = {_minus(result)}"
+        return ""
+
+    @property
+    def left_side(self) -> float:
+        """The formula computed from its numbers."""
+        if not self.terms:
+            return self.x
+        normalized = sum(term.share * (self.x - term.mean) / math.sqrt(term.var + self.eps) for term in self.terms)
+        return normalized * (1 if self.weight is None else self.weight) + (self.bias or 0)
+
+    def _left_side_in_words(self) -> str:
+        if not self.terms:
+            return shown(self.x)
+        parts = [
+            f"{f'{shown(term.share)} × ' if len(self.terms) > 1 else ''}({shown(self.x)} − {_enclosed(term.mean)})"
+            f" / √({shown(term.var)} + {shown(self.eps)})"
+            for term in self.terms
+        ]
+        words = parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
+        words += "" if self.weight is None else f" × {_enclosed(self.weight)}"
+        return words + ("" if self.bias is None else f" + {_enclosed(self.bias)}")
+
+    def _rounded(self, digits: int) -> "NormalizedValue":
+        """The same of rounded numbers."""
+
+        def rounded(number: float) -> float:
+            return float(f"{number:.{digits}g}")
+
+        return dataclasses.replace(
+            self,
+            x=rounded(self.x),
+            terms=tuple(Term(rounded(term.share), rounded(term.mean), rounded(term.var)) for term in self.terms),
+            weight=None if self.weight is None else rounded(self.weight),
+            bias=None if self.bias is None else rounded(self.bias),
+        )
+
+
+def norms_like(layer: nn.Module, num_channels: int, affine: bool = True) -> dict[str, nn.Module]:
+    """Return every norm of the zoo with the weight, bias, gate and eps of one layer, so that only what shares a mean differs.
+
+    Args:
+        layer: a norm of any kind; what it has not stays as in a new layer, a gate at `OTHERWISE_GATE`.
+        affine: without, the weight stays 1 and the bias 0.
+
+    Returns:
+        key -> layer in training mode, in float64; nothing of `layer` is shared.
+    """
+    norms = {}
+    for key in NORM_LAYERS:
+        norm = get_norm_layer(key)(num_channels).double().train()
+        for name in ("weight", "bias", "gate") if affine else ("gate",):
+            target, source = getattr(norm, name, None), getattr(layer, name, None)
+            if isinstance(target, nn.Parameter) and isinstance(source, Tensor) and target.shape == source.shape:
+                target.data.copy_(source.detach())
+            elif isinstance(target, nn.Parameter) and name == "gate":
+                nn.init.constant_(target, OTHERWISE_GATE)
+        if hasattr(norm, "eps"):
+            norm.eps = getattr(layer, "eps", norm.eps)
+        norms[key] = norm
+    return norms
+
+
+@torch.no_grad()
+def normalized_values(layer: nn.Module, x: Tensor, position: Position) -> dict[str, NormalizedValue]:
+    """Return what each norm of the zoo makes of one value in front of a layer, as while it learns from this batch.
+
+    Args:
+        layer: the norm layer whose weight, bias, gate and eps all take.
+        x: activations in front of it, (N, C, H, W).
+    """
+    wide = x.double()
+    norms = norms_like(layer, x.shape[1])
+    # A network without norms has no weight and bias: the formula ends before them.
+    has_affine = isinstance(getattr(layer, "weight", None), Tensor)
+    return {key: _value(key, norm, wide, position, has_affine) for key, norm in norms.items()}
+
+
+@torch.no_grad()
+def remembered_value(layer: nn.Module, norm: str, x: Tensor, position: Position) -> NormalizedValue | None:
+    """Return what a layer makes of one value when it answers; None for a layer that remembers no averages.
+
+    Args:
+        norm: key of the layer in the zoo.
+    """
+    if not isinstance(getattr(layer, "running_mean", None), Tensor):
+        return None
+    return _value(norm, copy.deepcopy(layer).double().eval(), x.double(), position, True)
+
+
+@torch.no_grad()
+def standardized_maps(layer: nn.Module, x: Tensor, channel: int) -> dict[str, np.ndarray]:
+    """Return one channel behind each norm of the zoo, before weight and bias: key -> float64, (N, H, W)."""
+    wide = x.double()
+    return {key: norm(wide)[:, channel].numpy() for key, norm in norms_like(layer, x.shape[1], affine=False).items()}
+
+
+def photo_gaps(maps: np.ndarray) -> np.ndarray:
+    """Return by how much each photo's mean lies above that of the others, in standard deviations within the photos.
+
+    Args:
+        maps: of one channel, (N, H, W).
+
+    Returns:
+        (N,); 0 where no map varies.
+    """
+    means, within = maps.mean((1, 2)), math.sqrt(maps.var((1, 2)).mean())
+    others = (means.sum() - means) / (len(means) - 1)
+    return (means - others) / within if within > 0 else np.zeros_like(means)
+
+
+def shown(number: float) -> str:
+    """A number without an exponent, with a true minus."""
+    return _minus(np.format_float_positional(number, trim="-"))
+
+
+def _value(key: str, norm: nn.Module, x: Tensor, position: Position, has_affine: bool) -> NormalizedValue:
+    sets, terms = [], []
+    running = None if norm.training else getattr(norm, "running_mean", None)
+    axes_of_means = describe_norm(key).pooled_axes
+    gate = _at(norm, "gate", position)
+    shares = (1.0,) if gate is None else (gate, 1 - gate)
+    for axes, share in zip(axes_of_means or (), shares, strict=False):
+        if running is not None and "N" in axes:
+            terms.append(Term(share, _at(norm, "running_mean", position) or 0, _at(norm, "running_var", position) or 0))
+            continue
+        shared = _shared(axes, x, position, getattr(norm, "num_groups", 1))
+        sets.append(shared)
+        terms.append(Term(share, float(shared.values.mean()), float(shared.values.var())))
+    return NormalizedValue(
+        key,
+        float(x[position]),
+        float(norm(x)[position]),
+        tuple(sets),
+        tuple(terms),
+        getattr(norm, "eps", 0.0),
+        _at(norm, "weight", position) if has_affine else None,
+        _at(norm, "bias", position) if has_affine else None,
+    )
+
+
+def _shared(axes: tuple[str, ...], x: Tensor, position: Position, num_groups: int) -> SharedValues:
+    photos = range(x.shape[0]) if "N" in axes else range(position.photo, position.photo + 1)
+    width = x.shape[1] if "C" in axes else x.shape[1] // num_groups if "C/G" in axes else 1
+    first = position.channel // width * width
+    channels = range(first, first + width)
+    values = x[photos.start : photos.stop, channels.start : channels.stop].numpy()
+    return SharedValues(axes, photos, channels, values)
+
+
+def _at(norm: nn.Module, name: str, position: Position) -> float | None:
+    parameter = getattr(norm, name, None)
+    return float(parameter[position.channel]) if isinstance(parameter, Tensor) else None
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _enclosed(number: float) -> str:
+    return f"({shown(number)})" if number < 0 else shown(number)

@@ -1,0 +1,162 @@
+"""One value and each norm: the set that shares its mean, and arithmetic that adds up to what the layer gives."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from normzoo import NORM_LAYERS
+from normzoo.inference.activations import activations_before, norm_layers
+from normzoo.inference.normalized_value import (
+    OTHERWISE_GATE,
+    Position,
+    normalized_values,
+    norms_like,
+    photo_gaps,
+    remembered_value,
+    shown,
+    standardized_maps,
+)
+from normzoo.inference.predict import as_batch
+from tests.support.toy_models import make_model, make_photo
+
+LAYERS = ["stem, norm 1", "stage 2, block 1, norm 1", "stage 3, block 1, norm 2"]
+
+
+def four_photos():
+    photo = make_photo()
+    return [photo, photo.point(lambda level: level // 2), photo.rotate(180), photo.point(lambda level: 255 - level // 3)]
+
+
+def stirred_model(norm):
+    """A network none of whose vectors is what a new one begins with: weights, biases, gates, running statistics."""
+    model = make_model(norm)
+    with torch.no_grad():
+        for name, tensor in model.network.state_dict().items():
+            if tensor.is_floating_point() and tensor.dim() == 1:
+                tensor.copy_(torch.rand_like(tensor) * (0.8 if name.endswith("gate") else 1.5) + 0.1)
+                if name.endswith("bias"):
+                    tensor.neg_()
+    return model
+
+
+def seen_by(model, layer):
+    return activations_before(model, as_batch(four_photos(), model.config), layer).clone()
+
+
+def by_hand(arithmetic):
+    """Both sides of a line of arithmetic, computed from nothing but its letters."""
+    left, right = arithmetic.replace("−", "-").replace("×", "*").replace("√", "math.sqrt").split(" = ")
+    assert re.fullmatch(r"[-+*/(). \dmathsqr]+", left)
+    return eval(left, {"math": math}), float(right)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("network", ["nn", "bn", "in", "bin", "gn", "ln", "torch-bn"])
+def test_the_line_computed_from_its_numbers_is_what_the_layer_gives_to_4_digits(network, layer):
+    model = stirred_model(network)
+    x = seen_by(model, layer)
+    its_layer = norm_layers(model.network)[layer]
+    for position in (Position(0, 3, 1, 0), Position(2, x.shape[1] - 1, 0, 2)):
+        values = normalized_values(its_layer, x, position)
+        assert list(values) == list(NORM_LAYERS)
+        for key, norm in norms_like(its_layer, x.shape[1]).items():
+            module = norm.float()(x)[position].item()
+            left, right = by_hand(values[key].arithmetic)
+            tolerance = 0.6e-4 * max(1, abs(module))
+            assert left == pytest.approx(module, abs=tolerance)
+            assert right == pytest.approx(module, abs=tolerance)
+            assert values[key].result == pytest.approx(module, abs=tolerance)
+
+
+@pytest.mark.parametrize("network", ["bn", "in", "bin", "gn", "ln"])
+def test_the_networks_own_norm_gives_what_its_own_layer_gives(network):
+    model = stirred_model(network)
+    for layer in LAYERS:
+        x, position = seen_by(model, layer), Position(1, 2, 3, 1)
+        its_layer = norm_layers(model.network)[layer]
+        before = {name: tensor.clone() for name, tensor in its_layer.state_dict().items()}
+        value = normalized_values(its_layer, x, position)[network]
+        torch.testing.assert_close(dict(its_layer.state_dict()), before)
+        assert value.result == pytest.approx(its_layer.train()(x)[position].item(), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("network", ["bn", "bin"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_what_is_remembered_gives_what_the_layer_answers(network, layer):
+    model = stirred_model(network)
+    x, position = seen_by(model, layer), Position(3, 5, 1, 1)
+    its_layer = norm_layers(model.network)[layer]
+    value = remembered_value(its_layer, network, x, position)
+    answer = its_layer.eval()(x)[position].item()
+    assert by_hand(value.arithmetic)[0] == pytest.approx(answer, abs=0.6e-4 * max(1, abs(answer)))
+    assert [shared.axes for shared in value.sets] == ([("H", "W")] if network == "bin" else [])
+
+
+def test_what_remembers_nothing_has_nothing_to_tell():
+    model = make_model("gn")
+    layer = norm_layers(model.network)[LAYERS[0]]
+    assert remembered_value(layer, "gn", seen_by(model, LAYERS[0]), Position(0, 0, 0, 0)) is None
+
+
+@pytest.mark.parametrize(
+    ("norm", "photos", "channels"),
+    [
+        ("nn", [], []),
+        ("bn", [range(4)], [range(5, 6)]),
+        ("in", [range(2, 3)], [range(5, 6)]),
+        ("bin", [range(4), range(2, 3)], [range(5, 6), range(5, 6)]),
+        ("gn", [range(2, 3)], [range(4, 6)]),
+        ("ln", [range(2, 3)], [range(16)]),
+    ],
+)
+def test_the_set_is_what_the_norm_says_of_itself(norm, photos, channels):
+    model = make_model("bn")
+    x = seen_by(model, LAYERS[0])
+    value = normalized_values(norm_layers(model.network)[LAYERS[0]], x, Position(2, 5, 1, 1))[norm]
+    assert [shared.photos for shared in value.sets] == photos
+    assert [shared.channels for shared in value.sets] == channels
+    for shared, term in zip(value.sets, value.terms, strict=True):
+        assert shared.values.size == len(shared.photos) * len(shared.channels) * 16 * 16
+        assert x[2, 5, 1, 1].item() in shared.values
+        assert term.mean == pytest.approx(shared.values.mean())
+        assert term.var == pytest.approx(shared.values.var())
+
+
+def test_a_network_without_norms_has_no_weight_and_bias_and_without_gates_both_count_half():
+    model = make_model("nn")
+    values = normalized_values(norm_layers(model.network)[LAYERS[0]], seen_by(model, LAYERS[0]), Position(0, 0, 1, 1))
+    assert "×" not in values["gn"].arithmetic
+    assert [term.share for term in values["bin"].terms] == [OTHERWISE_GATE, OTHERWISE_GATE]
+
+
+def test_a_norm_with_another_formula_has_no_line(monkeypatch):
+    class Odd(torch.nn.Module):
+        def __init__(self, num_channels):
+            super().__init__()
+
+        def forward(self, x):
+            return x.tanh() + 3
+
+    monkeypatch.setitem(NORM_LAYERS, "odd", Odd)
+    model = make_model("gn")
+    value = normalized_values(norm_layers(model.network)[LAYERS[0]], seen_by(model, LAYERS[0]), Position(0, 0, 1, 1))["odd"]
+    assert (value.sets, value.arithmetic) == ((), "")
+
+
+def test_batch_norm_keeps_how_far_a_photo_is_from_the_others_and_instance_norm_does_not():
+    model = stirred_model("bn")
+    x = seen_by(model, LAYERS[0])
+    maps = standardized_maps(norm_layers(model.network)[LAYERS[0]], x, 4)
+    before = photo_gaps(x[:, 4].double().numpy())
+    assert np.abs(before).max() > 0.1
+    np.testing.assert_allclose(photo_gaps(maps["bn"]), before, rtol=1e-6)
+    np.testing.assert_allclose(photo_gaps(maps["nn"]), before, rtol=1e-6)
+    np.testing.assert_allclose(photo_gaps(maps["in"]), 0, atol=1e-9)
+    assert photo_gaps(np.zeros((4, 2, 2))).tolist() == [0, 0, 0, 0]
+
+
+def test_numbers_are_shown_without_an_exponent_and_with_a_true_minus():
+    assert [shown(number) for number in (1e-5, -0.25, 3.0, 120000.0)] == ["0.00001", "−0.25", "3", "120000"]
