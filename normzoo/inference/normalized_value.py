@@ -98,7 +98,7 @@ class NormalizedValue:
         """The same of rounded numbers."""
 
         def rounded(number: float) -> float:
-            return float(f"{number:.{digits}g}")
+            return round(float(f"{number:.{digits}g}"), digits)  # 0.0000597 is as good as 0
 
         return dataclasses.replace(
             self,

@@ -36,6 +36,8 @@ from normzoo.errors import ConfigError, ImageError
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 
 PUBLIC_EVENTS = {
+    "follow_value",
+    "value_maps",
     "compare_networks",
     "calibration",
     "confusion",

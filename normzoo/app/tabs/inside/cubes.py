@@ -31,7 +31,8 @@ def figure(key: str, norm: NormRecord) -> str:
     words = f"mean and variance over {axes}" if averages and axes else "" if averages else "no mean, no variance"
     drawings = [_cube(group) for group in pooled or [()]] if pooled is not None else []
     return (
-        f'<figure style="--variant: {style_of(key).colour}"><div role="img" aria-label="{title}: {words}">'
+        f'<figure data-norm="{html.escape(key)}" style="--variant: {style_of(key).colour}">'
+        f'<div role="img" aria-label="{title}: {words}">'
         f"{'<span>and</span>'.join(drawings)}</div>"
         f"<figcaption><strong>{cards.chip(key)} {title}</strong><br>{words}</figcaption></figure>"
     )

@@ -17,7 +17,7 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo, photo_name
-from normzoo.app.tabs.inside import cubes, features
+from normzoo.app.tabs.inside import cubes, explorer, features
 from normzoo.app.tabs.inside.gates import explain_gates
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_pixels
@@ -53,6 +53,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     photo = gr.HTML(OPENING, js_on_load=None, elem_id="inside-photo")
     gr.HTML(CUBES, js_on_load=None, elem_classes="section")
     shapes = gr.HTML(cubes.draw(default, main_variants_of(default)), js_on_load=None, elem_id="cubes")
+    explorer.build(catalog, default, chooser)
     gr.HTML(LAYERS, js_on_load=None, elem_classes="section")
     choices = [(quantity.title, key) for key, quantity in QUANTITIES.items()]
     quantity = gr.Radio(choices, value=FIRST_QUANTITY, label="What is shown", elem_id="quantity")

@@ -1,0 +1,218 @@
+"""The part of Inside that follows one value through each norm: its controls and its events."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from normzoo.app.components import cards
+from normzoo.app.components.tables import SORT_SCRIPT
+from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
+from normzoo.app.core.controls import Chooser
+from normzoo.app.core.errors import guarded
+from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
+from normzoo.app.tabs.inside import explorer_view as view
+from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
+from normzoo.errors import CheckpointError, ConfigError
+from normzoo.inference.activations import norm_layers
+from normzoo.inference.normalized_value import normalized_values
+from normzoo.nn.registry import NORM_LAYERS
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+FIRST_NORM = "bn"
+FIRST_CHANNEL, FIRST_PLACE = 4, 16  # one in which the photos differ much; the middle
+
+INTRODUCTION = """
+<h2>Follow a value</h2>
+<p class="explanation">Your photo and three of the examples go through the first layers of a network. What comes to a norm
+layer is a map for each photo and channel. Click a pixel, in the maps or in the larger one: x is its value. The maps whose
+values share one mean with x light up; choose another norm, and others do.</p>
+"""
+BEFORE_AND_AFTER = "<h3>What it does to the picture</h3>"
+
+_SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+_MARK = '(...chosen) => { document.dispatchEvent(new CustomEvent("value-chosen", {detail: chosen})); }'
+
+
+def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    """Place the part and set up its events."""
+    gr.HTML(INTRODUCTION, js_on_load=None, elem_classes="section")
+    with gr.Row():
+        network, layer = (gr.Dropdown(**settings) for settings in _controls(catalog, default))
+        norm = gr.Radio(
+            [(short_name(key), key) for key in NORM_LAYERS],
+            value=FIRST_NORM,
+            label="Norm",
+            min_width=280,
+            elem_id="explorer-norm",
+        )
+    maps = gr.HTML(js_on_load=None, elem_id="explorer-maps")
+    with gr.Row():
+        position = [
+            gr.Number(value, label=name, minimum=1, maximum=most, precision=0, min_width=70)
+            for name, value, most in (
+                ("Photo", 1, PHOTOS),
+                ("Channel", FIRST_CHANNEL, None),
+                ("Row", FIRST_PLACE, None),
+                ("Column", FIRST_PLACE, None),
+            )
+        ]
+    said = gr.HTML(js_on_load=None, elem_id="explorer-said")
+    table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="explorer-table")
+    gr.HTML(BEFORE_AND_AFTER, js_on_load=None, elem_classes="section")
+    with gr.Row():
+        changes = [
+            gr.Slider(least, most, value=100, step=5, label=f"{name} of photo 1 (%)", min_width=200)
+            for name, (least, most) in (("Brightness", BRIGHTNESS), ("Contrast", CONTRAST))
+        ]
+    pictures = gr.HTML(js_on_load=None, elem_id="explorer-pictures")
+    numbers = gr.JSON(visible=False)
+    clicks = gr.HTML(None, html_template="", js_on_load=_SCRIPT, elem_classes="unseen")
+    about = [chooser.photo, chooser.model_set, network, layer, *changes]
+
+    def scene_of(
+        photo: dict[str, Any] | None, model_set: str, network: object, layer: str, brightness: object, contrast: object
+    ) -> Scene | None:
+        chosen_set = catalog.get(model_set)
+        if not isinstance(network, str) or network not in variants_of(chosen_set):
+            raise ConfigError(f"Unknown network. Choose one of: {', '.join(variants_of(chosen_set))}.")
+        models, problems = catalog.load(chosen_set, [network])
+        if problems:
+            raise CheckpointError(problems[network])
+        return look(photo, models[network], layer, brightness, contrast)
+
+    @guarded
+    def value_maps(
+        photo: dict[str, Any] | None,
+        model_set: str,
+        network: str,
+        layer: str,
+        brightness: float,
+        contrast: float,
+        at: float,
+        channel: float,
+        row: float,
+        column: float,
+    ) -> list[Any]:
+        """The activations of four photos in front of a norm layer, as HTML; and the place of a value, moved into them.
+
+        layer: such as "stage 2, block 1, norm 1". brightness, contrast: of the first photo, in per cent. at, channel, row,
+        column: the place, from 1 on; at is the photo's number.
+        """
+        try:
+            scene = scene_of(photo, model_set, network, layer, brightness, contrast)
+        except CheckpointError as error:
+            return [cards.unavailable({network: str(error)}), *[gr.skip()] * 4]
+        if scene is None:
+            return ["", *[gr.skip()] * 4]
+        asked = [at, channel, row, column]
+        inside = [
+            min(int(number), most) if isinstance(number, int | float) and number >= 1 else 1
+            for number, most in zip(asked, scene.x.shape, strict=True)
+        ]
+        updates = [
+            gr.Number(maximum=most) if place == number else gr.Number(place, maximum=most)
+            for number, place, most in zip(asked, inside, scene.x.shape, strict=True)
+        ]
+        return [view.maps(scene, scene.position(inside)), *updates]
+
+    @guarded
+    def follow_value(
+        photo: dict[str, Any] | None,
+        model_set: str,
+        network: str,
+        layer: str,
+        brightness: float,
+        contrast: float,
+        at: float,
+        channel: float,
+        row: float,
+        column: float,
+        norm: str,
+    ) -> tuple[Any, ...]:
+        """What each norm makes of one value in front of a norm layer of a network.
+
+        The photo and the first three other examples are the batch. network: the variant whose layers are taken. layer: such
+        as "stage 2, block 1, norm 1". brightness, contrast: of the first photo, in per cent. at, channel, row, column: the
+        place of the value, from 1 on; at is the photo's number. norm: the one to explain. Gives HTML for the page; last the
+        same as data: for each norm the sets that share a mean, the numbers and the result.
+        """
+        if not isinstance(norm, str) or norm not in NORM_LAYERS:
+            raise ConfigError(f"Unknown norm. Choose one of: {', '.join(NORM_LAYERS)}.")
+        if None in (at, channel, row, column):  # while somebody types
+            return (gr.skip(),) * 4
+        try:
+            scene = scene_of(photo, model_set, network, layer, brightness, contrast)
+        except CheckpointError:
+            scene = None  # said where the maps would be
+        if scene is None:
+            return "", "", "", {}
+        place = scene.position([at, channel, row, column])
+        values = normalized_values(scene.norm_layer, scene.x, place)
+        return (
+            view.said(scene, place, norm, values),
+            view.table(scene, values),
+            view.change(scene, place) + view.pictures(scene, place),
+            view.as_data(values),
+        )
+
+    told = chooser.follow(
+        follow_value,
+        [*about, *position, norm],
+        [said, table, pictures, numbers],
+        choices=(),
+        also=[norm.input, *(number.input for number in (position[0], *position[2:]))],
+        api_name="follow_value",
+        show_progress_on=said,
+        **INSIGHT,
+    )
+    drawn = chooser.follow(
+        value_maps,
+        [*about, *position],
+        [maps, *position],
+        choices=["set"],
+        also=[
+            network.input,
+            layer.input,
+            position[1].input,
+            *(slider.input for slider in changes),
+            *chooser.opened,
+        ],
+        api_name="value_maps",
+        show_progress_on=maps,
+        **INSIGHT,
+    )
+    start_after(drawn.event, [told])
+    drawn.event.success(None, [*position, norm], None, js=_MARK, api_name="mark_value", **UNDOCUMENTED)
+    gr.on(
+        [norm.change, *(number.change for number in position)],
+        None,
+        [*position, norm],
+        None,
+        js=_MARK,
+        api_name="move_value",
+        **UNDOCUMENTED,
+    )
+    clicks.select(
+        None,
+        clicks,
+        [*position, told.starter],
+        js="({photo, channel, row, column}) => [photo, channel, row, column, Math.random()]",
+        api_name="choose_value",
+        **UNDOCUMENTED,
+    )
+    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(catalog, other)], [network, layer])
+
+
+def _controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:
+    """The settings of the two dropdowns for a model set: its networks, and their norm layers."""
+    names = main_variants_of(model_set)
+    first = FIRST_NORM if FIRST_NORM in names else next(iter(names), None)
+    models, _ = catalog.load(model_set, names)
+    layers = list(norm_layers(next(iter(models.values())).network)) if models else []
+    networks = [(short_name(variant), variant) for variant in variants_of(model_set)]
+    return [
+        {"choices": networks, "value": first, "label": "Network", "min_width": 120},
+        {"choices": [(name.capitalize(), name) for name in layers], "value": next(iter(layers), None), "label": "In front of"},
+    ]

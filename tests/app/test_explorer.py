@@ -1,0 +1,171 @@
+"""The explorer of values without a browser: what its events answer to a photo, a layer, a pixel and a norm."""
+
+import html
+import json
+import re
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from normzoo import NORM_LAYERS
+from normzoo.app import build_demo
+from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.tabs.inside import explorer_view as view
+from tests.support.checkpoints import save_variant, save_zoo
+
+PHOTO = {"path": str(EXAMPLES[0].path)}
+LAYER = "stem, norm 1"
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """The functions behind the events, by name."""
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    (save_variant(root, "gn", "toy/torn") / "model.safetensors").write_bytes(b"torn")
+    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
+
+
+@pytest.fixture(scope="module")
+def follow(events):
+    def follow(network="bn", layer=LAYER, at=(1, 4, 16, 16), norm="bn", brightness=100, contrast=100, photo=PHOTO):
+        return events["follow_value"](photo, "toy/paper", network, layer, brightness, contrast, *at, norm)
+
+    return follow
+
+
+@pytest.fixture(scope="module")
+def maps(events):
+    def maps(network="bn", layer=LAYER, at=(1, 4, 16, 16), brightness=100, photo=PHOTO, model_set="toy/paper"):
+        return events["value_maps"](photo, model_set, network, layer, brightness, 100, *at)
+
+    return maps
+
+
+def words(text: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def test_the_maps_are_those_of_four_photos_in_whole_groups(maps):
+    for layer, channels in ((LAYER, 8), ("stage 2, block 1, norm 1", 8), ("stage 3, block 1, norm 2", 16)):
+        drawn, *position = maps(layer=layer)
+        assert drawn.count('class="map" data-photo=') == 4 * channels
+        assert [re.findall(rf'alt="Photo {n}: ([^"]+)"', drawn)[0] for n in (1, 2, 3, 4)] == [e.file for e in EXAMPLES[:4]]
+        norms = json.loads(html.unescape(re.search(r'data-norms="([^"]+)"', drawn)[1]))
+        assert {key: norm["axes"] for key, norm in norms.items()}["gn"] == [["C/G", "H", "W"]]
+        assert set(norms) == set(NORM_LAYERS)
+        assert len(position) == 4
+
+
+def test_an_example_is_not_compared_with_itself(maps):
+    drawn = maps(photo={"path": str(EXAMPLES[2].path)})[0]
+    assert re.findall(r'alt="Photo \d: ([^"]+)"', drawn) == [EXAMPLES[number].file for number in (2, 0, 1, 3)]
+
+
+def test_a_place_outside_of_a_deeper_layer_moves_to_its_edge(maps):
+    _, photo, channel, row, column = maps(layer="stage 3, block 1, norm 1", at=(2, 5, 16, 3))
+    assert (row.value, row.maximum) == (8, 8)
+    assert (channel.value, channel.maximum) == (None, 64)  # as it is
+    assert (photo.value, column.value) == (None, None)
+
+
+@pytest.mark.parametrize("norm", NORM_LAYERS)
+def test_the_sentence_and_the_line_say_what_the_data_say(follow, norm):
+    said, table, _, data = follow(norm=norm)
+    value = data[norm]
+    assert value["arithmetic"] in words(said)
+    assert "Photo 1 (mountains.jpg), channel 4, row 16, column 16: x = " in words(said)
+    for shared in value["sets"]:
+        assert f"{shared['count']:,} values" in words(said)
+    assert said.count("<svg") == len(value["sets"])
+    assert re.findall(r'<th scope="row"[^>]*>(\w+)', table) == [key.upper() for key in NORM_LAYERS]
+    assert set(data) == set(NORM_LAYERS)
+
+
+def test_the_same_x_meets_another_set_in_each_norm(follow):
+    data = follow()[3]
+    assert len({value["x"] for value in data.values()}) == 1
+    counts = {key: [shared["count"] for shared in value["sets"]] for key, value in data.items()}
+    assert counts == {"nn": [], "bn": [4096], "in": [1024], "bin": [4096, 1024], "gn": [2048], "ln": [16384]}
+    assert data["gn"]["sets"][0]["channels"] == [3, 4]
+    assert len({round(value["result"], 6) for value in data.values()}) == 6
+
+
+def test_what_batch_norm_remembers_is_told_where_the_network_has_it(follow):
+    assert re.search(r"it takes averages that it remembers: \(.* = −?[\d.]+\.", words(follow()[0]))
+    assert "GN remembers none for it" in words(follow(network="gn")[0])
+    assert "remembers" not in words(follow(norm="gn")[0])
+
+
+def test_a_network_without_norms_and_without_gates_says_so(follow):
+    said = words(follow(network="nn", norm="bin")[0])
+    assert "no weight and bias" in said
+    assert "NN has no gates, so both count half here." in said
+
+
+def test_the_caption_is_computed(follow):
+    pictures = words(follow()[2])
+    found = re.search(
+        r"lies ([\d.]+) standard deviations (?:above|below) the other three\. Behind each norm: (.*?)\. ", pictures
+    )
+    behind = dict(part.split() for part in found[2].split(", "))
+    assert behind["NN"] == behind["BN"] == found[1]
+    assert behind["IN"] == "0.0"
+
+
+def test_darkening_one_photo_moves_batch_norms_mean_for_all_and_instance_norms_for_itself(follow):
+    assert "because photo 1 was changed" not in words(follow()[2])
+    said = words(follow(brightness=40)[2])
+    moved = r"from (\S+) to (\S+)"
+    batch = re.search(rf"BN the mean goes {moved} for all 4 photos\. Photo 1 .* photo 2, which nobody touched, {moved}\.", said)
+    assert batch[1] != batch[2]
+    assert batch[3] != batch[4]
+    instance = re.search(rf"IN photo 1's own mean goes {moved}, .* photo 2 {moved}\.", said)
+    assert instance[1] != instance[2]
+    assert instance[3] == instance[4]
+
+
+def test_instance_norm_cancels_what_a_darker_photo_changes(follow):
+    before, dark = (follow(network="in", at=(1, 1, 16, 16), brightness=share)[3] for share in (100, 50))
+    moved = {key: abs(dark[key]["result"] - before[key]["result"]) for key in ("bn", "in")}
+    assert moved["in"] < 0.5 * moved["bn"]
+
+
+def test_without_a_photo_there_is_nothing_to_follow(follow, maps):
+    assert follow(photo=None) == ("", "", "", {})
+    assert maps(photo=None)[0] == ""
+
+
+def test_a_broken_network_is_named(maps):
+    assert "GN is unavailable" in words(maps(network="gn", model_set="toy/torn")[0])
+
+
+def test_while_somebody_types_nothing_changes(follow):
+    assert all(part == gr.skip() for part in follow(at=(1, None, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"at": (5, 1, 1, 1)}, "The photo must be a whole number from 1 to 4."),
+        ({"at": (1, 17, 1, 1)}, "The channel must be a whole number from 1 to 16."),
+        ({"at": (1, 1, 0.5, 1)}, "The row must be a whole number from 1 to 32."),
+        ({"at": (1, 1, 1, "1")}, "The column must be a whole number from 1 to 32."),
+        ({"norm": "<b>"}, "Unknown norm. Choose one of: nn, bn, in, bin, gn, ln."),
+        ({"norm": ["bn"]}, "Unknown norm. Choose one of: nn, bn, in, bin, gn, ln."),
+        ({"network": "<b>"}, "Unknown network. Choose one of: nn, bn, in, bin, gn, ln."),
+        ({"layer": 3}, "Unknown layer. Choose one of: stem, norm 1; "),
+        ({"brightness": 500}, "The brightness must be a number from 20 to 180, in per cent."),
+        ({"contrast": None}, "The contrast must be a number from 10 to 180, in per cent."),
+    ],
+)
+def test_what_is_not_there_is_refused_in_a_sentence(follow, wrong, sentence):
+    with pytest.raises(gr.Error, match=re.escape(sentence)):
+        follow(**wrong)
+
+
+def test_a_strip_is_grey_between_its_ends_and_see_through_between_maps():
+    values = np.array([[[-9.0, 0.0]], [[view.EXTREME, 9.0]]])
+    pixels = view._strip(values)
+    assert pixels[0, :, 0].tolist() == [0, 128, 0, 255, 255]
+    assert pixels[0, :, 3].tolist() == [255, 255, 0, 255, 255]
