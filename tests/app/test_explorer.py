@@ -1,12 +1,16 @@
 """The explorer of values without a browser: what its events answer to a photo, a layer, a pixel and a norm."""
 
+import base64
 import html
+import io
 import json
 import re
+import shutil
 
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 
 from normzoo import NORM_LAYERS
 from normzoo.app import build_demo
@@ -169,3 +173,59 @@ def test_a_strip_is_grey_between_its_ends_and_see_through_between_maps():
     pixels = view._strip(values)
     assert pixels[0, :, 0].tolist() == [0, 128, 0, 255, 255]
     assert pixels[0, :, 3].tolist() == [255, 255, 0, 255, 255]
+
+
+@pytest.mark.parametrize("norm", NORM_LAYERS)
+def test_the_picture_for_slides_holds_the_maps_and_the_arithmetic(events, norm):
+    asked = (PHOTO, "toy/paper", "bn", LAYER, 1, 4, 16, 16, norm, 100, 100)
+    picture = Image.open(io.BytesIO(base64.b64decode(events["value_png"](*asked)["base64"])))
+    assert picture.size == (1800, 1012)
+    saved = events["value_svg"](*asked)
+    assert saved["name"] == f"normzoo-toy-paper-value-{norm}.svg"
+    assert base64.b64decode(saved["base64"]).count(b"<image") == 4 * 8
+
+
+def test_a_name_of_a_file_is_no_formula_in_the_picture(events, tmp_path):
+    path = tmp_path / r"$\frac{1}$.jpg"
+    shutil.copy(EXAMPLES[0].path, path)
+    assert events["value_svg"]({"path": str(path)}, "toy/paper", "bn", LAYER, 1, 4, 16, 16, "gn", 100, 100)["base64"]
+
+
+def test_without_a_photo_there_is_no_picture_to_save(events):
+    with pytest.raises(gr.Error, match="There is no photo to save a picture of"):
+        events["value_png"](None, "toy/paper", "bn", LAYER, 1, 4, 16, 16, "bn", 100, 100)
+
+
+def linked(events, value, photo=""):
+    """The values of the explorer's components after a link, the photo's file, and whether something was unknown."""
+    asked = {"set": "toy/paper", "variants": None, "photo": photo, "value": value}
+    found = events["open_link"]("toy/paper", asked)
+    return [part.value if isinstance(part, gr.Dropdown) else part for part in found]
+
+
+def test_a_link_brings_a_value_and_an_example(events):
+    found = linked(events, "gn/stage 2, block 1, norm 1/2/7/3/5/in/60/90", "cat")
+    assert str(EXAMPLES[2].path) in found
+    assert "gn" in found
+    assert "stage 2, block 1, norm 1" in found
+    assert found[-7:] == [2, 7, 3, 5, "in", 60, 90]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "bn",
+        "bn/attic/1/1/1/1/bn/100/100",
+        "<b>/stem, norm 1/1/1/1/1/bn/100/100",
+        "bn/stem, norm 1/1/1/1/1/up/100/100",
+        "bn/stem, norm 1/-1/1/1/1/bn/100/100",
+        "bn/stem, norm 1/1/1/1/99999999999999/bn/100/100",
+        "bn/stem, norm 1/1/1/1/1/1/bn/100/100",
+    ],
+)
+def test_a_link_to_a_value_that_is_not_there_changes_nothing(events, value):
+    assert linked(events, value)[-7:] == [gr.skip()] * 7
+
+
+def test_a_links_numbers_are_kept_within_what_there_is(events):
+    assert linked(events, "bn/stem, norm 1/9/0/3/5/in/0/999")[-7:] == [4, 1, 3, 5, "in", 20, 180]

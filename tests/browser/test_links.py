@@ -67,3 +67,36 @@ def test_a_translated_page_gives_the_same_link(page):
     page.evaluate("() => document.querySelectorAll('[role=tab]').forEach((tab) => { tab.textContent += ' auf Deutsch'; })")
     page.get_by_role("tab", name="Results auf Deutsch").click()
     expect(page).to_have_url(re.compile("tab=results$"))
+
+
+def test_a_link_opens_exactly_one_value_of_an_example(page):
+    page.get_by_role("button", name="Cat", exact=True).click()
+    expect(page).to_have_url(re.compile(r"photo=cat"))
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (cat.jpg)")
+    assert "value=" not in page.url
+    page.locator("#explorer-norm").get_by_text("IN", exact=True).click()
+    page.get_by_label("In front of", exact=True).click()
+    page.get_by_role("option", name="Stage 2, block 1, norm 1").click()
+    page.locator('.maps-grid .map[data-photo="2"][data-channel="5"]').click()
+    expect(page).to_have_url(re.compile(r"value=bn/stage\+2,\+block\+1,\+norm\+1/3/6/\d+/\d+/in/100/100"))
+    expect(page.locator("#explorer-said")).to_contain_text("channel 6")
+    said, address = page.locator("#explorer-said").inner_text(), page.url
+
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.locator("#explorer-said .arithmetic")).to_have_text(re.compile("="))
+    expect(page.locator("#explorer-said")).to_have_text(said, use_inner_text=True)
+    expect(page.locator("#explorer-maps .map.lit")).to_have_count(1)
+    expect(page.get_by_alt_text("Photo 1: cat.jpg")).to_be_visible()
+    page.get_by_role("tab", name="Results").click()
+    expect(page).to_have_url(re.compile("tab=results"))
+    assert "photo=cat" in page.url  # what a link has brought stays in it
+    page.get_by_role("tab", name="Classify").click()
+    expect(page.locator("#photo figcaption")).to_have_text("cat.jpg")
+
+
+def test_a_value_that_is_not_there_is_left_out_and_said(page, server_url):
+    page.goto(f"{server_url}?tab=inside&photo=nowhere&value=bn/attic/1/1/1/1/bn/100/100")
+    expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
+    expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (mountains.jpg), channel 4")

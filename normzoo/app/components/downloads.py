@@ -25,16 +25,23 @@ _SAVE = """
 """
 
 
-def build(make: Callable[..., tuple[str, bytes]], inputs: Sequence[Any], api_name: str, busy: gr.Plot) -> None:
+def build(
+    make: Callable[..., tuple[str, bytes]],
+    inputs: Sequence[Any],
+    api_name: str,
+    busy: gr.Plot | gr.HTML,
+    formats: Sequence[str] = tuple(FORMATS),
+) -> None:
     """Place a button for each format.
 
     Args:
         make: gives the file's name without its ending, and its content; takes the values of `inputs`, and the format.
         api_name: how the events' names begin.
         busy: what shows that a file is being made.
+        formats: keys of `FORMATS`.
     """
     with gr.Row(elem_classes="downloads"):
-        for file_format in FORMATS:
+        for file_format in formats:
             file = gr.JSON(visible=False)
             button = gr.Button(f"Download {file_format.upper()}", size="sm", scale=0, min_width=150)
             made = button.click(

@@ -1,6 +1,9 @@
 """The photo on the page: the picture as it was decoded, and the buttons for another one."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
@@ -12,7 +15,9 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import chosen_path, open_photo
+from normzoo.errors import ConfigError
 
 #: Longest side of the picture that is shown; sharp on a screen of two pixels to one.
 PREVIEW_PIXELS = 640
@@ -40,8 +45,31 @@ def build(chooser: Chooser) -> Dependency:
         api_name="choose_photo",
         **UNDOCUMENTED,
     )
+    names = [example.path.stem for example in EXAMPLES]
+    chooser.add_to_link(
+        Linked(
+            "photo",
+            chosen,
+            [chooser.photo_choice],
+            f'{json.dumps(["", *names[1:]])}[given[0].example] ?? ""',  # a photo of somebody's own is in no link
+            lambda _, name: open_example(name, names),
+            [chooser.photo, preview],
+        )
+    )
     chosen.failure(None, js=f"() => {{ {ANSWERED} }}", api_name="photo_refused", **UNDOCUMENTED)
     return chosen
+
+
+def open_example(name: str, names: Sequence[str]) -> list[Any]:
+    """Return the file of an example, and how it is shown.
+
+    Raises:
+        ConfigError: there is no such example.
+    """
+    if name not in names:
+        raise ConfigError(f"Unknown example. Choose one of: {', '.join(names)}.")
+    path = EXAMPLES[names.index(name)].path
+    return [str(path), show(path)]
 
 
 def show(path: Path | None) -> str:

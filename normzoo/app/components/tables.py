@@ -13,6 +13,12 @@ from normzoo.app.components.html import render
 #: What a marked cell means, to be said once below its table.
 BEST_NOTE = '<p class="explanation">★ the best of its column.</p>'
 
+#: What pdflatex does not know outside of math.
+_LATEX_SIGNS = str.maketrans(
+    {"−": "$-$", "±": r"$\pm$", "×": r"$\times$", "√": r"$\surd$", "·": r"$\cdot$", "…": r"\dots{}", "★": r"$\star$"}
+    | {"→": r"$\to$", "≤": r"$\leq$", "≥": r"$\geq$", "ε": r"$\varepsilon$", "–": "--", "\u00a0": "~"}
+)
+
 # `element` is what Gradio gives to such a script: the component's own part of the page. Its rows come and go; it stays.
 SORT_SCRIPT = """
 element.addEventListener("click", (event) => {
@@ -52,9 +58,15 @@ def sortable(
 
 
 def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV") -> str:
-    """Return a link that holds its file: nothing is written on the server, and nothing is left there."""
-    data = base64.b64encode(texts.to_csv(index=False).encode()).decode()
-    return render("csv_link.html", name=name, data=data, words=words)
+    """Return links that hold a table as CSV and as LaTeX: nothing is written on the server, and nothing is left there."""
+    csv, latex = (base64.b64encode(text.encode()).decode() for text in (texts.to_csv(index=False), to_latex(texts)))
+    return render("csv_link.html", name=name.removesuffix(".csv"), csv=csv, latex=latex, words=words)
+
+
+def to_latex(texts: pd.DataFrame) -> str:
+    """Return a table for LaTeX with the package booktabs, its first column to the left, signs in math."""
+    latex: str = texts.map(str).to_latex(index=False, escape=True, column_format="l" + "r" * (len(texts.columns) - 1))
+    return latex.translate(_LATEX_SIGNS)
 
 
 def _best(column: pd.Series, higher: bool) -> list[int]:

@@ -1,6 +1,6 @@
 """What all tabs share: the model set, which of its variants are shown, the photo."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED, Part, start, start_missed, start_shown
+from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -31,6 +32,7 @@ class Chooser:
     photos_choice: gr.HTML  # hears of every choice of many photos
     _link: gr.HTML
     _unseen: gr.Column  # holds the starters of all parts, since those of a tab are there only once it was opened
+    _linked: list[link.Linked] = field(default_factory=list)
     _parts: dict[str, list[Part]] = field(default_factory=lambda: {"variants": [], "set": []})
     _lists: list[tuple[Callable[[ModelSet], Sequence[Any]], Sequence[Any]]] = field(default_factory=list)
     tab: gr.Tab | None = None  # the one that is being built
@@ -77,9 +79,14 @@ class Chooser:
         """Have a function list what can be chosen from another model set, before anything follows that choice."""
         self._lists.append((function, outputs))
 
+    def add_to_link(self, linked: link.Linked) -> None:
+        """Have the link to the view hold a further choice."""
+        self._linked.append(linked)
+
     def connect(self, catalog: Catalog, tabs: Sequence[gr.Tab]) -> None:
         """Set up what a choice of a model set brings, and the link to the view, once all tabs are built."""
         outputs = [self.variants, *(component for _, listed in self._lists for component in listed)]
+        opened_too = [component for part in self._linked for component in part.outputs if component not in outputs]
 
         def bring(model_set: ModelSet, ticked: list[str]) -> list[Any]:
             lists = [update for function, _ in self._lists for update in function(model_set)]
@@ -95,12 +102,24 @@ class Chooser:
         def open_link(model_set: str, asked: object) -> list[Any]:
             """What a link asks for."""
             linked, ticked, is_known = link.read(catalog, model_set, asked)
+            updates = dict(zip(outputs, bring(linked, ticked), strict=True))
+            for part in self._linked:
+                text = asked.get(part.key) if isinstance(asked, Mapping) else None
+                try:
+                    if isinstance(text, str) and text:
+                        updates |= zip(part.outputs, part.read(linked, text), strict=True)
+                except ConfigError:
+                    is_known = False
             if not is_known:
                 gr.Info(link.UNKNOWN)
-            return [linked.name, *bring(linked, ticked)]
+            return [linked.name, *(updates.get(component, gr.skip()) for component in (*outputs, *opened_too))]
 
         opened = self._link.select(
-            open_link, [self.model_set, self._link], [self.model_set, *outputs], api_name="open_link", **UNDOCUMENTED
+            open_link,
+            [self.model_set, self._link],
+            [self.model_set, *outputs, *opened_too],
+            api_name="open_link",
+            **UNDOCUMENTED,
         )
         listed = self.model_set.input(
             list_variants, self.model_set, outputs, cancels=[opened], api_name="list_variants", **UNDOCUMENTED
@@ -109,7 +128,7 @@ class Chooser:
         for event in (opened, listed):
             start_shown(self._parts["set"], event.success, tabs, f"after_{event['api_name']}")
         start_missed({id(part): part for parts in self._parts.values() for part in parts}.values(), tabs)
-        link.keep_up(self.inputs, [opened, listed], tabs)
+        link.keep_up(self.inputs, [opened, listed], tabs, self._linked)
 
 
 def build(default: ModelSet, sets: Sequence[str], opened_by_link: gr.HTML, first_photos: str, many_tab: int) -> Chooser:

@@ -1,16 +1,18 @@
 """The part of Inside that follows one value through each norm: its controls and its events."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from normzoo.app.components import cards
+from normzoo.app.components import cards, downloads
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
+from normzoo.app.core.permalink import Linked, copy_button
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError
@@ -28,6 +30,11 @@ INTRODUCTION = """
 <p class="explanation">Your photo and three of the examples go through the first layers of a network. What comes to a norm
 layer is a map for each photo and channel. Click a pixel, in the maps or in the larger one: x is its value. The maps whose
 values share one mean with x light up; choose another norm, and others do.</p>
+"""
+NO_PHOTO = "There is no photo to save a picture of; choose one first."
+LINK_HINT = """
+<p class="explanation">For slides and homework: save the maps with the arithmetic as a picture, or copy a link that opens
+exactly this value. A link holds examples; a photo of your own is in no link.</p>
 """
 BEFORE_AND_AFTER = "<h3>What it does to the picture</h3>"
 
@@ -59,6 +66,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             )
         ]
     said = gr.HTML(js_on_load=None, elem_id="explorer-said")
+    save_place = gr.Column()
     table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="explorer-table")
     gr.HTML(BEFORE_AND_AFTER, js_on_load=None, elem_classes="section")
     with gr.Row():
@@ -157,6 +165,22 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             view.as_data(values),
         )
 
+    choices = [network, layer, *position, norm, *changes]
+    first = "/".join(str(component.value) for component in choices)
+
+    @guarded
+    def make(photo: dict[str, Any] | None, model_set: str, *rest: Any) -> tuple[str, bytes]:
+        network, layer, *at, norm, brightness, contrast, to = rest
+        scene = scene_of(photo, model_set, network, layer, brightness, contrast)
+        if scene is None:
+            raise ConfigError(NO_PHOTO)
+        return view.as_file(scene, scene.position(at), norm, model_set, to)
+
+    with save_place:
+        gr.HTML(LINK_HINT, js_on_load=None)
+        copy_button()
+        downloads.build(make, [chooser.photo, chooser.model_set, *choices], "value", said, ("png", "svg"))
+
     told = chooser.follow(
         follow_value,
         [*about, *position, norm],
@@ -202,7 +226,39 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         api_name="choose_value",
         **UNDOCUMENTED,
     )
+    chooser.add_to_link(
+        Linked(
+            "value",
+            told.event,
+            choices,
+            f'given.join("/") === {json.dumps(first)} ? "" : given.join("/")',
+            lambda model_set, text: _linked(catalog, model_set, text),
+            choices,
+        )
+    )
     chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(catalog, other)], [network, layer])
+
+
+def _linked(catalog: Catalog, model_set: ModelSet, text: str) -> list[Any]:
+    """Return the updates of all controls for the text in a link: "bn/stem, norm 1/1/4/16/16/in/100/100".
+
+    Raises:
+        ConfigError: it asks for something that is not there.
+    """
+    networks, layers = _controls(catalog, model_set)
+    parts = text.split("/")
+    numbers = [int(part) for part in (*parts[2:6], *parts[7:]) if part.isdecimal() and len(part) < 4]
+    is_known = len(parts) == 9 and len(numbers) == 6 and parts[0] in variants_of(model_set) and parts[6] in NORM_LAYERS
+    if not is_known or parts[1] not in [layer for _, layer in layers["choices"]]:
+        raise ConfigError("The link asks for a value that is not there.")
+    photo, *place, brightness, contrast = numbers
+    return [
+        gr.Dropdown(**{**networks, "value": parts[0]}),
+        gr.Dropdown(**{**layers, "value": parts[1]}),
+        *[max(number, 1) for number in (min(photo, PHOTOS), *place)],
+        parts[6],
+        *[min(max(share, least), most) for share, (least, most) in ((brightness, BRIGHTNESS), (contrast, CONTRAST))],
+    ]
 
 
 def _controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from normzoo.app.components.data_urls import png_url
+from normzoo.app.components.downloads import file_name
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import csv_link, sortable
 from normzoo.app.tabs.inside.scene import Scene
@@ -33,7 +34,7 @@ def maps(scene: Scene, position: Position) -> str:
     """Return the maps of all photos in some channels, for `explorer.js` to light."""
     window = scene.window(position.channel)
     values = scene.x[:, window.start : window.stop].numpy()
-    low, high = (float(end) for end in np.percentile(values, (0.5, 99.5)))
+    low, high = _grey_limits(values)
     grey = _grey(values, low, high)
     groups = len(window) // scene.group_size
     return render(
@@ -61,8 +62,7 @@ def said(scene: Scene, position: Position, norm: str, values: Mapping[str, Norma
     return render(
         "explorer_said.html",
         norm=norm,
-        place=f"Photo {position.photo + 1} ({scene.names[position.photo]}), channel {position.channel + 1}, "
-        f"row {position.row + 1}, column {position.column + 1}: x = {_few(value.x)}.",
+        place=place_in_words(scene, position, value),
         sentence=sentence(scene, value),
         arithmetic=value.arithmetic,
         histograms=[_histogram(shared, value.x, _in_words(shared, scene)) for shared in value.sets],
@@ -151,6 +151,34 @@ def change(scene: Scene, position: Position) -> str:
             "in": f"photo 1's own mean goes {mean('in', first, first_now)}, the others' stay. Photo 1 goes "
             f"{results('in', first, first_now)}, photo 2 {results('in', second, second_now)}.",
         },
+    )
+
+
+def as_file(scene: Scene, position: Position, norm: str, model_set: str, file_format: str) -> tuple[str, bytes]:
+    """Return the maps with what is lit and the arithmetic as one picture for slides: a name without ending, and the content."""
+    from normzoo.plotting import one_value, static  # matplotlib: only for those who want a file
+
+    value = normalized_values(scene.norm_layer, scene.x, position)[norm]
+    window = scene.window(position.channel)
+    shown_maps = scene.x[:, window.start : window.stop].numpy()
+    figure = one_value.draw(
+        shown_maps,
+        window,
+        _grey_limits(shown_maps),
+        position,
+        value,
+        title=f"{describe_norm(norm).title.capitalize()}: {short_name(scene.model.variant)} of {model_set}, {scene.layer}",
+        photos=scene.names,
+        sentence=f"{place_in_words(scene, position, value)}\n{sentence(scene, value)}",
+    )
+    return file_name(model_set, "value", norm), static.to_bytes(figure, file_format)
+
+
+def place_in_words(scene: Scene, position: Position, value: NormalizedValue) -> str:
+    """Return where the value is, and the value."""
+    return (
+        f"Photo {position.photo + 1} ({scene.names[position.photo]}), channel {position.channel + 1}, "
+        f"row {position.row + 1}, column {position.column + 1}: x = {_few(value.x)}."
     )
 
 
@@ -252,6 +280,12 @@ def _in_words(shared: SharedValues, scene: Scene) -> str:
         channels = f"channels {first}–{last}"
     photos = f"photo {shared.photos.start + 1}" if len(shared.photos) == 1 else f"all {len(shared.photos)} photos"
     return f"{channels} of {photos}"
+
+
+def _grey_limits(values: np.ndarray) -> tuple[float, float]:
+    """Return the values that are black and white on one scale for all maps: all but the outermost hundredth lie between."""
+    low, high = np.percentile(values, (0.5, 99.5))
+    return float(low), float(high)
 
 
 def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
