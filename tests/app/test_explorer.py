@@ -15,7 +15,7 @@ from PIL import Image
 from normzoo import NORM_LAYERS
 from normzoo.app import build_demo
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.app.tabs.inside import explorer_view as view
+from normzoo.app.tabs.inside import explorer_pictures
 from tests.support.checkpoints import save_variant, save_zoo
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
@@ -97,7 +97,7 @@ def test_the_same_x_meets_another_set_in_each_norm(follow):
 
 def test_what_batch_norm_remembers_is_told_where_the_network_has_it(follow):
     assert re.search(r"it takes averages that it remembers: \(.* = −?[\d.]+\.", words(follow()[0]))
-    assert "GN remembers none for it" in words(follow(network="gn")[0])
+    assert "it takes averages that it remembers; GN remembers none." in words(follow(network="gn")[0])
     assert "remembers" not in words(follow(norm="gn")[0])
 
 
@@ -169,8 +169,8 @@ def test_what_is_not_there_is_refused_in_a_sentence(follow, wrong, sentence):
 
 
 def test_a_strip_is_grey_between_its_ends_and_see_through_between_maps():
-    values = np.array([[[-9.0, 0.0]], [[view.EXTREME, 9.0]]])
-    pixels = view._strip(values)
+    values = np.array([[[-9.0, 0.0]], [[explorer_pictures.EXTREME, 9.0]]])
+    pixels = explorer_pictures.strip(values)
     assert pixels[0, :, 0].tolist() == [0, 128, 0, 255, 255]
     assert pixels[0, :, 3].tolist() == [255, 255, 0, 255, 255]
 

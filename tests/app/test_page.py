@@ -38,6 +38,7 @@ from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 PUBLIC_EVENTS = {
     "follow_value",
     "value_maps",
+    "turn",
     "compare_networks",
     "calibration",
     "confusion",

@@ -73,3 +73,19 @@ def test_another_block_of_another_network_is_shown(page):
 def test_nothing_is_wider_than_the_window(page):
     expect(page.locator("#after .main-svg").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_gates_and_border_are_turned_by_hand_with_the_answers_beside_them(page):
+    rows = page.locator("#turned tbody tr")
+    expect(rows).to_have_count(ZOO)
+    expect(rows.first.locator("td")).to_have_count(2)
+    turned = page.locator("#turned tbody td:nth-of-type(2)")
+    before = turned.all_inner_texts()
+    page.get_by_label("number input for Gates: −1 all instance, 0 as learned, 1 all batch").fill("-1")
+    expect(turned).not_to_have_text(before, use_inner_text=True)
+    assert [text for text, old in zip(turned.all_inner_texts(), before, strict=True) if text != old] == [
+        turned.nth(list(NORM_LAYERS).index("bin")).inner_text()
+    ]
+    page.get_by_role("radio", name="Replicated pixels in the first convolution").check()
+    page.get_by_label("number input for Less contrast (severity)").fill("5")
+    expect(rows.first.locator("td")).to_have_count(4)

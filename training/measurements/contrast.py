@@ -1,8 +1,7 @@
 """Measurement of why less contrast harms: the zeros around the image, and the last bias."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from normzoo.analysis.findings.robustness import CHANGES, CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.images.preprocess import to_input
+from normzoo.inference.alterations import with_border
 from normzoo.inference.predict import BATCH_SIZE
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
@@ -46,9 +46,9 @@ def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes:
         images, _, special = change.partition(", ")
         if special == "bias scaled" and variant != "nn":
             continue  # only without norms are the logits as large as the input
-        with _border_replicated(network) if special == "replicated border" else contextlib.nullcontext():
-            bias = FACTOR if special == "bias scaled" else 1.0
-            found[change] = rounded(_accuracy(network, _changed(data)[images], data.labels["val"], bias))
+        subject = with_border(network, "first") if special == "replicated border" else network
+        bias = FACTOR if special == "bias scaled" else 1.0
+        found[change] = rounded(_accuracy(subject, _changed(data)[images], data.labels["val"], bias))
     return found
 
 
@@ -74,16 +74,6 @@ def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> 
         for change, accuracy in expected.items()
         if stored.get(change) is None or abs(stored[change] - accuracy) > 1e-6
     ]
-
-
-@contextlib.contextmanager
-def _border_replicated(network: ResNet) -> Iterator[None]:
-    """The first convolution pads with the pixels at the border in place of zeros."""
-    network.conv1.padding_mode = "replicate"
-    try:
-        yield
-    finally:
-        network.conv1.padding_mode = "zeros"
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
 from normzoo.app.core.permalink import Linked, copy_button
+from normzoo.app.tabs.inside import explorer_pictures
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError
@@ -51,6 +52,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             [(short_name(key), key) for key in NORM_LAYERS],
             value=FIRST_NORM,
             label="Norm",
+            scale=2,
             min_width=280,
             elem_id="explorer-norm",
         )
@@ -161,7 +163,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return (
             view.said(scene, place, norm, values),
             view.table(scene, values),
-            view.change(scene, place) + view.pictures(scene, place),
+            explorer_pictures.change(scene, place) + explorer_pictures.pictures(scene, place),
             view.as_data(values),
         )
 

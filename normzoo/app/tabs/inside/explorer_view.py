@@ -1,10 +1,9 @@
-"""The explorer of values as HTML: the maps, one value in words and numbers, the table of all norms, before and after."""
+"""The explorer of values: the maps, one value in words and numbers, the table of all norms, a picture for slides."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import torch
 
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.downloads import file_name
@@ -16,18 +15,14 @@ from normzoo.inference.normalized_value import (
     Position,
     SharedValues,
     normalized_values,
-    photo_gaps,
     remembered_value,
     shown,
-    standardized_maps,
 )
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.style import style_of
 from normzoo.variants import short_name
 
 BINS = 24
-#: Where black and white are in the pictures of before and after, in standard deviations.
-EXTREME = 2.5
 
 
 def maps(scene: Scene, position: Position) -> str:
@@ -35,7 +30,7 @@ def maps(scene: Scene, position: Position) -> str:
     window = scene.window(position.channel)
     values = scene.x[:, window.start : window.stop].numpy()
     low, high = _grey_limits(values)
-    grey = _grey(values, low, high)
+    rows = grey(values, low, high)
     groups = len(window) // scene.group_size
     return render(
         "explorer_maps.html",
@@ -45,14 +40,14 @@ def maps(scene: Scene, position: Position) -> str:
         columns=" 0.4rem ".join(["minmax(0, 1fr) " * scene.group_size] * groups),
         photos=[
             {"name": name, "thumb": png_url(np.asarray(square)), "maps": [png_url(each) for each in row]}
-            for name, square, row in zip(scene.names, scene.squares, grey, strict=True)
+            for name, square, row in zip(scene.names, scene.squares, rows, strict=True)
         ],
         norms={key: {"axes": describe_norm(key).pooled_axes or (), "colour": style_of(key).colour} for key in NORM_LAYERS},
         height=values.shape[2],
         width=values.shape[3],
         total=scene.x.shape[1],
-        low=_few(low),
-        high=_few(high),
+        low=few(low),
+        high=few(high),
     )
 
 
@@ -77,8 +72,8 @@ def sentence(scene: Scene, value: NormalizedValue) -> str:
         known = describe_norm(value.norm).pooled_axes is not None
         return f"{title} takes no mean: x stays as it is." if known else f"{title} does not say which values share a mean."
     parts = [
-        f"the {shared.values.size:,} values of {_in_words(shared, scene)} (mean {_few(term.mean)}, standard deviation "
-        f"{_few(term.var**0.5)})"
+        f"the {shared.values.size:,} values of {_in_words(shared, scene)} (mean {few(term.mean)}, standard deviation "
+        f"{few(term.var**0.5)})"
         for shared, term in zip(value.sets, value.terms, strict=True)
     ]
     if len(parts) == 1:
@@ -101,57 +96,6 @@ def table(scene: Scene, values: Mapping[str, NormalizedValue]) -> str:
     )
     caption = "The same x, another set, another result"
     return sortable(numbers, texts[list(numbers.columns)], caption) + csv_link(texts, "normzoo-one-value.csv")
-
-
-def pictures(scene: Scene, position: Position) -> str:
-    """Return one channel of all photos in front of the layer and behind each norm, with a caption that is computed."""
-    before = scene.x[:, position.channel].double().numpy()
-    behind = standardized_maps(scene.norm_layer, scene.x, position.channel)
-    spread = before.std() or 1.0
-    rows = [{"key": "", "title": "in front of the norm", "maps": (before - before.mean()) / spread}]
-    rows += [{"key": key, "title": f"behind {describe_norm(key).title}", "maps": each} for key, each in behind.items()]
-    # Without a norm the numbers stay: they are drawn on the scale of those in front of it.
-    gaps = {key: photo_gaps(each) for key, each in behind.items()}
-    rows = [
-        {
-            **row,
-            "url": png_url(_strip(rows[0]["maps"] if row["key"] == "nn" else row["maps"])),
-            "means": ", ".join(f"{gap:+.1f}".replace("-", "−") for gap in photo_gaps(row["maps"])),
-        }
-        for row in rows
-    ]
-    return render("explorer_pictures.html", rows=rows, caption=_gap_caption(photo_gaps(before), gaps), extreme=EXTREME)
-
-
-def change(scene: Scene, position: Position) -> str:
-    """Return what changing the first photo does to means and values, its own and the second's; nothing if it is as it was."""
-    if torch.equal(scene.x[0], scene.first_as_it_is):
-        return ""
-    places = [position._replace(photo=photo) for photo in (0, 1)]
-    (first, first_now), (second, second_now) = (
-        [normalized_values(scene.norm_layer, x, place) for x in (scene.x_as_it_is, scene.x)] for place in places
-    )
-
-    def moved(before: float, now: float) -> str:
-        return f"from {_few(before)} to {_few(now)}"
-
-    def results(key: str, before: Mapping[str, NormalizedValue], now: Mapping[str, NormalizedValue]) -> str:
-        return moved(before[key].result, now[key].result)
-
-    def mean(key: str, before: Mapping[str, NormalizedValue], now: Mapping[str, NormalizedValue]) -> str:
-        return moved(before[key].terms[0].mean, now[key].terms[0].mean)
-
-    return render(
-        "explorer_change.html",
-        place=f"channel {position.channel + 1}, row {position.row + 1}, column {position.column + 1}",
-        lines={
-            "nn": f"x of photo 1 goes {results('nn', first, first_now)}.",
-            "bn": f"the mean goes {mean('bn', first, first_now)} for all {len(scene.x)} photos. Photo 1 goes "
-            f"{results('bn', first, first_now)}, and photo 2, which nobody touched, {results('bn', second, second_now)}.",
-            "in": f"photo 1's own mean goes {mean('in', first, first_now)}, the others' stay. Photo 1 goes "
-            f"{results('in', first, first_now)}, photo 2 {results('in', second, second_now)}.",
-        },
-    )
 
 
 def as_file(scene: Scene, position: Position, norm: str, model_set: str, file_format: str) -> tuple[str, bytes]:
@@ -178,7 +122,7 @@ def place_in_words(scene: Scene, position: Position, value: NormalizedValue) -> 
     """Return where the value is, and the value."""
     return (
         f"Photo {position.photo + 1} ({scene.names[position.photo]}), channel {position.channel + 1}, "
-        f"row {position.row + 1}, column {position.column + 1}: x = {_few(value.x)}."
+        f"row {position.row + 1}, column {position.column + 1}: x = {few(value.x)}."
     )
 
 
@@ -216,9 +160,9 @@ def _row(scene: Scene, value: NormalizedValue) -> dict[str, str]:
     return {
         "Norm": short_name(value.norm),
         "Values": listed([f"{shared.values.size:,}" for shared in value.sets]),
-        "Mean": listed([_few(term.mean) for term in value.terms]),
-        "Standard deviation": listed([_few(term.var**0.5) for term in value.terms]),
-        "Result": _few(value.result),
+        "Mean": listed([few(term.mean) for term in value.terms]),
+        "Standard deviation": listed([few(term.var**0.5) for term in value.terms]),
+        "Result": few(value.result),
         "Of": listed([_in_words(shared, scene) for shared in value.sets]),
         "Arithmetic": value.arithmetic,
     }
@@ -231,29 +175,19 @@ def _notes(scene: Scene, position: Position, value: NormalizedValue) -> list[str
         notes.append(f"{own} has no norm at this place, so there are no weight and bias: the formulas end before them.")
     elif value.terms:
         notes.append(
-            f"The weight {_few(value.weight)} and the bias {_few(value.bias or 0)} are what {own} learned for this channel. "
+            f"The weight {few(value.weight)} and the bias {few(value.bias or 0)} are what {own} learned for this channel. "
             "All norms take them here, so that only the set differs."
         )
     if len(value.terms) > 1:
         has_gate = hasattr(scene.norm_layer, "gate")
         notes.append("The gate is the layer's own." if has_gate else f"{own} has no gates, so both count half here.")
     if any("N" in shared.axes for shared in value.sets):
-        words = "This is how it learns, with these four photos as the batch. To answer, it takes averages that it remembers"
+        name = short_name(value.norm)
+        words = f"So {name} computes while it learns, here with these four photos as its batch. To answer, it takes averages"
         remembered = remembered_value(scene.norm_layer, scene.norm, scene.x, position) if value.norm == scene.norm else None
-        notes.append(f"{words}; {own} remembers none for it." if remembered is None else f"{words}: {remembered.arithmetic}.")
+        rest = f" that it remembers: {remembered.arithmetic}." if remembered else f" that it remembers; {own} remembers none."
+        notes.append(words + rest)
     return notes
-
-
-def _gap_caption(before: np.ndarray, behind: Mapping[str, np.ndarray]) -> str:
-    """Where the photo that differs most from the others is, before and after."""
-    photo = int(np.abs(before).argmax())
-    side = "above" if before[photo] > 0 else "below"
-    sign = 1 if before[photo] > 0 else -1
-    after = ", ".join(f"{short_name(key)} {_tenths(sign * gaps[photo])}" for key, gaps in behind.items())
-    return (
-        f"In front of the norm, photo {photo + 1} lies {_tenths(abs(before[photo]))} standard deviations {side} the other "
-        f"three. Behind each norm: {after}."
-    )
 
 
 def _histogram(shared: SharedValues, x: float, words: str) -> dict[str, object]:
@@ -264,8 +198,8 @@ def _histogram(shared: SharedValues, x: float, words: str) -> dict[str, object]:
         "bars": [{"height": 60 * count / counts.max(), "has_x": i == bin_of_x} for i, count in enumerate(counts)],
         "mean": 240 * (shared.values.mean() - edges[0]) / ((edges[-1] - edges[0]) or 1),
         "x": 10 * (bin_of_x + 0.5),
-        "low": _few(float(edges[0])),
-        "high": _few(float(edges[-1])),
+        "low": few(float(edges[0])),
+        "high": few(float(edges[-1])),
         "words": f"{shared.values.size:,} values of {words}; x lies above {100 * below:.0f}% of them",
     }
 
@@ -288,25 +222,11 @@ def _grey_limits(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Black at `low`, white at `high`: uint8."""
     return np.round(255 * ((values - low) / ((high - low) or 1)).clip(0, 1)).astype(np.uint8)
 
 
-def _strip(values: np.ndarray) -> np.ndarray:
-    """Maps side by side, see-through between: (N, H, W) -> uint8 (H, N·(W+1) - 1, 4)."""
-    count, height, width = values.shape
-    canvas = np.zeros((height, count * (width + 1), 4), np.uint8)
-    for number, tile in enumerate(_grey(values, -EXTREME, EXTREME)):
-        start = number * (width + 1)
-        canvas[:, start : start + width, :3], canvas[:, start : start + width, 3] = tile[..., None], 255
-    return canvas[:, :-1]
-
-
-def _few(number: float) -> str:
+def few(number: float) -> str:
     """Three digits."""
     return shown(round(float(f"{number:.3g}"), 4) + 0.0)
-
-
-def _tenths(number: float) -> str:
-    return f"{round(float(number), 1) + 0.0:.1f}".replace("-", "−")

@@ -17,7 +17,7 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo, photo_name
-from normzoo.app.tabs.inside import cubes, explorer, features
+from normzoo.app.tabs.inside import cubes, explorer, features, turning
 from normzoo.app.tabs.inside.gates import explain_gates
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_pixels
@@ -109,6 +109,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         api_name="inside",
         **INSIGHT,
     )
+    turning.build(catalog, chooser)
     features.build(catalog, default, chooser)
 
 
