@@ -62,13 +62,18 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def visit_to_space(browser: Browser, space: Server) -> Iterator[Visit]:
+    """A visit to the page on Spaces."""
+    yield from framed(browser, space)
+
+
+def framed(browser: Browser, server: Server) -> Iterator[Visit]:
     """A visit during which `SPACE` is that server behind a proxy, and every other site frames it."""
     visit = Visit(browser)
 
     def proxy(route: Route) -> None:
         headers = {**route.request.headers, **FORWARDED}
         with contextlib.suppress(Error):  # the page was closed meanwhile
-            route.fulfill(response=route.fetch(url=space.url.rstrip("/") + route.request.url[len(SPACE) :], headers=headers))
+            route.fulfill(response=route.fetch(url=server.url.rstrip("/") + route.request.url[len(SPACE) :], headers=headers))
 
     frame = f"<iframe src='{SPACE}/' width=1000 height=800></iframe>"
     visit.context.route("**/*", lambda route: route.fulfill(body=frame, content_type="text/html"))
@@ -90,8 +95,29 @@ def test_the_page_works_on_spaces(visit_to_space):
 
 @pytest.mark.parametrize(("site", "is_allowed"), [("https://huggingface.co", True), ("https://evil.example", False)])
 def test_who_may_show_the_page_in_a_frame(visit_to_space, site, is_allowed):
-    page = visit_to_space.page
-    page.goto(f"{site}/spaces/me/zoo")
+    check_frame(visit_to_space.page, f"{site}/spaces/me/zoo", is_allowed)
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page of a host that has named a course's site."""
+    settings = {"NORMZOO_TRUST_PROXY": "1", "NORMZOO_FRAME_ANCESTORS": "https://*.example.edu"}
+    with running_server(tmp_path_factory.mktemp("school"), settings) as server:
+        yield server
+
+
+@pytest.mark.parametrize(("site", "is_allowed"), [("https://canvas.example.edu", True), ("https://huggingface.co", False)])
+def test_a_host_names_the_sites_that_may(browser, school, site, is_allowed):
+    for visit in framed(browser, school):
+        check_frame(visit.page, f"{site}/courses/1", is_allowed)
+        if is_allowed:  # and it works there
+            frame = visit.page.frame_locator("iframe")
+            frame.locator("#examples button").nth(2).click()
+            expect(frame.locator("#photo figcaption")).to_have_text("cat.jpg", timeout=60_000)
+
+
+def check_frame(page: Page, address: str, is_allowed: bool) -> None:
+    page.goto(address)
     if is_allowed:
         expect(page.frame_locator("iframe").get_by_role("heading", name="NormZoo")).to_be_visible(timeout=60_000)
     else:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from normzoo.app.server.middleware.headers import Policy
 from normzoo.app.server.middleware.limits import Limits
 from tests.server.test_middleware import JOIN, LIMITS, MULTIPART, PHOTO, UPLOAD, check_refused, event, gate
 from tests.support.asgi import App, ask
@@ -34,6 +35,14 @@ def test_every_answer_has_the_security_headers(method, path, status):
     assert ancestors == "'self' https://huggingface.co https://*.hf.space"
 
 
+@pytest.mark.parametrize("path", ["/", "/config", "/nothing"])
+def test_the_host_names_who_may_frame_the_page(path):
+    policy = Policy(frame_ancestors="'self' https://canvas.example.edu")
+    headers = ask(gate(App(), policy=policy), "GET", path).headers
+    assert re.search(r"frame-ancestors ([^;]*)", headers["content-security-policy"])[1] == policy.frame_ancestors
+    assert "x-frame-options" not in headers  # it knows no list of sites, and browsers that know both ignore it
+
+
 def test_only_the_page_s_own_scripts_run():
     first, second = (ask(gate(App(body=PAGE)), "GET", "/") for _ in range(2))
     nonce = re.search(r"'nonce-([\w-]{20,})'", first.headers["content-security-policy"])[1]
@@ -52,7 +61,7 @@ def test_what_is_no_page_runs_nothing():
 
 
 def test_on_spaces_the_bar_of_the_space_is_allowed():
-    here, there = (ask(gate(App(), on_spaces=on_spaces), "GET", "/").headers for on_spaces in (False, True))
+    here, there = (ask(gate(App(), policy=Policy(on_spaces)), "GET", "/").headers for on_spaces in (False, True))
     assert "connect-src 'self' data: blob:;" in here["content-security-policy"]
     assert "connect-src 'self' data: blob: https://huggingface.co;" in there["content-security-policy"]
 

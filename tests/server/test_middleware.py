@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from normzoo.app.server.middleware.headers import Policy
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.app.server.middleware.middleware import Gate
 from tests.support.asgi import App, Reply, ask
@@ -20,8 +21,8 @@ MULTIPART = {"Content-Type": "multipart/form-data; boundary=----WebKitFormBounda
 LIMITS = Limits(event_bytes=1000, upload_bytes=5000)
 
 
-def gate(app: App, limits: Limits = LIMITS, on_spaces: bool = False) -> Gate:
-    return Gate(app, UPLOADS, limits, on_spaces)
+def gate(app: App, limits: Limits = LIMITS, policy: Policy | None = None) -> Gate:
+    return Gate(app, UPLOADS, limits, policy or Policy())
 
 
 def event(**fields: object) -> bytes:

@@ -33,7 +33,7 @@ def has_ipv6() -> bool:
 
 def test_what_is_not_set_or_empty_has_its_default():
     names = ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "SYSTEM", "NORMZOO_THREADS")
-    names += ("NORMZOO_MAX_FILE_SIZE", "NORMZOO_RATE_LIMIT", "NORMZOO_TRUST_PROXY")
+    names += ("NORMZOO_MAX_FILE_SIZE", "NORMZOO_RATE_LIMIT", "NORMZOO_TRUST_PROXY", "NORMZOO_FRAME_ANCESTORS")
     assert Settings.from_environment({}) == Settings.from_environment(dict.fromkeys(names, "")) == Settings()
     assert Settings() == Settings("127.0.0.1", None, None, "20mb", 1, Limits(), False)
 
@@ -48,8 +48,17 @@ def test_settings_come_from_the_environment():
             "NORMZOO_THREADS": "2",
             "NORMZOO_RATE_LIMIT": "0",
             "NORMZOO_TRUST_PROXY": "1",
+            "NORMZOO_FRAME_ANCESTORS": "self  https://canvas.example.edu https://*.Example.edu:8443 https://localhost:*",
         }
-    ) == Settings("0.0.0.0", 8000, "/zoo", "5mb", 2, Limits(requests_per_second=0, trust_proxy=True))
+    ) == Settings(
+        "0.0.0.0",
+        8000,
+        "/zoo",
+        "5mb",
+        2,
+        Limits(requests_per_second=0, trust_proxy=True),
+        frame_ancestors="'self' https://canvas.example.edu https://*.Example.edu:8443 https://localhost:*",
+    )
 
 
 def test_a_space_has_a_proxy_in_front():
@@ -72,11 +81,20 @@ def test_an_ipv6_address_may_have_brackets(name):
         ("NORMZOO_THREADS", ["0", "x", "1e3", "100000"]),
         ("NORMZOO_RATE_LIMIT", ["x", "nan", "inf", "-1"]),
         ("NORMZOO_TRUST_PROXY", ["yes", "2", "true"]),
+        (
+            "NORMZOO_FRAME_ANCESTORS",
+            ["*", "https:", "https://*", "http://a.edu", "a.edu", "'none'", "https://a.edu/path", "data:"],
+        ),
+        ("NORMZOO_FRAME_ANCESTORS", ["https://a.edu; script-src *", "https://a.edu, https://b.edu", "https://a.edu:99999"]),
+        (
+            "NORMZOO_FRAME_ANCESTORS",
+            ["https://a.*.edu", "https://user@a.edu", "https://münchen.de", "https://-a.edu", "'unsafe'"],
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_got(name, values):
     for value in values:
-        with pytest.raises(ConfigError, match=rf"^{name} must be .+, got '{re.escape(value)}'\.$"):
+        with pytest.raises(ConfigError, match=rf"^{name} must be .+, got {re.escape(repr(value))}\.$"):
             Settings.from_environment({name: value})
 
 

@@ -76,10 +76,12 @@ def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> st
 
     from normzoo.app.components.theme import STYLE_SHEET, theme
     from normzoo.app.core import examples
+    from normzoo.app.server.middleware.headers import Policy
     from normzoo.app.server.middleware.middleware import around
 
     package = Path(__file__).parents[2]
     port = find_port(settings.host, settings.port)
+    policy = Policy(settings.on_spaces, settings.frame_ancestors)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
     try:
         _, url, _ = demo.launch(
@@ -105,7 +107,7 @@ def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> st
             state_session_capacity=SESSIONS,
             app_kwargs={
                 "openapi_url": None,
-                "lifespan": around(Path(get_upload_folder()), settings.limits, settings.on_spaces),
+                "lifespan": around(Path(get_upload_folder()), settings.limits, policy),
             },
             prevent_thread_lock=True,
             quiet=True,

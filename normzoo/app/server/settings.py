@@ -8,7 +8,9 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import urlsplit
 
+from normzoo.app.server.middleware.headers import FRAME_ANCESTORS
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.errors import ConfigError
 
@@ -17,6 +19,8 @@ T = TypeVar("T")
 #: Tried one after the other where no port is set.
 PORTS = range(7860, 7960)
 MAX_THREADS = 256
+_LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_SITE = rf"'self'|https://(\*\.)?{_LABEL}(\.{_LABEL})*(:([1-9]\d{{0,4}}|\*))?"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Settings:
     threads: int = 1  # NORMZOO_THREADS, of one prediction: the networks are too small for more to help
     limits: Limits = field(default_factory=Limits)  # NORMZOO_RATE_LIMIT, NORMZOO_TRUST_PROXY
     on_spaces: bool = False  # SYSTEM, which Hugging Face sets
+    frame_ancestors: str = FRAME_ANCESTORS  # NORMZOO_FRAME_ANCESTORS, the sites that may show the page in a frame
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -55,6 +60,13 @@ class Settings:
             ),
             limits=limits,
             on_spaces=on_spaces,
+            frame_ancestors=_read(
+                environment,
+                "NORMZOO_FRAME_ANCESTORS",
+                _sites,
+                "'self' and sites such as https://canvas.example.edu or https://*.example.edu, with spaces between them",
+                cls.frame_ancestors,
+            ),
         )
 
 
@@ -117,6 +129,16 @@ def _switch(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError
     return text == "1"
+
+
+def _sites(text: str) -> str:
+    """Sources for the directive `frame-ancestors`: nothing else may stand in a header, and nobody's `*` lets in everyone."""
+    sites = ["'self'" if site == "self" else site for site in text.split()]
+    if not all(re.fullmatch(_SITE, site, re.IGNORECASE | re.ASCII) for site in sites):
+        raise ValueError
+    for site in sites:
+        _ = urlsplit(site.removesuffix(":*")).port  # raises ValueError for one that is none
+    return " ".join(sites)
 
 
 def _host(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from normzoo.app.server.middleware.body import Body
-from normzoo.app.server.middleware.headers import finish_page, security_headers
+from normzoo.app.server.middleware.headers import Policy, finish_page, security_headers
 from normzoo.app.server.middleware.refusal import Refusal
 from normzoo.app.server.middleware.routes import Kind
 
@@ -23,11 +23,11 @@ class Answer:
         body: of the request; where it was refused while Gradio read it, that is the error to tell.
     """
 
-    def __init__(self, send: Send, kind: Kind | None, body: Body, on_spaces: bool) -> None:
+    def __init__(self, send: Send, kind: Kind | None, body: Body, policy: Policy) -> None:
         self._send = send
         self._kind = kind
         self._body = body
-        self._on_spaces = on_spaces
+        self._policy = policy
         self._nonce = secrets.token_urlsafe(16) if kind is Kind.PAGE else ""
         self.has_started = False
         self._is_complete = False
@@ -87,4 +87,4 @@ class Answer:
         await self._put({"type": "http.response.body", "body": page})
 
     def _headers(self, kind: Kind | None) -> list[tuple[bytes, bytes]]:
-        return security_headers(kind, self._nonce if kind else "", self._on_spaces)
+        return security_headers(kind, self._nonce if kind else "", self._policy)

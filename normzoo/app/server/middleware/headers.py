@@ -1,6 +1,7 @@
 """The security headers of every answer."""
 
 import re
+from dataclasses import dataclass
 
 from normzoo.app.server.middleware.routes import Kind
 
@@ -22,10 +23,18 @@ _POLICY = {
     "object-src": "'none'",
     "base-uri": "'self'",
     "form-action": "'none'",
-    "frame-ancestors": FRAME_ANCESTORS,
 }
 # On a Space, Gradio shows the Space's name and likes on top.
 _SPACES = {"img-src": "https://huggingface.co https://cdn-avatars.huggingface.co", "connect-src": "https://huggingface.co"}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What of the headers depends on the host."""
+
+    on_spaces: bool = False
+    frame_ancestors: str = FRAME_ANCESTORS
+
 
 _FIXED = [
     (b"x-content-type-options", b"nosniff"),
@@ -42,23 +51,24 @@ _SCRIPT = re.compile(rb"<script\b")
 _SPEAK_ENGLISH = b'<head><script>Object.defineProperty(navigator, "language", {value: "en"})</script>'
 
 
-def security_headers(kind: Kind | None, nonce: str = "", on_spaces: bool = False) -> list[tuple[bytes, bytes]]:
+def security_headers(kind: Kind | None, nonce: str, host: Policy) -> list[tuple[bytes, bytes]]:
     """The headers to add to an answer.
 
     Args:
         kind: what was asked for; None where it is an error.
         nonce: what marks the page's own inline scripts; all others stay dead.
+        host: what depends on it.
     """
     if kind in (Kind.PAGE, Kind.STATIC):
-        policy = dict(_POLICY)
+        policy = _POLICY | {"frame-ancestors": host.frame_ancestors}
         if nonce:
             policy["script-src"] += f" 'nonce-{nonce}'"
-        if on_spaces:
+        if host.on_spaces:
             policy |= {directive: f"{policy[directive]} {hosts}" for directive, hosts in _SPACES.items()}
         text = "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
     else:
         # Data: should a browser open it as a page, nothing in it runs.
-        text = f"default-src 'none'; sandbox; frame-ancestors {FRAME_ANCESTORS}"
+        text = f"default-src 'none'; sandbox; frame-ancestors {host.frame_ancestors}"
     return [(b"content-security-policy", text.encode()), *_FIXED]
 
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from normzoo.app.server.middleware.answer import Answer, Send
 from normzoo.app.server.middleware.body import Body, Receive, boundary_of, header
+from normzoo.app.server.middleware.headers import Policy
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.app.server.middleware.payload import check_event
 from normzoo.app.server.middleware.refusal import Refusal
@@ -36,11 +37,11 @@ class Gate:
         uploads: the folder in which Gradio keeps uploaded files.
     """
 
-    def __init__(self, app: Application, uploads: Path, limits: Limits, on_spaces: bool = False) -> None:
+    def __init__(self, app: Application, uploads: Path, limits: Limits, policy: Policy) -> None:
         self._app = app
         self._uploads = uploads
         self._limits = limits
-        self._on_spaces = on_spaces
+        self._policy = policy
         self._visitors = Visitors(limits)
         self._sessions = Sessions(limits)
         self._unfinished = Unfinished(uploads)
@@ -57,7 +58,7 @@ class Gate:
     async def _serve(self, scope: Any, receive: Receive, send: Send) -> None:
         kind = find_kind(scope)
         body = Body(receive, self._limits, self._limits.upload_bytes if kind is Kind.UPLOAD else self._limits.event_bytes)
-        answer = Answer(send, kind, body, self._on_spaces)
+        answer = Answer(send, kind, body, self._policy)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 receive = await self._admit(scope, kind, body, stack)
@@ -130,12 +131,12 @@ def _replay(content: bytes, body: Body) -> Receive:
     return receive
 
 
-def around(uploads: Path, limits: Limits, on_spaces: bool) -> Callable[[Any], contextlib.AbstractAsyncContextManager[None]]:
+def around(uploads: Path, limits: Limits, policy: Policy) -> Callable[[Any], contextlib.AbstractAsyncContextManager[None]]:
     """A lifespan for Gradio's application that puts the gate around all of it, its own middleware included."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        app.middleware_stack = Gate(app.middleware_stack, uploads, limits, on_spaces)
+        app.middleware_stack = Gate(app.middleware_stack, uploads, limits, policy)
         yield
 
     return lifespan
