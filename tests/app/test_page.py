@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any, get_type_hints
 
 import gradio as gr
+import pandas as pd
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
@@ -256,6 +257,19 @@ def test_the_csv_is_the_table(catalog):
     ]
     with urllib.request.urlopen(re.search(r'href="(data:[^"]+)"', csv_link(texts, "results.csv"))[1]) as link:
         assert [line.split(",") for line in link.read().decode().splitlines()] == shown
+
+
+def test_the_latex_is_the_table_in_what_pdflatex_knows():
+    signs = "−1 ± 2 × √3 · 4 … ★ → ≤ ≥ ε – 5\u00a06"
+    texts = pd.DataFrame({"Norm": ["BN & IN", "50% of x_1"], "F1 #": [signs, 0.5]})
+    address = re.findall(r'download="results\.(\w+)" href="(data:[^"]+)"', csv_link(texts, "results.csv"))
+    assert [ending for ending, _ in address] == ["csv", "tex"]
+    with urllib.request.urlopen(address[1][1]) as link:
+        latex = link.read().decode()
+    assert latex.isascii()
+    assert latex.startswith("\\begin{tabular}{lr}\n\\toprule\nNorm & F1 \\# \\\\\n")
+    assert "50\\% of x\\_1 & 0.5 \\\\" in latex
+    assert r"$-$1 $\pm$ 2 $\times$ $\surd$3 $\cdot$ 4 \dots{} $\star$ $\to$ $\leq$ $\geq$ $\varepsilon$ -- 5~6" in latex
 
 
 def test_an_expected_error_is_told_as_text():

@@ -36,7 +36,7 @@ def words(text: str) -> str:
 
 def test_as_trained_the_answers_are_those_of_classify(events, turn):
     shown, answers = turn()
-    assert "All answers are still the same" in words(shown)
+    assert "All as trained, and the photo as it is." in words(shown)
     assert list(answers) == list(NORM_LAYERS)
     classified = events["classify"](PHOTO, "toy/paper", None)[1]["networks"]
     for variant, answer in answers.items():

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import json
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from normzoo.app.core.examples import FOLDER
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = sorted({getattr(normzoo, name).__module__ for name in normzoo.__all__ if name != "NORM_LAYERS"})
+NOTEBOOK = ROOT / "docs" / "norms-by-hand.ipynb"
 PYTHON = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
@@ -39,3 +41,24 @@ def test_the_code_in_the_readme_runs(code, monkeypatch, tmp_path):
     shutil.copy(FOLDER / "dog.jpg", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_notebook_runs_from_the_first_cell_to_the_last(monkeypatch, tmp_path, capsys):
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "notebook"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    told = capsys.readouterr().out
+    assert names["values"]["gn"].arithmetic in told
+    assert names["agreement"]({norm: answer.label for norm, answer in names["answers"].items()}).sentence in told
+    assert names["figure"].axes
+
+
+def test_the_notebook_is_stored_without_what_a_run_leaves_in_it():
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+import pandas as pd
 from PIL import Image
 
 from normzoo.analysis.findings.finding import capital
 from normzoo.app.components.html import NO_NETWORKS, render
+from normzoo.app.components.tables import csv_link
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import Chooser
@@ -70,7 +72,8 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
         with COMPUTING:
             answers = turned_answers(models, picture, gate_shift, border, level)
         has_gates = any(gates(model.network) for model in models.values())
-        return render("turned.html", answers=answers, level=level, has_gates=has_gates, verdict=_verdict(answers)), answers
+        table = render("turned.html", answers=answers, level=level, has_gates=has_gates, verdict=_verdict(answers))
+        return table + csv_link(_as_texts(answers), "normzoo-turned.csv"), answers
 
     chooser.follow(
         turn,
@@ -109,8 +112,21 @@ def turned_answers(
     }
 
 
+def _as_texts(answers: Mapping[str, Mapping[str, tuple[str, float]]]) -> pd.DataFrame:
+    titles = {"as_trained": "As trained", "turned": "Turned"}
+    titles |= {f"{key}_faded": f"{title}, less contrast" for key, title in titles.items()}
+    rows = [
+        {"Network": short_name(variant)}
+        | {titles[key]: f"{label} {100 * share:.1f}%" for key, (label, share) in of_one.items()}
+        for variant, of_one in answers.items()
+    ]
+    return pd.DataFrame(rows)[["Network", *titles.values()]]
+
+
 def _verdict(answers: Mapping[str, Mapping[str, tuple[str, float]]]) -> str:
     """Who answers something else now than as trained to the photo as it is."""
+    if all(len(set(of_one.values())) == 1 for of_one in answers.values()):
+        return "All as trained, and the photo as it is. Move something."
     changed = [
         f"{short_name(variant)} says {of_one['turned_faded'][0]} and no longer {of_one['as_trained'][0]}"
         for variant, of_one in answers.items()
