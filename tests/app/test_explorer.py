@@ -14,7 +14,7 @@ from PIL import Image
 
 from normzoo import NORM_LAYERS
 from normzoo.app import build_demo
-from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.core.examples import DRAWINGS, EXAMPLES
 from normzoo.app.tabs.inside import explorer_pictures
 from tests.support.checkpoints import save_variant, save_zoo
 
@@ -229,3 +229,7 @@ def test_a_link_to_a_value_that_is_not_there_changes_nothing(events, value):
 
 def test_a_links_numbers_are_kept_within_what_there_is(events):
     assert linked(events, "bn/stem, norm 1/9/0/3/5/in/0/999")[-7:] == [4, 1, 3, 5, "in", 20, 180]
+
+
+def test_a_link_brings_a_drawing_too(events):
+    assert str(DRAWINGS[5].path) in linked(events, "", DRAWINGS[5].file.removesuffix(".jpg"))

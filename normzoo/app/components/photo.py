@@ -1,7 +1,6 @@
 """The photo on the page: the picture as it was decoded, and the buttons for another one."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from normzoo.app.components.html import render
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import UNDOCUMENTED
-from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.core.examples import EXAMPLES, PREPARED, Example
 from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import chosen_path, open_photo
 from normzoo.errors import ConfigError
@@ -45,14 +44,14 @@ def build(chooser: Chooser) -> Dependency:
         api_name="choose_photo",
         **UNDOCUMENTED,
     )
-    names = [example.path.stem for example in EXAMPLES]
+    names = {prepared: [_in_link(photo) for photo in photos] for prepared, photos in PREPARED.items()}
     chooser.add_to_link(
         Linked(
             "photo",
             chosen,
             [chooser.photo_choice],
-            f'{json.dumps(["", *names[1:]])}[given[0].example] ?? ""',  # a photo of somebody's own is in no link
-            lambda _, name: open_example(name, names),
+            f'({json.dumps(names)}[given[0].set] ?? [])[given[0].number] ?? ""',  # a photo of somebody's own is in no link
+            lambda _, name: open_prepared(name),
             [chooser.photo, preview],
         )
     )
@@ -60,16 +59,21 @@ def build(chooser: Chooser) -> Dependency:
     return chosen
 
 
-def open_example(name: str, names: Sequence[str]) -> list[Any]:
-    """Return the file of an example, and how it is shown.
+def open_prepared(name: str) -> list[Any]:
+    """Return the file of a photo that is here, by its name in a link, and how it is shown.
 
     Raises:
-        ConfigError: there is no such example.
+        ConfigError: there is no such photo.
     """
-    if name not in names:
-        raise ConfigError(f"Unknown example. Choose one of: {', '.join(names)}.")
-    path = EXAMPLES[names.index(name)].path
-    return [str(path), show(path)]
+    paths = {_in_link(photo): photo.path for photos in PREPARED.values() for photo in photos}
+    if name not in paths:
+        raise ConfigError(f"Unknown photo. Choose one of: {', '.join(paths)}.")
+    return [str(paths[name]), show(paths[name])]
+
+
+def _in_link(photo: Example) -> str:
+    """Its name: cat, drawn/lemon-2."""
+    return photo.file.removesuffix(photo.path.suffix)
 
 
 def show(path: Path | None) -> str:
