@@ -190,10 +190,11 @@ def shown(number: float) -> str:
 def _value(key: str, norm: nn.Module, x: Tensor, position: Position, has_affine: bool) -> NormalizedValue:
     sets, terms = [], []
     running = None if norm.training else getattr(norm, "running_mean", None)
-    axes_of_means = describe_norm(key).pooled_axes
+    axes_of_means = describe_norm(key).pooled_axes or ()
     gate = _at(norm, "gate", position)
-    shares = (1.0,) if gate is None else (gate, 1 - gate)
-    for axes, share in zip(axes_of_means or (), shares, strict=False):
+    # Of several means without a gate it is not known how they count; the line then does not add up, and is not shown.
+    shares = (gate, 1 - gate) if gate is not None and len(axes_of_means) == 2 else (1.0,) * len(axes_of_means)
+    for axes, share in zip(axes_of_means, shares, strict=True):
         if running is not None and "N" in axes:
             terms.append(Term(share, _at(norm, "running_mean", position) or 0, _at(norm, "running_var", position) or 0))
             continue

@@ -11,11 +11,13 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from normzoo import NORM_LAYERS
 from normzoo.app import build_demo
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES
 from normzoo.app.tabs.inside import explorer_pictures
+from normzoo.nn.registry import NORM_RECORDS, NormRecord
 from tests.support.checkpoints import save_variant, save_zoo
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
@@ -105,6 +107,24 @@ def test_a_network_without_norms_and_without_gates_says_so(follow):
     said = words(follow(network="nn", norm="bin")[0])
     assert "no weight and bias" in said
     assert "NN has no gates, so both count half here." in said
+
+
+def test_a_norm_of_somebodys_own_is_explained_as_far_as_it_says(follow, monkeypatch):
+    class Own(nn.Module):
+        def __init__(self, num_channels):
+            super().__init__()
+
+        def forward(self, x):
+            return x.abs()
+
+    monkeypatch.setitem(NORM_LAYERS, "own<", Own)
+    assert "own< does not say which values share a mean" in words(follow(norm="own<")[0]).replace("Own<", "own<")
+    axes = (("H", "W"), ("C", "H", "W"), ("N", "H", "W"))
+    monkeypatch.setitem(NORM_RECORDS, "own<", NormRecord("own norm", pooled_axes=axes))
+    said, *_, data = follow(norm="own<")
+    assert "puts them together in its own way" in words(said)
+    assert said.count("<svg") == 3
+    assert data["own<"]["result"] == abs(data["own<"]["x"])
 
 
 def test_the_caption_is_computed(follow):

@@ -20,6 +20,7 @@ from normzoo.inference.normalized_value import (
     standardized_maps,
 )
 from normzoo.inference.predict import as_batch
+from normzoo.nn.registry import NORM_RECORDS, NormRecord
 from tests.support.toy_models import make_model, make_photo
 
 LAYERS = ["stem, norm 1", "stage 2, block 1, norm 1", "stage 3, block 1, norm 2"]
@@ -144,6 +145,23 @@ def test_a_norm_with_another_formula_has_no_line(monkeypatch):
     model = make_model("gn")
     value = normalized_values(norm_layers(model.network)[LAYERS[0]], seen_by(model, LAYERS[0]), Position(0, 0, 1, 1))["odd"]
     assert (value.sets, value.arithmetic) == ((), "")
+
+
+def test_a_norm_of_three_means_lights_all_of_them(monkeypatch):
+    class Three(torch.nn.Module):
+        def __init__(self, num_channels):
+            super().__init__()
+
+        def forward(self, x):
+            return x - (x.mean((2, 3), keepdim=True) + x.mean((1, 2, 3), keepdim=True) + x.mean((0, 2, 3), keepdim=True)) / 3
+
+    record = NormRecord("three", pooled_axes=(("H", "W"), ("C", "H", "W"), ("N", "H", "W")))
+    monkeypatch.setitem(NORM_LAYERS, "three", Three)
+    monkeypatch.setitem(NORM_RECORDS, "three", record)
+    model = make_model("gn")
+    value = normalized_values(norm_layers(model.network)[LAYERS[0]], seen_by(model, LAYERS[0]), Position(0, 0, 1, 1))["three"]
+    assert tuple(shared.axes for shared in value.sets) == record.pooled_axes
+    assert value.arithmetic == ""
 
 
 def test_batch_norm_keeps_how_far_a_photo_is_from_the_others_and_instance_norm_does_not():

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from normzoo.analysis.findings.finding import capital
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.downloads import file_name
 from normzoo.app.components.html import render
@@ -67,7 +68,7 @@ def said(scene: Scene, position: Position, norm: str, values: Mapping[str, Norma
 
 def sentence(scene: Scene, value: NormalizedValue) -> str:
     """Which values share a mean with this one, and what these are."""
-    title = describe_norm(value.norm).title.capitalize()
+    title = capital(describe_norm(value.norm).title)
     if not value.sets:
         known = describe_norm(value.norm).pooled_axes is not None
         return f"{title} takes no mean: x stays as it is." if known else f"{title} does not say which values share a mean."
@@ -78,6 +79,8 @@ def sentence(scene: Scene, value: NormalizedValue) -> str:
     ]
     if len(parts) == 1:
         return f"{title} takes {parts[0]}."
+    if not value.arithmetic:
+        return f"{title} takes {', and '.join(parts)}, and puts them together in its own way."
     shares = " and ".join(f"{term.share:.2f} of the {nth}" for term, nth in zip(value.terms, ("first", "second"), strict=True))
     return f"{title} takes {', and '.join(parts)}, and mixes them by its gate: {shares}."
 
@@ -111,7 +114,7 @@ def as_file(scene: Scene, position: Position, norm: str, model_set: str, file_fo
         _grey_limits(shown_maps),
         position,
         value,
-        title=f"{describe_norm(norm).title.capitalize()}: {short_name(scene.model.variant)} of {model_set}, {scene.layer}",
+        title=f"{capital(describe_norm(norm).title)}: {short_name(scene.model.variant)} of {model_set}, {scene.layer}",
         photos=scene.names,
         sentence=f"{place_in_words(scene, position, value)}\n{sentence(scene, value)}",
     )
@@ -178,7 +181,7 @@ def _notes(scene: Scene, position: Position, value: NormalizedValue) -> list[str
             f"The weight {few(value.weight)} and the bias {few(value.bias or 0)} are what {own} learned for this channel. "
             "All norms take them here, so that only the set differs."
         )
-    if len(value.terms) > 1:
+    if len(value.terms) > 1 and value.arithmetic:
         has_gate = hasattr(scene.norm_layer, "gate")
         notes.append("The gate is the layer's own." if has_gate else f"{own} has no gates, so both count half here.")
     if any("N" in shared.axes for shared in value.sets):
