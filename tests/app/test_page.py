@@ -29,7 +29,6 @@ from normzoo.app.core.errors import UNEXPECTED, guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.page import TABS
 from normzoo.app.server.launch import serve
-from normzoo.app.server.middleware.limits import Limits
 from normzoo.app.server.settings import Settings
 from normzoo.app.tabs.classify import tab as classify
 from normzoo.app.tabs.curves import tab as curves
@@ -248,11 +247,6 @@ def test_every_metric_and_split_is_drawn_and_told_in_words(catalog, metric, spli
 def test_an_unknown_metric_or_split_is_refused(catalog, metric, splits):
     with pytest.raises(ConfigError, match="Choose one of"):
         curves.draw(catalog.get("toy/paper"), ["bn"], metric, splits)
-
-
-def test_a_link_may_start_every_part_of_the_page_before_it_listens(demo):
-    started = next(event for event in demo.fns.values() if event.api_name == "after_open_link")
-    assert 10 < len(started.outputs) <= Limits().unread_events / 2
 
 
 def test_the_csv_is_the_table(catalog):

@@ -78,9 +78,12 @@ def test_a_link_opens_exactly_one_value_of_an_example(page):
     page.locator("#explorer-norm").get_by_text("IN", exact=True).click()
     page.get_by_label("In front of", exact=True).click()
     page.get_by_role("option", name="Stage 2, block 1, norm 1").click()
+    expect(page.locator('.explorer[data-height="16"]')).to_be_visible()
     page.locator('.maps-grid .map[data-photo="2"][data-channel="5"]').click()
-    expect(page).to_have_url(re.compile(r"value=bn/stage\+2,\+block\+1,\+norm\+1/3/6/\d+/\d+/in/100/100"))
-    expect(page.locator("#explorer-said")).to_contain_text("channel 6")
+    page.get_by_label("Row", exact=True).fill("3")
+    page.get_by_label("Column", exact=True).fill("5")
+    expect(page.locator("#explorer-said")).to_contain_text("channel 6, row 3, column 5")
+    expect(page).to_have_url(re.compile(r"value=bn/stage\+2,\+block\+1,\+norm\+1/3/6/3/5/in/100/100"))
     said, address = page.locator("#explorer-said").inner_text(), page.url
 
     page.goto("about:blank")

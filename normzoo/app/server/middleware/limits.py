@@ -30,7 +30,7 @@ class Limits:
     # Answers under way, streams that stay open for as long as a page does included.
     open_requests: int = 800
     open_requests_per_visitor: int = 250
-    # Events of one page whose answers nobody has come for: a link starts some twenty, of all tabs, before the page listens.
-    unread_events: int = 40
+    # Events of one page whose answers nobody has come for.
+    unread_events: int = 16
     # Visitors and pages that are remembered, the least recent forgotten first.
     remembered: int = 10_000
