@@ -18,7 +18,7 @@ from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo
 from normzoo.images.corruptions import SEVERITIES
 from normzoo.inference.alterations import BORDERS, altered
-from normzoo.inference.perturbation import check_disturbance, disturbed
+from normzoo.inference.perturbation import check_corruption, corrupted
 from normzoo.inference.predict import predict_many
 from normzoo.nn.batch_instance_norm import gates
 from normzoo.pretrained.registry import Model
@@ -64,7 +64,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
         for each network its class and how probable it is, as trained and turned, of the photo as it is and with less contrast.
         """
         chosen_set = catalog.get(model_set)
-        _, level = check_disturbance("contrast", severity)
+        _, level = check_corruption("contrast", severity)
         picture = open_photo(photo)
         models, _ = catalog.load(chosen_set, chosen(chosen_set, variants))
         if picture is None or not models:
@@ -97,7 +97,7 @@ def turned_answers(
     """
     turned = {variant: altered(model, gate_shift, border) for variant, model in models.items()}
     size = next(iter(models.values())).config.image_size
-    steps = disturbed(photo, "contrast", size)
+    steps = corrupted(photo, "contrast", size)
     photos = [steps[0], steps[level]]
     before = predict_many(models, photos, k=1)
     # Most of them are the same networks as before where only the gates are turned.
