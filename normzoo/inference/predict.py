@@ -66,7 +66,7 @@ def predict_many(
     images there are; those of the other norms never do. The networks stay as they are, so that threads may share them.
 
     >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
-    >>> images = [normzoo.load_image(f"normzoo/app/photos/{name}.jpg") for name in ("cat", "dog", "rocket")]
+    >>> images = [normzoo.load_image(f"normzoo/app/photos/{name}.jpg") for name in ("cat", "windmill", "rocket")]
     >>> remembered, own = (normzoo.predict_many(models, images, statistics=which) for which in ("remembered", "batch"))
     >>> [remembered[0][variant].top == own[0][variant].top for variant in ("bn", "gn")]
     [False, True]

@@ -17,7 +17,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 from PIL import Image
 
-from normzoo import NORM_LAYERS, load_image
+from normzoo import NORM_LAYERS, load_image, load_models, predict_many
 from normzoo.analysis.results import METRICS, final_metrics, metrics_on_screen
 from normzoo.app import build_demo
 from normzoo.app.components import theme
@@ -334,3 +334,17 @@ def test_nobody_gets_past_the_queue(url, path):
         urllib.request.urlopen(request)
     caught.value.close()
     assert caught.value.code == 404
+
+
+def test_most_examples_show_what_the_packaged_networks_know():
+    """A first visitor shall see them right more often than wrong; what they do not know is there as well."""
+    meant = {"Mountains": "alp", "Camel": "Arabian camel"}
+    models = load_models("tiny-imagenet-25/strong")
+    said = predict_many(models, [load_image(example.path) for example in EXAMPLES], k=1)
+    right = [
+        example.title
+        for example, answers in zip(EXAMPLES, said, strict=True)
+        if [each.label for each in answers.values()].count(meant.get(example.title, example.title.lower())) >= 4
+    ]
+    assert len(right) >= 8, right
+    assert len(EXAMPLES) == 12

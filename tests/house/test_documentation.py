@@ -38,7 +38,7 @@ def test_the_examples_give_what_they_say(module, monkeypatch):
 
 @pytest.mark.parametrize("code", PYTHON, ids=[code.splitlines()[-1][:40] for code in PYTHON])
 def test_the_code_in_the_readme_runs(code, monkeypatch, tmp_path):
-    shutil.copy(FOLDER / "dog.jpg", tmp_path / "photo.jpg")
+    shutil.copy(FOLDER / "cat.jpg", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 

@@ -54,7 +54,7 @@ def test_every_file_of_the_package_is_installed_and_nothing_else(source, site):
         return {path.relative_to(folder).as_posix() for path in found}
 
     assert files(site / "normzoo") == files(source / "normzoo")
-    assert {"py.typed", "app/components/page.css", "app/photos/dog.jpg"} <= files(site / "normzoo")
+    assert {"py.typed", "app/components/page.css", "app/photos/cat.jpg"} <= files(site / "normzoo")
     assert {path.name.partition("-")[0] for path in site.iterdir()} == {"normzoo", "bin"}
     assert (site / "bin/normzoo").is_file()
 
@@ -64,7 +64,7 @@ def test_the_installed_library_has_its_names_and_classifies_a_photo_on_the_comma
     assert names[0] == str(site / "normzoo/__init__.py")
     assert sorted(names[1:]) == sorted(PUBLIC_NAMES)
     save_variant(tmp_path / "zoo", "gn")
-    photo = str(site / "normzoo/app/photos/dog.jpg")
+    photo = str(site / "normzoo/app/photos/cat.jpg")
     result = run(site, tmp_path, str(site / "bin/normzoo"), "predict", photo, "--json", "--checkpoints", str(tmp_path / "zoo"))
     assert list(json.loads(result.stdout)["networks"]) == ["gn"], result.stderr
 
@@ -134,14 +134,14 @@ print(" ".join(opened))
 def test_what_is_declared_is_enough_for_every_tab(site, tmp_path):
     for variant in ("bn", "gn"):
         save_variant(tmp_path / "zoo", variant)
-    photo = str(site / "normzoo/app/photos/dog.jpg")
+    photo = str(site / "normzoo/app/photos/cat.jpg")
     result = run(site, tmp_path, "-c", DECLARED_ONLY + OPEN_EVERY_TAB, str(tmp_path / "zoo"), photo)
     assert result.returncode == 0, result.stderr
     assert {"results", "compare_networks", "batch_sizes", "robustness"} <= set(result.stdout.split())
 
 
 def test_without_networks_it_says_how_to_get_some(site, tmp_path):
-    result = run(site, tmp_path, "-m", "normzoo", "predict", str(site / "normzoo/app/photos/dog.jpg"))
+    result = run(site, tmp_path, "-m", "normzoo", "predict", str(site / "normzoo/app/photos/cat.jpg"))
     assert (result.returncode, result.stdout) == (2, "")
     assert "There is no trained network in" in result.stderr
     assert "--checkpoints" in result.stderr

@@ -22,7 +22,7 @@ from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.process
 
-PHOTO = str(FOLDER / "dog.jpg")
+PHOTO = str(FOLDER / "cat.jpg")
 
 
 @pytest.fixture(scope="module")

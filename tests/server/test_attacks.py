@@ -17,7 +17,7 @@ from tests.browser.driver import ROOT, Server, running_server
 from tests.support.checkpoints import save_zoo
 from tests.support.visitor import API, Failed, Reply, Visitor, file_value
 
-PHOTO = (FOLDER / "dog.jpg").read_bytes()
+PHOTO = (FOLDER / "cat.jpg").read_bytes()
 EVERYWHERE = ("content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy")
 PRIVATE = f"""
 /etc/passwd app.py {ROOT}/app.py {ROOT}/.git/config {ROOT}/checkpoints /proc/self/environ ../../../etc/passwd
@@ -26,7 +26,7 @@ PRIVATE = f"""
 ADDRESSES = ["http://127.0.0.1:22/", "http://localhost/x.png", "http://[::1]/", "http://169.254.169.254/latest/meta-data/"]
 ADDRESSES += ["https://example.com/x.png", "HTTPS://example.com/x.png", "ftp://example.com/x", "file:///etc/passwd"]
 DISGUISED = [".git/HEAD", "%2e%2e/%2e%2e/etc/passwd", "..%2f..%2fetc%2fpasswd", "%252e%252e/app.py", "http:/127.0.0.1/"]
-DISGUISED += ["%68ttp://127.0.0.1/", "C:\\Windows\\win.ini", "\\\\host\\share", f"{FOLDER}/dog.jpg"]
+DISGUISED += ["%68ttp://127.0.0.1/", "C:\\Windows\\win.ini", "\\\\host\\share", f"{FOLDER}/cat.jpg"]
 CLOSED = f"""
 /monitoring /monitoring/summary {API}/runs {API}/runs/ {API}/run-history/buckets /openapi.json /docs {API}/openapi.json
 /pwa_icon /pwa_icon/6000 /pwa_icon/0 {API}/deep_link?session_hash=a {API}/mcp/sse {API}/proxy=https://a.hf.space/

@@ -20,7 +20,7 @@ from tests.support.checkpoints import save_zoo
 from tests.support.small_disk import fill, small_disk
 from tests.support.visitor import API, Visitor, file_value
 
-PHOTO = (FOLDER / "dog.jpg").read_bytes()
+PHOTO = (FOLDER / "cat.jpg").read_bytes()
 BROKEN = "bn"
 
 

@@ -117,7 +117,7 @@ def test_it_loads_where_the_user_names_the_file(folder):
 
 def test_it_loads_where_the_environment_names_the_file(folder, monkeypatch, capsys):
     monkeypatch.setenv(NAMES_VARIABLE, own(folder))
-    photo = ROOT / "normzoo" / "app" / "photos" / "dog.jpg"
+    photo = ROOT / "normzoo" / "app" / "photos" / "cat.jpg"
     assert normzoo_main(["predict", str(photo), "--model-set", SET, "--checkpoints", str(folder / "checkpoints")]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("FRN")
 

@@ -131,7 +131,7 @@ def test_the_space_starts_from_its_files_alone_and_classifies_a_photo(hardware, 
         running_server(tmp_path, {"PYTHONPATH": str(ROOT)}, code) as server,
         contextlib.closing(Visitor(server.port)) as visitor,
     ):
-        photo = json.loads(visitor.upload((FOLDER / "dog.jpg").read_bytes()).body)[0]
+        photo = json.loads(visitor.upload((FOLDER / "cat.jpg").read_bytes()).body)[0]
         outputs = visitor.run(visitor.functions()["classify"], [file_value(photo), SET, list(VARIANTS)])
     assert list(outputs[1]["networks"]) == list(VARIANTS)
     assert server.outside_calls() == []
