@@ -348,3 +348,14 @@ def test_most_examples_show_what_the_packaged_networks_know():
     ]
     assert len(right) >= 8, right
     assert len(EXAMPLES) == 12
+
+
+def test_a_red_panda_may_be_none_of_what_they_know_and_mountains_are():
+    catalog = Catalog()
+    model_set = catalog.get("tiny-imagenet-25/strong")
+    doubts = {}
+    for example in EXAMPLES:
+        _, data, _ = classify.answer(catalog, model_set, main_variants_of(model_set), load_image(example.path))
+        doubts[example.title] = data["doubt"]
+    assert doubts["Red panda"].startswith("This may be none of the 25 things that the 6 networks know")
+    assert (doubts["Mountains"], doubts["Espresso"]) == ("", "")
