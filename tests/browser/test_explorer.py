@@ -43,7 +43,7 @@ def is_at(page: Page, photo: int, channel: int, row: int, column: int) -> None:
 def test_a_pixel_of_any_map_can_be_chosen(page, viewport):
     cell = page.locator('.maps-grid .map[data-photo="2"][data-channel="5"]')
     (cell.tap if viewport == "phone" else cell.click)()
-    expect(page.locator("#explorer-said")).to_contain_text("Photo 3 (cat.jpg), channel 6, row 1")
+    expect(page.locator("#explorer-said")).to_contain_text("Photo 3 (king-penguin.jpg), channel 6, row 1")
     assert all(abs(number - 16.5) < 2 for number in place(page)[2:])  # the middle; a pixel of a map is one of the screen
     zoom = page.locator(".zoom .map")
     size = zoom.bounding_box()
