@@ -28,7 +28,7 @@ def test_everything_on_the_page_works_under_its_policy(page):
     """What the policy forbids would fail the `page` fixture."""
     wait_until_ready(page)
     page.locator("#examples button").nth(2).click()
-    expect(page.locator("#photo figcaption")).to_have_text("cat.jpg")
+    expect(page.locator("#photo figcaption")).to_have_text("king-penguin.jpg")
     page.get_by_role("button", name="Camera").click()
     page.get_by_role("button", name="Take the photo").click()
     expect(page.locator("#photo figcaption")).to_have_text("camera.jpg", timeout=60_000)
@@ -88,7 +88,7 @@ def test_the_page_works_on_spaces(visit_to_space):
     page.goto(f"{SPACE}/")
     wait_until_ready(page)
     page.locator("#examples button").nth(2).click()
-    expect(page.locator("#photo figcaption")).to_have_text("cat.jpg", timeout=60_000)
+    expect(page.locator("#photo figcaption")).to_have_text("king-penguin.jpg", timeout=60_000)
     assert [words for words in visit_to_space.violations if FONTS not in words] == []
     assert visit_to_space.errors == []
 
@@ -113,7 +113,7 @@ def test_a_host_names_the_sites_that_may(browser, school, site, is_allowed):
         if is_allowed:  # and it works there
             frame = visit.page.frame_locator("iframe")
             frame.locator("#examples button").nth(2).click()
-            expect(frame.locator("#photo figcaption")).to_have_text("cat.jpg", timeout=60_000)
+            expect(frame.locator("#photo figcaption")).to_have_text("king-penguin.jpg", timeout=60_000)
 
 
 def check_frame(page: Page, address: str, is_allowed: bool) -> None:
