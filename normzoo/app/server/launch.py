@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 #: Events that may wait; the next one is told that the page is busy.
-QUEUE_SIZE = 64
+QUEUE_SIZE = 160
 #: Visitors that Gradio keeps in mind, at about 0.3 MB each; who has been away the longest is forgotten.
 SESSIONS = 200
 #: Of the allocator: no more than two threads compute at a time.
