@@ -61,7 +61,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         prior = gr.Slider(
             0, 256, value=PRIOR_IMAGES, step=1, label="In a mix, what is remembered counts as … photos", scale=2, min_width=260
         )
-        labels = gr.Checkbox(True, label="Count right answers by folder", scale=1, min_width=260)
     with gr.Row():
         folders = _folders([example.title for example in PREPARED[FIRST_SET]])
         who = gr.Dropdown(folders, value=EVERYBODY, label="Who is there", min_width=180, elem_id="who")
@@ -69,6 +68,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         kinds = [("As they are", UNCHANGED), *((capital(kind.title), key) for key, kind in CORRUPTIONS.items())]
         kind = gr.Dropdown(kinds, value=UNCHANGED, label="Corrupted", min_width=180, elem_id="many-kind")
         severity = gr.Slider(1, SEVERITIES[-1], value=SEVERITIES[-1], step=1, label="Severity", min_width=180)
+    labels = gr.Checkbox(True, label="Count right answers by folder")
     report = gr.HTML(OPENING, js_on_load=None, elem_id="many-report")
     gr.HTML(render("many_filter.html"), js_on_load=None, elem_id="many-filter")
     table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="many-table")
