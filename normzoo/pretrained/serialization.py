@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,27 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         write_rows(path, columns, rows)
     except OSError as error:
         raise CheckpointError(f"Could not write {path} ({error}).") from error
+
+
+def read_table(path: Path, check: Callable[[Mapping[str, str]], object]) -> list[dict[str, str]]:
+    """Return the rows of a table that was measured; none where there is no table.
+
+    Args:
+        check: reads a row as it is used, and raises ValueError, KeyError or TypeError for one that is not so.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            check(row)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
+    return rows
 
 
 def to_json(value: Any) -> str:

@@ -1,15 +1,14 @@
 """Finding on whose statistics a norm takes: the remembered ones, or those of the images that go through together."""
 
-import csv
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from normzoo.analysis.findings.finding import Figures, Finding, listed, percent, signed
-from normzoo.errors import CheckpointError
 from normzoo.pretrained.registry import ModelSet
+from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
 
 #: The table that `python -m training companies` writes into the folder of a data set.
@@ -43,17 +42,12 @@ def read_companies_table(path: Path) -> list[dict[str, str]]:
     Raises:
         CheckpointError: it is damaged.
     """
-    if not path.exists():
-        return []
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            int(row["severity"]), float(row["accuracy"]), float(row[SWAPPED] if row[SWAPPED] != "" else 0)
-            [row[name] for name in COMPANIES_COLUMNS]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
-    return rows
+
+    def check(row: Mapping[str, str]) -> None:
+        int(row["severity"]), float(row["accuracy"]), float(row[SWAPPED] if row[SWAPPED] != "" else 0)
+        [row[name] for name in COMPANIES_COLUMNS]
+
+    return read_table(path, check)
 
 
 def own_statistics_lines(companies: pd.DataFrame, corruption: str | None = None) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Finding on corrupted validation images: the accuracy that is left, and why less contrast harms."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from normzoo.analysis.findings.finding import Figures, Finding, capital, listed,
 from normzoo.analysis.statistics import wilson_interval
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.pretrained.registry import ModelSet
+from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
 
 #: The table that `python -m training contrast` writes into the folder of a data set.
@@ -107,11 +107,12 @@ def read_contrast(model_set: ModelSet, variants: Iterable[str]) -> list[dict[str
 
 
 def read_contrast_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where there is no table."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    """Return the rows of a table; none where there is no table.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    return read_table(path, lambda row: float(row["accuracy"]))
 
 
 def _of_what(corruption: str | None, count: int) -> str:

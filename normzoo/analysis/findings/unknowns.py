@@ -1,13 +1,12 @@
 """Finding on images of nothing that the networks know: can they tell, by how sure they are?"""
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from normzoo.analysis.findings.finding import Figures, Finding, listed, percent
-from normzoo.errors import CheckpointError
 from normzoo.pretrained.registry import ModelSet
+from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
 
 #: The table that `python -m training unknowns` writes into the folder of a data set.
@@ -64,16 +63,8 @@ def read_unknowns_table(path: Path) -> list[dict[str, str]]:
     Raises:
         CheckpointError: it is damaged.
     """
-    if not path.exists():
-        return []
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            [float(row[name]) for name in UNKNOWNS_COLUMNS[2:] if row[name] != "" or name != "noise_confidence"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
-    return rows
+    kept = UNKNOWNS_COLUMNS[2:]
+    return read_table(path, lambda row: [float(row[name]) for name in kept if row[name] != "" or name != "noise_confidence"])
 
 
 def unknown_words(largest: float, together: Unknowns, networks: int, classes: int) -> str:
