@@ -94,6 +94,26 @@ def test_no_round_is_larger_than_allowed():
     assert sorted(len(items) for _, items in function.rounds[1:]) == [1, 3, 3]
 
 
+def test_who_lets_others_go_first_waits_for_rounds_but_not_for_ever():
+    function = Doubling()
+    batches = Batches(function)
+    batches.wait_for_others(SECONDS)  # nobody is there
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(batches.compute, "a", 100)
+        assert function.began.wait(SECONDS)
+        start = time.monotonic()
+        batches.wait_for_others(0.05)
+        assert time.monotonic() - start >= 0.05
+        assert not first.done()
+        second = pool.submit(batches.compute, "b", 7)
+        wait_until(lambda: len(batches._waiting) == 1)
+        patient = pool.submit(batches.wait_for_others, SECONDS)
+        function.released.set()
+        patient.result()
+        assert len(function.rounds) == 2
+    assert (first.result(), second.result()) == (200, 14)
+
+
 def test_one_that_fails_fails_alone():
     _, futures = ask_during_a_round([("a", item) for item in (1, -2, 3, -4)])
     assert [futures[i].result() for i in (0, 2)] == [2, 6]

@@ -42,8 +42,8 @@ def follow(events):
 
 @pytest.fixture(scope="module")
 def maps(events):
-    def maps(network="bn", layer=LAYER, at=(1, 4, 16, 16), brightness=100, photo=PHOTO, model_set="toy/paper"):
-        return events["value_maps"](photo, model_set, network, layer, brightness, 100, *at)
+    def maps(network="bn", layer=LAYER, at=(1, 4, 16, 16), brightness=100, photo=PHOTO, model_set="toy/paper", norm="bn"):
+        return events["value_maps"](photo, model_set, network, layer, brightness, 100, *at, norm)
 
     return maps
 
@@ -54,7 +54,7 @@ def words(text: str) -> str:
 
 def test_the_maps_are_those_of_four_photos_in_whole_groups(maps):
     for layer, channels in ((LAYER, 8), ("stage 2, block 1, norm 1", 8), ("stage 3, block 1, norm 2", 16)):
-        drawn, *position = maps(layer=layer)
+        drawn, *position = maps(layer=layer)[:5]
         assert drawn.count('class="map" data-photo=') == 4 * channels
         assert [re.findall(rf'alt="Photo {n}: ([^"]+)"', drawn)[0] for n in (1, 2, 3, 4)] == [e.file for e in EXAMPLES[:4]]
         norms = json.loads(html.unescape(re.search(r'data-norms="([^"]+)"', drawn)[1]))
@@ -69,10 +69,17 @@ def test_an_example_is_not_compared_with_itself(maps):
 
 
 def test_a_place_outside_of_a_deeper_layer_moves_to_its_edge(maps):
-    _, photo, channel, row, column = maps(layer="stage 3, block 1, norm 1", at=(2, 5, 16, 3))
+    _, photo, channel, row, column, *_ = maps(layer="stage 3, block 1, norm 1", at=(2, 5, 16, 3))
     assert (row.value, row.maximum) == (8, 8)
     assert (channel.value, channel.maximum) == (None, 64)  # as it is
     assert (photo.value, column.value) == (None, None)
+
+
+def test_with_the_maps_comes_what_is_said_of_the_place_that_they_show(maps, follow):
+    for norm, brightness in (("bn", 100), ("gn", 60)):
+        assert maps(brightness=brightness, norm=norm)[5:] == list(follow(brightness=brightness, norm=norm))
+    layer = "stage 3, block 1, norm 1"
+    assert maps(layer=layer, at=(2, 5, 16, 3))[5:] == list(follow(layer=layer, at=(2, 5, 8, 3)))
 
 
 @pytest.mark.parametrize("norm", NORM_LAYERS)

@@ -1,5 +1,7 @@
-"""The photo on the page: the picture as it was decoded, and the buttons for another one."""
+"""The photo on the page: the picture as it was decoded, the buttons for another one, the strip of examples."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from normzoo.errors import ConfigError
 
 #: Longest side of the picture that is shown; sharp on a screen of two pixels to one.
 PREVIEW_PIXELS = 640
+THUMBNAIL_PIXELS = 112
 
 #: Tells `upload.js` that it may ask about the next choice.
 ANSWERED = 'document.dispatchEvent(new Event("photo-answered"));'
@@ -48,7 +51,7 @@ def build(chooser: Chooser) -> Dependency:
     chooser.add_to_link(
         Linked(
             "photo",
-            chosen,
+            [chosen],
             [chooser.photo_choice],
             f'({json.dumps(names)}[given[0].set] ?? [])[given[0].number] ?? ""',  # a photo of somebody's own is in no link
             lambda _, name: open_prepared(name),
@@ -57,6 +60,15 @@ def build(chooser: Chooser) -> Dependency:
     )
     chosen.failure(None, js=f"() => {{ {ANSWERED} }}", api_name="photo_refused", **UNDOCUMENTED)
     return chosen
+
+
+def strip_of_examples() -> str:
+    """The buttons, which `upload.js` hears, with their pictures in them: nothing to fetch, nothing that moves on loading."""
+    examples = [
+        (example.title, json.dumps({"set": "examples", "number": number}), _thumbnail(example.path))
+        for number, example in enumerate(EXAMPLES)
+    ]
+    return render("examples.html", examples=examples, size=THUMBNAIL_PIXELS)
 
 
 def open_prepared(name: str) -> list[Any]:
@@ -88,3 +100,14 @@ def show(path: Path | None) -> str:
     small = picture.copy()
     small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS), Image.Resampling.BOX)
     return render("photo.html", photo={"url": jpeg_url(small), "name": path.name})
+
+
+def _thumbnail(path: Path) -> str:
+    with Image.open(path) as image:
+        image.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.convert("RGB").resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), box=(left, top, left + side, top + side))
+    buffer = io.BytesIO()
+    square.save(buffer, "JPEG", quality=75)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,8 +1,9 @@
 """Photos that wait for the same networks, computed together; never more than two threads compute."""
 
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -20,6 +21,8 @@ Result = TypeVar("Result")
 COMPUTING = threading.BoundedSemaphore(2)
 #: A photo among 8 takes half the time of one alone; more gain little, and each waits for all.
 MAX_BATCH = 8
+#: How long one who asks a network about many photos lets those with a single one go first, in seconds.
+PATIENCE = 1.0
 
 
 @dataclass(eq=False)
@@ -68,6 +71,11 @@ class Batches(Generic[Key, Item, Result]):
                     self._changed.notify_all()
         return job.answer.result()
 
+    def wait_for_others(self, seconds: float) -> None:
+        """Wait until no round is under way and nobody waits for one, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_computing and not self._waiting, seconds)
+
     def _take_along(self, job: _Job[Key, Item, Result]) -> list[_Job[Key, Item, Result]]:
         """This job, and those that have waited longest under its key."""
         with self._changed:
@@ -99,6 +107,14 @@ def predict_together(models: Mapping[str, Model], photo: Image.Image, k: int) ->
 def _predict_batch(_: object, asked: Sequence[tuple[Mapping[str, Model], Image.Image, int]]) -> list[dict[str, Prediction]]:
     models, _, k = asked[0]
     return predict_many(models, [photo for _, photo, _ in asked], k)
+
+
+@contextmanager
+def computing_many() -> Iterator[None]:
+    """Hold `COMPUTING` for work on many photos, after those who wait with a single one."""
+    _photos.wait_for_others(PATIENCE)
+    with COMPUTING:
+        yield
 
 
 _photos = Batches(_predict_batch)

@@ -1,12 +1,12 @@
 """What a person reads when something goes wrong: one plain sentence, never a traceback or a path."""
 
 import functools
-import html
 import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from markupsafe import escape
 
 from normzoo.errors import NormZooError
 
@@ -30,7 +30,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except NormZooError as error:
             # The message is shown as HTML.
-            raise gr.Error(html.escape(str(error)), title=TITLE, print_exception=False) from error
+            raise gr.Error(str(escape(str(error))), title=TITLE, print_exception=False) from error
         except gr.Error:
             raise
         except Exception as error:

@@ -78,7 +78,7 @@ class Linked:
 
     Args:
         key: one of `KEYS`.
-        event: after which the address bar follows.
+        events: after which the address bar follows.
         inputs: what the choice is in.
         written: the text for the link, a JavaScript expression of the values that are `given`; empty as it is at first.
         read: gives updates of the outputs for a text; raises ConfigError where that asks for something that is not there.
@@ -86,7 +86,7 @@ class Linked:
     """
 
     key: str
-    event: Dependency
+    events: Sequence[Dependency]
     inputs: Sequence[Any]
     written: str
     read: Callable[[ModelSet, str], Sequence[Any]]
@@ -130,7 +130,9 @@ def keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Sequence[
         tab.select(None, list(inputs), js=opened, api_name=f"link_tab_{name.replace('-', '_')}", **UNDOCUMENTED)
     for part in linked:
         changed = script.replace("CHANGE", f"{{{part.key}: {part.written}}}")
-        part.event.success(None, list(part.inputs), js=changed, api_name=f"link_{part.key}", **UNDOCUMENTED)
+        for event in part.events:
+            name = f"link_{part.key}_{event['api_name']}"
+            event.success(None, list(part.inputs), js=changed, api_name=name, **UNDOCUMENTED)
 
 
 def read(catalog: Catalog, current: str, asked: object) -> tuple[ModelSet, list[str], bool]:

@@ -1,8 +1,10 @@
 """Whose photos and code these are, and what may be done with them, as HTML."""
 
-import html
 import re
 
+from markupsafe import Markup, escape
+
+from normzoo.app.components.html import render
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 
 TERMS = """
@@ -20,22 +22,20 @@ def describe() -> str:
     """Terms, and the credits of the example photos from the file beside them."""
     titles = {example.file: example.title for example in EXAMPLES}
     text = (FOLDER / "CREDITS.md").read_text(encoding="utf-8")
-    items = []
+    credits = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         name = cells[0].strip("` ")
         if name in titles:
-            shows, by, licence, source = (_linked(cell) for cell in cells[1:5])
-            items.append(f"<li><strong>{html.escape(titles[name])}</strong>: {shows}. By {by}. {licence}. From {source}.</li>")
-    return f'{TERMS}<ul class="credits">{"".join(items)}</ul>'
+            credits.append([titles[name], *(_linked(cell) for cell in cells[1:5])])
+    return TERMS + render("credits.html", credits=credits)
 
 
-def _linked(markdown: str) -> str:
+def _linked(markdown: str) -> Markup:
     """Markdown links and code in a line, as HTML."""
-    escaped = html.escape(markdown)
     linked = re.sub(
         r"\[([^\]]+)\]\((https://\S+?)\)(?=[,;.\s]|$)",
         r'<a href="\2" target="_blank" rel="noopener noreferrer">\1</a>',
-        escaped,
+        escape(markdown),
     )
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", linked)
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", linked))

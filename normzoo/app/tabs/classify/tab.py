@@ -1,6 +1,5 @@
 """The tab that classifies a photo: every chosen network, side by side."""
 
-import html
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image
 from normzoo.analysis.findings.unknowns import TOGETHER, read_unknowns, unknown_words
 from normzoo.analysis.results import val_accuracy
 from normzoo.app.components import cards, photo
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core import examples
 from normzoo.app.core.batching import MAX_BATCH, predict_together
@@ -39,7 +38,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     with gr.Row(elem_classes="classify"):
         with gr.Column(scale=2, min_width=300):
             photo_chosen = photo.build(chooser)
-            gr.HTML(examples.strip(), js_on_load=None, elem_id="examples")
+            gr.HTML(photo.strip_of_examples(), js_on_load=None, elem_id="examples")
         with gr.Column(scale=5, min_width=300):
             report = gr.HTML(start, js_on_load=None, elem_id="report")
     with gr.Accordion("Every probability as a table", open=False):
@@ -123,12 +122,7 @@ def _doubt(model_set: ModelSet, predictions: Mapping[str, Prediction]) -> str:
 
 def list_classes(model_set: ModelSet) -> str:
     """The classes of a model set, as HTML."""
-    names = classes_of(model_set)
-    items = "".join(f"<li>{html.escape(name)}</li>" for name in names)
-    return (
-        f"<p>The networks know these {len(names)} things and nothing else. Whatever the photo shows, they answer with one of "
-        f'them; how sure they are says little about a photo of something else.</p><ul class="classes">{items}</ul>'
-    )
+    return render("classes.html", names=classes_of(model_set))
 
 
 def _classes_title(model_set: ModelSet) -> str:

@@ -3,12 +3,10 @@
 The figure that people know from Wu and He, Group Normalization, 2018, drawn anew from what each norm says of itself.
 """
 
-import html
 from collections.abc import Collection, Iterable
 
-from normzoo.app.components import cards
+from normzoo.app.components.html import render
 from normzoo.nn.registry import NORM_LAYERS, NormRecord, describe_norm
-from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import ModelSet
 
 #: Cells along the axes: channels to the right, pixels down, photos to the back.
@@ -26,16 +24,11 @@ def draw(model_set: ModelSet, variants: Iterable[str]) -> str:
 
 def figure(key: str, norm: NormRecord) -> str:
     """A norm's cube with its name, or two where it takes two means; only words for a norm that names no axes."""
-    title, axes, pooled = html.escape(norm.title), html.escape(norm.axes), norm.pooled_axes
+    pooled = norm.pooled_axes
     averages = pooled is None or len(pooled) > 0
-    words = f"mean and variance over {axes}" if averages and axes else "" if averages else "no mean, no variance"
+    words = f"mean and variance over {norm.axes}" if averages and norm.axes else "" if averages else "no mean, no variance"
     drawings = [_cube(group) for group in pooled or [()]] if pooled is not None else []
-    return (
-        f'<figure data-norm="{html.escape(key)}" style="--variant: {style_of(key).colour}">'
-        f'<div role="img" aria-label="{title}: {words}">'
-        f"{'<span>and</span>'.join(drawings)}</div>"
-        f"<figcaption><strong>{cards.chip(key)} {title}</strong><br>{words}</figcaption></figure>"
-    )
+    return render("cube.html", key=key, title=norm.title, words=words, drawings=drawings)
 
 
 def shares(axes: Collection[str], photo: int, channel: int) -> bool:

@@ -11,14 +11,14 @@ from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
+from normzoo.app.core.events import INSIGHT, UNDOCUMENTED
 from normzoo.app.core.permalink import Linked, copy_button
 from normzoo.app.tabs.inside import explorer_pictures
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.inference.activations import norm_layers
-from normzoo.inference.normalized_value import normalized_values
+from normzoo.inference.normalized_value import Position, normalized_values
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -37,6 +37,8 @@ LINK_HINT = """
 <p class="explanation">For slides and homework: save the maps with the arithmetic as a picture, or copy a link that opens
 exactly this value. A link holds examples; a photo of your own is in no link.</p>
 """
+#: Where `tell` has nothing to tell of.
+NOTHING: tuple[str, str, str, dict[str, object]] = ("", "", "", {})
 BEFORE_AND_AFTER = "<h3>What it does to the picture</h3>"
 
 _SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
@@ -104,18 +106,20 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         channel: float,
         row: float,
         column: float,
+        norm: str,
     ) -> list[Any]:
-        """The activations of four photos in front of a norm layer, as HTML; and the place of a value, moved into them.
+        """The activations of four photos in front of a norm layer, and what each norm makes of one of them.
 
-        layer: such as "stage 2, block 1, norm 1". brightness, contrast: of the first photo, in per cent. at, channel, row,
-        column: the place, from 1 on; at is the photo's number.
+        Takes what follow_value takes. Gives the maps as HTML, and the place of the value, moved into them if it lies outside;
+        then what follow_value gives about that place.
         """
+        check_norm(norm)
         try:
             scene = scene_of(photo, model_set, network, layer, brightness, contrast)
         except CheckpointError as error:
-            return [cards.unavailable({network: str(error)}), *[gr.skip()] * 4]
+            return [cards.unavailable({network: str(error)}), *[gr.skip()] * 4, *NOTHING]
         if scene is None:
-            return ["", *[gr.skip()] * 4]
+            return ["", *[gr.skip()] * 4, *NOTHING]
         asked = [at, channel, row, column]
         inside = [
             min(int(number), most) if isinstance(number, int | float) and number >= 1 else 1
@@ -125,7 +129,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             gr.Number(maximum=most) if place == number else gr.Number(place, maximum=most)
             for number, place, most in zip(asked, inside, scene.x.shape, strict=True)
         ]
-        return [view.maps(scene, scene.position(inside)), *updates]
+        place = scene.position(inside)
+        return [view.maps(scene, place), *updates, *tell(scene, place, norm)]
 
     @guarded
     def follow_value(
@@ -148,24 +153,14 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         place of the value, from 1 on; at is the photo's number. norm: the one to explain. Gives HTML for the page; last the
         same as data: for each norm the sets that share a mean, the numbers and the result.
         """
-        if not isinstance(norm, str) or norm not in NORM_LAYERS:
-            raise ConfigError(f"Unknown norm. Choose one of: {', '.join(NORM_LAYERS)}.")
+        check_norm(norm)
         if None in (at, channel, row, column):  # while somebody types
             return (gr.skip(),) * 4
         try:
             scene = scene_of(photo, model_set, network, layer, brightness, contrast)
         except CheckpointError:
             scene = None  # said where the maps would be
-        if scene is None:
-            return "", "", "", {}
-        place = scene.position([at, channel, row, column])
-        values = normalized_values(scene.norm_layer, scene.x, place)
-        return (
-            view.said(scene, place, norm, values),
-            view.table(scene, values),
-            explorer_pictures.change(scene, place) + explorer_pictures.pictures(scene, place),
-            view.as_data(values),
-        )
+        return NOTHING if scene is None else tell(scene, scene.position([at, channel, row, column]), norm)
 
     choices = [network, layer, *position, norm, *changes]
     first = "/".join(str(component.value) for component in choices)
@@ -183,10 +178,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         copy_button()
         downloads.build(make, [chooser.photo, chooser.model_set, *choices], "value", said, ("png", "svg"))
 
+    inputs, telling = [*about, *position, norm], [said, table, pictures, numbers]
     told = chooser.follow(
         follow_value,
-        [*about, *position, norm],
-        [said, table, pictures, numbers],
+        inputs,
+        telling,
         choices=(),
         also=[norm.input, *(number.input for number in (position[0], *position[2:]))],
         api_name="follow_value",
@@ -195,21 +191,15 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     )
     drawn = chooser.follow(
         value_maps,
-        [*about, *position],
-        [maps, *position],
+        inputs,
+        [maps, *position, *telling],
         choices=["set"],
-        also=[
-            network.input,
-            layer.input,
-            position[1].input,
-            *(slider.input for slider in changes),
-        ],
+        also=[network.input, layer.input, position[1].input, *(slider.input for slider in changes)],
         on_open=True,
         api_name="value_maps",
         show_progress_on=maps,
         **INSIGHT,
     )
-    start_after(drawn.event, [told])
     drawn.event.success(None, [*position, norm], None, js=_MARK, api_name="mark_value", **UNDOCUMENTED)
     gr.on(
         [norm.change, *(number.change for number in position)],
@@ -231,7 +221,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     chooser.add_to_link(
         Linked(
             "value",
-            told.event,
+            [told.event, drawn.event],
             choices,
             f'given.join("/") === {json.dumps(first)} ? "" : given.join("/")',
             lambda model_set, text: _linked(catalog, model_set, text),
@@ -239,6 +229,27 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         )
     )
     chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(catalog, other)], [network, layer])
+
+
+def check_norm(norm: object) -> None:
+    """Refuse what is no norm of the zoo.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(norm, str) or norm not in NORM_LAYERS:
+        raise ConfigError(f"Unknown norm. Choose one of: {', '.join(NORM_LAYERS)}.")
+
+
+def tell(scene: Scene, place: Position, norm: str) -> tuple[str, str, str, dict[str, object]]:
+    """What each norm makes of one value: in words, as a table, as pictures, as data."""
+    values = normalized_values(scene.norm_layer, scene.x, place)
+    return (
+        view.said(scene, place, norm, values),
+        view.table(scene, values),
+        explorer_pictures.change(scene, place) + explorer_pictures.pictures(scene, place),
+        view.as_data(values),
+    )
 
 
 def _linked(catalog: Catalog, model_set: ModelSet, text: str) -> list[Any]:

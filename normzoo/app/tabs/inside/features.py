@@ -1,6 +1,5 @@
 """The part of Inside that shows the feature maps of one block, for two networks side by side."""
 
-import html
 import math
 from typing import Any
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from normzoo.app.components import cards
 from normzoo.app.components.data_urls import png_url
+from normzoo.app.components.html import render
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
@@ -20,7 +20,7 @@ from normzoo.errors import ConfigError
 from normzoo.inference.activations import FeatureMaps, blocks, feature_maps
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import Model, ModelSet
-from normzoo.variants import describe_variant, short_name
+from normzoo.variants import short_name
 
 COLUMNS = 8
 
@@ -107,12 +107,7 @@ def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str,
 def _figure(model: Model, maps: FeatureMaps) -> str:
     count, height, width = maps.values.shape
     words = f"{count} maps of {height}×{width}; strongest value {maps.values.max():.2f}; {maps.silent} are 0 everywhere"
-    name = html.escape(short_name(model.variant))
-    return (
-        f'<figure style="--variant: {style_of(model.variant).colour}"><figcaption><strong>{cards.chip(model.variant)} '
-        f"{html.escape(describe_variant(model.variant))}</strong><br>{words}</figcaption>"
-        f'<img src="{png_url(mosaic(maps.values))}" alt="{name}, {html.escape(maps.block)}: {words}"></figure>'
-    )
+    return render("features.html", variant=model.variant, block=maps.block, words=words, picture=png_url(mosaic(maps.values)))
 
 
 def _controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:

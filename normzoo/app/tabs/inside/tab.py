@@ -1,6 +1,5 @@
 """The tab that looks inside the networks, at the photo of Classify."""
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from gradio.components.plot import PlotData
 from PIL import Image
 
 from normzoo.app.components.data_urls import png_url
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import Chooser
@@ -115,22 +114,19 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 def show_photo(photo: Image.Image, name: str, model: Model) -> str:
     """Which photo this tab is about, as HTML."""
-    size = f"{model.config.image_size}×{model.config.image_size} pixels"
-    source = png_url(to_pixels(photo, model.config.image_size))
-    return (
-        f'<figure class="inside-photo"><img src="{source}" width="96" height="96" alt="The photo as the networks see it">'
-        f"<figcaption>The photo of Classify: <strong>{html.escape(name)}</strong><br>seen as {size}</figcaption></figure>"
-    )
+    size = model.config.image_size
+    return render("inside_photo.html", picture=png_url(to_pixels(photo, size)), name=name, size=size)
 
 
 def tell_ends(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -> str:
     """What comes to the first norm and to the last, for those who cannot see the chart; as HTML."""
     field = QUANTITIES[quantity].field
     values = ", ".join(
-        f"{html.escape(short_name(variant))} {getattr(seen[0].before, field):.2f} → {getattr(seen[-1].before, field):.2f}"
+        f"{short_name(variant)} {getattr(seen[0].before, field):.2f} → {getattr(seen[-1].before, field):.2f}"
         for variant, seen in layers.items()
     )
-    return f'<p class="explanation">{quantity.capitalize()} before the first norm → before the last: {values}.</p>'
+    told = f"{quantity.capitalize()} before the first norm → before the last: {values}."
+    return render("paragraphs.html", paragraphs=[told], is_status=False)
 
 
 def as_data(layers: Sequence[LayerActivations], gates: Sequence[LayerGates]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from normzoo.analysis.findings.finding import Figures, counted, listed, minus, p
 from normzoo.app.components.findings import figures_html
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import csv_link
-from normzoo.app.core.batching import COMPUTING
+from normzoo.app.core.batching import computing_many
 from normzoo.app.tabs.many.photos import Photo
 from normzoo.app.tabs.many.scores import Score, match_classes, paired_tests, score
 from normzoo.errors import ConfigError
@@ -90,7 +90,7 @@ def ask(models: Mapping[str, Model], company: Company, statistics: Statistics) -
     """Ask one network after the other, so that other visitors get their turn between them."""
     found: dict[str, CompanyAnswers] = {}
     for variant, model in models.items():
-        with COMPUTING:
+        with computing_many():
             found |= answer_company({variant: model}, company.images, statistics)
     return found
 

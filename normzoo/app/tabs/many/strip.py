@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from normzoo.analysis.findings.finding import listed
 from normzoo.app.components.html import render
-from normzoo.app.core.batching import COMPUTING
+from normzoo.app.core.batching import computing_many
 from normzoo.app.tabs.many.photos import Photo
 from normzoo.inference.company import answer_in_companies
 from normzoo.inference.statistics import Statistics, remembers
@@ -20,7 +20,7 @@ def measure(models: Mapping[str, Model], photos: Sequence[Photo], number: int, s
     images = [photos[number].square, *(photo.square for other, photo in enumerate(photos) if other != number)]
     found: Strips = {}
     for variant, model in models.items():
-        with COMPUTING:
+        with computing_many():
             found |= answer_in_companies({variant: model}, images, statistics, size, DRAWS)
     return found
 
