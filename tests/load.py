@@ -80,23 +80,25 @@ def drive(
 ) -> Tally:
     """`count` predictions by so many clients at once, each with photos of its own; no new one after that time.
 
+    All have the page open when the first of them chooses a photo.
+
     Args:
         always_new: each client is somebody new for the server at every prediction.
     """
     tally, tickets, start = Tally(), iter(range(count)), time.perf_counter()
     variants = list(load_models(model_set))
+    classify = Visitor(port).functions()["classify"]
 
     def visit(own: list[Photo]) -> None:
         visitor = Visitor(port)
         try:
-            classify = visitor.functions()["classify"]
             for photo in itertools.cycle(own):
                 if next(tickets, None) is None or time.perf_counter() - start > seconds:
                     return
                 visitor.session = secrets.token_hex(6) if always_new else visitor.session
                 begin = time.perf_counter()
                 path = json.loads(visitor.upload(photo.content).body)[0]
-                _, answer, _ = visitor.run(classify, [file_value(path), model_set, variants])
+                _, answer = visitor.run(classify, [file_value(path), model_set, variants])
                 tally.seconds.append(time.perf_counter() - begin)
                 given = np.array([list(answer["networks"][variant]["probabilities"].values()) for variant in variants])
                 difference = float(np.abs(given - photo.probabilities).max())

@@ -5,12 +5,11 @@ import os
 import sys
 from pathlib import Path
 
-import torch
-
 from normzoo.allocator import keep_freed_memory
-from normzoo.errors import CheckpointError, ConfigError, NormZooError
-from normzoo.nn.named_norms import name_own_norm, name_own_norms, own_sha256
+from normzoo.errors import CheckpointError, NormZooError
+from normzoo.nn.named_norms import name_own_norm, name_own_norms
 from normzoo.nn.resnet import norm_keys
+from training.cli import runs
 from training.cli.options import (
     EXAMPLES,
     add_choice_of_runs,
@@ -18,28 +17,18 @@ from training.cli.options import (
     add_folder_options,
     add_own_norms,
     add_run_options,
-    check_own_norms,
-    chosen_images,
-    chosen_recipe,
-    chosen_resources,
-    chosen_runs,
-    images_of,
     positive,
 )
-from training.data.dataset import ImageData, fetch
+from training.cli.runs import say
+from training.data.dataset import fetch
 from training.data.sources import SOURCES
-from training.engine.distributed import is_writer, launched_replicas, process_group
-from training.engine.loggers import import_log
-from training.engine.step import DEVICES, choose_device, choose_precision
-from training.engine.trainer import Interrupted, train
+from training.engine.distributed import launched_replicas
+from training.engine.step import DEVICES, choose_device
+from training.engine.trainer import Interrupted
 from training.evaluation.package import package
 from training.evaluation.verify import evaluate
-from training.experiment.recipes import Recipe
-from training.experiment.runs import Run, RunBusyError
-from training.launch.cluster import LOGS, cluster_study
-from training.launch.estimate import forecast, tell
-from training.launch.slurm import Resources, script
-from training.launch.study import EXIT_BUSY, EXIT_INTERRUPTED, study
+from training.experiment.runs import RunBusyError
+from training.launch.study import EXIT_BUSY, EXIT_INTERRUPTED
 from training.measurements.companies import measure_companies
 from training.measurements.contrast import measure_contrast
 from training.measurements.unknowns import measure_unknowns
@@ -101,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="under torchrun: batch statistics of each process's share alone (default: of the whole batch)",
     )
     add_run_options(command)
-    command.set_defaults(call=_train)
+    command.set_defaults(call=runs.call_train)
 
     command = commands.add_parser("study", help="train many networks, a process per core; call again to go on")
     add_choice_of_runs(command)
@@ -109,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--workers", type=positive, metavar="N", help="runs at a time, each a process (default: one per core, one on a GPU)"
     )
     add_cluster_options(command)
-    command.set_defaults(call=_study)
+    command.set_defaults(call=runs.call_study)
 
     command = commands.add_parser("package", help="turn finished runs into checkpoint folders")
     command.add_argument("--again", action="store_true", help="measure again what is packaged already")
@@ -126,16 +115,16 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("contrast", help="measure why less contrast harms the packaged networks")
     add_folder_options(command, "checkpoints")
     add_own_norms(command)
-    command.set_defaults(call=lambda options: measure_contrast(options.checkpoints, _say))
+    command.set_defaults(call=lambda options: measure_contrast(options.checkpoints, say))
 
     command = commands.add_parser("companies", help="measure what batch statistics of the images themselves change")
     add_folder_options(command, "checkpoints")
     add_own_norms(command)
-    command.set_defaults(call=lambda options: measure_companies(options.checkpoints, _say))
+    command.set_defaults(call=lambda options: measure_companies(options.checkpoints, say))
 
     command = commands.add_parser("unknowns", help="measure how sure the packaged networks are of things they do not know")
     add_folder_options(command, "checkpoints")
-    command.set_defaults(call=lambda options: measure_unknowns(options.checkpoints, _say))
+    command.set_defaults(call=lambda options: measure_unknowns(options.checkpoints, say))
 
     command = commands.add_parser("report", help="write RESULTS.md and its figures from what is packaged")
     command.add_argument("--check", action="store_true", help="write nothing; fail where it is no longer what is packaged")
@@ -173,102 +162,12 @@ def _fetch(options: argparse.Namespace) -> None:
     print(f"{options.name} is in {fetch(options.name, options.image_size, options.archive)}.")
 
 
-def _train(options: argparse.Namespace) -> None:
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    recipe = chosen_recipe(options)
-    data = chosen_images(options, recipe, options.holdout)
-    device = choose_device(options.device)
-    if launched_replicas() > 1:
-        _train_replica(options, recipe, data, device)
-        return
-    run = _run(options, recipe, data, device)
-    if options.dry_run:
-        check_own_norms([run], _say)
-        tell(forecast([run], data, options.runs, device), options.runs, 1, _say)
-        return
-    state = train(
-        run,
-        data,
-        options.runs,
-        compiled={"auto": None, "on": True, "off": False}[options.compile],
-        stop_after=options.stop_after,
-        device=device,
-        log_to=options.log_to,
-        say=_say,
-    )
-    print(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
-
-
-def _run(options: argparse.Namespace, recipe: Recipe, data: ImageData, device: torch.device) -> Run:
-    norms = name_own_norms(options.norm)
-    if len(norms) != 1:
-        raise ConfigError(f"train takes one norm, got {options.norm!r}. Use study for several.")
-    precision = choose_precision(options.amp, device.type)
-    return Run(data.name, recipe, norms[0], options.seed, precision, data.holdout, own_sha256(norms[0]))
-
-
-def _train_replica(options: argparse.Namespace, recipe: Recipe, data: ImageData, device: torch.device) -> None:
-    if options.dry_run or options.compile == "on":
-        raise ConfigError("--dry-run and --compile on are for one process. Leave them out, or torchrun.")
-    run = _run(options, recipe, data, device)
-    with process_group(device) as own_device:
-        say = _say if is_writer() else _say_nothing
-        say(f"{launched_replicas()} processes, each with its share of a batch of {recipe.batch_size}.")
-        sync = not options.no_sync_norms
-        state = train(
-            run,
-            data,
-            options.runs,
-            stop_after=options.stop_after,
-            device=own_device,
-            sync_norms=sync,
-            log_to=options.log_to,
-            say=say,
-        )
-        say(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
-
-
-def _study(options: argparse.Namespace) -> None:
-    resources = chosen_resources(options)
-    device = choose_device("auto" if resources else options.device)
-    runs = chosen_runs(options, resources.device if resources else device.type)
-    if options.dry_run:
-        _foretell_study(options, runs, device, resources)
-        return
-    arguments = [f"--compile={options.compile}", f"--device={resources.device if resources else device.type}"]
-    if options.log_to:
-        import_log(options.log_to)
-        arguments.append(f"--log-to={options.log_to}")
-    if resources:
-        arguments.append(f"--threads={resources.cpus}")
-        cluster_study(runs, options.runs, resources, arguments, bool(options.retry), _say)
-    else:
-        study(runs, options.runs, _workers(options, device), arguments, _say)
-
-
-def _workers(options: argparse.Namespace, device: torch.device) -> int:
-    return options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
-
-
-def _foretell_study(options: argparse.Namespace, runs: list[Run], device: torch.device, resources: Resources | None) -> None:
-    torch.set_num_threads(resources.cpus if resources else 1)  # as each worker
-    check_own_norms(runs, _say)
-    forecasts = forecast(runs, images_of(runs[0]), options.runs, device)
-    count = sum(each.epochs_left > 0 for each in forecasts)
-    workers = min(resources.at_a_time or count, count) if resources else _workers(options, device)
-    tell(forecasts, options.runs, workers, _say)
-    if resources and count:
-        _say(f"The times are those of this machine. The cluster is asked for: {resources.total(count)}\nBy this script:\n")
-        _say(script(options.runs / LOGS, resources, count))
-
-
 def _package(options: argparse.Namespace) -> None:
-    package(options.runs, options.checkpoints, _say, options.again)
+    package(options.runs, options.checkpoints, say, options.again)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    problems = evaluate(options.checkpoints, _say)
+    problems = evaluate(options.checkpoints, say)
     if options.check and problems:
         raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
 
@@ -277,7 +176,7 @@ def _report(options: argparse.Namespace) -> None:
     from training.report.build import check_report, write_report  # brings matplotlib and scipy, which no other command needs
 
     if not options.check:
-        write_report(options.checkpoints, options.out, _say)
+        write_report(options.checkpoints, options.out, say)
     elif problems := check_report(options.checkpoints, options.out):
         raise CheckpointError("\n".join(["The report is stale. Write it again: python -m training report", *problems]))
 
@@ -287,9 +186,9 @@ def _publish(options: argparse.Namespace) -> None:
 
     where = {name: getattr(options, name) for name in ("repository", "checkpoints", "dry_run", "private")}
     if options.what == "models":
-        publish_models(**where, say=_say)
+        publish_models(**where, say=say)
     else:
-        publish_space(**where, hardware=options.hardware, say=_say)
+        publish_space(**where, hardware=options.hardware, say=say)
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -299,18 +198,10 @@ def _bench(options: argparse.Namespace) -> None:
 
     if device.type == "cuda":
         norms = name_own_norms(options.norm) if options.norm else None
-        bench_gpu(device, options.out, norms, options.compile != "off", options.steps, say=_say)
+        bench_gpu(device, options.out, norms, options.compile != "off", options.steps, say=say)
         return
 
-    bench(options.steps, _say)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _say_nothing(line: str) -> None:
-    pass
+    bench(options.steps, say)
 
 
 if __name__ == "__main__":

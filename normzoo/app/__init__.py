@@ -16,6 +16,8 @@ def build_demo(root: Path | None = None) -> "gr.Blocks":
     """
     # Before gradio is imported, which is why it is imported here: it would call home.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    # A summary of the last 10,000 events, which nobody sees, would be computed after each event.
+    os.environ |= {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9)}
     from normzoo.app.core.catalog import Catalog
     from normzoo.app.page import build
 

@@ -63,6 +63,23 @@ def test_the_table_holds_every_probability_and_its_csv_the_same(page):
     assert list(csv.reader(io.StringIO(Path(download.value.path()).read_text()))) == rows
 
 
+def test_the_table_follows_the_photo_while_it_is_open_and_when_it_is_opened_again(page):
+    switch = page.get_by_role("button", name="Every probability as a table")
+    first = page.locator("#probabilities tbody th").first
+    switch.click()
+    before = first.inner_text()
+    choose_example(page)
+    expect(first).not_to_have_text(before)
+    now = first.inner_text()
+    switch.click()
+    expect(first).to_be_hidden()
+    page.get_by_role("button", name=EXAMPLES[0].title).click()
+    expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[0].file)
+    switch.click()
+    expect(first).to_have_text(before)
+    assert now != before
+
+
 def test_a_map_of_each_network_is_there_from_the_start_and_follows_the_photo(page):
     maps = page.locator("#maps")
     expect(maps.locator("figure")).to_have_count(ZOO)

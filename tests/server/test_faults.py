@@ -64,7 +64,7 @@ def visitor(server: Server) -> Iterator[Visitor]:
 def test_a_broken_network_is_unavailable_and_the_other_five_answer(visitor):
     functions = visitor.functions()
     photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
-    report, answer, _ = visitor.run(functions["classify"], [photo, "toy/paper", list(NORM_LAYERS)])
+    report, answer = visitor.run(functions["classify"], [photo, "toy/paper", list(NORM_LAYERS)])
     assert set(answer["networks"]) == set(NORM_LAYERS) - {BROKEN}
     assert set(answer["unavailable"]) == {BROKEN}
     assert "is not the file that was packaged" in answer["unavailable"][BROKEN]

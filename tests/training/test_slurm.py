@@ -11,6 +11,7 @@ import pytest
 from tests.support.tiny import OPTIONS, load_tiny
 from training import __main__ as command_line
 from training.engine import step
+from training.experiment.recipes import Recipe
 from training.experiment.runs import Run
 from training.launch import cluster, slurm
 from training.launch.slurm import Resources
@@ -131,7 +132,7 @@ def test_two_people_who_give_the_same_command_at_once_submit_every_run_once(comm
     every_task = 'for job in $(seq "$(wc -l < "${0%/*}/sbatch.calls")"); do printf "%s PENDING x\\n" ${job}_0 ${job}_1; done'
     script(commands, "squeue", every_task)
     (commands / "sbatch.calls").touch()
-    runs = [Run("tiny", command_line.Recipe(name="quick"), norm) for norm in ("bn", "gn")]
+    runs = [Run("tiny", Recipe(name="quick"), norm) for norm in ("bn", "gn")]
     told: list[str] = []
     threads = [
         threading.Thread(

@@ -16,6 +16,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("normzoo.app.components"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

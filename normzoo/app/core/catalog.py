@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from normzoo.analysis.findings.unknowns import Unknowns, read_unknowns
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import Model, ModelSet, default_model_set, list_model_sets, load_models
@@ -17,6 +18,7 @@ class Catalog:
     def __init__(self, root: Path | None = None) -> None:
         self.sets = {model_set.name: model_set for model_set in list_model_sets(root)}
         self._models: dict[tuple[str, str], Model | CheckpointError] = {}
+        self._unknowns: dict[str, dict[str, Unknowns]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -45,6 +47,16 @@ class Catalog:
             else:
                 problems[variant] = str(loaded)
         return models, problems
+
+    def unknowns(self, model_set: ModelSet) -> dict[str, Unknowns]:
+        """What was measured of a set's networks, and of all together, on photos of nothing that they know.
+
+        Raises:
+            CheckpointError: the table is damaged.
+        """
+        if model_set.name not in self._unknowns:
+            self._unknowns[model_set.name] = read_unknowns(model_set, model_set.main_variants)
+        return self._unknowns[model_set.name]
 
     def _load(self, model_set: ModelSet, variant: str) -> Model | CheckpointError:
         key = (model_set.name, variant)

@@ -47,14 +47,16 @@ def start(parts: Sequence[Part], triggers: Sequence[Any], name: str) -> None:
     gr.on(list(triggers), None, None, _starters(parts), js=_script(parts), api_name=name, **UNDOCUMENTED)
 
 
-def start_after(event: Dependency, parts: Sequence[Part], script: str = "") -> None:
+def start_after(event: Dependency, parts: Sequence[Part], script: str = "", only_if: str = "true") -> None:
     """Have an event start parts of the page when it has succeeded, once all that it brings is there.
 
     Args:
         script: to run right before.
+        only_if: a JavaScript expression; where it does not hold, nothing is started.
     """
-    name = f"after_{event['api_name']}"
-    event.success(None, None, _starters(parts), js=_script(parts, script), api_name=name, **UNDOCUMENTED)
+    name = f"after_{event['api_name']}" + ("" if only_if == "true" else f"_{'_'.join(_names(parts))}")
+    js = f"(...old) => {{ {script} return {only_if} ? old.map(() => Math.random()) : old; }}"
+    event.success(None, _starters(parts), _starters(parts), js=js, api_name=name, **UNDOCUMENTED)
 
 
 def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequence[gr.Tab], name: str) -> None:
@@ -94,5 +96,5 @@ def _starters(parts: Sequence[Part]) -> list[Any]:
     return [part.starter for part in parts]
 
 
-def _script(parts: Sequence[Part], script: str = "") -> str:
-    return f"() => {{ {script} return Array({len(parts)}).fill(Math.random()); }}"
+def _script(parts: Sequence[Part]) -> str:
+    return f"() => Array({len(parts)}).fill(Math.random())"

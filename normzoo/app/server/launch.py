@@ -79,10 +79,10 @@ def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> st
     from normzoo.app.server.middleware.headers import Policy
     from normzoo.app.server.middleware.middleware import around
 
-    package = Path(__file__).parents[2]
     port = find_port(settings.host, settings.port)
     policy = Policy(settings.on_spaces, settings.frame_ancestors)
-    demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
+    # Told each second how long the queue is: told after every answer, a hundred who wait cost more than the answers.
+    demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False, status_update_rate=1)
     try:
         _, url, _ = demo.launch(
             server_name=f"[{settings.host}]" if ":" in settings.host else settings.host,
@@ -92,8 +92,8 @@ def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> st
             css_paths=[STYLE_SHEET],
             max_file_size=settings.max_file_size,
             allowed_paths=[str(examples.FOLDER)],
-            # All of the package but the example photos, which lie in it.
-            blocked_paths=[str(path) for path in (*([root] if root else []), *package.rglob("*.py"))],
+            # Few: Gradio resolves each of them for every file. What is not allowed is refused without them.
+            blocked_paths=[str(path) for path in (*([root] if root else []), *examples.FOLDER.rglob("*.py"))],
             share=False,
             show_error=False,
             enable_monitoring=False,

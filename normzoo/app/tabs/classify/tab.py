@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from normzoo.analysis.findings.unknowns import TOGETHER, read_unknowns, unknown_words
+from normzoo.analysis.findings.unknowns import TOGETHER, Unknowns, unknown_words
 from normzoo.analysis.results import val_accuracy
 from normzoo.app.components import cards, photo
 from normzoo.app.components.html import NO_NETWORKS, render
@@ -34,15 +34,15 @@ TOP = 5
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; the first example is classified already."""
     example = load_image(examples.EXAMPLES[0].path)
-    start, _, start_table = answer(catalog, default, main_variants_of(default), example)
+    start, _ = answer(catalog, default, main_variants_of(default), example)
     with gr.Row(elem_classes="classify"):
         with gr.Column(scale=2, min_width=300):
             photo_chosen = photo.build(chooser)
             gr.HTML(photo.strip_of_examples(), js_on_load=None, elem_id="examples")
         with gr.Column(scale=5, min_width=300):
             report = gr.HTML(start, js_on_load=None, elem_id="report")
-    with gr.Accordion("Every probability as a table", open=False):
-        table = gr.HTML(start_table, js_on_load=SORT_SCRIPT, elem_id="probabilities")
+    with gr.Accordion("Every probability as a table", open=False) as every:
+        table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="probabilities")
     with gr.Accordion(_classes_title(default), open=False) as accordion:
         known = gr.HTML(list_classes(default), js_on_load=None, elem_id="classes")
     predictions = gr.JSON(visible=False)
@@ -50,29 +50,44 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     kind, severity, corrupted = perturbation.build(catalog, default, example)
 
     @guarded
-    def classify(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> tuple[str, dict[str, Any], str]:
+    def classify(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> tuple[str, dict[str, Any]]:
         """Classify a photo with every chosen network.
 
         Gives an HTML report for the page, and the same as data: for each network the probability of every class, the
-        time it took and its validation accuracy; the networks that are unavailable, with the reason; who agrees. Last comes
-        an HTML table of the probabilities.
+        time it took and its validation accuracy; the networks that are unavailable, with the reason; who agrees.
         """
         chosen_set = catalog.get(model_set)
         picture = open_photo(photo)
         if picture is None:
-            return cards.NO_PHOTO, {}, ""
+            return cards.NO_PHOTO, {}
         return answer(catalog, chosen_set, chosen(chosen_set, variants), picture)
 
+    @guarded
+    def every_probability(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> str:
+        """The probability of every class for a photo, by every chosen network, as an HTML table."""
+        chosen_set = catalog.get(model_set)
+        picture = open_photo(photo)
+        return "" if picture is None else tabulate_answers(catalog, chosen_set, chosen(chosen_set, variants), picture)
+
+    asked = [chooser.photo, *chooser.inputs]
+    predicting: dict[str, Any] = {
+        "preprocess": False,  # the project's own loader opens the file, not Gradio's
+        "concurrency_id": "classify",
+        "concurrency_limit": 2 * MAX_BATCH,  # while one round is computed the next one gathers
+    }
     classified = chooser.follow(
         classify,
-        [chooser.photo, *chooser.inputs],
-        [report, predictions, table],
-        preprocess=False,  # the project's own loader opens the file, not Gradio's
+        asked,
+        [report, predictions],
         api_name="classify",
         show_progress_on=report,
-        concurrency_id="classify",
-        concurrency_limit=MAX_BATCH,  # they wait for each other, so as to be computed together
+        **predicting,
     )
+    # Only while somebody sees it: making the table takes longer than the networks do.
+    tabulated = chooser.follow(
+        every_probability, asked, table, choices=(), also=[every.expand], api_name="every_probability", **predicting
+    )
+    start_after(classified.event, [tabulated], only_if='document.querySelector("#probabilities")?.offsetParent')
     nothing = f"() => {json.dumps([cards.NO_ANSWER, '', '', ''])}"
     classified.event.failure(None, None, [report, table, mapped, corrupted], js=nothing, api_name="no_answer", **UNDOCUMENTED)
 
@@ -85,20 +100,22 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     )
 
 
-def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any], str]:
-    """What the networks make of a photo: as HTML, as data for the API, and every probability as an HTML table."""
+def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> tuple[str, dict[str, Any]]:
+    """What the networks make of a photo: as HTML, and as data for the API."""
     if not variants:
-        return NO_NETWORKS, {}, ""
+        return NO_NETWORKS, {}
     models, problems = catalog.load(model_set, variants)
-    predictions = predict_together(models, photo, TOP)
+    sizes = {model.config.image_size for model in models.values()}
+    seen = [to_pixels(photo, size) for size in sizes]
+    # Reduced here, where visitors do not wait for each other.
+    predictions = predict_together(models, Image.fromarray(seen[0]) if len(seen) == 1 else photo, TOP)
     who = agreement({variant: prediction.label for variant, prediction in predictions.items()})
     accuracies = {variant: val_accuracy(model_set, variant) for variant in models}
     row = [
         cards.Card(variant, predictions.get(variant), problems.get(variant, ""), accuracies.get(variant))
         for variant in variants
     ]
-    seen = next((to_pixels(photo, model.config.image_size) for model in models.values()), None)
-    doubt = _doubt(model_set, predictions)
+    doubt = _doubt(catalog.unknowns(model_set), model_set, predictions)
     data = {
         "model_set": model_set.name,
         "agreement": who.sentence,
@@ -107,14 +124,20 @@ def answer(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Im
         "networks": {variant: _as_data(models[variant], predictions[variant], accuracies[variant]) for variant in predictions},
         "unavailable": problems,
     }
+    return cards.report(row, who, seen[0] if seen else None, doubt), data
+
+
+def tabulate_answers(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> str:
+    """Every probability that the networks give, as an HTML table."""
+    models, _ = catalog.load(model_set, variants)
     classes = {variant: model.config.classes for variant, model in models.items()}
-    return cards.report(row, who, seen, doubt), data, probabilities.tabulate(classes, predictions)
+    return probabilities.tabulate(classes, predict_together(models, photo, TOP)) if models else ""
 
 
-def _doubt(model_set: ModelSet, predictions: Mapping[str, Prediction]) -> str:
+def _doubt(measured: Mapping[str, Unknowns], model_set: ModelSet, predictions: Mapping[str, Prediction]) -> str:
     """That the photo may show nothing they know, where all networks of the set were asked; else nothing."""
-    together = read_unknowns(model_set, predictions).get(TOGETHER)
-    if together is None:
+    together = measured.get(TOGETHER)
+    if together is None or not predictions.keys() >= set(model_set.main_variants):
         return ""
     mean = np.mean([predictions[variant].probabilities for variant in model_set.main_variants], axis=0)
     return unknown_words(float(mean.max()), together, len(model_set.main_variants), len(mean))
