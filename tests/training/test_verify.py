@@ -14,7 +14,10 @@ from normzoo.errors import CheckpointError
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
 from tests.support.tiny import PACKAGED
 from training import __main__ as command_line
+from training.evaluation import verify
+from training.evaluation.package import split_logits
 from training.evaluation.verify import _check_folder, evaluate
+from training.measurements import companies, robustness
 from training.measurements.contrast import CHECKED, measure_contrast
 
 BN = "tiny/quick/bn"
@@ -47,15 +50,32 @@ def test_whole_folder_is_checked_by_the_command(packaged: Path, tmp_path: Path) 
     shutil.copytree(packaged / "checkpoints", tmp_path, dirs_exist_ok=True)
     lines: list[str] = []
     assert evaluate(tmp_path, lines.append, workers=1) == []
-    assert [line.split()[0] for line in lines] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
-    assert all(line.endswith("(from the images)") for line in lines)
+    assert [line.split()[0] for line in lines[:-1]] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
+    assert all(line.endswith("(from the images)") for line in lines[:-1])
+    assert "All of it: --whole" in lines[-1]
+
+
+def test_shares_of_networks_in_a_row_make_the_whole(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[list[object]] = [[] for _ in range(verify.SHARES)]
+    whole: list[object] = []
+    for share, found in ((None, whole), *enumerate(done)):
+        with monkeypatch.context() as patch:
+            patch.setattr(verify, "split_logits", lambda *given, to=found: to.append(given[2]) or split_logits(*given))
+            patch.setattr(verify, "measure", lambda *given, to=found: to.extend(given[3]) or robustness.measure(*given))
+            patch.setattr(verify, "check_companies", lambda *given, to=found: to.extend(given[3]) or [])
+            patch.setattr(verify, "check_contrast", lambda *_, to=found: to.append("contrast") or [])
+            patch.setattr(verify, "check_unknowns", lambda *_, to=found: to.append("unknown things") or [])
+            assert _check_folder(packaged / "checkpoints" / BN, share)[1] == []
+    assert len(whole) == len(set(whole)) == 2 + len(robustness.SAMPLE) + len(companies.SAMPLE) + 2
+    assert {case for found in done for case in found} == set(whole)
+    assert all("val" in found and len(found) < len(whole) / 2 for found in done)
 
 
 def test_difference_fails_the_check_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     problems = [f"{BN}: val accuracy differs"]
-    monkeypatch.setattr(command_line, "evaluate", lambda *_: problems)
+    monkeypatch.setattr(command_line, "evaluate", lambda *_, **__: problems)
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     assert command_line.main(["evaluate"]) == 0
     assert command_line.main(["evaluate", "--check"]) == 2

@@ -1,6 +1,7 @@
 """Computing packaged figures again: from the images where they are, from the stored logits where not."""
 
 import concurrent.futures
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from training.engine.metrics import METRICS, spread
 from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.package import class_figures, count_macs, final_figures, split_logits
+from training.measurements.companies import SAMPLE as COMPANIES
 from training.measurements.companies import check_companies
 from training.measurements.contrast import check_contrast
 from training.measurements.robustness import ALL, SAMPLE, measure
@@ -31,15 +33,24 @@ from training.measurements.unknowns import check_unknowns
 #: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
 LOGIT_TOLERANCE = 0.02
 LOSS_TOLERANCE = 5e-5
+#: What takes long is shared out among so many networks in a row, unless the whole is asked for.
+SHARES = 3
+SHARED = (
+    f"Of what takes long, each network had its share computed again: of {SHARES} in a row one on the training images, one with "
+    "changed contrast, one on unknown things, each under other corruptions. All of it: --whole"
+)
 
 
-def evaluate(checkpoints: Path, say: Callable[[str], None] = print, workers: int | None = None) -> list[str]:
-    """Compute the figures of every packaged checkpoint again.
+def evaluate(
+    checkpoints: Path, say: Callable[[str], None] = print, workers: int | None = None, whole: bool = False
+) -> list[str]:
+    """Compute the figures of every packaged checkpoint again: those of the validation images, and of the others a third.
 
     Args:
         checkpoints: the folder of all model sets.
         say: prints one line for each checkpoint.
         workers: processes, one thread each; None: one per core.
+        whole: the others too.
 
     Returns:
         every difference found, in words; none where all is as stored.
@@ -50,15 +61,18 @@ def evaluate(checkpoints: Path, say: Callable[[str], None] = print, workers: int
     folders = sorted(path for path in checkpoints.glob("*/*/*") if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+    shares = itertools.cycle([None] if whole else range(SHARES))
     problems = []
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), context, _begin_worker) as pool:
-        for folder, (line, found) in zip(folders, pool.map(_check_folder, folders), strict=True):
+        for folder, (line, found) in zip(folders, pool.map(_check_folder, folders, shares), strict=True):
             name = folder.relative_to(checkpoints).as_posix()
             say(f"{name:40s} {line}{'' if not found else '  DIFFERS'}")
             problems += [f"{name}: {problem}" for problem in found]
     if (checkpoints / README).exists() and read_text(checkpoints / README) != folder_card(checkpoints):
         problems.append(f"{README} is not what the packager writes. Package again.")
+    if not whole:
+        say(SHARED)
     return problems
 
 
@@ -68,24 +82,24 @@ def _begin_worker() -> None:
     keep_freed_memory()
 
 
-def _check_folder(folder: Path) -> tuple[str, list[str]]:
-    """One line about a checkpoint, and what differs from what is stored."""
+def _check_folder(folder: Path, share: int | None = None) -> tuple[str, list[str]]:
+    """One line about a checkpoint, and what differs from what is stored; None is the whole."""
     try:
-        return _check(open_checkpoint(folder))
+        return _check(open_checkpoint(folder), share)
     except CheckpointError as error:
         return "cannot be read", [str(error)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return "cannot be read", [f"{METRICS_FILE} does not hold what it should ({error!r}). Package the run again."]
 
 
-def _check(checkpoint: Checkpoint) -> tuple[str, list[str]]:
+def _check(checkpoint: Checkpoint, share: int | None) -> tuple[str, list[str]]:
     network, stored = checkpoint.load_model(), checkpoint.metrics
     problems = [*_check_identity(checkpoint, network), *_check_logits(checkpoint), *_check_history(checkpoint)]
     line = "  ".join(f"val {name.replace('_', ' ')} {stored['final']['val'][name]['mean']:.4f}" for name in METRICS)
     data = _images(checkpoint)
     if data is None:
         return f"{line}  (from the stored logits: no images here)", problems
-    return f"{line}  (from the images)", problems + _check_images(checkpoint, network, data)
+    return f"{line}  (from the images)", problems + _check_images(checkpoint, network, data, share)
 
 
 def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
@@ -139,12 +153,12 @@ def _check_history(checkpoint: Checkpoint) -> list[str]:
     return problems
 
 
-def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
+def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData, share: int | None) -> list[str]:
     """Hold what the network itself makes of the images against what is stored of its seed."""
     final, seed = checkpoint.metrics["final"], min(checkpoint.metrics["seeds"])
     position = checkpoint.metrics["seeds"].index(seed)
     problems = []
-    for split in SPLITS:
+    for split in SPLITS if share in (None, 0) else ("val",):
         logits = split_logits(network, data, split)
         if split == "val":
             apart = (logits.float() - checkpoint.val_logits()[0][seed].float()).abs().max().item()
@@ -155,18 +169,26 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> l
             value, expected = found[name]["values"][0], final[split][name]["values"][position]
             if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
                 problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
-    problems += _check_robustness(checkpoint, network, data) + check_contrast(checkpoint, network, data)
-    return problems + check_companies(checkpoint, network, data) + check_unknowns(checkpoint, network)
+    mine = slice(share, None, None if share is None else SHARES)
+    problems += _check_robustness(checkpoint, network, data, SAMPLE[mine])
+    problems += check_companies(checkpoint, network, data, COMPANIES[mine])
+    if share in (None, 1):
+        problems += check_contrast(checkpoint, network, data)
+    if share in (None, 2):
+        problems += check_unknowns(checkpoint, network)
+    return problems
 
 
-def _check_robustness(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
-    """Is the table whole, and a sample of it, every corruption at one severity, what the network does?"""
+def _check_robustness(
+    checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[tuple[str, int], ...]
+) -> list[str]:
+    """Is the table whole, and what it says of some cases what the network does?"""
     stored, seed = checkpoint.robustness(), min(checkpoint.metrics["seeds"])
     if [(row["seed"], row["corruption"], row["severity"]) for row in stored] != [(seed, *case) for case in ALL]:
         return [f"{ROBUSTNESS} does not hold every corruption at every severity"]
     kept = {(row["corruption"], row["severity"]): row for row in stored}
     problems = []
-    for found in rounded(measure(network, data, seed, SAMPLE)):
+    for found in rounded(measure(network, data, seed, cases)):
         expected = kept[found["corruption"], found["severity"]]
         if found["accuracy"] != expected["accuracy"] or not _close(found["loss"], expected["loss"], LOSS_TOLERANCE):
             problems.append(f"under {found['corruption']} {found['severity']} the images give {found}, stored is {expected}")

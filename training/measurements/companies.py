@@ -27,13 +27,19 @@ from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.rounding import rounded
 from training.measurements.tables import Row, write_tables
 
-#: images, severity, order, batch: all that is measured.
-CASES = (
+#: images, severity, order, batch.
+Case = tuple[str, int, str, str]
+#: All that is measured.
+CASES: tuple[Case, ...] = (
     *(("clean", 0, order, batch) for order in (RANDOM, BY_CLASS) for batch in BATCHES),
     *((name, severity, RANDOM, batch) for name in CORRUPTIONS for severity in SEVERITIES for batch in BATCHES),
 )
 #: What is computed again on every check: the whole would take many minutes.
-SAMPLE = (("clean", 0, BY_CLASS, "8"), ("clean", 0, RANDOM, "32"), ("contrast", SEVERITIES[-1], RANDOM, "200"))
+SAMPLE: tuple[Case, ...] = (
+    ("clean", 0, BY_CLASS, "8"),
+    ("clean", 0, RANDOM, "32"),
+    ("contrast", SEVERITIES[-1], RANDOM, "200"),
+)
 #: Images whose answer another processor may round to another class.
 TOLERANCE_IMAGES = 3
 
@@ -48,8 +54,8 @@ def measure_companies(checkpoints: Path, say: Callable[[str], None] = print) -> 
     return write_tables(checkpoints, COMPANIES_TABLE, COMPANIES_COLUMNS, _rows, say)
 
 
-def check_companies(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
-    """Return what the stored rows of a network say that is not so, where it has rows; of most only that they are there."""
+def check_companies(checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[Case, ...] = SAMPLE) -> list[str]:
+    """Return what the stored rows of a network say that is not so, where it has rows; of the other cases only a missing one."""
     recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
     rows = read_companies_table(checkpoint.folder.parents[1] / COMPANIES_TABLE)
     stored = {case_of(row): row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)}
@@ -58,7 +64,7 @@ def check_companies(checkpoint: Checkpoint, network: ResNet, data: ImageData) ->
     if set(stored) != set(CASES):
         return [f"{COMPANIES_TABLE} does not hold every corruption, severity and batch"]
     tolerance = TOLERANCE_IMAGES / len(data.labels["val"])
-    found = _measure(network, data, SAMPLE)
+    found = _measure(network, data, cases)
     return [
         f"{COMPANIES_TABLE} has {key} {stored[case_of(row)][key]} for {case_of(row)}, found is {row[key]}"
         for row in found
@@ -67,7 +73,7 @@ def check_companies(checkpoint: Checkpoint, network: ResNet, data: ImageData) ->
     ]
 
 
-def case_of(row: dict[str, Any]) -> tuple[str, int, str, str]:
+def case_of(row: dict[str, Any]) -> Case:
     """Return what a row was measured on."""
     return row["images"], int(row["severity"]), row["order"], row["batch"]
 
@@ -80,7 +86,7 @@ def _rows(checkpoint: Checkpoint) -> list[Row]:
     return [{"seed": min(checkpoint.metrics["seeds"]), **row} for row in _measure(network, data, CASES)]
 
 
-def _measure(network: ResNet, data: ImageData, cases: tuple[tuple[str, int, str, str], ...]) -> list[Row]:
+def _measure(network: ResNet, data: ImageData, cases: tuple[Case, ...]) -> list[Row]:
     """Return the accuracy in each case; of clean images in random order also the share that another order changes."""
     labels = data.labels["val"]
     alone = with_statistics(network, "batch")
