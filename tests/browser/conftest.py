@@ -65,14 +65,26 @@ def colour_scheme() -> str:
     return "light"
 
 
-@pytest.fixture
-def page(browser: Browser, server_url: str, viewport: str, colour_scheme: str) -> Iterator[Page]:
-    """The page, opened in a fresh profile; the test fails if it called another machine or left an error uncaught."""
-    visit = Visit(browser, viewport, colour_scheme)
-    try:
-        visit.page.goto(server_url)
-        yield visit.page
-    finally:
+@pytest.fixture(scope="package")
+def visits(browser: Browser) -> Iterator[dict[tuple[str, str], Visit]]:
+    """A visit for each window and colour scheme, whose browser need not load and compile the same scripts for every test."""
+    visits: dict[tuple[str, str], Visit] = {}
+    yield visits
+    for visit in visits.values():
         visit.context.close()
-    if faults := visit.faults():
+
+
+@pytest.fixture
+def page(
+    visits: dict[tuple[str, str], Visit], browser: Browser, server_url: str, viewport: str, colour_scheme: str
+) -> Iterator[Page]:
+    """The page, newly opened; the test fails if it called another machine or left an error uncaught."""
+    visit = visits.get((viewport, colour_scheme)) or Visit(browser, viewport, colour_scheme)
+    visits[viewport, colour_scheme] = visit
+    visit.renew()
+    visit.page.goto(server_url)
+    yield visit.page
+    faults = visit.faults()
+    visit.renew()
+    if faults:
         pytest.fail("The page did what it must not:\n" + "\n".join(faults))

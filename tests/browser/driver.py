@@ -151,8 +151,21 @@ class Visit:
         self.context.add_init_script(TELL_VIOLATIONS)
         self.context.on("request", lambda request: self.requests.append(request.url))
         self.context.on("weberror", lambda error: self.errors.append(str(error.error)))
-        self.page: Page = self.context.new_page()
-        self.page.on("websocket", lambda websocket: self.requests.append(websocket.url))
+        self.page = self._open()
+
+    def _open(self) -> Page:
+        page = self.context.new_page()
+        page.on("websocket", lambda websocket: self.requests.append(websocket.url))
+        return page
+
+    def renew(self) -> None:
+        """Open another page in its place, that nothing is left for but what the browser has cached."""
+        self.page.close()
+        self.context.clear_cookies()
+        self.context.clear_permissions()
+        for noted in (self.requests, self.errors, self.violations):
+            noted.clear()
+        self.page = self._open()
 
     def faults(self) -> list[str]:
         """Requests to other machines, uncaught errors and what the security policy forbade, in words."""

@@ -48,8 +48,7 @@ def serious_faults(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("viewport", ["desktop", "phone"])
-@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
+@pytest.mark.parametrize(("viewport", "colour_scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_axe_finds_no_serious_fault_in_any_tab(page):
     faults = {}
     for title, _ in TABS:

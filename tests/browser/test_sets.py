@@ -84,9 +84,9 @@ def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(open_page, tmp_p
 
     def count_requests() -> int:
         count = -1
-        while count != len(asked):  # until none has come for two seconds
+        while count != len(asked):  # until none has come for a second
             count = len(asked)
-            page.wait_for_timeout(2000)
+            page.wait_for_timeout(1000)
         asked.clear()
         return count
 
