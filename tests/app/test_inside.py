@@ -93,7 +93,7 @@ def test_gates_are_explained_with_the_norms_that_they_mix():
     text = words(explain_gates({"bin": "bin"}, gated))
     assert "A gate of 1 is all batch normalization, a gate of 0 all instance normalization." in text
     assert "mean gate of BIN is 0.25 in the first layer and 1.00 in the last" in text
-    assert "Of all 4 gates, 25.0% are at 0 and 50.0% at 1; the smallest is 0.00." in text
+    assert "Of all 4 gates, 25.0% are at 0 and 50.0% at 1; the smallest is 0." in text
     assert explain_gates({}, {}) == NO_GATES
 
 
