@@ -7,6 +7,7 @@ or memory that grew by more than 5% after the warm-up, in which so many visitors
 """
 
 import argparse
+import functools
 import io
 import itertools
 import json
@@ -80,18 +81,18 @@ def drive(
 ) -> Tally:
     """`count` predictions by so many clients at once, each with photos of its own; no new one after that time.
 
-    All have the page open when the first of them chooses a photo.
+    They have the page open already, where somebody was there before.
 
     Args:
         always_new: each client is somebody new for the server at every prediction.
     """
     tally, tickets, start = Tally(), iter(range(count)), time.perf_counter()
     variants = list(load_models(model_set))
-    classify = Visitor(port).functions()["classify"]
 
     def visit(own: list[Photo]) -> None:
         visitor = Visitor(port)
         try:
+            classify = number_of("classify", port)
             for photo in itertools.cycle(own):
                 if next(tickets, None) is None or time.perf_counter() - start > seconds:
                     return
@@ -111,6 +112,16 @@ def drive(
 
     tally.wall_seconds = _all_at_once(visit, [photos[number::clients] for number in range(clients)])
     return tally
+
+
+@functools.cache
+def number_of(event: str, port: int) -> int:
+    """The number of an event of the page, which says it to whoever opens it."""
+    visitor = Visitor(port)
+    try:
+        return visitor.functions()[event]
+    finally:
+        visitor.close()
 
 
 def _all_at_once(visit: Callable[[Any], None], visitors: Sequence[Any]) -> float:

@@ -118,12 +118,14 @@ def test_a_click_on_a_cell_says_what_it_means(page):
     open_tab(page, "Results")
     label, said = click_cell(page, "#confusion", 3, 4)
     text = page.locator("#confusion-text")
-    expect(text).to_contain_text(re.compile(rf"\w+ takes \d+ of \d+ photos of {label} for {said}\."))
+    expect(text).to_contain_text(re.compile(rf"\w+ takes \d+ of \d+ photos of {label} for {said}(, \d seeds together)?\."))
     expect(text).to_be_in_viewport()
     expect(page.get_by_label("Tell about", exact=True)).to_have_value(label)
     label, network = click_cell(page, "#per-class", 2, 1)
     text = page.locator("#per-class-text")
-    expect(text).to_contain_text(re.compile(rf"{network} recognizes \d+ of \d+ photos of {label}: recall"))
+    expect(text).to_contain_text(
+        re.compile(rf"{network} recognizes \d+ of \d+ photos of {label}(, \d seeds together)?: recall")
+    )
     expect(text).to_be_in_viewport()
 
 

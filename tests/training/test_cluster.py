@@ -18,6 +18,7 @@ from submitit.local.local import LocalJob
 from normzoo.errors import TrainingError
 from tests.support.tiny import FIELDS, OPTIONS, RECIPE, ROOT, load_tiny, train_tiny
 from training import __main__ as command_line
+from training.cli import runs as training_commands
 from training.experiment.plans import changed_recipe
 from training.experiment.runs import Run, State, lock
 from training.launch import cluster, slurm
@@ -204,7 +205,7 @@ def test_error_that_nobody_foresaw_is_in_the_log(folder: Path, monkeypatch: pyte
     def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(command_line, "train", fail)
+    monkeypatch.setattr(training_commands, "train", fail)
     runs, run = folder / "runs", Run("tiny", TRAINED, "nn")
     with pytest.raises(TrainingError, match=r"stopped with an error\. See .*train\.log"):
         Task(run, runs, (), 60, {"NORMZOO_MADE_UP": "1"})()

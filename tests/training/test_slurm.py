@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.tiny import OPTIONS, load_tiny
 from training import __main__ as command_line
+from training.cli import runs as training_commands
 from training.engine import step
 from training.experiment.recipes import Recipe
 from training.experiment.runs import Run
@@ -189,7 +190,7 @@ def test_report_says_what_the_runs_wait_for(commands: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(slurm, "queue", look)
     monkeypatch.setattr(cluster, "REPORT_SECONDS", 0)
-    monkeypatch.setattr(command_line, "_say", lambda text: told.extend(text.splitlines()))
+    monkeypatch.setattr(training_commands, "say", lambda text: told.extend(text.splitlines()))
     (commands / "squeue.jobs").write_text("1_0 RUNNING None\n1_1 PENDING PartitionTimeLimit\n")
     assert command_line.main([*STUDY, f"--runs={tmp_path / 'runs'}"]) == 130
 
