@@ -89,7 +89,8 @@ def predict_many(
         config = model.config
         key = (config.image_size, config.mean, config.std)
         if key not in inputs:
-            inputs[key] = as_batch(images, config)
+            # Channels last, as in `compute_logits`: a tenth less time, and the stored logits were made so.
+            inputs[key] = as_batch(images, config).contiguous(memory_format=torch.channels_last)
         network = with_statistics(model.network, statistics)
         start = time.perf_counter()
         batch = network(inputs[key]).double().softmax(1).numpy()
