@@ -1,7 +1,5 @@
 """The photo on the page: the picture as it was decoded, the buttons for another one, the strip of examples."""
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -107,7 +105,5 @@ def _thumbnail(path: Path) -> str:
         image.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.convert("RGB").resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), box=(left, top, left + side, top + side))
-    buffer = io.BytesIO()
-    square.save(buffer, "JPEG", quality=75)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        box = (left, top, left + side, top + side)
+        return jpeg_url(image.convert("RGB").resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), box=box))
