@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("action", choices=["fetch"])
     command.add_argument("name", metavar="NAME", help=f"one of: {', '.join(SOURCES)}")
     command.add_argument("--archive", metavar="PATH-OR-URL", help="a copy of the official archive")
-    command.add_argument("--image-size", type=int, default=32, metavar="PIXELS")
+    command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the squares (default: the data set's own)")
     command.set_defaults(call=_fetch)
 
     command = commands.add_parser("train", help="train one network")

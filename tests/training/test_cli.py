@@ -69,6 +69,21 @@ def test_without_options_the_recipe_is_as_named() -> None:
     assert chosen_recipe(options) == get_recipe("paper-sgd")
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "image_size"),
+    [
+        ("--data=tiny-imagenet-25-64px", "strong", 64),
+        ("--data=tiny-imagenet-25-64px --image-size=64", "strong", 64),
+        ("--data=tiny-imagenet-25-64px --image-size=32", "strong,image_size=32", 32),
+        ("--data=tiny-imagenet-25 --image-size=64", "strong,image_size=64", 64),
+        ("--data=some/folder", "strong", 32),
+    ],
+)
+def test_image_size_of_a_data_set_is_no_change_of_the_recipe(words: str, name: str, image_size: int) -> None:
+    recipe = chosen_recipe(build_parser().parse_args(["train", "--norm=bn", "--recipe=strong", *words.split()]))
+    assert recipe == get_recipe("strong").changed(name=name, image_size=image_size)
+
+
 def test_bool_is_yes_or_no() -> None:
     assert (bool_word("yes"), bool_word("no")) == (True, False)
     for word in ("true", "1", "", "Yes"):
@@ -106,9 +121,12 @@ def test_word_that_cannot_be_read_ends_with_2_and_says_why(
         ("study --norm=bn,grup", "Unknown norm 'grup'. Choose from: nn, bn, in, bin, gn, ln, torch-bn"),
         ("train --norm=bn --recipe=papre", "Unknown recipe 'papre'. Choose one of: paper, paper-sgd"),
         ("study --recipe=papre", "Unknown recipe 'papre'. Choose one of: paper, paper-sgd"),
-        ("train --norm=bn --data=birds", "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, cifar-10."),
+        (
+            "train --norm=bn --data=birds",
+            "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet-25-64px, cifar-10.",
+        ),
         ("train --norm=bn --data=cifar-10", "cifar-10 is not here yet. Fetch it with: python -m training data fetch cifar-10"),
-        ("data fetch birds", "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, cifar-10."),
+        ("data fetch birds", "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet-25-64px, cifar-10."),
         ("data fetch cifar-10 --archive=nowhere.zip", "There is no archive at nowhere.zip. Pass --archive PATH-OR-URL"),
         ("train --norm=bn --amp=fp8", "amp must be one of auto, fp32, bf16, got 'fp8'."),
         ("train --norm=bn --depth=9", "depth must be 6n+2 (8, 14, 20, …), got 9."),

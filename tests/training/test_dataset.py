@@ -1,5 +1,6 @@
 """The image cache: built whole or not at all, the same from any copy of the archive, refused when damaged."""
 
+import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -51,6 +52,20 @@ def test_cache_holds_the_images_and_what_they_are(archive: str, root: Path) -> N
     assert data.classes[:2] == ("goldfish", "king penguin")
     described = data.describe()
     assert (described["num_train"], described["num_val"]) == (6, 3)
+
+
+def test_data_set_of_64_pixels_has_the_same_images_as_they_are(
+    archive: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = f"{NAME}-64px"
+    assert SOURCES[large].image_size == 64
+    monkeypatch.setitem(SOURCES, large, dataclasses.replace(SOURCES[NAME], image_size=64))
+    fetch(large, archive=archive, root=root)
+    data = load(large, root=root)
+    first = min(path for path in used_files(FILES) if f"/train/{USED[0]}/" in path)
+    assert np.array_equal(data.pixels["train"][0].numpy(), np.asarray(Image.open(io.BytesIO(FILES[first]))))
+    with pytest.raises(DataError, match=r"tiny-imagenet-25 is not here yet. Fetch it with: .* fetch tiny-imagenet-25$"):
+        load(NAME, root=root)
 
 
 def test_mean_and_deviation_are_those_of_the_training_pixels(archive: str, root: Path) -> None:
@@ -127,7 +142,9 @@ def test_missing_cache_says_how_to_fetch_it(root: Path) -> None:
 
 
 def test_unknown_data_set_names_the_choices(root: Path) -> None:
-    with pytest.raises(DataError, match=r"Unknown data set 'birds'. Choose one of: tiny-imagenet-25, cifar-10\."):
+    with pytest.raises(
+        DataError, match=r"Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet-25-64px, cifar-10\."
+    ):
         load("birds", root=root)
 
 

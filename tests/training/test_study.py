@@ -30,12 +30,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("data", ["tiny", "tiny-imagenet-25-64px"])
 @pytest.mark.parametrize("name", PLANS)
-def test_what_trains_a_run_of_a_plan_gives_it_the_name_that_the_plan_has(name: str) -> None:
-    for run in plan_runs(get_plan(name), "tiny", [0], "fp32", 0.1):
+def test_what_trains_a_run_of_a_plan_gives_it_the_name_that_the_plan_has(name: str, data: str) -> None:
+    for run in plan_runs(get_plan(name), data, [0], "fp32", 0.1):
         options = command_line.build_parser().parse_args(["train", *train_options(run)])
         assert chosen_recipe(options) == run.recipe
-        assert (options.norm, options.data, options.holdout) == (run.norm, "tiny", 0.1)
+        assert (options.norm, options.data, options.holdout) == (run.norm, data, 0.1)
 
 
 def test_study_trains_what_is_not_done_and_names_what_failed(

@@ -27,7 +27,7 @@ from training.experiment.plans import (
     get_plan,
     plan_runs,
 )
-from training.experiment.recipes import RECIPES, Recipe, get_recipe
+from training.experiment.recipes import RECIPES, Recipe
 from training.experiment.runs import Run
 from training.launch.slurm import Resources
 
@@ -221,7 +221,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
     """The recipe that `--recipe` names, with the fields changed that are given besides."""
-    return changed_recipe(options.recipe, _changes(options))
+    return changed_recipe(options.recipe, _changes(options), options.data)
 
 
 def chosen_images(options: argparse.Namespace, recipe: Recipe, holdout: float, say: Callable[[str], None] = print) -> ImageData:
@@ -245,7 +245,7 @@ def chosen_runs(options: argparse.Namespace, device: str) -> list[Run]:
     else:
         plan = get_plan(options.plan)
         holdout = holdout or (SEARCH_HOLDOUT if plan in (SEARCH, SEARCH_FINAL) else 0.0)
-    data = chosen_images(options, get_recipe(plan[0].recipe).changed(**plan[0].changes), holdout)
+    data = chosen_images(options, changed_recipe(plan[0].recipe, plan[0].changes, options.data), holdout)
     runs = plan_runs(plan, data.name, options.seeds, precision, data.holdout)
     for run in runs:
         if run.norm not in norm_keys():

@@ -22,7 +22,18 @@ from tqdm import tqdm
 from normzoo.errors import ConfigError, DataError
 from normzoo.images.preprocess import to_pixels
 from normzoo.pretrained.serialization import replace_folder
-from training.data.sources import NO_ROOM, SOURCES, WHAT_TO_DO, Entry, Source, digest, download, get_source, read_entries
+from training.data.sources import (
+    NO_ROOM,
+    SOURCES,
+    WHAT_TO_DO,
+    Entry,
+    Source,
+    digest,
+    download,
+    get_source,
+    own_image_size,
+    read_entries,
+)
 
 SPLITS = ("train", "val")
 FORMAT_VERSION = 1
@@ -64,16 +75,18 @@ def cache_folder(name: str, image_size: int, root: Path | None = None) -> Path:
     return (root or data_root()) / f"{name}-{image_size}px"
 
 
-def fetch(name: str, image_size: int = 32, archive: str | None = None, root: Path | None = None) -> Path:
+def fetch(name: str, image_size: int | None = None, archive: str | None = None, root: Path | None = None) -> Path:
     """Download what is missing, verify it, and build the cache; does nothing where the cache is there.
 
     Args:
+        image_size: side in pixels; None takes the data set's own.
         archive: the path or URL of a copy of the official archive; None takes the official one.
 
     Raises:
         DataError: no connection, no room, or other files than expected; nothing half-written stays.
     """
     source = get_source(name)
+    image_size = source.image_size if image_size is None else image_size
     check_image_size(image_size)
     root = root or data_root()
     folder = cache_folder(name, image_size, root)
@@ -200,12 +213,13 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData:
-    """The cached data set, pixels mapped from the disk.
+def load(name: str, image_size: int | None = None, root: Path | None = None) -> ImageData:
+    """The cached data set, pixels mapped from the disk; at its own image size where none is given.
 
     Raises:
         DataError: it was not fetched yet, or is damaged.
     """
+    image_size = own_image_size(name) if image_size is None else image_size
     folder = cache_folder(name, image_size, root)
     try:
         description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
@@ -224,7 +238,7 @@ def load(name: str, image_size: int = 32, root: Path | None = None) -> ImageData
             raise DataError(
                 f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}. Or give a folder of images, such as ./{name}."
             ) from error
-        size = "" if image_size == 32 else f" --image-size {image_size}"
+        size = "" if image_size == own_image_size(name) else f" --image-size {image_size}"
         raise DataError(f"{name} is not here yet. Fetch it with: python -m training data fetch {name}{size}") from error
 
 

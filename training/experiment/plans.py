@@ -6,6 +6,7 @@ from typing import Any
 from normzoo.errors import ConfigError
 from normzoo.nn.named_norms import own_sha256
 from normzoo.nn.registry import NORM_LAYERS
+from training.data.sources import own_image_size
 from training.experiment.recipes import Recipe, get_recipe
 from training.experiment.runs import Run
 
@@ -77,19 +78,22 @@ def get_plan(name: str) -> tuple[Part, ...]:
 def plan_runs(plan: tuple[Part, ...], data: str, seeds: list[int], precision: str, holdout: float = 0.0) -> list[Run]:
     """The runs of a plan, in its order: all of one seed before the next."""
     return [
-        Run(data, changed_recipe(part.recipe, part.changes), norm, seed, precision, holdout, own_sha256(norm))
+        Run(data, changed_recipe(part.recipe, part.changes, data), norm, seed, precision, holdout, own_sha256(norm))
         for seed in seeds
         for part in plan
         for norm in part.norms
     ]
 
 
-def changed_recipe(name: str, changes: dict[str, Any]) -> Recipe:
+def changed_recipe(name: str, changes: dict[str, Any], data: str = "") -> Recipe:
     """The named recipe with some fields replaced; changed in more than its batch size, it gets a name of its own.
 
     A field that is replaced by what it was is none of the changes: the same training has one name.
+
+    Args:
+        data: name of the data set, whose own image size is none of the changes either.
     """
-    recipe = get_recipe(name)
+    recipe = get_recipe(name).changed(image_size=own_image_size(data))
     ordered = {field: changes[field] for field, value in recipe.to_dict().items() if changes.get(field, value) != value}
     suffix = "" if ordered.keys() <= {"batch_size"} else "".join(f",{field}={value}" for field, value in ordered.items())
     return recipe.changed(name=recipe.name + suffix, **ordered)
@@ -97,7 +101,7 @@ def changed_recipe(name: str, changes: dict[str, Any]) -> Recipe:
 
 def train_options(run: Run) -> list[str]:
     """The options of `python -m training train` that make this run."""
-    base = get_recipe(run.recipe.base)
+    base = get_recipe(run.recipe.base).changed(image_size=own_image_size(run.data))
     options = {"norm": run.norm, "recipe": base.name, "data": run.data, "seed": run.seed, "amp": run.precision}
     if run.holdout:
         options["holdout"] = run.holdout
