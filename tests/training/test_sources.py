@@ -143,7 +143,9 @@ def test_a_disk_that_fills_up_while_downloading_keeps_what_came(server: ArchiveS
 
 
 def test_unknown_data_set_names_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Unknown data set 'tiny'. Choose one of: tiny-imagenet-25, tiny-imagenet-25-64px, cifar-10"):
+    with pytest.raises(
+        ConfigError, match=r"Unknown data set 'tiny'. Choose one of: tiny-imagenet-25, tiny-imagenet-25-64px, cifar-10"
+    ):
         fetch("tiny", root=tmp_path)
 
 
