@@ -1,7 +1,8 @@
 """The variants of a model set held against each other: what their stored logits and histories say."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from normzoo.analysis import results
 from normzoo.analysis.results import Table, read_each
 from normzoo.analysis.statistics import (
     Correct,
+    Interval,
+    change_interval,
     difference_interval,
     epochs_to,
     holm,
@@ -103,6 +106,37 @@ def pairs(model_set: ModelSet, variants: Iterable[str]) -> Table:
     for row, corrected in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
         row |= {"p_holm": corrected, "significant": corrected < SIGNIFICANT and row["seeds_agreeing"] == row["n"]}
     return Table(pd.DataFrame(rows), problems)
+
+
+@dataclass(frozen=True)
+class ControlledChange:
+    """Change of an accuracy (fractions), and how much of it is beyond that of a control; over the seeds that all have."""
+
+    studied: float
+    control: float
+    beyond: Interval
+    seeds: list[int]
+
+
+def controlled_change(
+    studied: Sequence[Mapping[int, Correct]], control: Sequence[Mapping[int, Correct]]
+) -> ControlledChange | None:
+    """Compare how two networks change, each from the first of its two forms to the second, on the same validation images.
+
+    Args:
+        studied, control: the two forms of each: seed -> which images it gets right, (N,).
+
+    Returns:
+        None where the four have no seed in common, or saw different numbers of images.
+    """
+    forms = [*studied, *control]
+    seeds = sorted(set.intersection(*(set(form) for form in forms)))
+    if not seeds or len({len(form[seeds[0]]) for form in forms}) > 1:
+        return None
+    stacked = [np.stack([form[seed] for seed in seeds]) for form in forms]
+    means = [float(form.mean()) for form in stacked]
+    beyond = change_interval(stacked[0], stacked[1], stacked[2], stacked[3])
+    return ControlledChange(means[1] - means[0], means[3] - means[2], beyond, seeds)
 
 
 def speed(history: pd.DataFrame, levels: Iterable[float]) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """The tab About without a browser: nothing on it is typed in that the files or the running page know."""
 
-import html
 import json
 import re
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from normzoo.app.tabs.about import api_guide, credits, training_record
 from normzoo.app.tabs.about import tab as about
 from normzoo.nn.registry import describe_norm
 from tests.support.checkpoints import change_json, save_variant, save_zoo
+from tests.support.html_words import words
 
 PROVENANCE = {
     "recipe": {"name": "paper", "lr": 1e-4, "batch_size": 32, "horizontal_flip": False},
@@ -41,10 +41,6 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(root):
     return Catalog(root).get("toy/told")
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 def test_every_norm_is_explained_with_its_formula_axes_and_paper():

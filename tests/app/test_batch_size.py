@@ -1,8 +1,6 @@
 """Batch size without a browser: both losses, what the original concluded, what is missing."""
 
-import html
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs.batch_size import tab as batch_size
 from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.html_words import words
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +24,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def events(root: Path) -> dict[str, Callable[..., Any]]:
     """The functions behind the events, by name."""
     return {event.api_name: event.fn for event in build_demo(root).fns.values()}
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 def sized(root: Path, variant: str, batch_size: int, train_loss: float, model_set: str = "toy/paper") -> None:

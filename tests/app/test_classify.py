@@ -26,6 +26,7 @@ from normzoo.inference.perturbation import SeverityCurve
 from normzoo.inference.predict import Prediction
 from normzoo.plotting.style import MARKERS
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
+from tests.support.html_words import words
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,6 @@ def catalog(tmp_path_factory):
 @pytest.fixture(scope="module")
 def picture():
     return load_image(EXAMPLES[0].path)
-
-
-def words(text: str) -> str:
-    """What a person reads of some HTML."""
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 def pictures(text: str) -> list[np.ndarray]:

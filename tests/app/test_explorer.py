@@ -19,6 +19,7 @@ from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
 from normzoo.app.tabs.inside import explorer_pictures
 from normzoo.nn.registry import NORM_RECORDS, NormRecord
 from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.html_words import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 LAYER = "stem, norm 1"
@@ -46,10 +47,6 @@ def maps(events):
         return events["value_maps"](photo, model_set, network, layer, brightness, 100, *at, norm)
 
     return maps
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 def test_the_maps_are_those_of_four_photos_in_whole_groups(maps):

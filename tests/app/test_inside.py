@@ -1,6 +1,5 @@
 """Inside without a browser: cubes, gates, feature maps, and what its events answer."""
 
-import html
 import json
 import re
 
@@ -19,6 +18,7 @@ from normzoo.errors import ConfigError
 from normzoo.inference.activations import LayerGates
 from normzoo.nn.registry import NormRecord, describe_norm
 from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.html_words import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 
@@ -41,10 +41,6 @@ def catalog(root):
 def events(root):
     """The functions behind the events, by name."""
     return {event.api_name: event.fn for event in build_demo(root).fns.values()}
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Many photos without a browser: reading them, who is in the company, what is said of it, and strangers' tricks."""
 
-import html
 import json
 import re
 import zipfile
@@ -20,6 +19,7 @@ from normzoo.app.tabs.many.photos import read_photos
 from normzoo.errors import ConfigError, ImageError
 from normzoo.images.preprocess import load_image
 from tests.support.checkpoints import save_zoo
+from tests.support.html_words import words
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 ALL = {"set": "drawings"}
@@ -46,10 +46,6 @@ def save(path: Path, color: str = "orange", size: tuple[int, int] = (40, 30)) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, color).save(path)
     return {"path": str(path), "name": path.name, "folder": path.parent.name}
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 def test_the_drawings_are_small_labelled_and_made_by_the_script_beside_them(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Results without a browser: who beats whom, the original study, confusions and classes."""
 
-import html
 import json
 import re
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from normzoo.analysis.comparisons import pairs
 from normzoo.analysis.confusion import Confusion, confusions
@@ -23,21 +21,8 @@ from normzoo.app.tabs.results import comparisons as versus
 from normzoo.app.tabs.results import confusion, per_class
 from normzoo.app.tabs.results import tab as results
 from normzoo.errors import ConfigError
-from normzoo.pretrained.serialization import write_tensors
-from tests.support.checkpoints import CLASSES, save_variant, save_zoo
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
-
-
-def write_answers(folder: Path, labels: list[int], *answers: list[int]) -> None:
-    """Have the stored logits of seeds 0, 1, … say these classes of the photos."""
-    tensors = {
-        f"seed_{seed}": torch.nn.functional.one_hot(torch.tensor(said), len(CLASSES)).half()
-        for seed, said in enumerate(answers)
-    }
-    write_tensors(folder / "val_logits.safetensors", {**tensors, "labels": torch.tensor(labels)})
+from tests.support.checkpoints import CLASSES, save_variant, save_zoo, write_answers
+from tests.support.html_words import words
 
 
 def test_the_best_final_figure_is_the_highest_accuracy_and_the_lowest_loss(tmp_path):

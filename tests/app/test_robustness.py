@@ -1,6 +1,5 @@
 """Robustness without a browser: the chart, the words, the table, and what its event answers."""
 
-import html
 import json
 import re
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from normzoo.app.tabs.robustness import tab as robustness
 from normzoo.errors import ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.html_words import words
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def events(root: Path) -> dict[str, Callable[..., Any]]:
     """The functions behind the events, by name."""
     return {event.api_name: event.fn for event in build_demo(root).fns.values()}
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 def write_robustness(folder: Path, accuracy: Callable[[str, int], float]) -> None:

@@ -1,7 +1,5 @@
 """Gates and border turned on the page, without a browser."""
 
-import html
-import re
 from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
@@ -12,6 +10,7 @@ from normzoo import NORM_LAYERS
 from normzoo.app import build_demo
 from normzoo.app.core.examples import EXAMPLES
 from tests.support.checkpoints import save_zoo
+from tests.support.html_words import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 
@@ -28,10 +27,6 @@ def turn(events):
         return events["turn"](photo, "toy/paper", variants, gate_shift, border, severity)
 
     return turn
-
-
-def words(text: str) -> str:
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
 def test_as_trained_the_answers_are_those_of_classify(events, turn):

@@ -19,9 +19,9 @@ LABELS = torch.arange(4)
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 
-def config_for(variant: str) -> ModelConfig:
+def config_for(variant: str, image_size: int = 32) -> ModelConfig:
     norm = _norm_of(variant)
-    return ModelConfig(8, norm, default_arguments(norm), CLASSES, 32, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+    return ModelConfig(8, norm, default_arguments(norm), CLASSES, image_size, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 
 
 def network_for(variant: str) -> ResNet:
@@ -62,6 +62,7 @@ def save_variant(
     model_set: str = "toy/paper",
     seeds: tuple[int, ...] = (0,),
     epochs: int = 3,
+    image_size: int = 32,
     **changes: object,
 ) -> Path:
     """Write one checkpoint under `root`; its validation accuracy is 0.5 + its place in the zoo / 100.
@@ -90,12 +91,12 @@ def save_variant(
     save_checkpoint(
         folder,
         network,
-        config_for(variant),
+        config_for(variant, image_size),
         history_for(seeds, epochs),
         {**metrics, **changes},
         {seed: torch.zeros(len(LABELS), len(CLASSES)) for seed in seeds},
         LABELS,
-        robustness_for(seeds),
+        robustness_for(seeds[:1]),
         "A toy.",
     )
     return folder
@@ -106,6 +107,30 @@ def save_zoo(root: Path, model_set: str = "toy/paper") -> Path:
     for variant in NORM_LAYERS:
         save_variant(root, variant, model_set)
     return root
+
+
+def write_answers(folder: Path, labels: list[int], *answers: list[int]) -> None:
+    """Have the stored logits of seeds 0, 1, … say these classes of the photos."""
+    tensors = {
+        f"seed_{seed}": torch.nn.functional.one_hot(torch.tensor(said), len(CLASSES)).half()
+        for seed, said in enumerate(answers)
+    }
+    write_tensors(folder / "val_logits.safetensors", {**tensors, "labels": torch.tensor(labels)})
+
+
+def save_sized_set(root: Path, data: str, image_size: int, right: dict[str, int], digest: str = "d", **fields: Any) -> None:
+    """The set `strong` of a data set at an image size; of each variant's 100 photos so many are right, in two seeds.
+
+    Args:
+        fields: of the recipe.
+    """
+    recipe = {"name": "strong", "image_size": image_size, "crop_padding": 4, **fields}
+    labels = [0, 1, 2, 3] * 25
+    for variant, count in right.items():
+        provenance = {"recipe": recipe, "data": {"digest": digest, "num_train": 100}}
+        folder = save_variant(root, variant, f"{data}/strong", (0, 1), image_size=image_size, provenance=provenance)
+        said = labels[:count] + [(label + 1) % 4 for label in labels[count:]]
+        write_answers(folder, labels, said, said)
 
 
 def change_json(path: Path, **changes: object) -> None:

@@ -16,7 +16,7 @@ from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import LOGITS, METRICS, ROBUSTNESS
 from normzoo.pretrained.registry import get_model_set
 from normzoo.pretrained.serialization import write_tensors
-from tests.support.checkpoints import CLASSES, save_variant
+from tests.support.checkpoints import CLASSES, save_sized_set, save_variant
 from training.__main__ import main
 from training.evaluation.recipe_search import COLUMNS
 from training.experiment.recipes import get_recipe
@@ -130,6 +130,19 @@ def test_the_readme_has_the_overview_between_its_marks_and_becomes_stale(report)
     assert text.endswith(f"{END}\n\nThe end.\n")
     assert "old" not in text
     assert check_report(report / "checkpoints", report) == []
+
+
+def test_other_sizes_of_the_same_images_stand_beside_them_and_are_no_study_of_their_own(tmp_path):
+    save_sized_set(tmp_path / "checkpoints", "toy", 32, {"bn": 50, "in": 20})
+    save_sized_set(tmp_path / "checkpoints", "toy-64px", 64, {"bn": 60, "in": 70})
+    (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    write_report(tmp_path / "checkpoints", tmp_path, say=lambda line: None)
+    assert "| Norm | `strong` (%) | `strong`, corrupted (%) | `strong` at 64×64 (%) |" in (tmp_path / "README.md").read_text()
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert text.count("<summary>Larger images</summary>") == 1
+    assert "`toy-64px/strong`: from 32×32 to 64×64 pixels validation accuracy changes, in points: IN +50.0 and BN +10.0" in text
+    assert "--data toy-64px" in text
+    assert re.findall(r"^## `([^`]+)`, all recipes", text, re.MULTILINE) == ["toy"]
 
 
 def test_nothing_packaged_is_an_error_and_no_report_is_stale(tmp_path, written):

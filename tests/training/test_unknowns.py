@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from normzoo.analysis.findings.unknowns import TOGETHER, Unknowns, read_unknowns, unknown_words, unknowns_finding
+from normzoo.analysis.findings.unknowns import TOGETHER, UNKNOWN_SIZE, Unknowns, read_unknowns, unknown_words, unknowns_finding
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.registry import get_model_set
-from tests.support.tiny import IMAGE_SIZE
-from training.data.dataset import load_once, write_cache
-from training.measurements.unknowns import check_unknowns, measure_unknowns
+from training.data.dataset import load, load_once, write_cache
+from training.measurements.unknowns import _unknown_pixels, check_unknowns, measure_unknowns
 
 CLASSES = ("airplane", "bird", "deer", "frog", "horse")
 
@@ -22,11 +22,11 @@ def folder(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """Checkpoints of tiny networks, and made-up images of unknown things."""
     root = Path(shutil.copytree(packaged, tmp_path / "all"))
     draw = np.random.default_rng(0)
-    pixels = {split: draw.integers(0, 256, (25, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8) for split in ("train", "val")}
+    pixels = {split: draw.integers(0, 256, (25, UNKNOWN_SIZE, UNKNOWN_SIZE, 3), dtype=np.uint8) for split in ("train", "val")}
     labels = {split: np.arange(25) % len(CLASSES) for split in ("train", "val")}
-    description = {"format_version": 1, "name": "cifar-10", "classes": CLASSES, "image_size": IMAGE_SIZE, "digest": "0" * 64}
+    description = {"format_version": 1, "name": "cifar-10", "classes": CLASSES, "image_size": UNKNOWN_SIZE, "digest": "0" * 64}
     description |= {"mean": (0.5,) * 3, "std": (0.25,) * 3, "note": "Made up."}
-    write_cache(root / f"data/cifar-10-{IMAGE_SIZE}px", description, pixels, labels)
+    write_cache(root / f"data/cifar-10-{UNKNOWN_SIZE}px", description, pixels, labels)
     monkeypatch.setenv("NORMZOO_DATA", str(root / "data"))
     load_once.cache_clear()
     return root / "checkpoints"
@@ -78,6 +78,13 @@ def test_together_counts_the_mean_of_all_and_only_where_all_are_asked(folder: Pa
     largest = np.mean(probabilities, axis=0).max(1)
     assert together.known_below == pytest.approx(float((largest < together.threshold - 1e-6).mean()), abs=1.5 / len(largest))
     assert TOGETHER not in read_unknowns(model_set, model_set.main_variants[:1])
+
+
+def test_unknown_images_are_enlarged_for_networks_that_take_larger_ones(folder: Path) -> None:
+    data = load("cifar-10")
+    small, large = _unknown_pixels(data, data.image_size), _unknown_pixels(data, 2 * data.image_size)
+    assert torch.equal(large[:, ::2, ::2], small)
+    assert torch.equal(large[:, 1::2, 1::2], small)
 
 
 def test_the_finding_names_the_best_and_the_surest_of_noise() -> None:

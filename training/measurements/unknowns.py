@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
@@ -18,11 +19,13 @@ from normzoo.analysis.findings.unknowns import (
     read_unknowns_table,
 )
 from normzoo.errors import DataError
+from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from training.data.dataset import ImageData, data_root, load_once
+from training.data.sources import own_image_size
 from training.measurements.rounding import rounded
 from training.measurements.tables import write_tables
 
@@ -34,7 +37,7 @@ def measure_unknowns(checkpoints: Path, say: Callable[[str], None] = print) -> l
     """Measure the main networks of every model set, and write a table for each data set.
 
     Raises:
-        DataError: the images of unknown things are not here at the size that a network takes.
+        DataError: the images of unknown things are not here.
         CheckpointError: nothing is packaged, or a table could not be written.
     """
     return write_tables(
@@ -91,7 +94,7 @@ def _probabilities(checkpoint: Checkpoint, network: ResNet) -> tuple[np.ndarray,
     """Of the validation images, from the stored logits, and of the unknown ones."""
     config = checkpoint.config
     known = checkpoint.val_logits()[0][min(checkpoint.metrics["seeds"])]
-    pixels = _unknown_pixels(load_once(UNKNOWN_DATA, config.image_size, data_root()))
+    pixels = _unknown_pixels(load_once(UNKNOWN_DATA, own_image_size(UNKNOWN_DATA), data_root()), config.image_size)
     unknown = compute_logits(network, pixels, torch.tensor(config.mean), torch.tensor(config.std), torch.channels_last).half()
     return _softmax(known), _softmax(unknown)
 
@@ -132,6 +135,10 @@ def _noise_confidence(checkpoint: Checkpoint, network: ResNet) -> float:
 
 
 @functools.lru_cache(maxsize=2)
-def _unknown_pixels(data: ImageData) -> Tensor:
+def _unknown_pixels(data: ImageData, image_size: int) -> Tensor:
+    """At the size that a network takes, as the page would make it of them."""
     wanted = torch.tensor([data.classes.index(name) for name in UNKNOWN_CLASSES])
-    return data.pixels["val"][torch.isin(data.labels["val"], wanted)]
+    pixels = data.pixels["val"][torch.isin(data.labels["val"], wanted)]
+    if image_size == data.image_size:
+        return pixels
+    return torch.from_numpy(np.stack([to_pixels(Image.fromarray(each), image_size) for each in pixels.numpy()]))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from normzoo.analysis.commands import PACKAGE
+from normzoo.analysis.findings.image_size import sized_sets
 from normzoo.errors import CheckpointError
 from normzoo.plotting.static import to_svg
 from normzoo.pretrained.registry import ModelSet, list_model_sets
@@ -19,6 +20,7 @@ from training.report.sections.calibration import calibration_section
 from training.report.sections.companies import companies_section
 from training.report.sections.curves import curves_section
 from training.report.sections.finals import finals_section
+from training.report.sections.image_sizes import image_sizes_section
 from training.report.sections.original import original_section
 from training.report.sections.pairs import pairs_section
 from training.report.sections.parity import parity_section
@@ -96,8 +98,10 @@ def read_model_sets(checkpoints: Path) -> list[ModelSet]:
 def build_chapters(checkpoints: Path, model_sets: list[ModelSet]) -> dict[str, list[Section]]:
     """Return heading -> its sections, for every data set and recipe that is packaged."""
     by_name = {model_set.name: model_set for model_set in model_sets}
-    chapters = {f"`{name}`": _recipe_sections(model_set) for name, model_set in by_name.items()}
-    for data in dict.fromkeys(model_set.data for model_set in model_sets):
+    chapters = {f"`{name}`": _recipe_sections(model_set, model_sets) for name, model_set in by_name.items()}
+    # Other sizes of the same images are compared with them, and are no study of their own.
+    usual = [model_set for model_set in model_sets if sized_sets(model_set, model_sets)[0].model_set is model_set]
+    for data in dict.fromkeys(model_set.data for model_set in usual):
         sections = []
         if paper := by_name.get(f"{data}/paper"):
             sections.append(original_section(paper, by_name.get(f"{data}/paper-sgd")))
@@ -108,13 +112,15 @@ def build_chapters(checkpoints: Path, model_sets: list[ModelSet]) -> dict[str, l
     return chapters
 
 
-def _recipe_sections(model_set: ModelSet) -> list[Section]:
+def _recipe_sections(model_set: ModelSet, model_sets: list[ModelSet]) -> list[Section]:
     recipe = model_set.recipe
     sections = [finals_section(model_set), curves_section(model_set)]
     if len(model_set.main_variants) > 1:
         sections.insert(1, pairs_section(model_set))
     if model_set.main_variants:
         sections.append(calibration_section(model_set))
+    if larger := image_sizes_section(model_set, model_sets):
+        sections.append(larger)
     if recipe == "paper":
         sections.append(batches_section(model_set))
     if recipe.startswith("paper"):
@@ -137,8 +143,9 @@ def _superfluous(out: Path, drawings: list[Drawing]) -> list[Path]:
 
 
 def _overview(model_sets: list[ModelSet]) -> str:
-    """The table of the README and of the first page: of the first data set that is packaged."""
-    first = [model_set for model_set in model_sets if model_set.data == model_sets[0].data]
+    """The table of the README and of the first page: of the first data set that is packaged, and of its other image sizes."""
+    data = model_sets[0].data
+    first = [each for each in model_sets if data in (each.data, sized_sets(each, model_sets)[0].model_set.data)]
     return f"{overview_table(first)}\n\n{overview_words(first)}"
 
 

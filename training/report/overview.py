@@ -21,23 +21,33 @@ SHOWN = ("strong", "paper")
 
 
 def overview_table(model_sets: Sequence[ModelSet]) -> str:
-    """Return validation accuracy of the zoo's norms in per cent, by recipe, with n; beside it the original study's."""
+    """Return validation accuracy of the zoo's norms in per cent, by recipe, with n; beside it the original study's.
+
+    Args:
+        model_sets: of the same classes; the image size of those that have another than the first is told.
+    """
     shown = [each for recipe in SHOWN for each in model_sets if each.recipe == recipe and each.main_variants]
-    header = ["Norm"]
+    header, usual = ["Norm"], _image_size(model_sets[0])
     columns: list[dict[str, str]] = []
     for model_set in shown:
-        header.append(f"`{model_set.recipe}` (%)")
+        size = _image_size(model_set)
+        name = f"`{model_set.recipe}`" + ("" if size == usual else f" at {size}×{size}")
+        header.append(f"{name} (%)")
         finals = results.final_metrics(model_set, model_set.main_variants).frame.to_dict("records")
         columns.append({row["variant"]: _with_n(row["val_accuracy"], row["val_accuracy_sd"], row["n"]) for row in finals})
         frame = comparisons.robustness(model_set, model_set.main_variants).frame
         if not frame.empty:
-            header.append(f"`{model_set.recipe}`, corrupted (%)")
+            header.append(f"{name}, corrupted (%)")
             columns.append({row.variant: f"{percent(row.mean, 1)} (n = 1)" for row in summarize(frame).itertuples()})
     header.append("Original study (%)")
     columns.append({key: percent(found["val"]["accuracy"] or 0, 1) for key in NORM_LAYERS if (found := final_figures(key))})
     present = [key for key in NORM_LAYERS if any(key in column for column in columns[:-1])]
     rows = [[f"{short_name(key)}, {describe_variant(key)}", *(column.get(key, "–") for column in columns)] for key in present]
     return table(header, rows)
+
+
+def _image_size(model_set: ModelSet) -> int:
+    return next(iter(model_set.checkpoints.values())).config.image_size
 
 
 def _with_n(mean: float, sd: float | None, n: int) -> str:
@@ -48,11 +58,12 @@ def _with_n(mean: float, sd: float | None, n: int) -> str:
 def overview_words(model_sets: Sequence[ModelSet]) -> str:
     """Return what the table shows."""
     checkpoint = next(iter(model_sets[0].checkpoints.values()))
+    size = checkpoint.config.image_size
     images, classes = len(checkpoint.val_logits()[1]), len(checkpoint.config.classes)
     return (
-        f"Accuracy on {images:,} validation images of {classes} classes ({model_sets[0].data}) after the last epoch; ± is the "
-        "standard deviation over n seeds. Corrupted: mean over all corruptions and severities. The original study has other "
-        "images, so only its order can be compared."
+        f"Accuracy on {images:,} validation images of {classes} classes ({model_sets[0].data}, {size}×{size} pixels where no "
+        "other size is named) after the last epoch; ± is the standard deviation over n seeds. Corrupted: mean over all "
+        "corruptions and severities. The original study has other images, so only its order can be compared."
     )
 
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from normzoo.analysis import comparisons
 from normzoo.analysis.batch_sizes import by_batch_size, norms_of_study
-from normzoo.analysis.findings.finding import Figures, Finding, listed, percent, signed
+from normzoo.analysis.findings.finding import Figures, Finding, beyond_words, listed, percent, signed
 from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
 from normzoo.analysis.results import METRICS, SPLITS, chance_loss
-from normzoo.analysis.statistics import change_interval
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -55,26 +53,20 @@ def _beyond_the_steps(model_set: ModelSet, by_norm: dict[str, pd.DataFrame]) -> 
         return []
     small, large = common[0], common[-1]
     named = {
-        (norm, size): str(by_norm[norm].set_index("batch_size").loc[size, "variant"])
+        norm: [str(by_norm[norm].set_index("batch_size").loc[size, "variant"]) for size in (small, large)]
         for norm in (STUDIED, CONTROL)
-        for size in (small, large)
     }
-    correct, _ = comparisons.correct_images(model_set, named.values())
-    seeds = sorted(set.intersection(*(set(correct[variant]) for variant in named.values() if variant in correct)))
-    if len(correct) < len(named) or not seeds:
+    correct, unreadable = comparisons.correct_images(model_set, [*named[STUDIED], *named[CONTROL]])
+    if unreadable:
         return []
-    stacked = {key: np.stack([correct[variant][seed] for seed in seeds]) for key, variant in named.items()}
-    if len({part.shape for part in stacked.values()}) > 1:
+    change = comparisons.controlled_change(*([correct[variant] for variant in named[norm]] for norm in (STUDIED, CONTROL)))
+    if change is None:
         return []
-    changes = {norm: float(stacked[norm, large].mean() - stacked[norm, small].mean()) for norm in (STUDIED, CONTROL)}
-    beyond = change_interval(stacked[STUDIED, small], stacked[STUDIED, large], stacked[CONTROL, small], stacked[CONTROL, large])
-    verdict = "cannot be told from nothing" if beyond.low <= 0 <= beyond.high else "is more than chance over images"
     studied, control = short_name(STUDIED), short_name(CONTROL)
     return [
         f"{control} never sees the batch: it is the control for the number of steps. From batch size {small} to {large} "
-        f"validation accuracy changes by {signed(changes[STUDIED])} points for {studied} and by {signed(changes[CONTROL])} for "
-        f"{control}. What batch statistics could explain is the difference, {signed(beyond.value)} points (95% interval "
-        f"{signed(beyond.low)} to {signed(beyond.high)}, n = {len(seeds)}): it {verdict}."
+        f"validation accuracy changes by {signed(change.studied)} points for {studied} and by {signed(change.control)} for "
+        f"{control}. What batch statistics could explain is the difference, {beyond_words(change)}."
     ]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from normzoo.analysis.comparisons import ControlledChange
+
 
 @dataclass
 class Figures:
@@ -67,6 +69,16 @@ def percent(fraction: float, digits: int = 2) -> str:
 def signed(fraction: float, digits: int = 2) -> str:
     """Return a difference in points, with its sign: "+1.20", "−0.40"."""
     return minus(f"{100 * fraction:+.{digits}f}")
+
+
+def beyond_words(change: ControlledChange) -> str:
+    """Return the part of a change that is beyond the control's, its interval, and whether it can be told from nothing."""
+    beyond = change.beyond
+    verdict = "cannot be told from nothing" if beyond.low <= 0 <= beyond.high else "is more than chance over images"
+    return (
+        f"{signed(beyond.value)} points (95% interval {signed(beyond.low)} to {signed(beyond.high)}, "
+        f"n = {len(change.seeds)}): it {verdict}"
+    )
 
 
 def counted(count: int, thing: str) -> str:

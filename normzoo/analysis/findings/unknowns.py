@@ -17,6 +17,8 @@ UNKNOWNS_COLUMNS = (
 )
 #: In the column of the variant: the mean of the probabilities of all networks of the set.
 TOGETHER = "together"
+#: Of their images, in pixels.
+UNKNOWN_SIZE = 32
 UNKNOWN_CLASSES = ("airplane", "deer", "frog", "horse")
 
 

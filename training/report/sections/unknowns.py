@@ -1,6 +1,12 @@
 """How sure the networks are of things that they do not know."""
 
-from normzoo.analysis.findings.unknowns import UNKNOWNS_TABLE, read_unknowns, read_unknowns_table, unknowns_finding
+from normzoo.analysis.findings.unknowns import (
+    UNKNOWN_SIZE,
+    UNKNOWNS_TABLE,
+    read_unknowns,
+    read_unknowns_table,
+    unknowns_finding,
+)
 from normzoo.pretrained.registry import ModelSet
 from training.report.markdown import Section, commands, finding_blocks
 
@@ -16,6 +22,13 @@ def unknowns_section(model_set: ModelSet) -> Section:
     folder = next(iter(model_set.checkpoints.values())).folder.parents[1]
     row = next(each for each in read_unknowns_table(folder / UNKNOWNS_TABLE) if each["recipe"] == model_set.recipe)
     finding = unknowns_finding(measured, int(row["known"]), int(row["unknown"]))
-    section.add(*finding_blocks(finding), again)
+    section.add(*finding_blocks(finding))
+    size = next(iter(model_set.checkpoints.values())).config.image_size
+    if size != UNKNOWN_SIZE:
+        section.add(
+            f"The unknown images are {UNKNOWN_SIZE}×{UNKNOWN_SIZE} and were brought to {size}×{size}: part of what tells them "
+            "apart may be how coarse they are."
+        )
+    section.add(again)
     section.summary = finding.summary
     return section

@@ -11,6 +11,7 @@ from normzoo.analysis.commands import missing_commands
 from normzoo.analysis.findings.batch_size import DIVIDED as DIVIDED_TITLE
 from normzoo.analysis.findings.batch_size import batch_size_finding
 from normzoo.analysis.findings.finding import capital
+from normzoo.analysis.findings.image_size import sized_sets
 from normzoo.analysis.results import METRICS, Metric, history
 from normzoo.app.components.findings import csv_name, tables_html
 from normzoo.app.components.html import render
@@ -72,8 +73,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 
 def studied_set(catalog: Catalog, model_set: ModelSet) -> ModelSet:
-    """The set itself where it has runs of other batch sizes, or else one of the same data set that has."""
-    others = [other for other in catalog.sets.values() if other.data == model_set.data]
+    """The set itself where it has runs of other batch sizes, or else one of the same data set, at any image size, that has."""
+    same_images = {model_set.data, *(twin.model_set.data for twin in sized_sets(model_set, catalog.sets.values()))}
+    others = sorted(
+        (other for other in catalog.sets.values() if other.data in same_images), key=lambda other: other.data != model_set.data
+    )
     return next(
         (one for one in (model_set, *others) if any(Variant.parse(run.variant).batch_size for run in sized_runs(one))),
         model_set,

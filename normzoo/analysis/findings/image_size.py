@@ -1,0 +1,153 @@
+"""Effect of the size of the images on the same networks: who gains most where maps are larger?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from normzoo.analysis import comparisons
+from normzoo.analysis.findings.finding import Figures, Finding, beyond_words, listed, signed
+from normzoo.analysis.statistics import Correct, difference_interval
+from normzoo.nn.resnet import WIDTHS
+from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+#: The norm whose statistics are those of one map, and the one that it is held against: its maps are as large, but it has
+#: those of the other images as well.
+STUDIED, CONTROL = "in", "bn"
+
+
+@dataclass(frozen=True)
+class SizedSet:
+    """A model set and the side of its networks' images, in pixels."""
+
+    model_set: ModelSet
+    image_size: int
+
+
+def sized_sets(model_set: ModelSet, others: Iterable[ModelSet]) -> list[SizedSet]:
+    """Return the set among those trained in the same way on the same images at other sizes, smallest first.
+
+    Only the set itself where there is no other; nothing where none of its networks can be read.
+    """
+    usual = _usual_network(model_set)
+    if usual is None:
+        return []
+    found, training = {}, _training(usual)
+    for other in others:
+        twin = _usual_network(other)
+        if twin and training and _training(twin) == training:
+            found[twin.config.image_size] = other
+    found[usual.config.image_size] = model_set
+    return [SizedSet(other, size) for size, other in sorted(found.items())]
+
+
+def _usual_network(model_set: ModelSet) -> Checkpoint | None:
+    """One that was trained as the recipe of the set says, if there is one."""
+    keys = [*model_set.main_variants, *model_set.checkpoints]
+    return model_set.checkpoints[keys[0]] if keys else None
+
+
+def _training(checkpoint: Checkpoint) -> tuple[object, object] | None:
+    """What decides a training but for norm, seed and image size; None where it is not recorded."""
+    provenance = checkpoint.metrics["provenance"]
+    recipe, data = provenance.get("recipe"), provenance.get("data")
+    if not isinstance(recipe, dict) or not isinstance(data, dict):
+        return None
+    return {key: value for key, value in recipe.items() if key != "image_size"}, data.get("digest")
+
+
+def image_size_finding(sets: Sequence[SizedSet], variants: Iterable[str]) -> Finding:
+    """Return what the largest images change against the smallest, for these variants, with seeds that both sets have.
+
+    Args:
+        sets: as `sized_sets` gives them.
+    """
+    if len(sets) < 2:
+        return Finding()
+    small, large = sets[0], sets[-1]
+    wanted = [key for key in variants if all(key in each.model_set.checkpoints for each in (small, large))]
+    (before, _), (after, _) = (comparisons.correct_images(each.model_set, wanted) for each in (small, large))
+    rows = []
+    for key in wanted:
+        seeds = sorted(before.get(key, {}).keys() & after.get(key, {}).keys())
+        if seeds and len(before[key][seeds[0]]) == len(after[key][seeds[0]]):
+            first, second = (np.stack([correct[key][seed] for seed in seeds]) for correct in (before, after))
+            change = difference_interval(second, first)
+            rows.append([key, len(seeds), first.mean(), second.mean(), change.value, change.low, change.high])
+    if not rows:
+        return Finding()
+    columns = ["variant", "n", "before", "after", "change", "low", "high"]
+    frame = pd.DataFrame(rows, columns=columns).sort_values("change", ascending=False, kind="stable")
+    told = listed([f"{short_name(row.variant)} {signed(row.change, 1)}" for row in frame.itertuples()])
+    counts = listed([str(count) for count in sorted(set(frame["n"]))])
+    return Finding(
+        f"from {_side(small)} to {_side(large)} pixels validation accuracy changes, in points: {told} (n = {counts}).",
+        [
+            f"The same photos, recipe and seeds, at {_side(small)} and at {_side(large)} pixels. A network then sees "
+            f"{_ratio(small, large)} times as many pixels of each photo, does as many times the work, and its last maps have "
+            f"{_places(large)} places in place of {_places(small)}.{_shift(large)}",
+            *_grows_with_the_maps(before, after, small, large),
+        ],
+        tables=[_figures(frame, small, large)],
+    )
+
+
+def _grows_with_the_maps(
+    before: dict[str, dict[int, Correct]],
+    after: dict[str, dict[int, Correct]],
+    small: SizedSet,
+    large: SizedSet,
+) -> list[str]:
+    """Return whether the norm with statistics of single maps gains more than its control."""
+    if not all({STUDIED, CONTROL} <= each.keys() for each in (before, after)):
+        return []
+    change = comparisons.controlled_change(*((before[norm], after[norm]) for norm in (STUDIED, CONTROL)))
+    if change is None:
+        return []
+    studied, control = short_name(STUDIED), short_name(CONTROL)
+    return [
+        f"{studied} takes its statistics from the {_places(small)} values of one last map, here from {_places(large)}. Does it "
+        f"gain on {control} as the maps grow? It changes by {signed(change.studied)} points, {control} by "
+        f"{signed(change.control)}. The difference is {beyond_words(change)}."
+    ]
+
+
+def _shift(each: SizedSet) -> str:
+    """Return what the recipe says in pixels, which is less of a larger image."""
+    checkpoint = next(iter(each.model_set.checkpoints.values()))
+    pixels = checkpoint.metrics["provenance"]["recipe"].get("crop_padding")
+    return (
+        f" The random shift while they learned stayed {pixels} pixels, so it is a smaller part of a larger photo."
+        if pixels
+        else ""
+    )
+
+
+def _side(each: SizedSet) -> str:
+    return f"{each.image_size}×{each.image_size}"
+
+
+def _ratio(small: SizedSet, large: SizedSet) -> str:
+    return f"{(large.image_size / small.image_size) ** 2:g}"
+
+
+def _places(each: SizedSet) -> int:
+    """Places of a map of the last stage: each stage but the first halves the side, rounded up."""
+    side = each.image_size
+    for _ in WIDTHS[1:]:
+        side = -(-side // 2)
+    return side * side
+
+
+def _figures(frame: pd.DataFrame, small: SizedSet, large: SizedSet) -> Figures:
+    table = Figures("Validation accuracy by the size of the images; change with its 95% interval, a paired bootstrap")
+    table.add("Network", [short_name(variant) for variant in frame["variant"]])
+    table.add("n", frame["n"], "d")
+    for key, each in (("before", small), ("after", large)):
+        table.add(f"At {_side(each)} (%)", 100 * frame[key], ".2f", higher_is_better=True)
+    for title, key in (("Change (points)", "change"), ("From", "low"), ("To", "high")):
+        table.add(title, 100 * frame[key], "+.2f")
+    return table

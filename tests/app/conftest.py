@@ -1,0 +1,40 @@
+"""A page of small untrained networks, of which some are broken, that the tests of the page share."""
+
+import socket
+
+import pytest
+
+from normzoo.app import build_demo
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.server.launch import serve
+from normzoo.app.server.settings import Settings
+from tests.support.checkpoints import save_variant, save_zoo
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    for variant in ("bn", "gn", "torch-bn", "bn-bs8"):
+        save_variant(root, variant, "toy/extras")
+    (root / "toy" / "extras" / "gn" / "model.safetensors").write_bytes(b"torn")
+    (root / "toy" / "extras" / "torch-bn" / "metrics.json").write_text("{")
+    return root
+
+
+@pytest.fixture(scope="session")
+def catalog(root):
+    return Catalog(root)
+
+
+@pytest.fixture(scope="session")
+def demo(root):
+    return build_demo(root)
+
+
+@pytest.fixture(scope="session")
+def url(demo):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    yield serve(demo, Settings(port=port))
+    demo.close()

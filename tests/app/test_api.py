@@ -1,0 +1,74 @@
+"""The page for programs: what it answers, and what it refuses."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import ValidationError
+
+from normzoo.app.core.examples import EXAMPLES, FOLDER
+from tests.support.html_words import words
+
+PUBLIC_EVENTS = {
+    "follow_value",
+    "value_maps",
+    "turn",
+    "compare_networks",
+    "calibration",
+    "image_sizes",
+    "confusion",
+    "per_class",
+    "batch_sizes",
+    "robustness",
+    "classify",
+    "every_probability",
+    "many_photos",
+    "other_companies",
+    "activation_maps",
+    "disturb",
+    "learning_curves",
+    "learning_panels",
+    "about",
+    "results",
+    "inside",
+    "feature_maps",
+}
+PHOTO = FOLDER / EXAMPLES[0].file
+
+
+def test_programs_can_ask_the_page(url, tmp_path):
+    client = Client(url, verbose=False, download_files=str(tmp_path))
+    assert {name.strip("/") for name in client.view_api(return_format="dict")["named_endpoints"]} == PUBLIC_EVENTS
+    report, data = client.predict(handle_file(PHOTO), "toy/paper", ["bn", "ln"], api_name="/classify")
+    assert set(data["networks"]) == {"bn", "ln"}
+    assert data["agreement"] in words(report)
+    _, rows = client.predict("toy/paper", ["gn"], api_name="/results")
+    assert rows[0]["val_accuracy"] == pytest.approx(0.54)
+    plot, _ = client.predict("toy/paper", ["gn"], "loss", "Validation", api_name="/learning_curves")
+    assert len(json.loads(plot["plot"])["data"]) == 1
+
+
+def test_a_program_that_names_an_address_is_told_what_to_do(url):
+    client = Client(url, verbose=False)
+    with pytest.raises(ValidationError, match="A photo has to come as a file, not as an address"):
+        client.predict(handle_file("https://example.com/photo.png"), "toy/paper", ["bn"], api_name="/classify")
+
+
+@pytest.mark.parametrize("path", ["gradio_api/run/classify", "gradio_api/run/results"])
+def test_nobody_gets_past_the_queue(url, path):
+    request = urllib.request.Request(url + path, b'{"data": []}', {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    caught.value.close()
+    assert caught.value.code == 404
+
+
+def test_every_event_has_a_name_and_the_public_ones_are_explained(demo):
+    events = list(demo.fns.values())
+    assert all(isinstance(event.api_name, str) for event in events)
+    assert len({event.api_name for event in events}) == len(events)
+    public = {event.api_name: event for event in events if event.api_visibility == "public"}
+    assert set(public) == PUBLIC_EVENTS
+    assert all(event.fn.__doc__ for event in public.values())
