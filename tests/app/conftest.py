@@ -1,4 +1,4 @@
-"""A page of small untrained networks, of which some are broken, that the tests of the page share."""
+"""A page of small untrained networks, of which some are broken. A module with a `root` of its own gets the page of that."""
 
 import socket
 
@@ -11,7 +11,7 @@ from normzoo.app.server.settings import Settings
 from tests.support.checkpoints import save_variant, save_zoo
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = save_zoo(tmp_path_factory.mktemp("zoo"))
     for variant in ("bn", "gn", "torch-bn", "bn-bs8"):
@@ -21,17 +21,23 @@ def root(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def catalog(root):
     return Catalog(root)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(root):
     return build_demo(root)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def events(demo):
+    """The functions behind the events, by name."""
+    return {event.api_name: event.fn for event in demo.fns.values()}
+
+
+@pytest.fixture(scope="module")
 def url(demo):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

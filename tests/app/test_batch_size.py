@@ -1,29 +1,16 @@
 """Batch size without a browser: both losses, what the original concluded, what is missing."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
-from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs.batch_size import tab as batch_size
-from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.checkpoints import save_variant
 from tests.support.html_words import words
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_zoo(tmp_path_factory.mktemp("zoo"))
-
-
-@pytest.fixture(scope="module")
-def events(root: Path) -> dict[str, Callable[..., Any]]:
-    """The functions behind the events, by name."""
-    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
 
 
 def sized(root: Path, variant: str, batch_size: int, train_loss: float, model_set: str = "toy/paper") -> None:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
 from normzoo.app.components import cards
-from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo, photo_name
 from normzoo.app.tabs.classify import class_activation as maps
@@ -30,11 +29,11 @@ from tests.support.html_words import words
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory):
+def root(tmp_path_factory):
     root = save_zoo(tmp_path_factory.mktemp("zoo"))
     save_variant(root, "bn", "toy/broken")
     (save_variant(root, "gn", "toy/broken") / "model.safetensors").write_bytes(b"torn")
-    return Catalog(root)
+    return root
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 
 from normzoo import NORM_LAYERS
 from normzoo.analysis.results import METRICS
-from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs.curves import panels
 from normzoo.app.tabs.curves import tab as curves
 from normzoo.errors import ConfigError
@@ -18,11 +17,11 @@ FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml"}
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory):
+def root(tmp_path_factory):
     root = save_zoo(tmp_path_factory.mktemp("zoo"))
     save_variant(root, "bn", "toy/seeds", seeds=(0, 1, 2), epochs=5)
     (save_variant(root, "gn", "toy/seeds") / "metrics.json").write_text("{")
-    return Catalog(root)
+    return root
 
 
 def chart(plot) -> dict:

@@ -14,7 +14,6 @@ from PIL import Image
 from torch import nn
 
 from normzoo import NORM_LAYERS
-from normzoo.app import build_demo
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
 from normzoo.app.tabs.inside import explorer_pictures
 from normzoo.nn.registry import NORM_RECORDS, NormRecord
@@ -26,11 +25,10 @@ LAYER = "stem, norm 1"
 
 
 @pytest.fixture(scope="module")
-def events(tmp_path_factory):
-    """The functions behind the events, by name."""
+def root(tmp_path_factory):
     root = save_zoo(tmp_path_factory.mktemp("zoo"))
     (save_variant(root, "gn", "toy/torn") / "model.safetensors").write_bytes(b"torn")
-    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
+    return root
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs.about import api_guide, training_record
@@ -35,11 +34,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "metrics.json").write_text(json.dumps(metrics))
     (save_variant(root, "ln", NAME) / "config.json").write_text(MARKUP)
     return root
-
-
-@pytest.fixture(scope="module")
-def demo(root: Path) -> Any:
-    return build_demo(root)
 
 
 def inputs_of(event: Any, photo: dict[str, str]) -> list[Any]:

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from normzoo import NORM_LAYERS, load_image
-from normzoo.app import build_demo
-from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs.inside import cubes, features
 from normzoo.app.tabs.inside import tab as inside
@@ -30,17 +28,6 @@ def root(tmp_path_factory):
         save_variant(root, variant, "toy/extras")
     (save_variant(root, "gn", "toy/extras") / "model.safetensors").write_bytes(b"torn")
     return root
-
-
-@pytest.fixture(scope="module")
-def catalog(root):
-    return Catalog(root)
-
-
-@pytest.fixture(scope="module")
-def events(root):
-    """The functions behind the events, by name."""
-    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
 
 
 @pytest.mark.parametrize(

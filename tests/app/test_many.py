@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from normzoo import NORM_LAYERS
-from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, PREPARED
 from normzoo.app.core.upload import MOST, chosen_path
@@ -35,11 +34,6 @@ def zoo(root: Path):
     catalog = Catalog(root)
     model_set = catalog.default
     return catalog.load(model_set, main_variants_of(model_set))[0], classes_of(model_set)
-
-
-@pytest.fixture
-def functions(root: Path) -> dict[str, Any]:
-    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
 
 
 def save(path: Path, color: str = "orange", size: tuple[int, int] = (40, 30)) -> dict[str, str]:
@@ -178,19 +172,17 @@ def test_names_of_strangers_are_shown_as_text(zoo, tmp_path: Path) -> None:
         assert "&lt;img src=x" in text or "strips" in text
 
 
-def test_the_events_answer_programs(functions: dict[str, Any]) -> None:
-    shown, table, data = functions["many_photos"](
-        ALL, "toy/paper", ["bn", "gn"], "mix", 16, "everybody", 8, "contrast", 3, True
-    )
+def test_the_events_answer_programs(events: dict[str, Any]) -> None:
+    shown, table, data = events["many_photos"](ALL, "toy/paper", ["bn", "gn"], "mix", 16, "everybody", 8, "contrast", 3, True)
     assert list(data["networks"]) == ["bn", "gn"]
     assert len(data["photos"]) == 8
     assert "what they remember counts as 16 photos" in words(shown)
     assert table.count("<tr") == 9
-    strips, values = functions["other_companies"](ALL, "toy/paper", list(NORM_LAYERS), "batch", 0, 3, 5)
+    strips, values = events["other_companies"](ALL, "toy/paper", list(NORM_LAYERS), "batch", 0, 3, 5)
     assert strips.count("<circle") == strip.DRAWS * len(NORM_LAYERS)
     assert len(set(values["gn"]["probabilities"])) == 1
     assert len(set(values["bn"]["probabilities"])) > 1
-    taken, folders, choices = functions["choose_photos"]({"set": "examples"}, "toy/paper")
+    taken, folders, choices = events["choose_photos"]({"set": "examples"}, "toy/paper")
     assert taken == {"set": "examples"}
     assert len(choices.choices) == len(EXAMPLES)
     assert folders.choices[0][0] == "All photos"
@@ -206,18 +198,18 @@ def test_the_events_answer_programs(functions: dict[str, Any]) -> None:
         ["batch", 16, "everybody", 8, "none", "3", True],
     ],
 )
-def test_choices_that_there_are_not_are_refused_in_a_sentence(functions: dict[str, Any], inputs: list[Any]) -> None:
+def test_choices_that_there_are_not_are_refused_in_a_sentence(events: dict[str, Any], inputs: list[Any]) -> None:
     with pytest.raises(Exception, match=r"must be") as caught:
-        functions["many_photos"](ALL, "toy/paper", ["bn"], *inputs)
+        events["many_photos"](ALL, "toy/paper", ["bn"], *inputs)
     assert "Error" in type(caught.value).__name__
 
 
-def test_nobody_there_is_said_and_no_error(functions: dict[str, Any], tmp_path: Path) -> None:
+def test_nobody_there_is_said_and_no_error(events: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no")
-    shown, table, data = functions["many_photos"](
+    shown, table, data = events["many_photos"](
         [{"path": str(tmp_path / "a.png")}], "toy/paper", ["bn"], "batch", 16, "everybody", 8, "none", 3, True
     )
     assert "None of these could be read." in words(shown)
     assert (table, data) == ("", {})
     one = [{"path": str(EXAMPLES[0].path)}]
-    assert "more than one photo" in functions["other_companies"](one, "toy/paper", ["bn"], "batch", 0, 0, 5)[0]
+    assert "more than one photo" in events["other_companies"](one, "toy/paper", ["bn"], "batch", 0, 0, 5)[0]

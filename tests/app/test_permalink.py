@@ -4,17 +4,17 @@ import pytest
 
 from normzoo.app import build_demo
 from normzoo.app.core import permalink as link
-from normzoo.app.core.catalog import Catalog, main_variants_of
+from normzoo.app.core.catalog import main_variants_of
 from tests.support.checkpoints import save_variant
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory):
+def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("zoo")
     for variant in ("bn", "gn", "bn-bs8"):
         save_variant(root, variant, "toy/paper")
     save_variant(root, "ln", "toy/other")
-    return Catalog(root)
+    return root
 
 
 @pytest.mark.parametrize(

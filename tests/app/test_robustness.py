@@ -4,13 +4,11 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import pytest
 
 from normzoo import NORM_LAYERS
-from normzoo.app import build_demo
 from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs.robustness import tab as robustness
@@ -25,12 +23,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = save_zoo(tmp_path_factory.mktemp("zoo"))
     (save_variant(root, "bn", "toy/torn") / "robustness.csv").unlink()
     return root
-
-
-@pytest.fixture(scope="module")
-def events(root: Path) -> dict[str, Callable[..., Any]]:
-    """The functions behind the events, by name."""
-    return {event.api_name: event.fn for event in build_demo(root).fns.values()}
 
 
 def write_robustness(folder: Path, accuracy: Callable[[str, int], float]) -> None:

@@ -7,18 +7,10 @@ import pytest
 import torch
 
 from normzoo import NORM_LAYERS
-from normzoo.app import build_demo
 from normzoo.app.core.examples import EXAMPLES
-from tests.support.checkpoints import save_zoo
 from tests.support.html_words import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
-
-
-@pytest.fixture(scope="module")
-def events(tmp_path_factory):
-    """The functions behind the events, by name."""
-    return {event.api_name: event.fn for event in build_demo(save_zoo(tmp_path_factory.mktemp("zoo"))).fns.values()}
 
 
 @pytest.fixture(scope="module")
