@@ -33,6 +33,13 @@ from training.measurements.companies import measure_companies
 from training.measurements.contrast import measure_contrast
 from training.measurements.unknowns import measure_unknowns
 
+#: Commands that measure what is stored beside the networks of a data set.
+_MEASUREMENTS = {
+    "contrast": (measure_contrast, "measure why less contrast harms the packaged networks"),
+    "companies": (measure_companies, "measure what batch statistics of the images themselves change"),
+    "unknowns": (measure_unknowns, "measure how sure the packaged networks are of things they do not know"),
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit code."""
@@ -113,19 +120,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_own_norms(command)
     command.set_defaults(call=_evaluate)
 
-    command = commands.add_parser("contrast", help="measure why less contrast harms the packaged networks")
-    add_folder_options(command, "checkpoints")
-    add_own_norms(command)
-    command.set_defaults(call=lambda options: measure_contrast(options.checkpoints, say))
-
-    command = commands.add_parser("companies", help="measure what batch statistics of the images themselves change")
-    add_folder_options(command, "checkpoints")
-    add_own_norms(command)
-    command.set_defaults(call=lambda options: measure_companies(options.checkpoints, say))
-
-    command = commands.add_parser("unknowns", help="measure how sure the packaged networks are of things they do not know")
-    add_folder_options(command, "checkpoints")
-    command.set_defaults(call=lambda options: measure_unknowns(options.checkpoints, say))
+    for name, (measure, words) in _MEASUREMENTS.items():
+        command = commands.add_parser(name, help=words)
+        command.add_argument("--data", metavar="NAME", help="networks of this data set alone (default: all)")
+        add_folder_options(command, "checkpoints")
+        add_own_norms(command)
+        command.set_defaults(call=lambda options, measure=measure: measure(options.checkpoints, say, options.data))
 
     command = commands.add_parser("report", help="write RESULTS.md and its figures from what is packaged")
     command.add_argument("--check", action="store_true", help="write nothing; fail where it is no longer what is packaged")

@@ -48,6 +48,13 @@ def test_what_is_measured_is_stored_and_checked(folder: Path) -> None:
         read_unknowns(model_set, model_set.main_variants)
 
 
+def test_one_data_set_alone_can_be_measured(folder: Path) -> None:
+    shutil.copytree(folder / "tiny", folder / "other")
+    assert measure_unknowns(folder, lambda line: None, "tiny") == [folder / "tiny/unknowns.csv"]
+    with pytest.raises(CheckpointError, match=r"No packaged checkpoint under .*checkpoints/nothing"):
+        measure_unknowns(folder, lambda line: None, "nothing")
+
+
 def test_only_the_four_classes_that_no_network_knows_are_asked(folder: Path) -> None:
     (table,) = measure_unknowns(folder, lambda line: None)
     assert {line.split(",")[4] for line in table.read_text().splitlines()[1:]} == {"20"}  # of 25, five are birds

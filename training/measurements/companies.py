@@ -44,14 +44,14 @@ SAMPLE: tuple[Case, ...] = (
 TOLERANCE_IMAGES = 3
 
 
-def measure_companies(checkpoints: Path, say: Callable[[str], None] = print) -> list[Path]:
+def measure_companies(checkpoints: Path, say: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the main networks with running statistics of every model set, and write a table for each data set.
 
     Raises:
         DataError: the images are not here.
         CheckpointError: nothing is packaged, or a table could not be written.
     """
-    return write_tables(checkpoints, COMPANIES_TABLE, COMPANIES_COLUMNS, _rows, say)
+    return write_tables(checkpoints, COMPANIES_TABLE, COMPANIES_COLUMNS, _rows, say, data=data)
 
 
 def check_companies(checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[Case, ...] = SAMPLE) -> list[str]:

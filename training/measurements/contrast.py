@@ -23,14 +23,14 @@ CHECKED = ("about the padding", "about the padding, bias scaled", "unrounded, re
 FACTOR = CORRUPTIONS["contrast"].levels[-1]
 
 
-def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print) -> list[Path]:
+def measure_contrast(checkpoints: Path, say: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the main networks of every model set whose images are here, and write a table for each data set.
 
     Raises:
         DataError: the images are not here.
         CheckpointError: nothing is packaged, or a table could not be written.
     """
-    return write_tables(checkpoints, CONTRAST_TABLE, CONTRAST_COLUMNS, _rows, say)
+    return write_tables(checkpoints, CONTRAST_TABLE, CONTRAST_COLUMNS, _rows, say, data=data)
 
 
 def _rows(checkpoint: Checkpoint) -> list[Row]:

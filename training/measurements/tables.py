@@ -19,6 +19,7 @@ def write_tables(
     measure: Callable[[Checkpoint], list[Row]],
     say: Callable[[str], None],
     together: Callable[[ModelSet], list[Row]] = lambda model_set: [],
+    data: str | None = None,
 ) -> list[Path]:
     """Measure the main networks of every model set, and write a table for each data set.
 
@@ -26,12 +27,15 @@ def write_tables(
         name: of the file, in the folder of the data set.
         measure: gives the rows of a network, but for its recipe and variant.
         together: gives the rows of all networks of a set together, but for its recipe.
+        data: the data set whose table is written; None for all of them.
 
     Raises:
-        CheckpointError: nothing is packaged, or a table could not be written.
+        CheckpointError: nothing is packaged of it, or a table could not be written.
     """
     tables: dict[Path, list[Row]] = {}
     for model_set in list_model_sets(checkpoints):
+        if data not in (None, model_set.data):
+            continue
         for variant in model_set.main_variants:
             rows = measure(model_set.checkpoints[variant])
             named = [{"recipe": model_set.recipe, "variant": variant, **row} for row in rows]
@@ -40,7 +44,9 @@ def write_tables(
             rows = [{"recipe": model_set.recipe, **row} for row in together(model_set)]
             tables[checkpoints / model_set.data / name].extend(rows)
     if not tables:
-        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+        raise CheckpointError(
+            f"No packaged checkpoint under {checkpoints / (data or '')}. Make them with: python -m training package"
+        )
     for path, rows in tables.items():
         write_csv(path, columns, rows)
         say(f"{path}  {len(rows)} rows")

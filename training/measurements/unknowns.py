@@ -33,7 +33,7 @@ UNKNOWN_DATA = "cifar-10"
 NOISE_IMAGES = 500
 
 
-def measure_unknowns(checkpoints: Path, say: Callable[[str], None] = print) -> list[Path]:
+def measure_unknowns(checkpoints: Path, say: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the main networks of every model set, and write a table for each data set.
 
     Raises:
@@ -47,6 +47,7 @@ def measure_unknowns(checkpoints: Path, say: Callable[[str], None] = print) -> l
         lambda checkpoint: [_row(checkpoint, checkpoint.load_model())],
         say,
         _together,
+        data,
     )
 
 
