@@ -62,6 +62,8 @@ class ResNet(nn.Module):
         norm: a key of `NORM_LAYERS` or `TORCH_NORM_LAYERS`, or anything that is called with the number of channels
             and gives a module.
         num_classes: outputs of the last layer.
+        last_norm: the last norm where it is another than the others, given in the same ways. Average pooling follows it, so
+            "nn" asks what a norm costs that takes the mean out of what is pooled.
 
     Shape: (N, 3, H, W) -> logits (N, num_classes). H and W are free; 32 is what the family was made for.
 
@@ -71,13 +73,19 @@ class ResNet(nn.Module):
     Reference: He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. 2015. §4.2. arXiv:1512.03385
     """
 
-    def __init__(self, depth: int = 14, norm: str | NormLayer = "bn", num_classes: int = 25) -> None:
+    def __init__(
+        self,
+        depth: int = 14,
+        norm: str | NormLayer = "bn",
+        num_classes: int = 25,
+        last_norm: str | NormLayer | None = None,
+    ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
             raise ConfigError(f"depth must be 6n+2 (8, 14, 20, …), got {depth}.")
         if num_classes < 2:
             raise ConfigError(f"num_classes must be at least 2, got {num_classes}.")
-        norm_layer = _norm_layer(norm) if isinstance(norm, str) else norm
+        norm_layer = _norm_layer(norm)
         self.depth = depth
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
         self.norm1 = norm_layer(WIDTHS[0])
@@ -88,6 +96,8 @@ class ResNet(nn.Module):
                 blocks.append(BasicBlock(in_channels, width, 2 if stage > 1 and block == 0 else 1, norm_layer))
                 in_channels = width
             stages[f"stage{stage}"] = nn.Sequential(*blocks)
+        if last_norm is not None:
+            blocks[-1].norm2 = _norm_layer(last_norm)(in_channels)
         self.stages = nn.Sequential(stages)
         self.fc = nn.Linear(in_channels, num_classes)
         for module in self.modules():
@@ -102,8 +112,10 @@ class ResNet(nn.Module):
         return self.fc(self.features(x).mean((2, 3)))
 
 
-def _norm_layer(key: str) -> NormLayer:
-    return TORCH_NORM_LAYERS[key] if key in TORCH_NORM_LAYERS else get_norm_layer(key)
+def _norm_layer(norm: str | NormLayer) -> NormLayer:
+    if not isinstance(norm, str):
+        return norm
+    return TORCH_NORM_LAYERS[norm] if norm in TORCH_NORM_LAYERS else get_norm_layer(norm)
 
 
 def norm_keys() -> list[str]:

@@ -46,6 +46,8 @@ FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
     "robustness.csv",
     "README.md",
 )
+#: Fields of a configuration that are empty for most networks.
+_OPTIONAL = ("norm_sha256", "last_norm")
 #: No network of this family comes near it; a larger file is not one of ours.
 MAX_WEIGHT_BYTES = 64_000_000
 
@@ -63,18 +65,21 @@ class ModelConfig:
     std: tuple[float, ...]
     resize: str = RESIZE_RULE
     format_version: int = FORMAT_VERSION
-    norm_sha256: str = ""  # of the file of a norm of somebody's own; empty for the zoo's, and then not written
+    # Only written where they are not empty.
+    norm_sha256: str = ""  # of the file of a norm of somebody's own
+    last_norm: str = ""  # where it is another than the others
 
     def build(self) -> ResNet:
         """A network of this description, with fresh weights."""
         if self.norm in TORCH_NORM_LAYERS:
-            return ResNet(self.depth, self.norm, len(self.classes))
-        layer = functools.partial(get_norm_layer(self.norm), **self.norm_arguments)
-        return ResNet(self.depth, layer, len(self.classes))
+            layer = TORCH_NORM_LAYERS[self.norm]
+        else:
+            layer = functools.partial(get_norm_layer(self.norm), **self.norm_arguments)
+        return ResNet(self.depth, layer, len(self.classes), self.last_norm or None)
 
     def to_json(self) -> str:
         fields = dataclasses.asdict(self)
-        return to_json({name: value for name, value in fields.items() if value or name != "norm_sha256"})
+        return to_json({name: value for name, value in fields.items() if value or name not in _OPTIONAL})
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
@@ -88,7 +93,7 @@ class ModelConfig:
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{CONFIG} has format version {version!r}, this NormZoo reads {FORMAT_VERSION}: upgrade it.")
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        values.setdefault("norm_sha256", "")
+        values = dict.fromkeys(_OPTIONAL, "") | values
         kinds: dict[str, Any] = {field.name: typing.get_origin(field.type) or field.type for field in dataclasses.fields(cls)}
         wrong = sorted(kinds.keys() ^ values.keys()) or [k for k, kind in kinds.items() if not isinstance(values[k], kind)]
         if wrong:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm
+from normzoo.nn.norms import BatchNorm, InstanceNorm, NoNorm
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, BasicBlock, ResNet, norm_keys
 
@@ -174,6 +174,20 @@ def test_seventh_norm_takes_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert norm_keys() == [*NORM_LAYERS, *TORCH_NORM_LAYERS]
     with pytest.raises(ConfigError, match=r"Choose one of: .*, scale\.$"):
         ResNet(norm="grup")
+
+
+def test_last_norm_may_be_another_and_the_start_is_the_same() -> None:
+    torch.manual_seed(0)
+    usual = ResNet(8, "in", 4)
+    torch.manual_seed(0)
+    other = ResNet(8, "in", 4, last_norm="nn")
+    norms = [type(module) for name, module in other.named_modules() if "norm" in name.rpartition(".")[2]]
+    assert norms == [InstanceNorm] * 6 + [NoNorm]
+    missing = set(usual.state_dict()) - set(other.state_dict())
+    assert missing == {"stages.stage3.0.norm2.weight", "stages.stage3.0.norm2.bias"}
+    assert all(torch.equal(value, usual.state_dict()[name]) for name, value in other.state_dict().items())
+    with pytest.raises(ConfigError, match="Unknown norm 'none'"):
+        ResNet(last_norm="none")
 
 
 def test_norm_may_be_anything_that_makes_a_module() -> None:

@@ -1,15 +1,17 @@
 """The checkpoint folder: comes back as it was saved, saved whole or not at all."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
 from normzoo.errors import CheckpointError
+from normzoo.nn.norms import NoNorm
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS
 from normzoo.pretrained import checkpoint as checkpoint_module
-from normzoo.pretrained.checkpoint import open_checkpoint
+from normzoo.pretrained.checkpoint import ModelConfig, open_checkpoint
 from normzoo.pretrained.serialization import read_tensors, write_tensors
 from tests.support.checkpoints import CLASSES, LABELS, config_for, history_for, network_for, robustness_for, save_variant
 from tests.support.small_disk import small_disk
@@ -31,6 +33,13 @@ def test_network_comes_back_as_it_was_saved(norm: str, tmp_path: Path) -> None:
     torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(again(x), network.eval()(x), rtol=0, atol=0)
+
+
+def test_network_with_another_last_norm_comes_back(tmp_path: Path) -> None:
+    config = dataclasses.replace(config_for("in"), last_norm="nn")
+    assert ModelConfig.from_json(config.to_json()) == config
+    assert type(config.build().stages.stage3[-1].norm2) is NoNorm
+    assert "last_norm" not in config_for("in").to_json()
 
 
 def test_tables_come_back_as_they_were_saved(folder: Path) -> None:

@@ -56,7 +56,7 @@ def test_every_field_of_a_recipe_is_an_option_with_its_sentence(command: str, ca
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_option_changes_its_field_and_the_name_of_the_recipe(field: "dataclasses.Field[object]") -> None:
     words: dict[object, tuple[str, object]] = {bool: ("yes", True), int: ("20", 20), float: ("0.25", 0.25)}
-    named = {"optimizer": ("sgd", "sgd"), "schedule": ("step", "step")}
+    named = {"optimizer": ("sgd", "sgd"), "schedule": ("step", "step"), "last_norm": ("nn", "nn")}
     word, value = named.get(field.name) or words[field.type]
     options = build_parser().parse_args(["train", "--norm=bn", option(field.name), word])
     recipe = chosen_recipe(options)

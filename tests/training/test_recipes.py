@@ -31,6 +31,12 @@ def test_recipe_comes_back_from_json(name: str) -> None:
     assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
+def test_last_norm_is_told_only_where_it_is_another() -> None:
+    assert "last_norm" not in get_recipe("paper").to_dict()
+    changed = get_recipe("paper").changed(last_norm="nn")
+    assert Recipe(**changed.to_dict()) == changed
+
+
 def test_unknown_recipe_names_the_choices() -> None:
     with pytest.raises(ConfigError, match=r"Unknown recipe 'papre'. Choose one of: paper, paper-sgd"):
         get_recipe("papre")
@@ -45,6 +51,7 @@ def test_every_field_has_a_sentence(field: "dataclasses.Field[object]") -> None:
     ("changes", "message"),
     [
         ({"optimizer": "adamw"}, "optimizer must be one of adam, sgd, got 'adamw'"),
+        ({"last_norm": "none"}, "last_norm must be one of nn, bn, .*, got 'none'"),
         ({"schedule": "linear"}, "schedule must be one of cosine, step, one-cycle, got 'linear'"),
         ({"epochs": 0}, "epochs must be between 1 and .*, got 0"),
         ({"batch_size": -1}, "batch_size must be between 1 and .*, got -1"),

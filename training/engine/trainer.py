@@ -73,7 +73,7 @@ def train(
     if data.holdout != run.holdout:
         raise ConfigError(f"the run wants a holdout of {run.holdout}, {data.name} has {data.holdout}.")
     torch.manual_seed(run.seed)
-    model = ResNet(run.recipe.depth, run.norm, len(data.classes)).to(device)
+    model = ResNet(run.recipe.depth, run.norm, len(data.classes), run.recipe.last_norm or None).to(device)
     images = _resident(data, device)
     folder = run.folder(root)
     replicas, writes = count_replicas(), is_writer()

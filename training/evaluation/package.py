@@ -139,6 +139,7 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
         data.mean,
         data.std,
         norm_sha256=run.norm_sha256,
+        last_norm=recipe.last_norm,
     )
     settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
     networks = {seed: _network(config, state) for seed, state in states.items()}

@@ -1,5 +1,6 @@
 """The plans: which runs make up the study, and the search for its strong recipe, as data."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +95,9 @@ def changed_recipe(name: str, changes: dict[str, Any], data: str = "") -> Recipe
         data: name of the data set, whose own image size is none of the changes either.
     """
     recipe = get_recipe(name).changed(image_size=own_image_size(data))
-    ordered = {field: changes[field] for field, value in recipe.to_dict().items() if changes.get(field, value) != value}
+    ordered = {
+        field: changes[field] for field, value in dataclasses.asdict(recipe).items() if changes.get(field, value) != value
+    }
     suffix = "" if ordered.keys() <= {"batch_size"} else "".join(f",{field}={value}" for field, value in ordered.items())
     return recipe.changed(name=recipe.name + suffix, **ordered)
 
@@ -105,7 +108,7 @@ def train_options(run: Run) -> list[str]:
     options = {"norm": run.norm, "recipe": base.name, "data": run.data, "seed": run.seed, "amp": run.precision}
     if run.holdout:
         options["holdout"] = run.holdout
-    fields = run.recipe.to_dict()
-    options |= {key: value for key, value in fields.items() if key != "name" and value != base.to_dict()[key]}
+    fields, usual = dataclasses.asdict(run.recipe), dataclasses.asdict(base)
+    options |= {key: value for key, value in fields.items() if key != "name" and value != usual[key]}
     words = {True: "yes", False: "no"}
     return [f"--{key.replace('_', '-')}={words[value] if isinstance(value, bool) else value}" for key, value in options.items()]

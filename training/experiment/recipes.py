@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normzoo.errors import ConfigError
+from normzoo.nn.resnet import norm_keys
 from training.data.dataset import MAX_IMAGE_SIZE
 
 
@@ -36,6 +37,7 @@ class Recipe:
 
     name: str = _field("custom", "Name of the recipe, and of its folder.")
     depth: int = _field(14, "Layers of the network, 6n+2.")
+    last_norm: str = _field("", "Norm of the last layer, where it is another than the others (nn: none).")
     image_size: int = _field(32, "Side of the square images, in pixels.")
     epochs: int = _field(50, "Passes over the training images.")
     batch_size: int = _field(32, "Images per step; the last batch of an epoch may be smaller.")
@@ -58,6 +60,8 @@ class Recipe:
     gate_lr_factor: float = _field(10.0, "Learning rate of batch-instance gates, as a multiple of the others'.")
 
     def __post_init__(self) -> None:
+        if self.last_norm:
+            _choose("last_norm", self.last_norm, tuple(norm_keys()))
         _choose("optimizer", self.optimizer, ("adam", "sgd"))
         _choose("schedule", self.schedule, ("cosine", "step", "one-cycle"))
         for name, most in _MOST.items():
@@ -81,8 +85,8 @@ class Recipe:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON."""
-        return dataclasses.asdict(self)
+        """All fields, for JSON; a last norm only where it is another than the others, as in what was stored before."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name != "last_norm"}
 
 
 def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:

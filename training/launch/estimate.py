@@ -71,7 +71,7 @@ def forecast(runs: list[Run], data: ImageData, root: Path, device: torch.device)
 def measure(run: Run, data: ImageData, device: torch.device) -> Pace:
     """Train a throw-away network of this kind for a few steps."""
     recipe, labels = run.recipe, data.labels["train"]
-    model = ResNet(recipe.depth, run.norm, len(data.classes)).to(device).train()
+    model = ResNet(recipe.depth, run.norm, len(data.classes), recipe.last_norm or None).to(device).train()
     mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
     step = TrainStep(model, recipe, mean, std, run.precision)
     augment = Augmentation(recipe, len(labels), run.seed, 1)
