@@ -108,6 +108,26 @@ def pairs(model_set: ModelSet, variants: Iterable[str]) -> Table:
     return Table(pd.DataFrame(rows), problems)
 
 
+def changes(before: ModelSet, after: ModelSet, variants: Iterable[str]) -> pd.DataFrame:
+    """Compare variants of one set with those of the same name in another, on the same validation images in common seeds.
+
+    Returns:
+        one row per variant that both have, the largest gain first: `variant`, `n` (common seeds), `before` and `after` (mean
+        accuracies, fractions), `change` with `low` and `high` of the paired bootstrap.
+    """
+    wanted = [key for key in variants if key in before.checkpoints and key in after.checkpoints]
+    (first, _), (second, _) = (correct_images(model_set, wanted) for model_set in (before, after))
+    rows = []
+    for key in wanted:
+        seeds = sorted(first.get(key, {}).keys() & second.get(key, {}).keys())
+        if seeds and len(first[key][seeds[0]]) == len(second[key][seeds[0]]):
+            old, new = (np.stack([correct[key][seed] for seed in seeds]) for correct in (first, second))
+            change = difference_interval(new, old)
+            rows.append([key, len(seeds), old.mean(), new.mean(), change.value, change.low, change.high])
+    columns = ["variant", "n", "before", "after", "change", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).sort_values("change", ascending=False, kind="stable")
+
+
 @dataclass(frozen=True)
 class ControlledChange:
     """Change of an accuracy (fractions), and how much of it is beyond that of a control; over the seeds that all have."""

@@ -17,7 +17,7 @@ PUBLIC_EVENTS = {
     "turn",
     "compare_networks",
     "calibration",
-    "image_sizes",
+    "other_trainings",
     "confusion",
     "per_class",
     "batch_sizes",

@@ -118,17 +118,25 @@ def write_answers(folder: Path, labels: list[int], *answers: list[int]) -> None:
     write_tensors(folder / "val_logits.safetensors", {**tensors, "labels": torch.tensor(labels)})
 
 
-def save_sized_set(root: Path, data: str, image_size: int, right: dict[str, int], digest: str = "d", **fields: Any) -> None:
-    """The set `strong` of a data set at an image size; of each variant's 100 photos so many are right, in two seeds.
+def save_sized_set(
+    root: Path,
+    data: str,
+    image_size: int,
+    right: dict[str, int],
+    digest: str = "d",
+    name: str = "strong",
+    **fields: Any,
+) -> None:
+    """A set of a data set at an image size; of each variant's 100 photos so many are right, in two seeds.
 
     Args:
         fields: of the recipe.
     """
-    recipe = {"name": "strong", "image_size": image_size, "crop_padding": 4, **fields}
+    recipe = {"name": name, "image_size": image_size, "crop_padding": 4, **fields}
     labels = [0, 1, 2, 3] * 25
     for variant, count in right.items():
         provenance = {"recipe": recipe, "data": {"digest": digest, "num_train": 100}}
-        folder = save_variant(root, variant, f"{data}/strong", (0, 1), image_size=image_size, provenance=provenance)
+        folder = save_variant(root, variant, f"{data}/{name}", (0, 1), image_size=image_size, provenance=provenance)
         said = labels[:count] + [(label + 1) % 4 for label in labels[count:]]
         write_answers(folder, labels, said, said)
 

@@ -20,8 +20,8 @@ from training.report.sections.calibration import calibration_section
 from training.report.sections.companies import companies_section
 from training.report.sections.curves import curves_section
 from training.report.sections.finals import finals_section
-from training.report.sections.image_sizes import image_sizes_section
 from training.report.sections.original import original_section
+from training.report.sections.other_trainings import other_trainings_sections
 from training.report.sections.pairs import pairs_section
 from training.report.sections.parity import parity_section
 from training.report.sections.robustness import robustness_section
@@ -119,8 +119,7 @@ def _recipe_sections(model_set: ModelSet, model_sets: list[ModelSet]) -> list[Se
         sections.insert(1, pairs_section(model_set))
     if model_set.main_variants:
         sections.append(calibration_section(model_set))
-    if larger := image_sizes_section(model_set, model_sets):
-        sections.append(larger)
+    sections += other_trainings_sections(model_set, model_sets)
     if recipe == "paper":
         sections.append(batches_section(model_set))
     if recipe.startswith("paper"):

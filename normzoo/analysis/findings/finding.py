@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from normzoo.analysis.comparisons import ControlledChange
+from normzoo.variants import short_name
 
 
 @dataclass
@@ -79,6 +80,24 @@ def beyond_words(change: ControlledChange) -> str:
         f"{signed(beyond.value)} points (95% interval {signed(beyond.low)} to {signed(beyond.high)}, "
         f"n = {len(change.seeds)}): it {verdict}"
     )
+
+
+def changes_told(changes: pd.DataFrame) -> str:
+    """Return "BN +1.2 and GN −0.4 (n = 3)", of what `comparisons.changes` gives."""
+    told = [f"{short_name(row.variant)} {signed(row.change, 1)}" for row in changes.itertuples()]
+    return f"{listed(told)} (n = {listed([str(count) for count in sorted(set(changes['n']))])})"
+
+
+def change_figures(changes: pd.DataFrame, caption: str, before: str, after: str) -> Figures:
+    """Return the table of what `comparisons.changes` gives, under the names of both forms."""
+    table = Figures(f"{caption}; change with its 95% interval, a paired bootstrap")
+    table.add("Network", [short_name(variant) for variant in changes["variant"]])
+    table.add("n", changes["n"], "d")
+    for title, key in ((before, "before"), (after, "after")):
+        table.add(f"{title} (%)", 100 * changes[key], ".2f", higher_is_better=True)
+    for title, key in (("Change (points)", "change"), ("From", "low"), ("To", "high")):
+        table.add(title, 100 * changes[key], "+.2f")
+    return table
 
 
 def counted(count: int, thing: str) -> str:

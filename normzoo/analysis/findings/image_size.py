@@ -3,12 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from normzoo.analysis import comparisons
-from normzoo.analysis.findings.finding import Figures, Finding, beyond_words, listed, signed
-from normzoo.analysis.statistics import Correct, difference_interval
+from normzoo.analysis.findings.finding import Finding, beyond_words, change_figures, changes_told, signed
 from normzoo.nn.resnet import WIDTHS
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
@@ -68,43 +64,28 @@ def image_size_finding(sets: Sequence[SizedSet], variants: Iterable[str]) -> Fin
     if len(sets) < 2:
         return Finding()
     small, large = sets[0], sets[-1]
-    wanted = [key for key in variants if all(key in each.model_set.checkpoints for each in (small, large))]
-    (before, _), (after, _) = (comparisons.correct_images(each.model_set, wanted) for each in (small, large))
-    rows = []
-    for key in wanted:
-        seeds = sorted(before.get(key, {}).keys() & after.get(key, {}).keys())
-        if seeds and len(before[key][seeds[0]]) == len(after[key][seeds[0]]):
-            first, second = (np.stack([correct[key][seed] for seed in seeds]) for correct in (before, after))
-            change = difference_interval(second, first)
-            rows.append([key, len(seeds), first.mean(), second.mean(), change.value, change.low, change.high])
-    if not rows:
+    changes = comparisons.changes(small.model_set, large.model_set, variants)
+    if changes.empty:
         return Finding()
-    columns = ["variant", "n", "before", "after", "change", "low", "high"]
-    frame = pd.DataFrame(rows, columns=columns).sort_values("change", ascending=False, kind="stable")
-    told = listed([f"{short_name(row.variant)} {signed(row.change, 1)}" for row in frame.itertuples()])
-    counts = listed([str(count) for count in sorted(set(frame["n"]))])
+    sides = f"At {_side(small)}", f"At {_side(large)}"
     return Finding(
-        f"from {_side(small)} to {_side(large)} pixels validation accuracy changes, in points: {told} (n = {counts}).",
+        f"from {_side(small)} to {_side(large)} pixels validation accuracy changes, in points: {changes_told(changes)}.",
         [
             f"The same photos, recipe and seeds, at {_side(small)} and at {_side(large)} pixels. A network then sees "
             f"{_ratio(small, large)} times as many pixels of each photo, does as many times the work, and its last maps have "
             f"{_places(large)} places in place of {_places(small)}.{_shift(large)}",
-            *_grows_with_the_maps(before, after, small, large),
+            *_grows_with_the_maps(small, large),
         ],
-        tables=[_figures(frame, small, large)],
+        tables=[change_figures(changes, "Validation accuracy by the size of the images", *sides)],
     )
 
 
-def _grows_with_the_maps(
-    before: dict[str, dict[int, Correct]],
-    after: dict[str, dict[int, Correct]],
-    small: SizedSet,
-    large: SizedSet,
-) -> list[str]:
+def _grows_with_the_maps(small: SizedSet, large: SizedSet) -> list[str]:
     """Return whether the norm with statistics of single maps gains more than its control."""
-    if not all({STUDIED, CONTROL} <= each.keys() for each in (before, after)):
+    forms = [comparisons.correct_images(each.model_set, (STUDIED, CONTROL))[0] for each in (small, large)]
+    if not all({STUDIED, CONTROL} <= form.keys() for form in forms):
         return []
-    change = comparisons.controlled_change(*((before[norm], after[norm]) for norm in (STUDIED, CONTROL)))
+    change = comparisons.controlled_change(*([form[norm] for form in forms] for norm in (STUDIED, CONTROL)))
     if change is None:
         return []
     studied, control = short_name(STUDIED), short_name(CONTROL)
@@ -140,14 +121,3 @@ def _places(each: SizedSet) -> int:
     for _ in WIDTHS[1:]:
         side = -(-side // 2)
     return side * side
-
-
-def _figures(frame: pd.DataFrame, small: SizedSet, large: SizedSet) -> Figures:
-    table = Figures("Validation accuracy by the size of the images; change with its 95% interval, a paired bootstrap")
-    table.add("Network", [short_name(variant) for variant in frame["variant"]])
-    table.add("n", frame["n"], "d")
-    for key, each in (("before", small), ("after", large)):
-        table.add(f"At {_side(each)} (%)", 100 * frame[key], ".2f", higher_is_better=True)
-    for title, key in (("Change (points)", "change"), ("From", "low"), ("To", "high")):
-        table.add(title, 100 * frame[key], "+.2f")
-    return table

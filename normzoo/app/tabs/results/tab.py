@@ -13,7 +13,7 @@ from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sort
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.tabs.results import calibration, confusion, image_size, per_class
+from normzoo.app.tabs.results import calibration, confusion, other_trainings, per_class
 from normzoo.app.tabs.results import comparisons as versus
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -44,7 +44,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
     chooser.follow(results, chooser.inputs, [table, rows], api_name="results", show_progress_on=table)
     versus.build(catalog, chooser)
-    image_size.build(catalog, chooser)
+    other_trainings.build(catalog, chooser)
     calibration.build(catalog, chooser)
     confusion.build(catalog, default, chooser)
     per_class.build(catalog, chooser)

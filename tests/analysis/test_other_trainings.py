@@ -1,4 +1,4 @@
-"""The same networks at several image sizes: found, and compared only where nothing else differs."""
+"""The same networks trained otherwise: found, and compared only where nothing else differs."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from normzoo.analysis.findings.image_size import image_size_finding, sized_sets
+from normzoo.analysis.findings.recipe_change import base_set, recipe_change_finding
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.tabs.results.other_trainings import findings
 from normzoo.pretrained.registry import list_model_sets
 from tests.support.checkpoints import save_sized_set, save_variant
 
@@ -59,3 +62,29 @@ def test_one_size_alone_gives_nothing(tmp_path: Path) -> None:
     save_sized_set(tmp_path, "toy", 32, {"bn": 50})
     (only,) = list_model_sets(tmp_path)
     assert not image_size_finding(sized_sets(only, [only]), ["bn"]).tables
+
+
+def test_a_changed_recipe_is_held_against_its_own(tmp_path: Path) -> None:
+    save_sized_set(tmp_path, "toy", 32, {"bn": 50, "in": 20})
+    save_sized_set(tmp_path, "toy", 32, {"in": 45}, name="strong,last_norm=nn")
+    save_sized_set(tmp_path, "other", 32, {"in": 45}, name="strong,last_norm=nn")
+    sets = {each.name: each for each in list_model_sets(tmp_path)}
+    usual, changed = sets["toy/strong"], sets["toy/strong,last_norm=nn"]
+    assert base_set(changed, sets.values()) is usual
+    assert base_set(usual, sets.values()) is None
+    assert base_set(sets["other/strong,last_norm=nn"], sets.values()) is None
+    finding = recipe_change_finding(usual, changed, ["bn", "in"])
+    assert finding.summary == (
+        "with last_norm = nn in place of `strong`'s own, validation accuracy changes, in points: IN +25.0 (n = 2)."
+    )
+    assert "Average pooling follows the last norm" in finding.paragraphs[0]
+    assert finding.tables[0].texts["Changed (%)"] == ["45.00"]
+
+
+def test_the_page_tells_of_both_sides_of_a_comparison(tmp_path: Path) -> None:
+    save_sized_set(tmp_path, "toy", 32, {"in": 20})
+    save_sized_set(tmp_path, "toy-64px", 64, {"in": 70})
+    save_sized_set(tmp_path, "toy", 32, {"in": 45}, name="strong,last_norm=nn")
+    sets = Catalog(tmp_path).sets
+    counts = {name: len(findings(each, list(sets.values()), ["in"])) for name, each in sets.items()}
+    assert counts == {"toy/strong": 2, "toy/strong,last_norm=nn": 1, "toy-64px/strong": 1}
