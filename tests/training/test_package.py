@@ -16,9 +16,11 @@ from normzoo.analysis.results import METRICS
 from normzoo.errors import CheckpointError, DataError, TrainingError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.pretrained.serialization import file_sha256
+from tests.support.checkpoints import save_sized_set
 from tests.support.tiny import CLASSES, PACKAGED, RECIPE, load_tiny, train_tiny
 from training.data.dataset import hold_out
 from training.evaluation import package as package_module
+from training.evaluation.folder_card import folder_card
 from training.evaluation.package import package, rounded
 from training.experiment.runs import State
 
@@ -258,3 +260,13 @@ def test_the_folder_of_all_checkpoints_says_what_lies_where(runs: Path, tmp_path
     assert "| `tiny/quick` | a recipe of its own | 1 variant, n = 2 |" in text
     assert "search.csv" in text
     assert "the rates of all its steps sum up to\n0.43" in text
+
+
+def test_the_folder_of_all_checkpoints_says_what_another_training_is(tmp_path: Path) -> None:
+    save_sized_set(tmp_path, "toy", 32, {"bn": 50})
+    save_sized_set(tmp_path, "toy-64px", 64, {"bn": 60})
+    save_sized_set(tmp_path, "toy", 32, {"in": 45}, name="strong,last_norm=nn")
+    text = folder_card(tmp_path)
+    assert "| `toy/strong` | the recipe whose networks answer best; the page begins with it | 1 variant, n = 2 |" in text
+    assert "| `toy-64px/strong` | `toy/strong` again, on the same photos at 64×64 pixels | 1 variant, n = 2 |" in text
+    assert "| `toy/strong,last_norm=nn` | `strong` with last_norm=nn | 1 variant, n = 2 |" in text

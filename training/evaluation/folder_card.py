@@ -4,6 +4,7 @@ from pathlib import Path
 
 from normzoo.analysis.findings.companies import COMPANIES_TABLE
 from normzoo.analysis.findings.finding import counted, listed
+from normzoo.analysis.findings.image_size import sized_sets
 from normzoo.analysis.findings.robustness import CONTRAST_TABLE
 from normzoo.analysis.findings.unknowns import UNKNOWNS_TABLE
 from normzoo.pretrained.registry import ModelSet, list_model_sets
@@ -15,14 +16,14 @@ README = "README.md"
 WHAT_FOR = {
     "paper": "the final recipe of the study that is reproduced: Adam, no augmentation",
     "paper-sgd": "its first recipe: plain SGD with rotations and flips",
-    "strong": "the one whose networks answer best; the page begins with it",
+    "strong": "the recipe whose networks answer best; the page begins with it",
 }
 
 
 def folder_card(checkpoints: Path) -> str:
     """Return the Markdown."""
     model_sets = list_model_sets(checkpoints)
-    rows = "\n".join(_row(model_set) for model_set in model_sets if model_set.checkpoints)
+    rows = "\n".join(_row(model_set, model_sets) for model_set in model_sets if model_set.checkpoints)
     slow, usual = (RECIPES[name] for name in ("paper-sgd", "strong"))
     return f"""# Packaged checkpoints
 
@@ -50,10 +51,21 @@ Beside the recipes of a data set:
 """
 
 
-def _row(model_set: ModelSet) -> str:
+def _row(model_set: ModelSet, model_sets: list[ModelSet]) -> str:
     seeds = sorted({len(checkpoint.metrics["seeds"]) for checkpoint in model_set.checkpoints.values()})
     count = f"{counted(len(model_set.checkpoints), 'variant')}, n = {listed([str(number) for number in seeds])}"
-    return f"| `{model_set.name}` | {WHAT_FOR.get(model_set.recipe, 'a recipe of its own')} | {count} |"
+    return f"| `{model_set.name}` | {_what_for(model_set, model_sets)} | {count} |"
+
+
+def _what_for(model_set: ModelSet, model_sets: list[ModelSet]) -> str:
+    smallest, *_ = sized_sets(model_set, model_sets)
+    if smallest.model_set is not model_set:
+        own = next(each.image_size for each in sized_sets(model_set, model_sets) if each.model_set is model_set)
+        return f"`{smallest.model_set.name}` again, on the same photos at {own}×{own} pixels"
+    base, _, changes = model_set.recipe.partition(",")
+    if changes and base in WHAT_FOR:
+        return f"`{base}` with {changes.replace(',', ', ')}"
+    return WHAT_FOR.get(model_set.recipe, "a recipe of its own")
 
 
 def _sum(recipe: Recipe, images: int = 12_500) -> float:
