@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from normzoo.analysis.findings.image_size import image_size_finding, sized_sets
-from normzoo.analysis.findings.recipe_change import base_set, recipe_change_finding
+from normzoo.analysis.findings.other_trainings import base_set, image_size_finding, recipe_change_finding, sized_sets
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs.results.other_trainings import findings
 from normzoo.pretrained.registry import list_model_sets

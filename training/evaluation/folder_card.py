@@ -4,7 +4,7 @@ from pathlib import Path
 
 from normzoo.analysis.findings.companies import COMPANIES_TABLE
 from normzoo.analysis.findings.finding import counted, listed
-from normzoo.analysis.findings.image_size import sized_sets
+from normzoo.analysis.findings.other_trainings import sized_sets
 from normzoo.analysis.findings.robustness import CONTRAST_TABLE
 from normzoo.analysis.findings.unknowns import UNKNOWNS_TABLE
 from normzoo.pretrained.registry import ModelSet, list_model_sets

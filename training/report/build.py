@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from normzoo.analysis.commands import PACKAGE
-from normzoo.analysis.findings.image_size import sized_sets
+from normzoo.analysis.findings.other_trainings import sized_sets
 from normzoo.errors import CheckpointError
 from normzoo.plotting.static import to_svg
 from normzoo.pretrained.registry import ModelSet, list_model_sets

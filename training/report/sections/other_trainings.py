@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from normzoo.analysis.commands import training_commands
-from normzoo.analysis.findings.image_size import image_size_finding, sized_sets
-from normzoo.analysis.findings.recipe_change import base_set, recipe_change_finding
+from normzoo.analysis.findings.other_trainings import base_set, image_size_finding, recipe_change_finding, sized_sets
 from normzoo.pretrained.registry import ModelSet
 from training.report.markdown import Section, commands, finding_blocks
 

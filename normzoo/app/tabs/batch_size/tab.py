@@ -11,7 +11,7 @@ from normzoo.analysis.commands import missing_commands
 from normzoo.analysis.findings.batch_size import DIVIDED as DIVIDED_TITLE
 from normzoo.analysis.findings.batch_size import batch_size_finding
 from normzoo.analysis.findings.finding import capital
-from normzoo.analysis.findings.image_size import sized_sets
+from normzoo.analysis.findings.other_trainings import sized_sets
 from normzoo.analysis.results import METRICS, Metric, history
 from normzoo.app.components.findings import csv_name, tables_html
 from normzoo.app.components.html import render

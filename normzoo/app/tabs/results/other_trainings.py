@@ -7,8 +7,7 @@ from typing import Any
 import gradio as gr
 
 from normzoo.analysis.findings.finding import Finding
-from normzoo.analysis.findings.image_size import image_size_finding, sized_sets
-from normzoo.analysis.findings.recipe_change import base_set, recipe_change_finding
+from normzoo.analysis.findings.other_trainings import base_set, image_size_finding, recipe_change_finding, sized_sets
 from normzoo.app.components.findings import csv_name, finding_html, tables_html
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import SORT_SCRIPT
