@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from normzoo.analysis.commands import training_commands
+from normzoo.analysis.commands import PACKAGE, training_commands
 from normzoo.analysis.findings.other_trainings import base_set, image_size_finding, recipe_change_finding, sized_sets
 from normzoo.pretrained.registry import ModelSet
 from training.report.markdown import Section, commands, finding_blocks
@@ -26,5 +26,5 @@ def other_trainings_sections(model_set: ModelSet, model_sets: Sequence[ModelSet]
 
 
 def _again(*model_sets: ModelSet) -> str:
-    lines = [line for each in model_sets for line in training_commands(each, each.main_variants)]
-    return commands(*dict.fromkeys(lines))
+    lines = [line for each in model_sets for line in training_commands(each, each.main_variants) if line != PACKAGE]
+    return commands(*lines, PACKAGE)
