@@ -99,7 +99,7 @@ def test_the_original_is_beside_ours_with_differences_and_caveats(unequal):
     theirs = final_figures("bn")["val"]["accuracy"]
     ours = model_set.checkpoints["bn"].metrics["final"]["val"]["accuracy"]["mean"]
     assert f"BN {100 * ours:.2f} {100 * theirs:.2f} {100 * (ours - theirs):+.2f}".replace("-", "−") in text
-    assert "Of the original's 3 orders of two networks, 2 hold here by more than chance; 1 are not decided (LN over BN)" in text
+    assert "Of the original's 3 orders of two networks, 2 hold here by more than chance; 1 is not decided (LN over BN)" in text
     assert "256×256" in text
     assert "divided by the batch size" in text
 

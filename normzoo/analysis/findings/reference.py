@@ -116,10 +116,17 @@ def _decided(there: Scores, pairs: pd.DataFrame) -> list[str]:
     total = len(confirmed) + len(turned) + len(undecided)
     if not total:
         return []
-    told = [f"Of the original's {counted(total, 'order')} of two networks, {len(confirmed)} hold here by more than chance"]
-    told += [f"{len(turned)} are the other way round ({listed(turned)})"] if turned else []
-    told += [f"{len(undecided)} are not decided ({listed(undecided)})"] if undecided else []
+    told = [
+        f"Of the original's {counted(total, 'order')} of two networks, {len(confirmed)} {_verb(confirmed, 'holds', 'hold')} "
+        "here by more than chance"
+    ]
+    told += [f"{len(turned)} {_verb(turned)} the other way round ({listed(turned)})"] if turned else []
+    told += [f"{len(undecided)} {_verb(undecided)} not decided ({listed(undecided)})"] if undecided else []
     return [f"{'; '.join(told)}."]
+
+
+def _verb(things: list[str], one: str = "is", several: str = "are") -> str:
+    return one if len(things) == 1 else several
 
 
 def _early(model_set: ModelSet, rows: list[Row]) -> str:
