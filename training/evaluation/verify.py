@@ -34,7 +34,7 @@ from training.measurements.unknowns import check_unknowns
 LOGIT_TOLERANCE = 0.02
 LOSS_TOLERANCE = 5e-5
 #: What takes long is shared out among so many networks in a row, unless the whole is asked for.
-SHARES = 3
+SHARES = 6
 SHARED = (
     f"Of what takes long, each network had its share computed again: of {SHARES} in a row one on the training images, one with "
     "changed contrast, one on unknown things, each under other corruptions. All of it: --whole"
@@ -44,7 +44,7 @@ SHARED = (
 def evaluate(
     checkpoints: Path, say: Callable[[str], None] = print, workers: int | None = None, whole: bool = False
 ) -> list[str]:
-    """Compute the figures of every packaged checkpoint again: those of the validation images, and of the others a third.
+    """Compute the figures of every packaged checkpoint again: those of the validation images, and of the others a sixth.
 
     Args:
         checkpoints: the folder of all model sets.
