@@ -15,12 +15,14 @@ import normzoo
 from normzoo.analysis.results import METRICS
 from normzoo.errors import CheckpointError, DataError, TrainingError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.serialization import file_sha256
 from tests.support.checkpoints import save_sized_set
 from tests.support.tiny import CLASSES, PACKAGED, RECIPE, load_tiny, train_tiny
 from training.data.dataset import hold_out
 from training.evaluation import package as package_module
 from training.evaluation.folder_card import folder_card
+from training.evaluation.model_card import model_card
 from training.evaluation.package import package, rounded
 from training.experiment.runs import State
 
@@ -270,3 +272,10 @@ def test_the_folder_of_all_checkpoints_says_what_another_training_is(tmp_path: P
     assert "| `toy/strong` | the recipe whose networks answer best; the page begins with it | 1 variant, n = 2 |" in text
     assert "| `toy-64px/strong` | `toy/strong` again, on the same photos at 64×64 pixels | 1 variant, n = 2 |" in text
     assert "| `toy/strong,last_norm=nn` | `strong` with last_norm=nn | 1 variant, n = 2 |" in text
+
+
+def test_the_card_names_another_last_norm(folder: Path) -> None:
+    checkpoint = open_checkpoint(folder)
+    config = dataclasses.replace(checkpoint.config, last_norm="nn")
+    assert "Its last norm layer is another: no normalization." in model_card(config, checkpoint.metrics)
+    assert "last norm layer" not in model_card(checkpoint.config, checkpoint.metrics)

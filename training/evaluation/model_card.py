@@ -53,7 +53,7 @@ def model_card(config: ModelConfig, figures: dict[str, Any]) -> str:
 # {name}
 
 A ResNet of {config.depth} layers with {describe_variant(variant)}, trained from scratch on {figures["data"]} with the recipe
-`{recipe}`. One of a set of networks that differ only in the normalization layer.{_remark(figures["norm"])}
+`{recipe}`. One of a set of networks that differ only in the normalization layer.{_remark(figures["norm"])}{_last_norm(config)}
 
 {figures["parameters"]:,} parameters, {figures["macs"] / 1e6:.1f} million multiply-accumulates an image. Input: RGB, the central
 square reduced to {config.image_size}×{config.image_size} pixels by box averaging. Output: {len(config.classes)} classes.
@@ -90,6 +90,11 @@ Trained on {last["device"]} in {seconds / 60:.0f} minutes ({last["threads"]} thr
 {data["note"]} The images are not part of this folder. A network of this size, trained on so few small pictures, is for learning
 about normalization, not for recognizing things: it always answers with one of its {len(config.classes)} classes.
 """
+
+
+def _last_norm(config: ModelConfig) -> str:
+    """Where the last norm is another, which one."""
+    return f" Its last norm layer is another: {describe_variant(config.last_norm)}." if config.last_norm else ""
 
 
 def _remark(norm: str) -> str:
