@@ -45,6 +45,11 @@ class ModelSet:
         return self.name.partition("/")[2]
 
     @property
+    def image_size(self) -> int:
+        """Side in pixels of the pictures that its networks take; 32 where none can be read."""
+        return next((checkpoint.config.image_size for checkpoint in self.checkpoints.values()), 32)
+
+    @property
     def main_variants(self) -> list[str]:
         """The readable variants that are one of the zoo's norms, trained as the recipe says."""
         return [key for key in self.checkpoints if Variant.parse(key).is_main]

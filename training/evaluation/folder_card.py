@@ -58,10 +58,10 @@ def _row(model_set: ModelSet, model_sets: list[ModelSet]) -> str:
 
 
 def _what_for(model_set: ModelSet, model_sets: list[ModelSet]) -> str:
-    smallest, *_ = sized_sets(model_set, model_sets)
-    if smallest.model_set is not model_set:
-        own = next(each.image_size for each in sized_sets(model_set, model_sets) if each.model_set is model_set)
-        return f"`{smallest.model_set.name}` again, on the same photos at {own}×{own} pixels"
+    smallest = sized_sets(model_set, model_sets)[0]
+    if smallest is not model_set:
+        size = model_set.image_size
+        return f"`{smallest.name}` again, on the same photos at {size}×{size} pixels"
     base, _, changes = model_set.recipe.partition(",")
     if changes and base in WHAT_FOR:
         return f"`{base}` with {changes.replace(',', ', ')}"

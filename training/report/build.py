@@ -100,7 +100,7 @@ def build_chapters(checkpoints: Path, model_sets: list[ModelSet]) -> dict[str, l
     by_name = {model_set.name: model_set for model_set in model_sets}
     chapters = {f"`{name}`": _recipe_sections(model_set, model_sets) for name, model_set in by_name.items()}
     # Other sizes of the same images are compared with them, and are no study of their own.
-    usual = [model_set for model_set in model_sets if sized_sets(model_set, model_sets)[0].model_set is model_set]
+    usual = [model_set for model_set in model_sets if sized_sets(model_set, model_sets)[0] is model_set]
     for data in dict.fromkeys(model_set.data for model_set in usual):
         sections = []
         if paper := by_name.get(f"{data}/paper"):
@@ -144,7 +144,7 @@ def _superfluous(out: Path, drawings: list[Drawing]) -> list[Path]:
 def _overview(model_sets: list[ModelSet]) -> str:
     """The table of the README and of the first page: of the first data set that is packaged, and of its other image sizes."""
     data = model_sets[0].data
-    first = [each for each in model_sets if data in (each.data, sized_sets(each, model_sets)[0].model_set.data)]
+    first = [each for each in model_sets if data in (each.data, sized_sets(each, model_sets)[0].data)]
     return f"{overview_table(first)}\n\n{overview_words(first)}"
 
 

@@ -27,10 +27,10 @@ def overview_table(model_sets: Sequence[ModelSet]) -> str:
         model_sets: of the same classes; the image size of those that have another than the first is told.
     """
     shown = [each for recipe in SHOWN for each in model_sets if each.recipe == recipe and each.main_variants]
-    header, usual = ["Norm"], _image_size(model_sets[0])
+    header, usual = ["Norm"], model_sets[0].image_size
     columns: list[dict[str, str]] = []
     for model_set in shown:
-        size = _image_size(model_set)
+        size = model_set.image_size
         name = f"`{model_set.recipe}`" + ("" if size == usual else f" at {size}×{size}")
         header.append(f"{name} (%)")
         finals = results.final_metrics(model_set, model_set.main_variants).frame.to_dict("records")
@@ -46,10 +46,6 @@ def overview_table(model_sets: Sequence[ModelSet]) -> str:
     return table(header, rows)
 
 
-def _image_size(model_set: ModelSet) -> int:
-    return next(iter(model_set.checkpoints.values())).config.image_size
-
-
 def _with_n(mean: float, sd: float | None, n: int) -> str:
     spread = "" if n == 1 or sd is None else f" ± {percent(sd, 1)}"
     return f"{percent(mean, 1)}{spread} (n = {n})"
@@ -58,7 +54,7 @@ def _with_n(mean: float, sd: float | None, n: int) -> str:
 def overview_words(model_sets: Sequence[ModelSet]) -> str:
     """Return what the table shows."""
     checkpoint = next(iter(model_sets[0].checkpoints.values()))
-    size = checkpoint.config.image_size
+    size = model_sets[0].image_size
     images, classes = len(checkpoint.val_logits()[1]), len(checkpoint.config.classes)
     return (
         f"Accuracy on {images:,} validation images of {classes} classes ({model_sets[0].data}, {size}×{size} pixels where no "

@@ -1,7 +1,6 @@
 """Effect of another training on the same networks: larger images, or changed fields of the recipe."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from normzoo.analysis import comparisons
 from normzoo.analysis.findings.finding import Finding, beyond_words, change_figures, changes_told, signed
@@ -26,15 +25,7 @@ EXPLANATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class SizedSet:
-    """A model set and the side of its networks' images, in pixels."""
-
-    model_set: ModelSet
-    image_size: int
-
-
-def sized_sets(model_set: ModelSet, others: Iterable[ModelSet]) -> list[SizedSet]:
+def sized_sets(model_set: ModelSet, others: Iterable[ModelSet]) -> list[ModelSet]:
     """Return the set among those trained in the same way on the same images at other sizes, smallest first.
 
     Only the set itself where there is no other; nothing where none of its networks can be read.
@@ -46,9 +37,9 @@ def sized_sets(model_set: ModelSet, others: Iterable[ModelSet]) -> list[SizedSet
     for other in others:
         twin = _usual_network(other)
         if twin and training and _training(twin) == training:
-            found[twin.config.image_size] = other
-    found[usual.config.image_size] = model_set
-    return [SizedSet(other, size) for size, other in sorted(found.items())]
+            found[other.image_size] = other
+    found[model_set.image_size] = model_set
+    return [found[size] for size in sorted(found)]
 
 
 def _usual_network(model_set: ModelSet) -> Checkpoint | None:
@@ -66,7 +57,7 @@ def _training(checkpoint: Checkpoint) -> tuple[object, object] | None:
     return {key: value for key, value in recipe.items() if key != "image_size"}, data.get("digest")
 
 
-def image_size_finding(sets: Sequence[SizedSet], variants: Iterable[str]) -> Finding:
+def image_size_finding(sets: Sequence[ModelSet], variants: Iterable[str]) -> Finding:
     """Return what the largest images change against the smallest, for these variants, with seeds that both sets have.
 
     Args:
@@ -75,7 +66,7 @@ def image_size_finding(sets: Sequence[SizedSet], variants: Iterable[str]) -> Fin
     if len(sets) < 2:
         return Finding()
     small, large = sets[0], sets[-1]
-    changes = comparisons.changes(small.model_set, large.model_set, variants)
+    changes = comparisons.changes(small, large, variants)
     if changes.empty:
         return Finding()
     sides = f"At {_side(small)}", f"At {_side(large)}"
@@ -91,9 +82,9 @@ def image_size_finding(sets: Sequence[SizedSet], variants: Iterable[str]) -> Fin
     )
 
 
-def _grows_with_the_maps(small: SizedSet, large: SizedSet) -> list[str]:
+def _grows_with_the_maps(small: ModelSet, large: ModelSet) -> list[str]:
     """Return whether the norm with statistics of single maps gains more than its control."""
-    forms = [comparisons.correct_images(each.model_set, (STUDIED, CONTROL))[0] for each in (small, large)]
+    forms = [comparisons.correct_images(each, (STUDIED, CONTROL))[0] for each in (small, large)]
     if not all({STUDIED, CONTROL} <= form.keys() for form in forms):
         return []
     change = comparisons.controlled_change(*([form[norm] for form in forms] for norm in (STUDIED, CONTROL)))
@@ -107,9 +98,9 @@ def _grows_with_the_maps(small: SizedSet, large: SizedSet) -> list[str]:
     ]
 
 
-def _shift(each: SizedSet) -> str:
+def _shift(each: ModelSet) -> str:
     """Return what the recipe says in pixels, which is less of a larger image."""
-    checkpoint = next(iter(each.model_set.checkpoints.values()))
+    checkpoint = next(iter(each.checkpoints.values()))
     pixels = checkpoint.metrics["provenance"]["recipe"].get("crop_padding")
     return (
         f" The random shift while they learned stayed {pixels} pixels, so it is a smaller part of a larger photo."
@@ -118,15 +109,15 @@ def _shift(each: SizedSet) -> str:
     )
 
 
-def _side(each: SizedSet) -> str:
+def _side(each: ModelSet) -> str:
     return f"{each.image_size}×{each.image_size}"
 
 
-def _ratio(small: SizedSet, large: SizedSet) -> str:
+def _ratio(small: ModelSet, large: ModelSet) -> str:
     return f"{(large.image_size / small.image_size) ** 2:g}"
 
 
-def _places(each: SizedSet) -> int:
+def _places(each: ModelSet) -> int:
     """Places of a map of the last stage: each stage but the first halves the side, rounded up."""
     side = each.image_size
     for _ in WIDTHS[1:]:

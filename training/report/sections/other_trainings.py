@@ -12,11 +12,9 @@ def other_trainings_sections(model_set: ModelSet, model_sets: Sequence[ModelSet]
     """Return the sections on a set and its twin with smaller images, and on the one that its recipe was changed from."""
     sections, variants = [], model_set.main_variants
     sets = sized_sets(model_set, model_sets)
-    if len(sets) > 1 and sets[-1].model_set is model_set:
+    if len(sets) > 1 and sets[-1] is model_set:
         finding = image_size_finding(sets, variants)
-        sections.append(
-            Section("Larger images", [*finding_blocks(finding), _again(sets[0].model_set, model_set)], finding.summary)
-        )
+        sections.append(Section("Larger images", [*finding_blocks(finding), _again(sets[0], model_set)], finding.summary))
     if base := base_set(model_set, model_sets):
         finding = recipe_change_finding(base, model_set, variants)
         sections.append(

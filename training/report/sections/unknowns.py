@@ -23,7 +23,7 @@ def unknowns_section(model_set: ModelSet) -> Section:
     row = next(each for each in read_unknowns_table(folder / UNKNOWNS_TABLE) if each["recipe"] == model_set.recipe)
     finding = unknowns_finding(measured, int(row["known"]), int(row["unknown"]))
     section.add(*finding_blocks(finding))
-    size = next(iter(model_set.checkpoints.values())).config.image_size
+    size = model_set.image_size
     if size != UNKNOWN_SIZE:
         section.add(
             f"The unknown images are {UNKNOWN_SIZE}×{UNKNOWN_SIZE} and were brought to {size}×{size}: part of what tells them "

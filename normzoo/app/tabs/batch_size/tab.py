@@ -74,7 +74,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 def studied_set(catalog: Catalog, model_set: ModelSet) -> ModelSet:
     """The set itself where it has runs of other batch sizes, or else one of the same data set, at any image size, that has."""
-    same_images = {model_set.data, *(twin.model_set.data for twin in sized_sets(model_set, catalog.sets.values()))}
+    same_images = {model_set.data, *(twin.data for twin in sized_sets(model_set, catalog.sets.values()))}
     others = sorted(
         (other for other in catalog.sets.values() if other.data in same_images), key=lambda other: other.data != model_set.data
     )

@@ -84,7 +84,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     def choose_photos(choice: object, model_set: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         """Take many photos: a prepared set, or files that were uploaded; what cannot be read is named with the answers."""
         wanted = choice.get("photos", choice) if isinstance(choice, dict) else choice
-        read = read_photos(wanted, image_size_of(catalog.get(model_set)), _tell(progress))
+        read = read_photos(wanted, catalog.get(model_set).image_size, _tell(progress))
         folders = [one.folder for one in read.read]
         return [
             wanted,
@@ -118,7 +118,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         if not models:
             return NO_NETWORKS + cards.unavailable(unavailable), "", {}
         which = _statistics(statistics, prior)
-        read = read_photos(photos, image_size_of(chosen_set), _tell(progress))
+        read = read_photos(photos, chosen_set.image_size, _tell(progress))
         company = answers.gather(read.read, classes_of(chosen_set), who, count, kind, severity, labels)
         if not company.photos:
             return answers.words_alone("None of these could be read.", read.problems), "", {}
@@ -147,7 +147,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         """
         chosen_set = catalog.get(model_set)
         models, _ = catalog.load(chosen_set, chosen(chosen_set, variants))
-        read = read_photos(photos, image_size_of(chosen_set)).read
+        read = read_photos(photos, chosen_set.image_size).read
         if not models or not read:
             return "", {}
         if isinstance(size, bool) or not isinstance(size, int | float) or not 2 <= size <= MOST:
@@ -197,11 +197,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         **{**UNDOCUMENTED, "show_progress": "full"},
     )
     start_after(taken, [answering, drawing])
-
-
-def image_size_of(model_set: ModelSet) -> int:
-    """The size of the pictures that the networks of a set take; 32 where none can be read."""
-    return next((checkpoint.config.image_size for checkpoint in model_set.checkpoints.values()), 32)
 
 
 def _choices(photos: Sequence[Photo | Example]) -> list[tuple[str, int]]:
