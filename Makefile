@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 TORCH_INDEX_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))
 PIP_OPTIONS := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+# Groups and order are those of tests/conftest.py.
+TESTS := $(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 # Stamps: newer than the requirements means installed.
 APP_READY := $(VENV)/.requirements
 DEV_READY := $(VENV)/.requirements-dev
@@ -23,10 +25,10 @@ app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 	$(BIN)/python app.py
 
 test: $(DEV_READY) ## run the tests, a worker per core
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(TESTS)
 
 test-fast: $(DEV_READY) ## run those that need neither a browser nor another process: the inner loop
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not browser and not process"
+	$(TESTS) -m "not browser and not process"
 
 test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and disturb studies on it; as root, with slurm-wlm and munge
 	timeout 900 $(BIN)/python -m pytest tests/cluster

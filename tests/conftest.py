@@ -17,12 +17,15 @@ import torch
 from tests.support.network import forbid_outside_calls
 
 #: The folders whose tests take longest begin first, so that no worker is left alone with them at the end.
-LONGEST_FIRST = ("browser", "server", "training", "house", "app")
+LONGEST_FIRST = ("browser", "training", "server", "house", "pretrained", "app")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a browser or a server with one worker: all browser tests, and each other file by itself."""
+    """Keep what shares a browser or a server with one worker: all browser tests, and each other file by itself.
+
+    xdist keeps to this order only where it is told to (Makefile): by itself it ends with the files of few and long tests.
+    """
     tests = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:

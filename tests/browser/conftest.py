@@ -5,13 +5,14 @@ A test asks for `page`. It chooses another window or colour scheme by parametris
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from tests.browser.driver import Visit, find_chromium, launch_chromium, running_server
+from normzoo import NORM_LAYERS
+from tests.browser.driver import Visit, find_chromium, launch_chromium, launch_profile, running_server, window
 
 expect.set_options(timeout=30_000)  # a busy machine takes its time over 4.6 MB of plotly.js
 
@@ -33,16 +34,28 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     return report
 
 
-# Per package, not per session: playwright keeps an event loop running, which the tests elsewhere must not find.
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def chromium() -> str:
+    """The path of the browser."""
     executable = find_chromium()
     if executable is None:
         pytest.skip("There is no chromium here. Install your system's, or set CHROMIUM to its path.")
+    return executable
+
+
+# Per package, not per session: playwright keeps an event loop running, which the tests elsewhere must not find.
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        browser = launch_chromium(playwright, executable)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    """For the tests that want a profile of their own."""
+    browser = launch_chromium(playwright, chromium)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="package")
@@ -66,23 +79,31 @@ def colour_scheme() -> str:
 
 
 @pytest.fixture(scope="package")
-def visits(browser: Browser) -> Iterator[dict[tuple[str, str], Visit]]:
-    """A visit for each window and colour scheme, whose browser need not load and compile the same scripts for every test."""
-    visits: dict[tuple[str, str], Visit] = {}
-    yield visits
+def visit_in(playwright: Playwright, chromium: str) -> Iterator[Callable[[str], Visit]]:
+    """The visit in a window, whose browser need not load and compile the same scripts for every test."""
+    visits: dict[str, Visit] = {}
+
+    def visit_in(viewport: str) -> Visit:
+        if viewport not in visits:
+            visits[viewport] = Visit(launch_profile(playwright, chromium, **window(viewport)))
+        return visits[viewport]
+
+    yield visit_in
     for visit in visits.values():
         visit.context.close()
 
 
 @pytest.fixture
-def page(
-    visits: dict[tuple[str, str], Visit], browser: Browser, server_url: str, viewport: str, colour_scheme: str
-) -> Iterator[Page]:
-    """The page, newly opened; the test fails if it called another machine or left an error uncaught."""
-    visit = visits.get((viewport, colour_scheme)) or Visit(browser, viewport, colour_scheme)
-    visits[viewport, colour_scheme] = visit
+def page(visit_in: Callable[[str], Visit], server_url: str, viewport: str, colour_scheme: str) -> Iterator[Page]:
+    """The page, newly opened, once its first answers are there.
+
+    The test fails if the page called another machine or left an error uncaught.
+    """
+    visit = visit_in(viewport)
     visit.renew()
+    visit.page.emulate_media(color_scheme=colour_scheme)
     visit.page.goto(server_url)
+    expect(visit.page.locator(".card")).to_have_count(len(NORM_LAYERS))
     yield visit.page
     faults = visit.faults()
     visit.renew()

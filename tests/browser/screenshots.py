@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser.driver import ROOT, VIEWPORTS, Visit, find_chromium, launch_chromium, running_server
+from tests.browser.driver import ROOT, VIEWPORTS, Visit, find_chromium, launch_chromium, running_server, window
 
 FOLDER = ROOT / "screenshots"
 SETTLE_MS = 1500
@@ -24,7 +24,7 @@ def main() -> int:
         browser = launch_chromium(playwright, executable)
         for viewport in VIEWPORTS:
             for colour_scheme in ("light", "dark"):
-                visit = Visit(browser, viewport, colour_scheme)
+                visit = Visit(browser.new_context(**window(viewport, colour_scheme)))
                 visit.page.goto(server.url)
                 visit.page.locator(".card").first.wait_for()
                 for number, tab in enumerate(visit.page.get_by_role("tab").all(), start=1):

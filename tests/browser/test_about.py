@@ -4,10 +4,11 @@ from playwright.sync_api import expect
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
+from tests.browser.visitor import open_tab
 
 
 def test_about_tells_norms_training_api_and_terms(page, server_url):
-    page.get_by_role("tab", name="About").click()
+    open_tab(page, "About")
     expect(page.locator("#norms li")).to_have_count(len(NORM_LAYERS))
     expect(page.locator("#trained")).to_contain_text("python -m training study --recipe")
     expect(page.locator("#trained tbody tr")).to_have_count(len(NORM_LAYERS))
@@ -18,7 +19,7 @@ def test_about_tells_norms_training_api_and_terms(page, server_url):
 
 
 def test_the_runs_are_those_of_the_chosen_networks(page):
-    page.get_by_role("tab", name="About").click()
+    open_tab(page, "About")
     expect(page.locator("#trained tbody tr")).to_have_count(len(NORM_LAYERS))
     page.get_by_role("checkbox", name="NN", exact=True).uncheck()
     expect(page.locator("#trained tbody tr")).to_have_count(len(NORM_LAYERS) - 1)

@@ -9,13 +9,12 @@ import pytest
 from PIL import Image, ImageColor
 from playwright.sync_api import Locator, Page, expect
 
-from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.page import TABS
 from normzoo.plotting.style import style_of
-from tests.browser.driver import Visit
+from tests.browser.driver import Visit, window
+from tests.browser.visitor import ZOO, open_tab
 
-ZOO = len(NORM_LAYERS)
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 MAX_LAYOUT_SHIFT = 0.1
 
@@ -26,13 +25,6 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.layoutShift += entry.value;
 }).observe({type: "layout-shift", buffered: true});
 """
-
-
-@pytest.fixture
-def page(page: Page) -> Page:
-    """The page, once its first answers are there."""
-    expect(page.locator(".card")).to_have_count(ZOO)
-    return page
 
 
 def serious_faults(page: Page) -> list[str]:
@@ -52,7 +44,7 @@ def serious_faults(page: Page) -> list[str]:
 def test_axe_finds_no_serious_fault_in_any_tab(page):
     faults = {}
     for title, _ in TABS:
-        page.get_by_role("tab", name=title, exact=True).click()
+        open_tab(page, title)
         page.wait_for_load_state("networkidle")
         expect(page.locator(".progress-text:visible")).to_have_count(0)  # half faded, for a moment
         if serious_faults(page):  # a part that is just being renewed is half faded: a fault is what stays
@@ -79,7 +71,7 @@ def is_colourful(part: Locator, expected: bool = True) -> bool:
 
 @pytest.mark.parametrize("colour_scheme", ["light", "dark"])
 def test_with_forced_colours_one_sees_what_is_on_and_how_probable_it_is(browser, server_url, colour_scheme):
-    visit = Visit(browser, colour_scheme=colour_scheme, forced_colors="active")
+    visit = Visit(browser.new_context(**window(colour_scheme=colour_scheme, forced_colors="active")))
     page = visit.page
     page.goto(server_url)
     expect(page.locator(".card")).to_have_count(ZOO)
@@ -103,7 +95,7 @@ def test_with_forced_colours_one_sees_what_is_on_and_how_probable_it_is(browser,
 
 
 def test_the_page_is_in_english_whatever_the_browser_speaks(browser, server_url):
-    visit = Visit(browser, locale="de-DE")
+    visit = Visit(browser.new_context(**window(locale="de-DE")))
     visit.page.goto(server_url)
     expect(visit.page.locator(".card")).to_have_count(ZOO)
     expect(visit.page.get_by_role("button", name="Use via API")).to_be_visible()

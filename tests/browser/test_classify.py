@@ -8,24 +8,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from normzoo import NORM_LAYERS
 from normzoo.app.core.catalog import Catalog, classes_of
 from normzoo.app.core.examples import EXAMPLES
+from tests.browser.visitor import ZOO, answers, wait_for_other_answers
 
-ZOO = len(NORM_LAYERS)
 OTHER = EXAMPLES[1]
 
 
-@pytest.fixture
-def page(page: Page) -> Page:
-    """The page, once its first answers are there."""
-    expect(page.locator(".card")).to_have_count(ZOO)
-    return page
-
-
 def choose_example(page: Page) -> None:
+    before = answers(page)
     page.get_by_role("button", name=OTHER.title).click()
-    expect(page.locator("#photo figcaption")).to_have_text(OTHER.file)
+    wait_for_other_answers(page, before)
 
 
 def wait_for_other_pictures(part: Locator, before: str | None) -> None:
@@ -36,7 +29,7 @@ def test_agreement_shows_each_network_once_under_its_own_answer(page):
     choose_example(page)
     said = page.locator(".agreement")
     expect(said.locator(".chip")).to_have_count(ZOO)
-    answers = dict(
+    answer_of = dict(
         zip(
             page.locator(".card h3 .key").all_inner_texts(),
             page.locator(".card .top li:first-child .label").all_inner_texts(),
@@ -45,7 +38,7 @@ def test_agreement_shows_each_network_once_under_its_own_answer(page):
     )
     for field in said.locator("li").all():
         label = field.locator(".what").inner_text()
-        assert {answers[name] for name in field.locator(".chip").all_inner_texts()} == {label}
+        assert {answer_of[name] for name in field.locator(".chip").all_inner_texts()} == {label}
 
 
 def test_the_table_holds_every_probability_and_its_csv_the_same(page):

@@ -8,15 +8,15 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from normzoo import NORM_LAYERS
+from tests.browser.visitor import ZOO, open_tab
 
-ZOO = len(NORM_LAYERS)
 FIRST_BYTES = {"PNG": b"\x89PNG", "SVG": b"<?xml"}
 
 
 @pytest.fixture
 def chart(page: Page) -> Locator:
     """The chart of all networks, drawn."""
-    page.get_by_role("tab", name="Learning curves").click()
+    open_tab(page, "Learning curves")
     chart = page.locator("#curves")
     expect(chart.locator(".legendtext")).to_have_count(ZOO)
     return chart

@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.nn.registry import describe_norm
+from tests.browser.visitor import open_tab
 
-ZOO = len(NORM_LAYERS)
 #: Lit maps of four photos in eight of 16 channels, two of which are a group.
 LIT = {"nn": 0, "bn": 4, "in": 1, "bin": 4, "gn": 2, "ln": 8}
 
@@ -17,8 +17,7 @@ LIT = {"nn": 0, "bn": 4, "in": 1, "bin": 4, "gn": 2, "ln": 8}
 @pytest.fixture
 def page(page: Page) -> Page:
     """The page with the tab open and the maps drawn."""
-    expect(page.locator(".card")).to_have_count(ZOO)
-    page.get_by_role("tab", name="Inside").click()
+    open_tab(page, "Inside")
     expect(page.locator("#explorer-maps .map.lit")).to_have_count(LIT["bn"])
     expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (mountains.jpg)")
     return page
@@ -107,10 +106,10 @@ def test_a_darker_photo_changes_its_maps_and_the_means(page):
 
 
 def test_another_photo_comes_into_the_maps(page):
-    page.get_by_role("tab", name="Classify").click()
+    open_tab(page, "Classify")
     page.get_by_role("button", name=EXAMPLES[4].title).click()
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[4].file)
-    page.get_by_role("tab", name="Inside").click()
+    open_tab(page, "Inside")
     expect(page.locator("#explorer-said")).to_contain_text(f"Photo 1 ({EXAMPLES[4].file})")
     expect(page.get_by_alt_text(f"Photo 1: {EXAMPLES[4].file}")).to_be_visible()
 

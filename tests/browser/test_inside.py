@@ -7,15 +7,13 @@ from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
-
-ZOO = len(NORM_LAYERS)
+from tests.browser.visitor import ZOO, open_tab
 
 
 @pytest.fixture
 def page(page: Page) -> Page:
     """The page with the tab open and filled."""
-    expect(page.locator(".card")).to_have_count(ZOO)
-    page.get_by_role("tab", name="Inside").click()
+    open_tab(page, "Inside")
     expect(page.locator("#features img")).to_have_count(2)
     return page
 
@@ -23,10 +21,10 @@ def page(page: Page) -> Page:
 def test_it_is_about_the_photo_of_classify(page):
     expect(page.locator("#inside-photo")).to_contain_text(EXAMPLES[0].file)
     before = page.locator("#features img").first.get_attribute("src")
-    page.get_by_role("tab", name="Classify").click()
+    open_tab(page, "Classify")
     page.get_by_role("button", name=EXAMPLES[1].title).click()
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[1].file)
-    page.get_by_role("tab", name="Inside").click()
+    open_tab(page, "Inside")
     expect(page.locator("#inside-photo")).to_contain_text(EXAMPLES[1].file)
     expect(page.locator("#features img").first).not_to_have_attribute("src", before)
 

@@ -2,21 +2,12 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.permalink import UNKNOWN
 from normzoo.variants import short_name
-
-ZOO = len(NORM_LAYERS)
-
-
-@pytest.fixture
-def page(page: Page) -> Page:
-    """The page, once its first answers are there."""
-    expect(page.locator(".card")).to_have_count(ZOO)
-    return page
+from tests.browser.visitor import ZOO, open_tab
 
 
 def ticked(page: Page) -> list[str]:
@@ -32,7 +23,7 @@ def test_nobody_gets_a_longer_address_than_they_asked_for(page, server_url):
 
 def test_a_copied_link_brings_the_same_view(page, server_url):
     page.get_by_role("checkbox", name="NN", exact=True).uncheck()
-    page.get_by_role("tab", name="Results").click()
+    open_tab(page, "Results")
     expect(page).to_have_url(re.compile(r"tab=results"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
@@ -45,7 +36,7 @@ def test_a_copied_link_brings_the_same_view(page, server_url):
     expect(page.get_by_role("tab", name="Results")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
     assert ticked(page) == [short_name(variant) for variant in NORM_LAYERS if variant != "nn"]
-    page.get_by_role("tab", name="Classify").click()
+    open_tab(page, "Classify")
     expect(page.locator(".card")).to_have_count(ZOO - 1)
 
 
@@ -59,20 +50,20 @@ def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
 def test_every_tab_is_in_the_address_also_on_a_slow_phone(page):
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
     for tab in ("Batch size", "Robustness", "About", "Classify"):
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
         expect(page).to_have_url(re.compile(f"tab={tab.lower().replace(' ', '-')}$"))
 
 
 def test_a_translated_page_gives_the_same_link(page):
     page.evaluate("() => document.querySelectorAll('[role=tab]').forEach((tab) => { tab.textContent += ' auf Deutsch'; })")
-    page.get_by_role("tab", name="Results auf Deutsch").click()
+    open_tab(page, "Results auf Deutsch")
     expect(page).to_have_url(re.compile("tab=results$"))
 
 
 def test_a_link_opens_exactly_one_value_of_an_example(page):
     page.get_by_role("button", name="Cat", exact=True).click()
     expect(page).to_have_url(re.compile(r"photo=cat"))
-    page.get_by_role("tab", name="Inside").click()
+    open_tab(page, "Inside")
     expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (cat.jpg)")
     assert "value=" not in page.url
     page.locator("#explorer-norm").get_by_text("IN", exact=True).click()
@@ -92,10 +83,10 @@ def test_a_link_opens_exactly_one_value_of_an_example(page):
     expect(page.locator("#explorer-said")).to_have_text(said, use_inner_text=True)
     expect(page.locator("#explorer-maps .map.lit")).to_have_count(1)
     expect(page.get_by_alt_text("Photo 1: cat.jpg")).to_be_visible()
-    page.get_by_role("tab", name="Results").click()
+    open_tab(page, "Results")
     expect(page).to_have_url(re.compile("tab=results"))
     assert "photo=cat" in page.url  # what a link has brought stays in it
-    page.get_by_role("tab", name="Classify").click()
+    open_tab(page, "Classify")
     expect(page.locator("#photo figcaption")).to_have_text("cat.jpg")
 
 

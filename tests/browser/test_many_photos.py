@@ -9,24 +9,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import DRAWINGS, FOLDER
-from tests.browser.test_photo import drop
-
-ZOO = len(NORM_LAYERS)
-
-
-@pytest.fixture
-def page(page: Page) -> Page:
-    """The page, once its first answers are there."""
-    expect(page.locator(".card")).to_have_count(ZOO)
-    return page
+from tests.browser.visitor import ZOO, drop, open_tab
 
 
 @pytest.fixture
 def many(page: Page) -> Page:
     """The tab, with the answers to the drawings."""
-    page.get_by_role("tab", name="Many photos").click()
+    open_tab(page, "Many photos")
     expect(rows(page)).to_have_count(len(DRAWINGS))
     return page
 
@@ -145,7 +135,7 @@ def test_a_folder_is_dropped_with_all_in_it(page: Page, tmp_path: Path) -> None:
     for thing in ("orange", "pizza"):
         (tmp_path / "mine" / thing).mkdir(parents=True)
         (tmp_path / "mine" / thing / "a.jpg").write_bytes(drawing(thing))
-    page.get_by_role("tab", name="Many photos").click()
+    open_tab(page, "Many photos")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose a folder").click()
     chooser.value.set_files(tmp_path / "mine")

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from normzoo.variants import short_name
-from tests.browser.driver import Visit, running_server
+from tests.browser.driver import Visit, running_server, window
+from tests.browser.visitor import open_tab
 from tests.support.own_images import CLASSES, make_photo, write_photos
 from training.data.image_folder import load_folder
 from training.engine.trainer import train
@@ -35,7 +36,7 @@ def test_networks_trained_on_own_photos_are_on_the_page(
     make_photo(name, 1001).save(tmp_path / "new photo.png")
 
     with running_server(tmp_path, {"NORMZOO_CHECKPOINTS": str(tmp_path / "checkpoints")}) as server:
-        visit = Visit(browser)
+        visit = Visit(browser.new_context(**window()))
         page = visit.page
         page.goto(server.url)
         expect(page.locator(".card h3 .key")).to_have_text([short_name("bn"), short_name("gn")], timeout=BUSY_MS)
@@ -45,7 +46,7 @@ def test_networks_trained_on_own_photos_are_on_the_page(
         answers = page.locator(".card .top li:first-child .label")
         expect(answers).to_have_text([name, name], timeout=BUSY_MS)
         expect(page.locator(".card").first.locator(".top li")).to_have_count(len(CLASSES))
-        page.get_by_role("tab", name="Results").click()
+        open_tab(page, "Results")
         expect(page.locator("#results tbody tr")).to_have_count(2)
         visit.context.close()
         assert visit.faults() == []

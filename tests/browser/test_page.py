@@ -11,40 +11,8 @@ from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES, FOLDER
-from normzoo.pretrained.registry import default_model_set, list_model_sets
 from normzoo.variants import short_name
-
-ZOO = len(NORM_LAYERS)
-
-
-@pytest.fixture
-def page(page: Page) -> Page:
-    """The page, once its first answers are there."""
-    shown = default_model_set(list_model_sets())
-    if shown is None or len(shown.main_variants) < ZOO:
-        pytest.skip("The packaged checkpoints are not complete. Make them with: python -m training study")
-    expect(page.locator(".card")).to_have_count(ZOO)
-    return page
-
-
-def open_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-
-
-def answers(page: Page) -> list[str]:
-    """Each network's first answer with its probability, as it is read."""
-    return page.locator(".card .top li:first-child").all_inner_texts()
-
-
-def choose_file(page: Page, path: Path) -> None:
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose a photo").click()
-    chooser.value.set_files(path)
-
-
-def wait_for_other_answers(page: Page, before: list[str]) -> None:
-    expect(page.locator(".card .top li:first-child")).not_to_have_text(before)
-    expect(page.locator(".card")).to_have_count(ZOO)
+from tests.browser.visitor import ZOO, answers, choose_file, open_tab, wait_for_other_answers
 
 
 def rows_of(page: Page) -> list[list[str]]:
@@ -53,7 +21,6 @@ def rows_of(page: Page) -> list[list[str]]:
 
 
 def test_an_example_is_classified_when_the_page_opens(page):
-    expect(page.locator(".card")).to_have_count(ZOO)
     expect(page.locator("#report .verdict")).to_have_text(re.compile(r"(say|says) .+\."))
     assert page.locator(".card h3").all_inner_texts()[1].split()[0] == "BN"
     for card in page.locator(".card").all():
@@ -174,23 +141,21 @@ def test_the_page_lists_what_the_networks_know(page):
 
 
 def test_every_card_names_its_network(page):
-    expect(page.locator(".card")).to_have_count(ZOO)
     shown = [text.split("\n")[0].split(" ")[0] for text in page.locator(".card h3 .key").all_inner_texts()]
     assert shown == [short_name(variant) for variant in NORM_LAYERS]
 
 
 def test_a_choice_asks_for_the_open_tab_alone_and_for_the_others_when_they_are_opened(page: Page) -> None:
-    expect(page.locator(".card")).to_have_count(len(NORM_LAYERS))
-    page.get_by_role("tab", name="Robustness").click()
+    open_tab(page, "Robustness")
     expect(page.locator("#robustness-table table").first).to_be_visible()
     page.wait_for_load_state("networkidle")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
     page.get_by_label("NN", exact=True).uncheck()
-    expect(page.locator("#robustness-table table").first.locator("tbody tr")).to_have_count(len(NORM_LAYERS) - 1)
+    expect(page.locator("#robustness-table table").first.locator("tbody tr")).to_have_count(ZOO - 1)
     page.wait_for_timeout(1000)
     assert len(asked) == 1
-    page.get_by_role("tab", name="Classify").click()
-    expect(page.locator(".card")).to_have_count(len(NORM_LAYERS) - 1)
-    page.get_by_role("tab", name="Results").click()
-    expect(page.locator("#results tbody tr")).to_have_count(len(NORM_LAYERS) - 1)
+    open_tab(page, "Classify")
+    expect(page.locator(".card")).to_have_count(ZOO - 1)
+    open_tab(page, "Results")
+    expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)

@@ -1,58 +1,23 @@
 """Every way to another photo, as clumsy as people are: what is no picture changes nothing and is answered in a sentence."""
 
-import base64
 import io
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
-from normzoo import NORM_LAYERS, load_image
+from normzoo import load_image
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.images.formats.limits import MAX_BYTES
-
-ZOO = len(NORM_LAYERS)
-#: Drops on the element what is given: files as [name, MIME type, base64], strings by their type.
-DROP = """
-(target, {files, strings}) => {
-  const dataTransfer = new DataTransfer();
-  for (const [name, type, content] of files) {
-    dataTransfer.items.add(new File([Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))], name, {type}));
-  }
-  for (const [type, text] of Object.entries(strings)) dataTransfer.setData(type, text);
-  for (const kind of ["dragenter", "dragover", "drop"]) {
-    target.dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer}));
-  }
-}
-"""
-
-
-@pytest.fixture
-def page(page: Page) -> Page:
-    """The page, once its first answers are there."""
-    expect(page.locator(".card")).to_have_count(ZOO)
-    return page
+from tests.browser.visitor import ZOO, choose_file, drop, open_tab
 
 
 def picture(color: str = "orange", file_format: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 48), color).save(buffer, file_format, **options)
     return buffer.getvalue()
-
-
-def choose_file(page: Page, path: Path) -> None:
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose a photo").click()
-    chooser.value.set_files(path)
-
-
-def drop(target: Locator, *files: tuple[str, str, bytes], **strings: str) -> None:
-    encoded = [[name, kind, base64.b64encode(content).decode()] for name, kind, content in files]
-    named = {kind.replace("_", "/").replace("uri/list", "uri-list"): text for kind, text in strings.items()}
-    target.evaluate(DROP, {"files": encoded, "strings": named})
 
 
 def expect_photo(page: Page, name: str) -> None:
@@ -120,7 +85,7 @@ def test_what_is_dropped_and_no_photo_is_refused_and_the_photo_stays(page):
 
 
 def test_a_photo_dropped_on_another_tab_is_shown(page):
-    page.get_by_role("tab", name="Results").click()
+    open_tab(page, "Results")
     drop(page.locator("body"), ("mine.png", "image/png", picture()))
     expect_photo(page, "mine.png")
     expect(page.locator("#photo img")).to_be_visible()
@@ -130,7 +95,7 @@ def test_several_files_open_many_photos_and_leave_the_photo_as_it_is(page):
     before = everything(page)
     drop(page.locator("#photo"), ("one.png", "image/png", picture()), ("two.png", "image/png", picture("blue")))
     expect(page.locator("#many-table tbody tr")).to_have_count(2)
-    page.get_by_role("tab", name="Classify").click()
+    open_tab(page, "Classify")
     assert everything(page) == before
 
 

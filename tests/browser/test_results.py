@@ -9,13 +9,9 @@ from normzoo import NORM_LAYERS
 from normzoo.app.core.catalog import Catalog, classes_of
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.variants import short_name
+from tests.browser.visitor import open_tab
 
 ZOO = [short_name(variant) for variant in NORM_LAYERS]
-
-
-def open_tab(page: Page, name: str) -> None:
-    expect(page.locator(".card")).to_have_count(len(ZOO))
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def choose(page: Page, label: str, option: str) -> None:

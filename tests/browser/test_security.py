@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from tests.browser.driver import Server, Visit, running_server
+from tests.browser.driver import Server, Visit, running_server, window
+from tests.browser.visitor import open_tab
 
 SPACE = "https://me-zoo.hf.space"
 FORWARDED = {"x-forwarded-host": "me-zoo.hf.space", "x-forwarded-proto": "https", "x-forwarded-for": "8.8.8.8, 10.0.0.1"}
@@ -35,12 +36,12 @@ def test_everything_on_the_page_works_under_its_policy(page):
     for tab in page.get_by_role("tab").all():
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
-    page.get_by_role("tab", name="Learning curves").click()
+    open_tab(page, "Learning curves")
     expect(page.locator("#curves .main-svg").first).to_be_visible(timeout=60_000)
 
 
 def test_a_script_that_was_slipped_in_does_not_run(browser: Browser, server_url: str):
-    visit = Visit(browser)
+    visit = Visit(browser.new_context(**window()))
     visit.page.goto(server_url)
     wait_until_ready(visit.page)
     assert visit.violations == []
@@ -68,7 +69,7 @@ def visit_to_space(browser: Browser, space: Server) -> Iterator[Visit]:
 
 def framed(browser: Browser, server: Server) -> Iterator[Visit]:
     """A visit during which `SPACE` is that server behind a proxy, and every other site frames it."""
-    visit = Visit(browser)
+    visit = Visit(browser.new_context(**window()))
 
     def proxy(route: Route) -> None:
         headers = {**route.request.headers, **FORWARDED}

@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.driver import Visit, running_server
+from tests.browser.driver import Visit, running_server, window
+from tests.browser.visitor import open_tab
 from tests.support.checkpoints import save_variant, save_zoo
 
 
@@ -17,7 +18,7 @@ def open_page(browser: Browser, tmp_path, monkeypatch):
         context = running_server(tmp_path)
         server = context.__enter__()
         servers.append(context)
-        visit = Visit(browser)
+        visit = Visit(browser.new_context(**window()))
         visits.append(visit)
         visit.page.goto(server.url)
         return visit.page
@@ -40,7 +41,7 @@ def test_a_broken_variant_is_shown_and_the_rest_works_in_every_tab(open_page, tm
     expect(page.locator(".card.unavailable").first).to_contain_text("model.safetensors is not the file that was packaged")
     page.get_by_role("button", name="Rocket").click()
     expect(page.locator("#photo figcaption")).to_have_text("rocket.jpg")
-    page.get_by_role("tab", name="Results").click()
+    open_tab(page, "Results")
     expect(page.locator("#results")).to_contain_text("LN is unavailable: metrics.json is missing")
     expect(page.locator("#results tbody tr")).to_have_count(5)
 
@@ -57,7 +58,7 @@ def test_another_set_brings_its_own_networks_to_every_tab(open_page, tmp_path):
     expect(page.locator(".card .facts")).to_contain_text("(3 seeds)")
     page.get_by_role("checkbox", name="BN batch 8").check()
     expect(page.locator(".card")).to_have_count(2)
-    page.get_by_role("tab", name="Results").click()
+    open_tab(page, "Results")
     expect(page.locator("#results tbody tr")).to_have_count(2)
     expect(page.locator("#results")).to_contain_text("51.10 ± 0.10")
 
