@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect
 from normzoo.variants import short_name
 from tests.browser.driver import Visit, running_server, window
 from tests.browser.visitor import open_tab
-from tests.support.own_images import CLASSES, make_photo, write_photos
+from tests.support.own_images import CLASSES, make_photo, silent, write_photos
 from training.data.image_folder import load_folder
 from training.engine.trainer import train
 from training.evaluation.package import package
@@ -18,10 +18,6 @@ from training.experiment.runs import Run
 RECIPE = Recipe(name="quick", depth=8, image_size=16, epochs=5, batch_size=10, lr=0.02)
 #: For a machine that trains besides.
 BUSY_MS = 120_000
-
-
-def silent(line: str) -> None:
-    pass
 
 
 def test_networks_trained_on_own_photos_are_on_the_page(

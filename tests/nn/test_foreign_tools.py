@@ -1,15 +1,11 @@
 """The layers among other people's tools: each re-enacts the check that the tool makes, or calls torch's own."""
 
 import copy
-import inspect
-import itertools
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import replace_all_batch_norm_modules_
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
@@ -18,7 +14,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.ops._utils import split_normalization_params
 
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.norm_state import buffers, randomize
 
@@ -36,138 +32,6 @@ TORCHS = {
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-
-
-# Construction
-
-
-def options(layer: type[nn.Module]) -> list[tuple[str, Any]]:
-    """A constructor's arguments behind the channels, and how they are given."""
-    names = ("num_features", "num_channels", "num_groups")
-    return [(p.name, p.kind) for p in inspect.signature(layer).parameters.values() if p.name not in names]
-
-
-@pytest.mark.parametrize("ours", TORCHS)
-def test_constructor_takes_torchs_options_in_torchs_order(ours: type[nn.Module]) -> None:
-    assert next(iter(inspect.signature(ours).parameters)) == "num_channels"
-    assert options(ours) == options(TORCHS[ours])
-
-
-def test_layer_norm_takes_what_group_norm_takes_but_groups() -> None:
-    assert options(LayerNorm) == options(GroupNorm)
-
-
-def test_no_norm_takes_what_any_other_takes() -> None:
-    for layer in NORM_LAYERS.values():
-        given = [p for p in inspect.signature(layer).parameters.values() if p.default is not p.empty]
-        by_place = [p.default for p in given if p.kind is p.POSITIONAL_OR_KEYWORD]
-        assert NoNorm(C, *by_place, **{p.name: p.default for p in given[len(by_place) :]}).state_dict() == {}
-        NoNorm(C, **{p.name: p.default for p in given})
-
-
-@ALL
-def test_layer_without_bias_has_its_weight_alone(key: str) -> None:
-    layer, full = NORM_LAYERS[key](C, bias=False), NORM_LAYERS[key](C)
-    assert full.state_dict().keys() - layer.state_dict().keys() == {"bias"} & full.state_dict().keys()
-    layer.reset_parameters() if key != "nn" else None
-    x = torch.randn(4, C, 3, 3)
-    torch.testing.assert_close(layer(x), full(x))
-    assert "bias=False" in repr(layer) or key == "nn"
-
-
-# State dicts
-
-
-@ALL
-def test_every_buffer_is_in_the_state_dict(key: str) -> None:
-    layer = NORM_LAYERS[key](C)
-    assert {name for name, _ in layer.named_buffers()} <= layer.state_dict().keys()
-
-
-def built_without_memory(key: str, state: dict[str, Tensor]) -> nn.Module:
-    with torch.device("meta"):
-        layer = NORM_LAYERS[key](C)
-    layer.load_state_dict(state, assign=True)
-    return layer
-
-
-def emptied(key: str, state: dict[str, Tensor]) -> nn.Module:
-    layer = NORM_LAYERS[key](C, device="meta").to_empty(device="cpu")
-    layer.load_state_dict(state)
-    return layer
-
-
-def skipped(key: str, state: dict[str, Tensor]) -> nn.Module:
-    layer = nn.utils.skip_init(NORM_LAYERS[key], C)
-    layer.load_state_dict(state)
-    return layer
-
-
-@pytest.mark.parametrize("build", [built_without_memory, emptied, skipped])
-@ALL
-def test_layer_built_without_memory_is_whole_once_it_is_loaded(key: str, build: Callable[..., nn.Module]) -> None:
-    whole = randomize(NORM_LAYERS[key](C))
-    layer = build(key, whole.state_dict())
-    x = torch.randn(4, C, 3, 3)
-    for training in (True, False):
-        torch.testing.assert_close(layer.train(training)(x), whole.train(training)(x), rtol=0, atol=0)
-
-
-@ALL
-def test_layer_built_without_memory_is_whole_once_it_is_reset(key: str) -> None:
-    layer = nn.Sequential(NORM_LAYERS[key](C, device="meta")).to_empty(device="cpu")
-    with torch.no_grad():
-        for tensor in itertools.chain(layer.parameters(), layer.buffers()):
-            tensor.fill_(7)
-    for module in layer:
-        if any(True for _ in module.parameters()):
-            module.reset_parameters()
-    torch.testing.assert_close(layer[0].state_dict(), NORM_LAYERS[key](C).state_dict(), rtol=0, atol=0)
-    x = torch.randn(4, C, 3, 3)
-    torch.testing.assert_close(layer(x), NORM_LAYERS[key](C)(x), rtol=0, atol=0)
-
-
-@ALL
-def test_whole_network_can_be_built_on_the_meta_device(key: str) -> None:
-    whole = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
-    with torch.device("meta"):
-        network = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
-    network.load_state_dict(whole.state_dict(), assign=True)
-    x = torch.randn(2, 3, 64, 64)
-    torch.testing.assert_close(network(x), whole(x), rtol=0, atol=0)
-
-
-@REMEMBERING
-def test_states_from_before_batches_were_counted_load(norm_layer: type[BatchNorm]) -> None:
-    state = dict(randomize(norm_layer(C)).state_dict())
-    del state["num_batches_tracked"]
-    layer = norm_layer(C)
-    layer.load_state_dict(state)
-    assert layer.num_batches_tracked == 0
-    torch.testing.assert_close(layer.running_mean, state["running_mean"])
-
-
-def test_states_of_today_must_be_whole_as_in_torch() -> None:
-    state = BatchNorm(C).state_dict()
-    assert state._metadata[""]["version"] == nn.BatchNorm2d(C).state_dict()._metadata[""]["version"] == 2
-    del state["num_batches_tracked"]
-    for layer in (BatchNorm(C), nn.BatchNorm2d(C)):
-        with pytest.raises(RuntimeError, match=r"Missing key\(s\).*num_batches_tracked"):
-            layer.load_state_dict(state)
-
-
-# Input
-
-
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.complex64])
-@pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
-def test_numbers_that_are_not_floating_point_are_refused(key: str, dtype: torch.dtype, training: bool) -> None:
-    layer = NORM_LAYERS[key](C).train(training)
-    before = buffers(layer)
-    with pytest.raises(TypeError, match=rf"expected floating-point input, got {dtype}\. Convert it first, as x\.float\(\)"):
-        layer(torch.ones(2, C, 3, 3).to(dtype))
-    torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)
 
 
 # Freezing and running statistics

@@ -1,9 +1,12 @@
 """A folder of made-up photos of three things, as untidy as a person's own."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from training.data.dataset import ImageData
 
 #: Class -> its colour and how many images it has.
 CLASSES = {
@@ -37,3 +40,21 @@ def write_photos(folder: Path) -> Path:
     (folder / first / "empty.png").write_bytes(b"")
     (folder / first / ".hidden").write_bytes(b"not looked at")
     return folder
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
+def rows_of(data: ImageData) -> list[dict[str, str]]:
+    """The table of where every file of the folder went."""
+    assert data.files is not None
+    with open(data.files, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def save_colours(folder: Path, name: str, count: int, level: int) -> None:
+    """`<folder>/<name>/<number>.png`, so many images, each of another colour."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (9, 9), (level, number, 0)).save(folder / name / f"{number}.png")

@@ -23,7 +23,7 @@ from training.experiment.runs import State
 
 pytestmark = pytest.mark.process
 
-#: How often the run is killed before it may end; more by hand: NORMZOO_KILLS=20 pytest tests/training/test_interruption.py
+#: How often the run is killed before it may end; more by hand: NORMZOO_KILLS=20 pytest tests/training/engine
 KILLS = int(os.environ.get("NORMZOO_KILLS", "1"))
 EPOCHS = 6 + 3 * KILLS
 CHANGES = {**FIELDS, "epochs": EPOCHS}
