@@ -62,3 +62,11 @@ def test_the_notebook_is_stored_without_what_a_run_leaves_in_it():
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+
+
+@pytest.mark.parametrize("document", ["README.md", "SECURITY.md"])
+def test_every_file_that_is_named_is_there(document):
+    named = re.findall(r"`((?:\w+/)+[\w./-]+)`", (ROOT / document).read_text(encoding="utf-8"))
+    ours = [name for name in named if name.startswith(("tests/", "normzoo/", "training/", "docs/")) or "/test_" in name]
+    assert len(ours) > 1
+    assert [name for name in ours if not ((ROOT / name).exists() or (ROOT / f"tests/{name}.py").exists())] == []
