@@ -44,7 +44,7 @@ def test_finding_gives_each_change_and_what_is_beyond_the_control(tmp_path: Path
     assert finding.summary == (
         "from 32×32 to 64×64 pixels validation accuracy changes, in points: IN +50.0 and BN +10.0 (n = 2)."
     )
-    first, second = finding.paragraphs
+    first, second = finding.paragraphs  # two networks have no order worth a sentence
     assert "4 times as many pixels of each photo" in first
     assert "its last maps have 256 places in place of 64. The random shift while they learned stayed 4 pixels" in first
     assert "It changes by +50.00 points, BN by +10.00. The difference is +40.00 points (95% interval +3" in second
@@ -78,6 +78,22 @@ def test_a_changed_recipe_is_held_against_its_own(tmp_path: Path) -> None:
     )
     assert "Average pooling follows the last norm" in finding.paragraphs[0]
     assert finding.tables[0].texts["Changed (%)"] == ["45.00"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"bn": 60, "in": 30, "gn": 45}, "with lr = 0.1: BN, GN and IN. IN is last in both. "),
+        ({"bn": 60, "in": 50, "gn": 45}, "with lr = 0.1: BN, IN and GN. IN, last before, is in place 2 of 3. "),
+    ],
+)
+def test_who_is_last_in_both_is_said(changed: dict[str, int], told: str, tmp_path: Path) -> None:
+    save_sized_set(tmp_path, "toy", 32, {"bn": 50, "in": 20, "gn": 40})
+    save_sized_set(tmp_path, "toy", 32, changed, name="strong,lr=0.1")
+    sets = {each.name: each for each in list_model_sets(tmp_path)}
+    finding = recipe_change_finding(sets["toy/strong"], sets["toy/strong,lr=0.1"], ["bn", "in", "gn"])
+    assert finding.paragraphs[0].startswith("One rate for all")
+    assert finding.paragraphs[1].startswith(f"Best first, as `strong` says: BN, GN and IN; {told}")
 
 
 def test_the_page_tells_of_both_sides_of_a_comparison(tmp_path: Path) -> None:

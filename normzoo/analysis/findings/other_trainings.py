@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+import pandas as pd
+
 from normzoo.analysis import comparisons
-from normzoo.analysis.findings.finding import Finding, beyond_words, change_figures, changes_told, signed
+from normzoo.analysis.findings.finding import Finding, beyond_words, change_figures, changes_told, listed, signed
 from normzoo.nn.resnet import WIDTHS
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
@@ -76,6 +78,7 @@ def image_size_finding(sets: Sequence[ModelSet], variants: Iterable[str]) -> Fin
             f"The same photos, recipe and seeds, at {_side(small)} and at {_side(large)} pixels. A network then sees "
             f"{_ratio(small, large)} times as many pixels of each photo, does as many times the work, and its last maps have "
             f"{_places(large)} places in place of {_places(small)}.{_shift(large)}",
+            *_orders(changes, *(f"at {_side(each)}" for each in (small, large))),
             *_grows_with_the_maps(small, large),
         ],
         tables=[change_figures(changes, "Validation accuracy by the size of the images", *sides)],
@@ -95,6 +98,22 @@ def _grows_with_the_maps(small: ModelSet, large: ModelSet) -> list[str]:
         f"{studied} takes its statistics from the {_places(small)} values of one last map, here from {_places(large)}. Does it "
         f"gain on {control} as the maps grow? It changes by {signed(change.studied)} points, {control} by "
         f"{signed(change.control)}. The difference is {beyond_words(change)}."
+    ]
+
+
+def _orders(changes: pd.DataFrame, before: str, after: str) -> list[str]:
+    """Return the order of the networks in both trainings, and whether the last is the same; none of fewer than three."""
+    if len(changes) < 3:
+        return []
+    orders = [
+        [short_name(variant) for variant in changes.sort_values(column, ascending=False, kind="stable")["variant"]]
+        for column in ("before", "after")
+    ]
+    last, place = orders[0][-1], orders[1].index(orders[0][-1]) + 1
+    told = f"{last} is last in both" if place == len(changes) else f"{last}, last before, is in place {place} of {len(changes)}"
+    return [
+        f"Best first, {before}: {listed(orders[0])}; {after}: {listed(orders[1])}. {told}. Which neighbours can be told "
+        "apart, each set's own comparison of pairs says."
     ]
 
 
@@ -140,6 +159,9 @@ def recipe_change_finding(base: ModelSet, changed: ModelSet, variants: Iterable[
     told = ", ".join(field.replace("=", " = ") for field in fields)
     return Finding(
         f"with {told} in place of `{base.recipe}`'s own, validation accuracy changes, in points: {changes_told(changes)}.",
-        [text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))],
+        [
+            *(text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))),
+            *_orders(changes, f"as `{base.recipe}` says", f"with {told}"),
+        ],
         tables=[change_figures(changes, f"Validation accuracy with {told}", f"As {base.recipe} says", "Changed")],
     )
