@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.results import SPLITS, Metric, over_seeds
 from normzoo.analysis.smoothing import smoothed
 from normzoo.plotting.style import Style, style_of
+from normzoo.words import capital
 
 Figure = dict[str, Any]
 

@@ -16,9 +16,9 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from normzoo.analysis.findings.finding import counted
 from normzoo.errors import DataError, ImageError
 from normzoo.images.preprocess import load_image, to_pixels
+from normzoo.words import counted
 from training.data.dataset import (
     FILES,
     FORMAT_VERSION,

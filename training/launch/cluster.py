@@ -12,8 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from normzoo.analysis.findings.finding import counted
 from normzoo.errors import TrainingError
+from normzoo.words import counted
 from training.engine.trainer import Interrupted
 from training.experiment.runs import Run, is_busy, replace_file
 from training.launch import slurm

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normzoo.analysis.findings.finding import counted
 from normzoo.errors import ConfigError, TrainingError
+from normzoo.words import counted
 
 if TYPE_CHECKING:
     from submitit import Executor

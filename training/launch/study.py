@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from normzoo.analysis.findings.finding import counted
 from normzoo.errors import ConfigError, TrainingError
+from normzoo.words import counted
 from training.experiment.plans import train_options
 from training.experiment.runs import Run, State, is_busy
 

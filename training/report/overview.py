@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from normzoo.analysis import comparisons, results
-from normzoo.analysis.findings.finding import percent
 from normzoo.analysis.findings.robustness import summarize
 from normzoo.analysis.reference_study import final_figures
 from normzoo.errors import CheckpointError
@@ -12,6 +11,7 @@ from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_text
 from normzoo.variants import describe_variant, short_name
+from normzoo.words import percent
 from training.report.markdown import table
 
 README = Path("README.md")

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from normzoo.analysis.calibration import Calibration, calibrate
-from normzoo.analysis.findings.finding import Figures, Finding, listed, percent
+from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import read_each
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
+from normzoo.words import listed, percent
 
 #: A temperature this far from 1, and an error beyond what a perfect network shows, are called over- or under-confident.
 NOTABLE = 0.1

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from normzoo.analysis.findings.finding import Figures, Finding, listed, percent, signed
+from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
+from normzoo.words import listed, percent, signed
 
 #: The table that `python -m training companies` writes into the folder of a data set.
 COMPANIES_TABLE = "companies.csv"

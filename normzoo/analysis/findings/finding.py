@@ -1,6 +1,6 @@
 """Finding: sentences and tables that follow from stored results, for the page and the report to render."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from normzoo.analysis.comparisons import ControlledChange
 from normzoo.variants import short_name
+from normzoo.words import listed, minus, signed
 
 
 @dataclass
@@ -52,26 +53,6 @@ class Finding:
     tables: list[Figures] = field(default_factory=list)
 
 
-def listed(words: Sequence[str]) -> str:
-    """Return "a, b and c"."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
-
-
-def capital(words: str) -> str:
-    """Return words with a capital at their start: "macro F1" -> "Macro F1"."""
-    return words[:1].upper() + words[1:]
-
-
-def percent(fraction: float, digits: int = 2) -> str:
-    """Return a fraction in per cent, without the sign of it."""
-    return f"{100 * fraction:.{digits}f}"
-
-
-def signed(fraction: float, digits: int = 2) -> str:
-    """Return a difference in points, with its sign: "+1.20", "−0.40"."""
-    return minus(f"{100 * fraction:+.{digits}f}")
-
-
 def beyond_words(change: ControlledChange) -> str:
     """Return the part of a change that is beyond the control's, its interval, and whether it can be told from nothing."""
     beyond = change.beyond
@@ -98,18 +79,3 @@ def change_figures(changes: pd.DataFrame, caption: str, before: str, after: str)
     for title, key in (("Change (points)", "change"), ("From", "low"), ("To", "high")):
         table.add(title, 100 * changes[key], "+.2f")
     return table
-
-
-def counted(count: int, thing: str) -> str:
-    """Return "1 pair", "2 pairs"."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
-def p_text(value: float) -> str:
-    """Return a p-value: "0.012", "3.4e−05"."""
-    return f"{value:.3f}" if value >= 0.001 else minus(f"{value:.1e}")
-
-
-def minus(text: str) -> str:
-    """Return the text with a minus sign in place of each hyphen before a digit."""
-    return text.replace("-", "−") if any(character.isdigit() for character in text) else text

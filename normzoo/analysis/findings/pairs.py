@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from normzoo.analysis.comparisons import SIGNIFICANT
-from normzoo.analysis.findings.finding import Figures, Finding, counted, listed, p_text, signed
+from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.variants import short_name
+from normzoo.words import counted, listed, p_text, signed
 
 
 def pairs_finding(pairs: pd.DataFrame, shown: Iterable[str]) -> Finding:

@@ -3,10 +3,11 @@
 import pandas as pd
 
 from normzoo.analysis import comparisons, results
-from normzoo.analysis.findings.finding import Figures, Finding, p_text, signed
+from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.findings.pairs import verdict
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.pretrained.registry import ModelSet
+from normzoo.words import p_text, signed
 
 OURS, TORCHS = "bn", "torch-bn"
 STEPS = (

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from normzoo.analysis.findings.finding import Figures, Finding, capital, listed, percent, signed
+from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.statistics import wilson_interval
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
+from normzoo.words import capital, listed, percent, signed
 
 #: The table that `python -m training contrast` writes into the folder of a data set.
 CONTRAST_TABLE = "contrast.csv"

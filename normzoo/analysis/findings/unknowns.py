@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from normzoo.analysis.findings.finding import Figures, Finding, listed, percent
+from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
+from normzoo.words import listed, percent
 
 #: The table that `python -m training unknowns` writes into the folder of a data set.
 UNKNOWNS_TABLE = "unknowns.csv"

@@ -7,12 +7,12 @@ import pandas as pd
 
 from normzoo.analysis import comparisons, results
 from normzoo.analysis.commands import training_commands
-from normzoo.analysis.findings.finding import listed, percent, signed
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.nn.registry import describe_norm
 from normzoo.plotting import static as plots
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
+from normzoo.words import listed, percent, signed
 from training.report.markdown import Drawing, Section, bullets, commands, details, table
 from training.report.runs import machines, present, say_n
 

@@ -6,12 +6,12 @@ import pandas as pd
 
 from normzoo.analysis import comparisons
 from normzoo.analysis.commands import PACKAGE
-from normzoo.analysis.findings.finding import listed, percent
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
 from normzoo.images.corruptions import CORRUPTIONS
 from normzoo.plotting import static
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
+from normzoo.words import listed, percent
 from training.report.markdown import Drawing, Section, bullets, commands, details, finding_blocks, table
 
 CONTRAST = "python -m training contrast"

@@ -10,7 +10,6 @@ from normzoo.analysis.batch_sizes import by_batch_size, missing_runs, norms_of_s
 from normzoo.analysis.commands import missing_commands
 from normzoo.analysis.findings.batch_size import DIVIDED as DIVIDED_TITLE
 from normzoo.analysis.findings.batch_size import batch_size_finding
-from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.findings.other_trainings import sized_sets
 from normzoo.analysis.results import METRICS, Metric, history
 from normzoo.app.components.findings import csv_name, tables_html
@@ -23,6 +22,7 @@ from normzoo.errors import ConfigError
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import Variant, short_name
+from normzoo.words import capital
 
 #: The original study's loss.
 DIVIDED = Metric("loss_divided", DIVIDED_TITLE, is_fraction=False, higher_is_better=False)

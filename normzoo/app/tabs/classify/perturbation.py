@@ -7,7 +7,6 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from normzoo.analysis.findings.finding import capital
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import render
 from normzoo.app.core.batching import COMPUTING
@@ -21,6 +20,7 @@ from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.inference.perturbation import ALL_SEVERITIES, SeverityCurve, check_corruption, severity_curves
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
+from normzoo.words import capital
 
 FIRST_KIND, FIRST_SEVERITY = "contrast", 3
 

@@ -6,7 +6,6 @@ from typing import Any
 import gradio as gr
 from gradio.components.plot import PlotData
 
-from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.results import METRICS, Metric, Table, chance_loss, history, over_seeds
 from normzoo.app.components import cards, downloads
 from normzoo.app.components.html import NO_NETWORKS, render
@@ -19,6 +18,7 @@ from normzoo.errors import ConfigError
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
+from normzoo.words import capital
 
 FIRST_METRIC = "accuracy"
 VIEWS = ("All networks, one metric", "One network, four panels")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from normzoo.analysis.findings.finding import capital
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.downloads import file_name
 from normzoo.app.components.html import render
@@ -22,6 +21,7 @@ from normzoo.inference.normalized_value import (
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.style import style_of
 from normzoo.variants import short_name
+from normzoo.words import capital
 
 BINS = 24
 

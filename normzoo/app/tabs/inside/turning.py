@@ -7,7 +7,6 @@ import gradio as gr
 import pandas as pd
 from PIL import Image
 
-from normzoo.analysis.findings.finding import capital
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import csv_link
 from normzoo.app.core.batching import COMPUTING
@@ -23,6 +22,7 @@ from normzoo.inference.predict import predict_many
 from normzoo.nn.batch_instance_norm import gates
 from normzoo.pretrained.registry import Model
 from normzoo.variants import short_name
+from normzoo.words import capital
 
 INTRODUCTION = """
 <h2>Turn it by hand</h2>

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from normzoo.analysis.findings.finding import Figures, counted, listed, minus, p_text
+from normzoo.analysis.findings.finding import Figures
 from normzoo.app.components.findings import figures_html
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import csv_link
@@ -22,6 +22,7 @@ from normzoo.inference.company import CompanyAnswers, answer_company
 from normzoo.inference.statistics import Statistics
 from normzoo.pretrained.registry import Model
 from normzoo.variants import short_name
+from normzoo.words import counted, listed, minus, p_text
 
 EVERYBODY = "everybody"
 UNCHANGED = "none"

@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from normzoo.analysis.findings.finding import capital
 from normzoo.app.components import cards
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT
@@ -22,6 +21,7 @@ from normzoo.errors import ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.inference.statistics import PRIOR_IMAGES, Statistics, check_statistics
 from normzoo.pretrained.registry import ModelSet
+from normzoo.words import capital
 
 INTRODUCTION = """
 <p class="explanation">What batch normalization does cannot be seen with one photo. While it learns, it takes mean and variance

@@ -9,7 +9,6 @@ from gradio.components.plot import PlotData
 
 from normzoo.analysis import comparisons
 from normzoo.analysis.findings.companies import companies_finding, own_statistics_lines, read_companies
-from normzoo.analysis.findings.finding import capital
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
 from normzoo.analysis.results import read_each
 from normzoo.app.components import cards
@@ -23,6 +22,7 @@ from normzoo.errors import ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.plotting import results as result_charts
 from normzoo.pretrained.registry import ModelSet
+from normzoo.words import capital
 
 ALL = "all"
 OPENING = '<p class="hint">Reading the stored results…</p>'
