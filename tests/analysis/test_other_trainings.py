@@ -47,7 +47,7 @@ def test_finding_gives_each_change_and_what_is_beyond_the_control(tmp_path: Path
     first, second = finding.paragraphs  # two networks have no order worth a sentence
     assert "4 times as many pixels of each photo" in first
     assert "its last maps have 256 places in place of 64. The random shift while they learned stayed 4 pixels" in first
-    assert "It changes by +50.00 points, BN by +10.00. The difference is +40.00 points (95% interval +3" in second
+    assert "IN changes by +50.00 points, BN by +10.00. The difference is +40.00 points (95% interval +3" in second
     assert second.endswith("n = 2): it is more than chance over images.")
     table = finding.tables[0].texts
     assert (table["Network"], table["At 32×32 (%)"], table["At 64×64 (%)"]) == (
@@ -94,6 +94,7 @@ def test_who_is_last_in_both_is_said(changed: dict[str, int], told: str, tmp_pat
     finding = recipe_change_finding(sets["toy/strong"], sets["toy/strong,lr=0.1"], ["bn", "in", "gn"])
     assert finding.paragraphs[0].startswith("One rate for all")
     assert finding.paragraphs[1].startswith(f"Best first, as `strong` says: BN, GN and IN; {told}")
+    assert finding.paragraphs[2].startswith(f"IN changes by +{changed['in'] - 20}.00 points, BN by +10.00. The difference is ")
 
 
 def test_the_page_tells_of_both_sides_of_a_comparison(tmp_path: Path) -> None:

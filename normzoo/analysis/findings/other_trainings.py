@@ -24,7 +24,7 @@ EXPLANATIONS = {
         "what ReLU makes of the shape. How much of IN's distance to the others is this one layer? Here the last norm is "
         "another, and nothing else."
     ),
-    "lr": "One rate for all also tests which norm suits that rate.",
+    "lr": "One rate for all also tests which norm suits that rate. Is a last place the norm or the rate?",
 }
 
 
@@ -88,17 +88,24 @@ def image_size_finding(sets: Sequence[ModelSet], variants: Iterable[str]) -> Fin
 
 def _grows_with_the_maps(small: ModelSet, large: ModelSet) -> list[str]:
     """Return whether the norm with statistics of single maps gains more than its control."""
-    forms = [comparisons.correct_images(each, (STUDIED, CONTROL))[0] for each in (small, large)]
+    return [
+        f"{short_name(STUDIED)} takes its statistics from the {_places(small)} values of one last map, here from "
+        f"{_places(large)}. Does it gain on {short_name(CONTROL)} as the maps grow? {answer}"
+        for answer in _beyond_the_control(small, large)
+    ]
+
+
+def _beyond_the_control(before: ModelSet, after: ModelSet) -> list[str]:
+    """Return what changes for the norm with statistics of single maps, and how much of it is not so for its control."""
+    forms = [comparisons.correct_images(each, (STUDIED, CONTROL))[0] for each in (before, after)]
     if not all({STUDIED, CONTROL} <= form.keys() for form in forms):
         return []
     change = comparisons.controlled_change(*([form[norm] for form in forms] for norm in (STUDIED, CONTROL)))
     if change is None:
         return []
-    studied, control = short_name(STUDIED), short_name(CONTROL)
     return [
-        f"{studied} takes its statistics from the {_places(small)} values of one last map, here from {_places(large)}. Does it "
-        f"gain on {control} as the maps grow? It changes by {signed(change.studied)} points, {control} by "
-        f"{signed(change.control)}. The difference is {beyond_words(change)}."
+        f"{short_name(STUDIED)} changes by {signed(change.studied)} points, {short_name(CONTROL)} by {signed(change.control)}. "
+        f"The difference is {beyond_words(change)}."
     ]
 
 
@@ -163,6 +170,7 @@ def recipe_change_finding(base: ModelSet, changed: ModelSet, variants: Iterable[
         [
             *(text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))),
             *_orders(changes, f"as `{base.recipe}` says", f"with {told}"),
+            *_beyond_the_control(base, changed),
         ],
         tables=[change_figures(changes, f"Validation accuracy with {told}", f"As {base.recipe} says", "Changed")],
     )
