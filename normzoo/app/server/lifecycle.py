@@ -18,8 +18,11 @@ from normzoo.errors import ConfigError
 if TYPE_CHECKING:
     import gradio as gr
 
-#: What is under way when the process is told to stop may take as long; all in all it ends within five seconds.
-GRACE_SECONDS = 1
+#: What is under way when the process is told to stop may take as long; all in all it ends within five seconds, and in any case
+#: before a container is killed, which is after ten.
+GRACE_SECONDS, END_SECONDS = 1, 8
+#: How often the waiting main thread looks whether a signal has come that did not wake it.
+WAKE_SECONDS = 1
 
 
 class Lifetime:
@@ -38,12 +41,17 @@ class Lifetime:
         """Serve until the process is told to stop."""
         self._uploads.keep()
         self._uploads.start_sweeping()
-        threading.Event().wait()
+        told_to_stop = threading.Event()  # never set: a signal raises
+        while not told_to_stop.wait(WAKE_SECONDS):
+            pass
 
     def end(self) -> None:
         """Stop serving and remove the uploads."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        last_resort = threading.Timer(END_SECONDS, os._exit, [1])
+        last_resort.daemon = True
+        last_resort.start()
         if self.demo is not None and self.demo.is_running:
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback for every answer that is cut off
             self.demo.server.config.timeout_graceful_shutdown = GRACE_SECONDS

@@ -1,0 +1,32 @@
+"""The end of the process that serves, where something holds it up."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+HELD_UP = """
+import time, types
+from normzoo.app.server import lifecycle
+lifecycle.END_SECONDS = 0.5
+with lifecycle.lifetime() as life:
+    server = types.SimpleNamespace(config=types.SimpleNamespace())
+    life.demo = types.SimpleNamespace(is_running=True, server=server, close=lambda verbose: time.sleep(600))
+    print("ready", flush=True)
+    life.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is POSIX")
+def test_a_process_that_is_told_to_stop_ends_even_where_its_server_does_not() -> None:
+    with subprocess.Popen([sys.executable, "-c", HELD_UP], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 1
+        finally:
+            process.kill()
