@@ -93,7 +93,7 @@ def test_who_is_last_in_both_is_said(changed: dict[str, int], told: str, tmp_pat
     sets = {each.name: each for each in list_model_sets(tmp_path)}
     finding = recipe_change_finding(sets["toy/strong"], sets["toy/strong,lr=0.1"], ["bn", "in", "gn"])
     assert finding.paragraphs[0].startswith("One rate for all")
-    assert finding.paragraphs[1].startswith(f"Best first, as `strong` says: BN, GN and IN; {told}")
+    assert finding.paragraphs[1].startswith(f"Best first, as strong says: BN, GN and IN; {told}")
     assert finding.paragraphs[2].startswith(f"IN changes by +{changed['in'] - 20}.00 points, BN by +10.00. The difference is ")
 
 

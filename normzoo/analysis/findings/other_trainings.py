@@ -169,7 +169,7 @@ def recipe_change_finding(base: ModelSet, changed: ModelSet, variants: Iterable[
         f"with {told} in place of `{base.recipe}`'s own, validation accuracy changes, in points: {changes_told(changes)}.",
         [
             *(text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))),
-            *_orders(changes, f"as `{base.recipe}` says", f"with {told}"),
+            *_orders(changes, f"as {base.recipe} says", f"with {told}"),
             *_beyond_the_control(base, changed),
         ],
         tables=[change_figures(changes, f"Validation accuracy with {told}", f"As {base.recipe} says", "Changed")],
