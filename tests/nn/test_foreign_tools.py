@@ -14,19 +14,12 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.ops._utils import split_normalization_params
 
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm
+from normzoo.nn.norms import BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.norm_state import buffers, randomize
 
 C = 8
 ALL = pytest.mark.parametrize("key", NORM_LAYERS)
-REMEMBERING = pytest.mark.parametrize("norm_layer", [BatchNorm, BatchInstanceNorm])
-TORCHS = {
-    BatchNorm: nn.BatchNorm2d,
-    BatchInstanceNorm: nn.BatchNorm2d,
-    InstanceNorm: nn.InstanceNorm2d,
-    GroupNorm: nn.GroupNorm,
-}
 
 
 @pytest.fixture(autouse=True)
