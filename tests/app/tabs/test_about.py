@@ -9,7 +9,7 @@ import pytest
 from normzoo import NORM_LAYERS
 from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
-from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.tabs.about import api_guide, credits, training_record
 from normzoo.app.tabs.about import tab as about
 from normzoo.nn.registry import describe_norm
@@ -115,7 +115,12 @@ def test_the_address_is_that_of_the_visitor(referrer, expected):
 def test_every_example_photo_is_credited():
     shown = credits.describe()
     assert all(f"<strong>{example.title}</strong>: " in shown for example in EXAMPLES)
+    markdown = (FOLDER / "CREDITS.md").read_text(encoding="utf-8")
+    links = re.findall(r"\[([^]]+)\]\((\S+)\)", "\n".join(line for line in markdown.splitlines() if line.startswith("| `")))
+    assert len(links) >= len(EXAMPLES)
+    assert re.findall(r'<a href="([^"]+)"[^>]*>([^<]+)</a>', shown) == [(address, text) for text, address in links]
     assert "](" not in shown
+    assert "&lt;" not in shown
     assert "non-commercial" in shown
 
 

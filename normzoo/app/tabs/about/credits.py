@@ -34,8 +34,8 @@ def describe() -> str:
 def _linked(markdown: str) -> Markup:
     """Markdown links and code in a line, as HTML."""
     linked = re.sub(
-        r"\[([^\]]+)\]\((https://\S+?)\)(?=[,;.\s]|$)",
+        r"\[([^\]]+)\]\((https://[^\s)]+)\)",
         r'<a href="\2" target="_blank" rel="noopener noreferrer">\1</a>',
-        escape(markdown),
+        str(escape(markdown)),  # of a Markup, re.sub would escape the tags too
     )
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", linked))
