@@ -132,6 +132,15 @@ def test_large_uploads_count_for_more():
 def test_answers_that_nobody_fetches_are_bounded():
     limited = gate(App(), Limits(unread_events=2))
     assert [ask(limited, "POST", JOIN, [event()]).status for _ in range(3)] == [200, 200, 429]
-    ask(limited, "GET", "/gradio_api/queue/data?session_hash=abc")
+    stream = "/gradio_api/queue/data?session_hash=abc"
+    for unheard in (
+        lambda: ask(limited, "HEAD", stream),
+        lambda: ask(limited, "GET", f"{stream}&session_hash=other"),
+        lambda: ask(limited, "GET", stream, [], hang_up=True),
+        lambda: ask(gate(App(status=404), Limits()), "GET", stream),
+    ):
+        unheard()
+        assert ask(limited, "POST", JOIN, [event()]).status == 429
+    ask(limited, "GET", stream)
     assert ask(limited, "POST", JOIN, [event()]).status == 200
     assert ask(limited, "POST", JOIN, [event(session_hash="other")]).status == 200

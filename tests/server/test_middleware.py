@@ -51,12 +51,22 @@ def check_refused(reply: Reply | None, status: int, app: App) -> str:
         *("/gradio_api/queue/data?session_hash=abc", "/gradio_api/call/classify/0123456789abcdef"),
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_what_the_page_reads_is_open(method, path):
+def test_what_the_page_reads_is_open(path):
     app = App()
-    reply = ask(gate(app), method, path)
+    reply = ask(gate(app), "GET", path)
     assert (reply.status, reply.body) == (200, b"ok")
     assert len(app.received) == 1
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/config", 200), ("/gradio_api/queue/data?session_hash=a", 404)])
+def test_what_stays_open_has_no_head(path, status):
+    assert ask(gate(App()), "HEAD", path).status == status
+
+
+@pytest.mark.parametrize("query", ["", "?session_hash=a&session_hash=b", "?session_hash=&session%5Fhash=b"])
+def test_a_stream_is_that_of_one_session(query):
+    app = App()
+    check_refused(ask(gate(app), "GET", f"/gradio_api/queue/data{query}"), 400, app)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Who a request counts for, and the share of one visitor."""
 
+import contextlib
+
 import pytest
 
 from normzoo.app.server.middleware.limits import Limits
@@ -31,6 +33,7 @@ def scope(peer: str, *forwarded: str) -> dict[str, object]:
         ("10.0.0.1", ["1.1.1.1, 8.8.8.8"], "8.8.8.8"),  # the first is the visitor's own claim
         ("10.0.0.1", ["1.1.1.1, 8.8.8.8, 10.0.0.9, 172.16.0.1"], "8.8.8.8"),  # the last are the host's
         ("10.0.0.1", ["1.1.1.1", "8.8.8.8"], "8.8.8.8"),
+        ("10.0.0.1", ["1.1.1.1:443, 8.8.8.8:50123"], "8.8.8.8"),
         ("10.0.0.1", ["192.168.0.7"], "192.168.0.7"),
         ("10.0.0.1", ["nonsense"], "nonsense"),
         ("10.0.0.1", [" , "], "10.0.0.1"),
@@ -98,7 +101,7 @@ def test_visitors_and_sessions_are_remembered_in_bounded_memory():
     for number in range(100):
         visitors.charge(str(number))
         sessions.ask(str(number))
-        with visitors.request(str(number)), sessions.listen(f"listening {number}"):
+        with visitors.request(str(number)), sessions.listen(f"listening {number}", bool):
             pass
     assert [len(memory) for memory in (visitors._buckets, sessions._unread)] == [10, 10]
     assert [len(memory) for memory in (visitors._open, sessions._streams)] == [0, 0]
@@ -118,9 +121,20 @@ def test_requests_under_way_are_bounded_for_one_and_for_all():
 
 def test_a_session_that_listens_may_ask_on():
     sessions = Sessions(Limits(unread_events=1))
-    with sessions.listen("a"), sessions.listen("a"):
+    with sessions.listen("a", lambda: True), sessions.listen("a", lambda: True):
         for _ in range(5):
             sessions.ask("a")
     sessions.ask("a")
+    with pytest.raises(Refusal):
+        sessions.ask("a")
+
+
+def test_a_stream_that_is_not_heard_to_its_end_takes_no_answers():
+    sessions = Sessions(Limits(unread_events=1))
+    sessions.ask("a")
+    with sessions.listen("a", lambda: False):
+        sessions.ask("a")
+    with contextlib.suppress(ConnectionError), sessions.listen("a", lambda: True):
+        raise ConnectionError
     with pytest.raises(Refusal):
         sessions.ask("a")

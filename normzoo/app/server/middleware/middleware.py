@@ -61,7 +61,7 @@ class Gate:
         answer = Answer(send, kind, body, self._policy)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                receive = await self._admit(scope, kind, body, stack)
+                receive = await self._admit(scope, kind, body, answer, stack)
                 if kind is Kind.UPLOAD:
                     stack.enter_context(self._unfinished.upload(lambda: answer.is_error))
                 await self._app({**scope, "headers": self._trusted_headers(scope)}, receive, answer.send)
@@ -81,7 +81,9 @@ class Gate:
             await answer.end()
             await answer.refuse(Refusal(500))
 
-    async def _admit(self, scope: Any, kind: Kind | None, body: Body, stack: contextlib.AsyncExitStack) -> Receive:
+    async def _admit(
+        self, scope: Any, kind: Kind | None, body: Body, answer: Answer, stack: contextlib.AsyncExitStack
+    ) -> Receive:
         """Check a request; gives what Gradio receives of it. What is entered on the stack ends with the answer.
 
         Raises:
@@ -93,10 +95,11 @@ class Gate:
         stack.enter_context(self._visitors.request(who))
         if kind is None:
             raise Refusal(404)
-        if kind is Kind.STREAM:
-            session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-            if scope["path"].endswith("/queue/data"):
-                stack.enter_context(self._sessions.listen(session))
+        if scope["path"].endswith("/queue/data"):
+            sessions = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("session_hash", [])
+            if len(sessions) != 1:  # of two, Gradio might take the other
+                raise Refusal(400)
+            stack.enter_context(self._sessions.listen(sessions[0], lambda: not (answer.is_error or body.has_left)))
         # Gradio remembers every upload that someone asks the progress of.
         if kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD) or scope["path"].endswith("/upload_progress"):
             self._visitors.charge(who)

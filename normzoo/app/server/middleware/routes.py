@@ -38,10 +38,10 @@ def find_kind(scope: Any) -> Kind | None:
     path, root = scope["path"], scope.get("root_path", "")
     if root and path.startswith(f"{root}/"):
         path = path[len(root) :]
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    for allowed, pattern, kind in _COMPILED:
-        if method == allowed and pattern.fullmatch(path):
-            return kind
+    is_head = scope["method"] == "HEAD"
+    for method, pattern, kind in _COMPILED:
+        if method == ("GET" if is_head else scope["method"]) and pattern.fullmatch(path):
+            return None if is_head and kind is Kind.STREAM else kind
     return None
 
 

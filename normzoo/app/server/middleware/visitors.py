@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import re
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from normzoo.app.server.middleware.refusal import Refusal
 
 #: What only a proxy should set. Without one in front these would be a visitor's own claims.
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server", b"x-real-ip")
+
+#: As some proxies write an address, with another port for every connection.
+_WITH_PORT = re.compile(r"^(\d+(?:\.\d+){3}):\d+$", re.ASCII)
 
 
 def visitor(scope: Any, trust_proxy: bool) -> str:
@@ -24,7 +28,7 @@ def visitor(scope: Any, trust_proxy: bool) -> str:
     address = peer[0] if peer else ""
     if trust_proxy:
         lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        hops = [hop.strip() for hop in ",".join(lines).split(",") if hop.strip()]
+        hops = [_WITH_PORT.sub(r"\1", hop.strip()) for hop in ",".join(lines).split(",") if hop.strip()]
         public = [hop for hop in hops if (ip := _parse(hop)) is not None and ip.is_global]
         address = (public or hops or [address])[-1][:64]
     ip = _parse(address)
