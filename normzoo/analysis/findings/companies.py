@@ -74,6 +74,7 @@ def companies_finding(companies: pd.DataFrame, remembered: pd.DataFrame) -> Find
         companies: as `read_companies` gives it.
         remembered: as `comparisons.robustness` gives it, of all variants that are shown.
     """
+    companies = companies[companies["variant"].isin(remembered["variant"])]  # of the others only the one is known
     variants = [str(variant) for variant in companies["variant"].unique()]
     if not variants:
         return Finding()
@@ -103,9 +104,9 @@ def companies_finding(companies: pd.DataFrame, remembered: pd.DataFrame) -> Find
             "Whose statistics? In evaluation batch and batch-instance normalization use averages that they remember of the "
             "training images. Given those of the images that go through together (prediction-time or test-time batch "
             f"normalization), in batches of {SHOWN_BATCH} (dotted lines in the chart of the page), mean accuracy over all "
-            f"corruptions goes: {listed(lifted)}.{beside} No weight is changed: what fails under corruption is in good part that "
-            "what is remembered no longer fits. All images of a batch have one corruption at one severity; where they are mixed, "
-            "less may be gained.",
+            f"corruptions goes: {listed(lifted)}.{beside} No weight is changed: what fails under corruption is in good part "
+            "that what is remembered no longer fits. All images of a batch have one corruption at one severity; where they are "
+            "mixed, less may be gained.",
             f"On clean images it changes accuracy by (points): {listed(costs)}. Where the images come sorted by class, most "
             "batches of 8 hold images of one class, and the statistics take out what they have in common: accuracy at batch 8 "
             f"goes {listed(by_class)}.",

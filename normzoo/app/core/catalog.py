@@ -1,5 +1,6 @@
 """The model sets that the page offers, and their networks, each loaded once."""
 
+import logging
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,8 @@ from normzoo.analysis.findings.unknowns import Unknowns, read_unknowns
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import Model, ModelSet, default_model_set, list_model_sets, load_models
+
+logger = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -51,11 +54,14 @@ class Catalog:
     def unknowns(self, model_set: ModelSet) -> dict[str, Unknowns]:
         """What was measured of a set's networks, and of all together, on photos of nothing that they know.
 
-        Raises:
-            CheckpointError: the table is damaged.
+        Nothing where the table is damaged, which the log says: the networks answer without it.
         """
         if model_set.name not in self._unknowns:
-            self._unknowns[model_set.name] = read_unknowns(model_set, model_set.main_variants)
+            try:
+                self._unknowns[model_set.name] = read_unknowns(model_set, model_set.main_variants)
+            except CheckpointError as error:
+                logger.warning("%s", error)
+                self._unknowns[model_set.name] = {}
         return self._unknowns[model_set.name]
 
     def _load(self, model_set: ModelSet, variant: str) -> Model | CheckpointError:

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
+from normzoo.analysis.findings.unknowns import UNKNOWNS_COLUMNS
 from normzoo.app.components import cards
+from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo, photo_name
 from normzoo.app.tabs.classify import class_activation as maps
@@ -129,6 +131,23 @@ def test_a_broken_network_is_left_out(catalog, picture):
     assert list(perturbation.show(catalog, catalog.get("toy/broken"), ["bn", "gn"], picture, "jpeg", 1)[1]["networks"]) == [
         "bn"
     ]
+
+
+UNKNOWNS = f"{','.join(UNKNOWNS_COLUMNS)}\npaper,together,0,4,4,0.9,0.99,0.1,0.8,\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "broken", "has_doubt"), [(UNKNOWNS, [], True), (UNKNOWNS, ["bn"], False), ("recipe\npaper", [], False)]
+)
+def test_the_doubt_is_that_of_all_networks_and_needs_a_whole_table(tmp_path, picture, table, broken, has_doubt):
+    save_zoo(tmp_path)
+    (tmp_path / "toy" / "unknowns.csv").write_text(table)
+    for variant in broken:
+        (tmp_path / "toy/paper" / variant / "config.json").write_text("{")
+    catalog = Catalog(tmp_path)
+    _, data = classify.answer(catalog, catalog.get("toy/paper"), list(NORM_LAYERS), picture)
+    assert data["doubt"].startswith("This may be none") == has_doubt
+    assert len(data["networks"]) == len(NORM_LAYERS) - len(broken)
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)

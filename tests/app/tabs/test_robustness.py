@@ -101,3 +101,12 @@ def test_an_unknown_kind_of_harm_is_refused_with_the_known_ones(root, events):
         robustness.tell(Catalog(root).get("toy/paper"), list(NORM_LAYERS), "fog")
     with pytest.raises(gr.Error, match="Unknown corruption"):
         events["robustness"]("toy/paper", None, ["jpeg"])
+
+
+def test_a_damaged_table_is_named_and_the_rest_is_told(tmp_path):
+    save_variant(tmp_path, "bn")
+    (tmp_path / "toy" / "companies.csv").write_text("recipe,variant\npaper,bn\n")
+    _, text, table, rows = robustness.tell(Catalog(tmp_path).get("toy/paper"), ["bn"], "all")
+    assert "companies.csv is damaged" in words(text)
+    assert "35.00" in table
+    assert rows

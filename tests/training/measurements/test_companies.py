@@ -91,6 +91,13 @@ def make_rows(variant: str, corrupted: float) -> list[dict]:
     return rows
 
 
+def test_of_a_network_whose_remembered_figures_are_missing_nothing_is_said() -> None:
+    remembered = pd.DataFrame([{"variant": "bn", "corruption": "contrast", "severity": 1, "accuracy": 0.3, "clean": 0.8}])
+    finding = companies_finding(pd.DataFrame([*make_rows("bn", 0.65), *make_rows("bin", 0.65)]), remembered)
+    assert "BN from 30.0 to 65.0%" in finding.paragraphs[0]
+    assert "BIN" not in finding.paragraphs[0]
+
+
 def test_the_finding_says_what_is_lifted_what_it_costs_and_that_answers_depend_on_company() -> None:
     companies = pd.DataFrame(make_rows("bn", 0.65))
     remembered = pd.DataFrame(
@@ -103,7 +110,7 @@ def test_the_finding_says_what_is_lifted_what_it_costs_and_that_answers_depend_o
     finding = companies_finding(companies, remembered)
     lifted, costs, company = finding.paragraphs
     assert "BN from 30.0 to 65.0%" in lifted
-    assert "The best of the norms that look at one image, GN, has 50.0%." in lifted
+    assert "The best of the networks that look at one image at a time, GN, has 50.0%." in lifted
     assert "BN −10.0" in costs
     assert "BN from 70.0 to 20.0%" in costs
     assert "BN answers 25.0% of the images differently at batch 8, 12.5% at 32" in company

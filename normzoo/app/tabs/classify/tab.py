@@ -136,11 +136,11 @@ def tabulate_answers(catalog: Catalog, model_set: ModelSet, variants: list[str],
 
 def _doubt(measured: Mapping[str, Unknowns], model_set: ModelSet, predictions: Mapping[str, Prediction]) -> str:
     """That the photo may show nothing they know, where all networks of the set were asked; else nothing."""
-    together = measured.get(TOGETHER)
-    if together is None or not predictions.keys() >= set(model_set.main_variants):
+    together, everyone = measured.get(TOGETHER), main_variants_of(model_set)
+    if together is None or not predictions.keys() >= set(everyone):
         return ""
-    mean = np.mean([predictions[variant].probabilities for variant in model_set.main_variants], axis=0)
-    return unknown_words(float(mean.max()), together, len(model_set.main_variants), len(mean))
+    mean = np.mean([predictions[variant].probabilities for variant in everyone], axis=0)
+    return unknown_words(float(mean.max()), together, len(everyone), len(mean))
 
 
 def list_classes(model_set: ModelSet) -> str:

@@ -8,17 +8,17 @@ import pandas as pd
 from gradio.components.plot import PlotData
 
 from normzoo.analysis import comparisons
-from normzoo.analysis.findings.companies import companies_finding, own_statistics_lines, read_companies
+from normzoo.analysis.findings.companies import COMPANIES_COLUMNS, companies_finding, own_statistics_lines, read_companies
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
 from normzoo.analysis.results import read_each
 from normzoo.app.components import cards
 from normzoo.app.components.findings import csv_name, finding_html, tables_html
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.errors import ConfigError
+from normzoo.errors import CheckpointError, ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.plotting import results as result_charts
 from normzoo.pretrained.registry import ModelSet
@@ -83,14 +83,19 @@ def tell(model_set: ModelSet, variants: list[str], corruption: str) -> tuple[Plo
     problems = cards.unavailable(found.problems)
     frame = found.frame
     kind = None if corruption == ALL else corruption
-    companies = read_companies(model_set, variants)
+    damaged = []
+    try:
+        companies, contrast = read_companies(model_set, variants), read_contrast(model_set, variants)
+    except CheckpointError as error:
+        companies, contrast, damaged = pd.DataFrame(columns=list(COMPANIES_COLUMNS)), [], [str(error)]
     figure = result_charts.severity_lines(with_clean(frame, corruption), own_statistics_lines(companies, kind))
     plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
     if frame.empty:
         return plot, (NOT_MEASURED if variants else NO_NETWORKS) + problems, "", []
-    finding = robustness_finding(frame, images_of(model_set), read_contrast(model_set, variants), kind)
+    finding = robustness_finding(frame, images_of(model_set), contrast, kind)
     own = companies_finding(companies, frame)
     words = cards.names(frame["variant"].unique()) + finding_html(own) + finding_html(finding) + problems
+    words += render("paragraphs.html", paragraphs=damaged, is_status=False)
     tables = tables_html(finding, csv_name(model_set.name, "robustness"))
     tables += tables_html(own, csv_name(model_set.name, "companies"))
     return plot, words, tables, json.loads(frame.to_json(orient="records", double_precision=15))
