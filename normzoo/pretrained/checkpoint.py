@@ -46,6 +46,8 @@ FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
     "robustness.csv",
     "README.md",
 )
+#: Field of the provenance -> the file whose sha256 it holds.
+HASHED = {"weights_sha256": WEIGHTS, "history_sha256": HISTORY, "logits_sha256": LOGITS, "robustness_sha256": ROBUSTNESS}
 #: Fields of a configuration that are empty for most networks.
 _OPTIONAL = ("norm_sha256", "last_norm")
 #: No network of this family comes near it; a larger file is not one of ours.
@@ -250,13 +252,7 @@ def save_checkpoint(
         source = own_source(config.norm) if config.norm_sha256 else None
         if source is not None:
             (temporary / COPY).write_text(source, encoding="utf-8", newline="")
-        files = {
-            "weights_sha256": WEIGHTS,
-            "history_sha256": HISTORY,
-            "logits_sha256": LOGITS,
-            "robustness_sha256": ROBUSTNESS,
-        }
-        hashes = {key: file_sha256(temporary / name) for key, name in files.items()}
+        hashes = {key: file_sha256(temporary / name) for key, name in HASHED.items()}
         provenance = {**metrics["provenance"], **hashes}
         (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}), encoding="utf-8")
         for path in temporary.iterdir():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch.utils.flop_counter import FlopCounterMode
 
 from normzoo.errors import CheckpointError, TrainingError
@@ -15,6 +16,7 @@ from normzoo.inference.predict import compute_logits
 from normzoo.nn.named_norms import require_own_norm
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import (
+    HASHED,
     Checkpoint,
     ModelConfig,
     count_parameters,
@@ -22,12 +24,13 @@ from normzoo.pretrained.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
+from normzoo.pretrained.serialization import file_sha256
 from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
 from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.recipe_search import write_search
-from training.experiment.runs import State, iter_runs
+from training.experiment.runs import LOCK, PROBE_SECONDS, State, iter_runs
 from training.measurements.robustness import measure
 from training.measurements.rounding import rounded
 
@@ -59,6 +62,15 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
         TrainingError: no run is finished.
         DataError: the images that the runs were trained on are not here.
     """
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(checkpoints / LOCK).acquire(timeout=PROBE_SECONDS):
+            return _package(runs, checkpoints, say, again)
+    except Timeout as error:
+        raise TrainingError(f"Another process packages into {checkpoints}. Wait for it, or stop it.") from error
+
+
+def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: bool) -> list[Path]:
     remove_partial(checkpoints)
     done = []
     for folder, states in _finished_states(runs, say).items():
@@ -119,9 +131,14 @@ def _packaged(folder: Path) -> Checkpoint | None:
 
 
 def _holds(kept: Checkpoint, states: dict[int, State]) -> bool:
-    """Are these very runs what is packaged?"""
-    sessions = {run["seed"]: run["sessions"] for run in kept.metrics["provenance"]["runs"]}
-    return all(seed in sessions and sessions[seed] == rounded(state.sessions) for seed, state in states.items())
+    """Are these very runs what is packaged, and is every file the one that was?"""
+    provenance = kept.metrics["provenance"]
+    sessions = {run["seed"]: run["sessions"] for run in provenance["runs"]}
+    is_same = all(seed in sessions and sessions[seed] == rounded(state.sessions) for seed, state in states.items())
+    try:
+        return is_same and all(file_sha256(kept.folder / name) == provenance.get(key) for key, name in HASHED.items())
+    except CheckpointError:
+        return False
 
 
 def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path) -> list[int]:
@@ -143,7 +160,7 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     )
     settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
     networks = {seed: _network(config, state) for seed, state in states.items()}
-    results = _kept_results(kept, config, settings)
+    results = {} if kept is None or set(kept.metrics["seeds"]) <= set(states) else _kept_results(kept, config, settings)
     results |= {seed: _measure(networks[seed], state, data) for seed, state in states.items()}
     results = dict(sorted(results.items()))
     first = min(results)
@@ -178,9 +195,9 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     return list(results)
 
 
-def _kept_results(kept: Checkpoint | None, config: ModelConfig, settings: dict[str, Any]) -> dict[int, SeedResult]:
+def _kept_results(kept: Checkpoint, config: ModelConfig, settings: dict[str, Any]) -> dict[int, SeedResult]:
     """The seeds that are packaged already, if they were trained in the same way."""
-    if kept is None or kept.config != config:
+    if kept.config != config:
         return {}
     stored = kept.metrics
     if any(stored["provenance"][key] != rounded(value) for key, value in settings.items()):

@@ -14,7 +14,7 @@ from normzoo.allocator import keep_freed_memory
 from normzoo.errors import CheckpointError, DataError
 from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.resnet import ResNet
-from normzoo.pretrained.checkpoint import CARD, HISTORY, LOGITS, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
+from normzoo.pretrained.checkpoint import CARD, HASHED, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
 from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
 from normzoo.pretrained.serialization import file_sha256, read_text
 from training.data.dataset import SPLITS, ImageData, data_root, load_once
@@ -110,9 +110,7 @@ def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
     provenance = stored["provenance"]
     pairs: dict[str, tuple[Any, Any]] = {
         "place": (f"{stored['data']}/{stored['recipe']}/{stored['variant']}", where),
-        HISTORY: (provenance["history_sha256"], file_sha256(checkpoint.folder / HISTORY)),
-        LOGITS: (provenance["logits_sha256"], file_sha256(checkpoint.folder / LOGITS)),
-        ROBUSTNESS: (provenance["robustness_sha256"], file_sha256(checkpoint.folder / ROBUSTNESS)),
+        **{name: (provenance[key], file_sha256(checkpoint.folder / name)) for key, name in HASHED.items()},
         "parameters": (stored["parameters"], count_parameters(network)),
         "macs": (stored["macs"], count_macs(network, checkpoint.config.image_size)),
         "card": (read_text(checkpoint.folder / CARD), model_card(checkpoint.config, stored)),

@@ -154,6 +154,8 @@ def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:
         TrainingError: a state is damaged.
     """
     paths = root.glob("*/*/*/seed-*/state.pt")
+    # Not those that somebody has renamed, to keep them.
+    paths = (path for path in paths if path.parent.name.removeprefix("seed-").isdigit())
     for path in sorted(paths, key=lambda path: (path.parents[1], int(path.parent.name.removeprefix("seed-")))):
         state = State.load(path.parent)
         if state is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from safetensors.torch import load_file
 
 import normzoo
@@ -24,7 +25,7 @@ from training.evaluation import package as package_module
 from training.evaluation.folder_card import folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.package import package, rounded
-from training.experiment.runs import State
+from training.experiment.runs import LOCK, State
 
 FILES = [
     "README.md",
@@ -167,6 +168,25 @@ def test_what_is_packaged_is_left_alone_until_asked(runs: Path, tmp_path: Path) 
     assert (folder / "metrics.json").stat().st_mtime_ns == written
     package(runs, checkpoints, silent, again=True)
     assert (folder / "metrics.json").stat().st_mtime_ns > written
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "history.csv", "val_logits.safetensors", "robustness.csv"])
+def test_a_damaged_file_is_packaged_again(runs: Path, tmp_path: Path, name: str) -> None:
+    (folder,) = package(runs, tmp_path / "checkpoints", silent)
+    whole = (folder / name).read_bytes()
+    for damage in (lambda path: path.write_bytes(whole[:-5]), Path.unlink):
+        damage(folder / name)
+        package(runs, tmp_path / "checkpoints", silent)
+        assert (folder / name).read_bytes() == whole
+
+
+def test_two_do_not_package_at_once_and_renamed_runs_are_left_alone(runs: Path, tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    shutil.copytree(runs / "tiny/quick/bn/seed-0", runs / "tiny/quick/bn/seed-0-old")
+    (folder,) = package(runs, checkpoints, silent)
+    assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
+    with FileLock(checkpoints / LOCK), pytest.raises(TrainingError, match="Another process packages into"):
+        package(runs, checkpoints, silent)
 
 
 def test_seeds_join_those_that_are_packaged_already(runs: Path, tmp_path: Path) -> None:
