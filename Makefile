@@ -33,7 +33,7 @@ test-fast: $(DEV_READY) ## run those that need neither a browser nor another pro
 test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and disturb studies on it; as root, with slurm-wlm and munge
 	timeout 900 $(BIN)/python -m pytest tests/cluster
 
-check: $(DEV_READY) ## lint, format, types, every stored figure once more, and is RESULTS.md what they say?
+check: $(DEV_READY) ## lint, format, types, stored figures computed once more, and is RESULTS.md what they say?
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

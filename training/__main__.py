@@ -115,7 +115,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("evaluate", help="compute the packaged figures again")
     command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
-    command.add_argument("--whole", action="store_true", help="of what takes long not a share of each network, but all")
+    command.add_argument(
+        "--whole", action="store_true", help="every stored figure, not a sample of what takes long; half an hour on two cores"
+    )
     add_folder_options(command, "checkpoints")
     add_own_norms(command)
     command.set_defaults(call=_evaluate)

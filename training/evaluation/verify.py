@@ -11,23 +11,25 @@ from typing import Any
 import torch
 
 from normzoo.allocator import keep_freed_memory
+from normzoo.analysis.findings.robustness import CHANGES
 from normzoo.errors import CheckpointError, DataError
 from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CARD, HASHED, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
 from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
+from normzoo.pretrained.registry import list_model_sets
 from normzoo.pretrained.serialization import file_sha256, read_text
 from training.data.dataset import SPLITS, ImageData, data_root, load_once
 from training.engine.metrics import METRICS, spread
 from training.evaluation.folder_card import README, folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.package import class_figures, count_macs, final_figures, split_logits
+from training.measurements.companies import CASES, check_companies
 from training.measurements.companies import SAMPLE as COMPANIES
-from training.measurements.companies import check_companies
-from training.measurements.contrast import check_contrast
+from training.measurements.contrast import CHECKED, check_contrast
 from training.measurements.robustness import ALL, SAMPLE, measure
 from training.measurements.rounding import DECIMALS, rounded
-from training.measurements.unknowns import check_unknowns
+from training.measurements.unknowns import check_together, check_unknowns
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
 #: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
@@ -38,20 +40,20 @@ LOSS_TOLERANCE = 5e-5
 SHARES = 11
 SHARED = (
     f"What takes long was shared out, to {SHARES} networks in a row: one was computed again on the training images, one with "
-    f"changed contrast, one on unknown things, {len(SAMPLE)} under a corruption each. All of it: --whole"
+    f"changed contrast, one on unknown things, {len(SAMPLE)} under a corruption each. Every stored figure: --whole"
 )
 
 
 def evaluate(
     checkpoints: Path, say: Callable[[str], None] = print, workers: int | None = None, whole: bool = False
 ) -> list[str]:
-    """Compute the figures of every packaged checkpoint again: those of the validation images, and of the others a share.
+    """Compute the figures of every packaged checkpoint again: those of the validation images, and some of the others.
 
     Args:
         checkpoints: the folder of all model sets.
         say: prints one line for each checkpoint.
         workers: processes, one thread each; None: one per core.
-        whole: the others too.
+        whole: all of the rest, which takes many times as long.
 
     Returns:
         every difference found, in words; none where all is as stored.
@@ -72,7 +74,10 @@ def evaluate(
             problems += [f"{name}: {problem}" for problem in found]
     if (checkpoints / README).exists() and read_text(checkpoints / README) != folder_card(checkpoints):
         problems.append(f"{README} is not what the packager writes. Package again.")
-    if not whole:
+    if whole:
+        sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.main_variants]
+        problems += [f"{model_set.name}: {problem}" for model_set in sets for problem in check_together(model_set)]
+    else:
         say(SHARED)
     return problems
 
@@ -168,12 +173,12 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData, shar
             value, expected = found[name]["values"][0], final[split][name]["values"][position]
             if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
                 problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
-    mine = slice(share, None, None if share is None else SHARES)
-    problems += _check_robustness(checkpoint, network, data, SAMPLE[mine])
-    problems += check_companies(checkpoint, network, data, COMPANIES[mine])
-    if share in (None, 1):
-        problems += check_contrast(checkpoint, network, data)
-    if share in (None, 2):
+    is_whole, mine = share is None, slice(share, None, SHARES)
+    problems += _check_robustness(checkpoint, network, data, ALL if is_whole else SAMPLE[mine])
+    problems += check_companies(checkpoint, network, data, CASES if is_whole else COMPANIES[mine])
+    if is_whole or share == 1:
+        problems += check_contrast(checkpoint, network, data, tuple(CHANGES) if is_whole else CHECKED)
+    if is_whole or share == 2:
         problems += check_unknowns(checkpoint, network)
     return problems
 

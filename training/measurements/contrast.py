@@ -18,8 +18,11 @@ from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.rounding import rounded
 from training.measurements.tables import Row, write_tables
 
-#: Measured anew at every check.
-CHECKED = ("about the padding", "about the padding, bias scaled", "unrounded, replicated border")
+#: Measured anew at every check: those from which conclusions are drawn, but for two that are stored elsewhere as well.
+CHECKED = (
+    *("about the padding", "about the padding, bias scaled"),
+    *("none, replicated border", "unrounded, replicated border"),
+)
 FACTOR = CORRUPTIONS["contrast"].levels[-1]
 
 
@@ -52,11 +55,8 @@ def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes:
     return found
 
 
-def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> list[str]:
-    """Return what the stored rows of a network say that is not so, where it has rows.
-
-    Two of them are stored elsewhere as well; of the others those are measured anew from which conclusions are drawn.
-    """
+def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData, changes: Iterable[str] = CHECKED) -> list[str]:
+    """Return what the stored rows of a network say that is not so, where it has rows: those of `changes`, measured anew."""
     recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
     rows = read_contrast_table(checkpoint.folder.parents[1] / CONTRAST_TABLE)
     stored = {row["change"]: float(row["accuracy"]) for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)}
@@ -67,7 +67,7 @@ def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData) -> 
     expected = {
         "none": checkpoint.metrics["final"]["val"]["accuracy"]["values"][position],
         "stored": corrupted["contrast", SEVERITIES[-1]],
-        **contrast_accuracies(network, data, variant, CHECKED),
+        **contrast_accuracies(network, data, variant, changes),
     }
     return [
         f"{CONTRAST_TABLE} has {stored.get(change)} under {change!r}, found is {accuracy}"

@@ -65,11 +65,27 @@ def check_unknowns(checkpoint: Checkpoint, network: ResNet) -> list[str]:
         found = _row(checkpoint, network)
     except DataError:
         found = {"noise_confidence": rounded(_noise_confidence(checkpoint, network))}
+    return _differences(stored, found)
+
+
+def check_together(model_set: ModelSet) -> list[str]:
+    """Return what the stored row of all networks of a set together says that is not so, where it and the images are here."""
+    folder = model_set.checkpoints[model_set.main_variants[0]].folder.parents[1]
+    rows = read_unknowns_table(folder / UNKNOWNS_TABLE)
+    stored = [row for row in rows if (row["recipe"], row["variant"]) == (model_set.recipe, TOGETHER)]
+    try:
+        found = _together(model_set) if stored else []
+    except DataError:
+        return []
+    return [problem for each in found for problem in _differences(stored[0], each)]
+
+
+def _differences(stored: dict[str, str], found: dict[str, Any]) -> list[str]:
+    # Processors differ in the last bits of a logit, and so in the place of an image that is nearly as sure as another.
     return [
         f"{UNKNOWNS_TABLE} has {key} {stored[key]}, found is {value}"
         for key, value in found.items()
-        # Processors differ in the last bits of a logit, and so in the place of an image that is nearly as sure as another.
-        if abs(float(stored[key]) - value) > 2e-3
+        if isinstance(value, float | int) and abs(float(stored[key]) - value) > 2e-3
     ]
 
 

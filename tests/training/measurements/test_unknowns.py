@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from normzoo.analysis.findings.unknowns import TOGETHER, UNKNOWN_SIZE, Unknowns, read_unknowns, unknown_words, unknowns_finding
+from normzoo.analysis.findings.unknowns import (
+    TOGETHER,
+    UNKNOWN_SIZE,
+    UNKNOWNS_COLUMNS,
+    Unknowns,
+    read_unknowns,
+    unknown_words,
+    unknowns_finding,
+)
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.registry import get_model_set
 from training.data.dataset import load, load_once, write_cache
-from training.measurements.unknowns import _unknown_pixels, check_unknowns, measure_unknowns
+from training.measurements.unknowns import _unknown_pixels, check_together, check_unknowns, measure_unknowns
 
 CLASSES = ("airplane", "bird", "deer", "frog", "horse")
 
@@ -85,6 +93,19 @@ def test_together_counts_the_mean_of_all_and_only_where_all_are_asked(folder: Pa
     largest = np.mean(probabilities, axis=0).max(1)
     assert together.known_below == pytest.approx(float((largest < together.threshold - 1e-6).mean()), abs=1.5 / len(largest))
     assert TOGETHER not in read_unknowns(model_set, model_set.main_variants[:1])
+
+
+def test_what_is_stored_of_all_together_is_checked(folder: Path) -> None:
+    (table,) = measure_unknowns(folder, lambda line: None)
+    model_set = get_model_set("tiny/quick", folder)
+    assert check_together(model_set) == []
+    lines = table.read_text().splitlines()
+    row = next(position for position, line in enumerate(lines) if TOGETHER in line)
+    cells = lines[row].split(",")
+    cells[UNKNOWNS_COLUMNS.index("threshold")] = "0.987"
+    lines[row] = ",".join(cells)
+    table.write_text("\n".join(lines) + "\n")
+    assert check_together(model_set)[0].startswith("unknowns.csv has threshold 0.987, found is ")
 
 
 def test_unknown_images_are_enlarged_for_networks_that_take_larger_ones(folder: Path) -> None:
