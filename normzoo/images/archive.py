@@ -90,6 +90,8 @@ def _check(entries: list[zipfile.ZipInfo], most: int) -> None:
         raise ImageError(f"This archive holds {len(entries):,} files, more than the {most:,} allowed; pack fewer.")
     if any(entry.flag_bits & 1 for entry in entries):
         raise ImageError("This archive is encrypted; pack the photos again without a password.")
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+        raise ImageError(_DAMAGED)  # others say how much memory they want, and fail in ways of their own
     if any(stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) for entry in entries):
         raise ImageError("This archive holds links or devices; pack the photos themselves.")
     if sum(entry.file_size for entry in entries) > MAX_TOTAL_BYTES:

@@ -104,6 +104,16 @@ def test_an_end_record_hidden_in_the_comment_does_not_help(tmp_path: Path) -> No
         read(path)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_rare_compressions_are_refused_whole_or_damaged(compression: int, tmp_path: Path) -> None:
+    path = make(tmp_path / "a.zip", {"a.jpg": bytes(1000)}, compression=compression)
+    content = path.read_bytes()
+    for each in (content, content[:45] + b"\xff" * 8 + content[53:]):
+        path.write_bytes(each)
+        with pytest.raises(ImageError, match="of a rare kind"):
+            read(path)
+
+
 def test_links_passwords_and_nothing_are_refused(tmp_path: Path) -> None:
     entry = zipfile.ZipInfo("link.jpg")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16

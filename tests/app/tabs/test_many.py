@@ -5,6 +5,7 @@ import re
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from normzoo.app.core.examples import DRAWINGS, EXAMPLES, PREPARED
 from normzoo.app.core.upload import MOST, chosen_path
 from normzoo.app.tabs.many import answers, photos, strip
 from normzoo.app.tabs.many.photos import read_photos
+from normzoo.app.tabs.many.scores import paired_tests
 from normzoo.errors import ConfigError, ImageError
 from normzoo.images.preprocess import load_image
 from tests.support.checkpoints import save_zoo
@@ -186,6 +188,29 @@ def test_the_events_answer_programs(events: dict[str, Any]) -> None:
     assert taken == {"set": "examples"}
     assert len(choices.choices) == len(EXAMPLES)
     assert folders.choices[0][0] == "All photos"
+
+
+def test_hiding_networks_changes_no_test(events: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    counted_pairs = []
+
+    def remember(labels: list[str], given: dict[str, list[str]]) -> list[Any]:
+        counted_pairs.append(list(given))
+        return paired_tests(labels, given)
+
+    monkeypatch.setattr(answers, "paired_tests", remember)
+    monkeypatch.setattr(answers, "match_classes", lambda folders, classes: dict.fromkeys(folders, classes[0]))
+    shown, _, data = events["many_photos"](ALL, "toy/paper", ["bn", "gn"], "batch", 16, "everybody", 8, "none", 3, True)
+    assert list(data["networks"]) == ["bn", "gn"]
+    assert set(counted_pairs[0]) == set(NORM_LAYERS)
+    assert "corrected for all 15 pairs, of hidden networks too (Holm)" in words(shown)
+
+
+def test_what_failed_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = save(tmp_path / "a.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(photos, "load_image", Mock(side_effect=OSError("too many open files")))
+        assert read_photos([entry], 16).read == ()
+    assert len(read_photos([entry], 16).read) == 1
 
 
 @pytest.mark.parametrize(

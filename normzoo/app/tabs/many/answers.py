@@ -96,9 +96,19 @@ def ask(models: Mapping[str, Model], company: Company, statistics: Statistics) -
     return found
 
 
-def report(company: Company, answers: Mapping[str, CompanyAnswers], statistics: Statistics, problems: Sequence[str]) -> str:
-    """Return in words, and in a table where classes are known, what came out."""
-    lines = [*_whose(company, answers, statistics), *_tests(company, answers)]
+def report(
+    company: Company,
+    answers: Mapping[str, CompanyAnswers],
+    statistics: Statistics,
+    problems: Sequence[str],
+    hidden: Mapping[str, CompanyAnswers] | None = None,
+) -> str:
+    """Return in words, and in a table where classes are known, what came out.
+
+    Args:
+        hidden: of the main networks that are not shown: tests are corrected for them too, so that hiding changes none.
+    """
+    lines = [*_whose(company, answers, statistics), *_tests(company, answers, hidden or {})]
     words = render("many_report.html", verdict=_verdict(company, answers, statistics), lines=lines, problems=problems)
     scores = _score_figures(company, answers, statistics)
     if scores is None:
@@ -244,15 +254,17 @@ def _score_figures(company: Company, answers: Mapping[str, CompanyAnswers], stat
     return found
 
 
-def _tests(company: Company, answers: Mapping[str, CompanyAnswers]) -> list[str]:
+def _tests(company: Company, answers: Mapping[str, CompanyAnswers], hidden: Mapping[str, CompanyAnswers]) -> list[str]:
     known = company.labelled
     if not known or len(answers) < 2:
         return []
     labels = [str(company.labels[number]) for number in known]
-    tests = paired_tests(labels, {v: [each.own[number].label for number in known] for v, each in answers.items()})
-    clear = [test for test in tests if test.p_holm < SIGNIFICANT]
+    asked = {**answers, **hidden}
+    tests = paired_tests(labels, {v: [each.own[number].label for number in known] for v, each in asked.items()})
+    clear = [test for test in tests if test.p_holm < SIGNIFICANT and {test.first, test.second} <= answers.keys()]
     photos = f"on your {counted(len(known), 'photo')}"
-    how = f"exact McNemar tests, corrected for {counted(len(tests), 'pair')} (Holm)"
+    of_whom = f"all {counted(len(tests), 'pair')}, of hidden networks too" if hidden else counted(len(tests), "pair")
+    how = f"exact McNemar tests, corrected for {of_whom} (Holm)"
     if not clear:
         return [f"No two networks differ clearly {photos}: {how}, no p below {SIGNIFICANT}."]
     told = [

@@ -136,17 +136,22 @@ class _Small(NamedTuple):
     thumbnail: str
 
 
-@functools.lru_cache(maxsize=KEPT)
 def _read(path: Path, image_size: int) -> list[_Small | str] | str:
-    """The photos in a file, or the sentence that says why there are none. An upload never changes: its folder is its hash."""
+    """The photos in a file, or the sentence that says why there are none."""
     try:
-        if not is_archive(path):
-            return [_Small("", "", *_reduce(path, image_size))]
-        return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
+        return _read_once(path, image_size)
     except (ImageError, ConfigError) as error:
         return str(error)
     except OSError:
         return "It is no longer here; choose it again."
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _read_once(path: Path, image_size: int) -> list[_Small | str]:
+    """An upload never changes: its folder is its hash. What is raised is not kept: it may have been a moment's."""
+    if not is_archive(path):
+        return [_Small("", "", *_reduce(path, image_size))]
+    return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
 
 
 def _read_member(name: str, folder: str, content: bytes, image_size: int) -> _Small | str:

@@ -8,7 +8,7 @@ import gradio as gr
 from normzoo.app.components import cards
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT
-from normzoo.app.core.catalog import Catalog, chosen, classes_of
+from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
@@ -126,7 +126,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             found = answers.ask(models, company, which)
         except ConfigError as error:  # a single value per channel: explained, not an error
             return answers.words_alone(str(error), read.problems), "", {}
-        words = answers.report(company, found, which, read.problems) + cards.unavailable(unavailable)
+        others = [variant for variant in main_variants_of(chosen_set) if variant not in models]
+        hidden = answers.ask(catalog.load(chosen_set, others)[0], company, which) if len(company.labelled) > 1 else {}
+        words = answers.report(company, found, which, read.problems, hidden) + cards.unavailable(unavailable)
         return words, answers.table(company, found), answers.as_data(company, found, which)
 
     @guarded
