@@ -153,9 +153,10 @@ def _answers(
         yield from ((name, predict(models, image, k)) for name, image in images)
         return
     size = next(iter(models.values())).config.image_size  # kept small: they go through together
-    squares = {name: Image.fromarray(to_pixels(image, size)) for name, image in images}
-    if squares:
-        yield from zip(squares, predict_many(models, list(squares.values()), k, statistics), strict=True)
+    small = [(name, Image.fromarray(to_pixels(image, size))) for name, image in images]
+    if small:
+        names, squares = zip(*small, strict=True)
+        yield from zip(names, predict_many(models, squares, k, statistics), strict=True)
 
 
 def _images(sources: list[tuple[str, bytes | Path]]) -> Iterator[tuple[str, Image.Image]]:

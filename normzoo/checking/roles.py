@@ -93,4 +93,4 @@ def _channels_first(values: Tensor, target: Tensor) -> Tensor:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return any(re.fullmatch(pattern, word) for word in re.split(r"_|(?<=[a-z])(?=[A-Z])", name.lower().strip("_")))
+    return any(re.fullmatch(pattern, word.lower()) for word in re.split(r"_|(?<=[a-z])(?=[A-Z])", name.strip("_")))

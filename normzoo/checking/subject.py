@@ -15,7 +15,7 @@ from normzoo.checking.mistakes.mistake import EVERY, Guess
 from normzoo.checking.roles import Held, find_roles
 from normzoo.checking.trace import CHANNELS, EPS, GROUPS, HEIGHT, MOMENTUM, WIDTH, close, set_values, trace, values_of
 from normzoo.errors import ConfigError
-from normzoo.nn.own_norm import OwnNorm, parse_arguments
+from normzoo.nn.own_norm import OwnNorm, meant, parse_arguments
 
 SYMBOLS = {"N": 3, "C": CHANNELS, "G": GROUPS, "H": HEIGHT, "W": WIDTH}
 #: What `--as` takes: a norm of the zoo, or a layer of which only what holds for every norm is checked.
@@ -44,8 +44,15 @@ class Subject:
             raise ConfigError(f"Unknown kind {kind!r}. Choose one of: {', '.join(KINDS)}.")
         self.own = own
         self.arguments: Mapping[str, Any] = parse_arguments(arguments, SYMBOLS)
+        for meaning in ("eps", "momentum"):
+            if any(meant({name: True}, meaning) and type(value) not in (int, float) for name, value in self.arguments.items()):
+                raise ConfigError(f"{meaning} must be a number, or nobody could say what is right.")
         self._template = self._build()
         self.kind = kind or self._guess_kind()
+
+    def _given(self, meaning: str, default: float) -> float:
+        value = meant(self.arguments, meaning)
+        return default if value is None else float(value)
 
     def layer(self) -> nn.Module:
         """Return a fresh layer whose parameters have the values of the check, in training mode."""
@@ -66,27 +73,25 @@ class Subject:
     def groups(self) -> int:
         """Number of groups it is built with."""
         for source in (self.arguments, vars(self._template)):
-            for name, value in source.items():
-                if re.fullmatch(r"(num_|n_|n)?groups?|g", name.lower()) and isinstance(value, int) and CHANNELS % value == 0:
-                    return value
+            value = meant(source, "num_groups")
+            if isinstance(value, int) and value > 0 and CHANNELS % value == 0:
+                return value
         return GROUPS if self.own.takes("num_groups") else 8
 
     @cached_property
     def eps(self) -> float:
         """The ε that it is built with; where the constructor takes none, the one it has."""
         if self.own.takes("eps"):
-            return next((float(v) for k, v in self.arguments.items() if k.lower() in ("eps", "epsilon", "e")), EPS)
-        held = [value for name, value in vars(self._template).items() if name.lower() in ("eps", "epsilon", "e")]
-        if held and isinstance(held[0], float):
-            return held[0]
-        return self._eps_that_fits() or _USUAL_EPS[0]
+            return self._given("eps", EPS)
+        held = meant(vars(self._template), "eps")
+        return held if isinstance(held, float) else self._eps_that_fits() or _USUAL_EPS[0]
 
     @cached_property
     def momentum(self) -> float:
         """The momentum that it is built with."""
         if self.own.takes("momentum"):
-            return float(self.arguments.get("momentum", MOMENTUM))
-        held = getattr(self._template, "momentum", None)
+            return self._given("momentum", MOMENTUM)
+        held = meant(vars(self._template), "momentum")
         return held if isinstance(held, float) else 0.1
 
     @cached_property

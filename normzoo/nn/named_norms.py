@@ -61,26 +61,27 @@ def require_own_norm(key: str, sha256: str, folder: Path) -> None:
     Raises:
         CheckpointError: neither, or it is another file.
     """
+    shown = Path(*folder.parts[-3:], COPY)  # visitors of the page read these words: no path of the host
     if key in OWN_NORMS:
         if OWN_NORMS[key].sha256 != sha256:
             raise CheckpointError(
-                f"{key} was trained with another text of {OWN_NORMS[key].path}: name that one; {folder / COPY} is a copy of it."
+                f"{key} was trained with another text of {OWN_NORMS[key].path.name}: name that one; {shown} is a copy of it."
             )
         return
     if os.environ.get(ALLOW_VARIABLE) != "1" or is_from_hub(folder):
         raise CheckpointError(
-            f"{key} is a norm of somebody's own, whose code is not run unless you say so: read {folder / COPY}, then set "
+            f"{key} is a norm of somebody's own, whose code is not run unless you say so: read {shown}, then set "
             f"{NAMES_VARIABLE}=FILE.py:{key} to your copy of the file"
             + ("." if is_from_hub(folder) else f", or {ALLOW_VARIABLE}=1 to run the copies in folders of your own.")
         )
     try:
         own = run_source((folder / COPY).read_text(encoding="utf-8"), key, folder / COPY)
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder / COPY} is missing or damaged. Package the run again.") from error
+        raise CheckpointError(f"{shown} is missing or damaged. Package the run again.") from error
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
     if own.sha256 != sha256:
-        raise CheckpointError(f"{folder / COPY} is not the file that the network was trained with. Get it again.")
+        raise CheckpointError(f"{shown} is not the file that the network was trained with. Get it again.")
     _enter(own)
 
 

@@ -18,7 +18,7 @@ from normzoo.errors import ConfigError
 ARGUMENT_NAMES = {
     "num_channels": "num_channels num_features channels n_channels in_channels out_channels num_filters features n_features "
     "num_feats in_features planes width dim nf nc c ch",
-    "num_groups": "num_groups groups n_groups group ngroups g",
+    "num_groups": "num_groups groups n_groups group ngroups num_group n_group g",
     "shape": "shape normalized_shape input_shape size in_shape feature_shape",
     "num_dims": "num_dims ndim ndims n_dims",
     "eps": "eps epsilon e",
@@ -116,6 +116,11 @@ class OwnNorm:
 
 _MEANINGS = {name: meaning for meaning, names in ARGUMENT_NAMES.items() for name in names.split()}
 _FALLBACKS = {"num_groups": 8, "num_dims": 4}
+
+
+def meant(values: Mapping[str, Any], meaning: str) -> Any:
+    """Return the first of the named values whose name means this (a key of `ARGUMENT_NAMES`); None where there is none."""
+    return next((value for name, value in values.items() if _MEANINGS.get(name.lower()) == meaning), None)
 
 
 def is_own_norm(words: str) -> bool:

@@ -96,7 +96,7 @@ def read_table(path: Path, check: Callable[[Mapping[str, str]], object]) -> list
             rows = list(csv.DictReader(file))
         for row in rows:
             check(row)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
     return rows
 

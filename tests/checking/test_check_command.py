@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from normzoo.__main__ import main
 from normzoo.checking.report import check_generic
+from normzoo.checking.roles import find_roles
 from normzoo.checking.subject import Subject
 from normzoo.errors import ConfigError
 from normzoo.nn.own_norm import parse_arguments, read_own_norm
@@ -101,6 +103,31 @@ def test_a_layer_without_gradient_fails_what_holds_for_all(tmp_path):
     assert [name for name, outcome in report.outcomes.items() if not outcome.passed] == [
         "gradients agree with finite differences"
     ]
+
+
+RENAMED = """
+import torch
+
+class Batch(torch.nn.BatchNorm2d):
+    def __init__(self, num_features, e=1e-5, mom=0.1):
+        super().__init__(num_features, e, mom)
+"""
+
+
+def test_an_argument_is_known_by_any_of_its_names_and_must_be_a_number(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(RENAMED)
+    layer = f"{tmp_path / 'mine.py'}:Batch"
+    assert main(["check", layer, "--as", "bn", "--args", "mom=0.2, e=0.01"]) == 0
+    for argument in ("mom=None", "e=None", "mom=True"):
+        assert main(["check", layer, "--as", "bn", "--args", argument]) == 2
+        assert "must be a number" in capsys.readouterr().err
+
+
+def test_roles_are_found_whatever_the_style_of_their_names():
+    layer = torch.nn.Module()
+    layer.register_buffer("runningMean", torch.zeros(4))
+    layer.register_buffer("moving_Var", torch.ones(4))
+    assert set(find_roles(layer)) == {"running_mean", "running_var"}
 
 
 def test_arguments_are_literals_or_sizes():

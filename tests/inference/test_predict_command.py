@@ -86,8 +86,9 @@ def test_many_photos_folders_and_standard_input_are_taken_and_what_cannot_be_rea
     ]
     assert len({answer["networks"]["gn"]["answer"] for answer in answers}) == 1
     assert [line.partition(": ")[0] for line in error.splitlines()] == [str(tmp_path / "deep/notes.txt"), "missing.jpg"]
-    assert main(["predict", PHOTO, PHOTO, "--k", "1"]) == 0
-    assert capsys.readouterr().out.count(f"{PHOTO}:") == 2
+    for statistics in ("remembered", "batch"):
+        assert main(["predict", PHOTO, PHOTO, "--k", "1", "--statistics", statistics]) == 0
+        assert capsys.readouterr().out.count(f"{PHOTO}:") == 2
 
 
 def test_a_reader_that_has_enough_is_no_traceback(zoo):

@@ -1,10 +1,10 @@
 """Table of the runs that were tried to choose a recipe: validated on held-out training images."""
 
-import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from normzoo.pretrained.serialization import write_csv
+from normzoo.pretrained.serialization import read_table, write_csv
 from training.experiment.runs import State, iter_runs
 
 COLUMNS = ("recipe", "variant", "seed", "epochs", "holdout", "train_accuracy", "holdout_loss", "holdout_accuracy", "seconds")
@@ -17,27 +17,19 @@ def write_search(runs: Path, checkpoints: Path) -> list[Path]:
     Rows that are stored already stay, also where their runs are gone; those of the same run are replaced.
 
     Raises:
-        CheckpointError: it could not be written.
+        CheckpointError: it could not be written, or one that is there is damaged.
     """
     tables: dict[Path, list[dict[str, Any]]] = {}
     for _, state in iter_runs(runs):
         if state.run.holdout and state.is_finished:
             tables.setdefault(checkpoints / state.run.data / NAME, []).append(_row(state))
     for table, rows in tables.items():
-        stored = {_identity(row): row for row in (*read_search(table), *rows)}
+        stored = {_identity(row): row for row in (*read_table(table, _identity), *rows)}
         write_csv(table, COLUMNS, [row for _, row in sorted(stored.items())])
     return list(tables)
 
 
-def read_search(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table; none where there is no table."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _identity(row: dict[str, Any]) -> tuple[str, ...]:
+def _identity(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in ("recipe", "variant", "seed", "holdout"))
 
 

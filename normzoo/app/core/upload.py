@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,11 @@ def _extract(archive: Path, number: object) -> Path:
     if content is None:
         raise ImageError("There is no such photo in this archive.")
     path = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest() / "photo"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    if not path.exists():  # another visitor may be about to read it: whole or not at all
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(secrets.token_hex(8))
+        part.write_bytes(content)
+        part.replace(path)
     return path
 
 

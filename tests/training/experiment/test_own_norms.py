@@ -96,8 +96,11 @@ def test_the_checkpoint_carries_the_hash_and_a_copy_as_text(folder):
 
 def test_its_code_is_not_run_unless_the_user_says_so(folder):
     path = folder / "checkpoints" / SET / "FRN"
-    with pytest.raises(CheckpointError, match="FRN is a norm of somebody's own, whose code is not run unless you say so"):
+    with pytest.raises(
+        CheckpointError, match="FRN is a norm of somebody's own, whose code is not run unless you say so"
+    ) as told:
         load_model(path)
+    assert f"read {SET}/FRN/{COPY}, then" in str(told.value), "visitors of the page read it: no path of the host"
     assert "FRN" not in NORM_LAYERS
 
 

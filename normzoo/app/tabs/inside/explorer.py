@@ -122,7 +122,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             return ["", *[gr.skip()] * 4, *NOTHING]
         asked = [at, channel, row, column]
         inside = [
-            min(int(number), most) if isinstance(number, int | float) and number >= 1 else 1
+            int(min(number, most)) if isinstance(number, int | float) and number >= 1 else 1
             for number, most in zip(asked, scene.x.shape, strict=True)
         ]
         updates = [
