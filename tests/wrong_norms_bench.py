@@ -5,6 +5,7 @@
 """
 
 import sys
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -64,18 +65,25 @@ def main() -> None:
     torch.set_num_threads(1)
     data = load("tiny-imagenet-25", 32)
     labels, mean, std = data.labels["val"], torch.tensor(data.mean), torch.tensor(data.std)
-    print("accuracy (%) on the validation images, batches as they come (sorted by class)")
+    print("accuracy (%) on the validation images, batches as they come (sorted by class); of one also one image at a time")
     for variant, layers in SWAPPED.items():
         (model,) = load_models("tiny-imagenet-25/strong", [variant]).values()
         for layer in layers:
             state = model.network.state_dict()
             network = ResNet(model.config.depth, layer, len(data.classes))
             network.load_state_dict(state, strict=False)
-            right = (compute_logits(network.eval(), data.pixels["val"], mean, std).argmax(1) == labels).double().mean()
-            print(f"  {variant:4s} {layer.__name__:36s} {100 * right:5.1f}", flush=True)
+            right = [(each.argmax(1) == labels).double().mean() for each in _logits(network.eval(), layer, data, mean, std)]
+            print(f"  {variant:4s} {layer.__name__:36s} {' '.join(f'{100 * each:5.1f}' for each in right)}", flush=True)
     print(f"{STEPS} steps of {BATCH} images, SGD {LR}: loss of the last 10, loss in evaluation, largest |output|")
     for layer in TRAINED:
         print(f"  {layer.__name__:36s} {' '.join(f'{figure:9.3g}' for figure in train(layer, data))}", flush=True)
+
+
+def _logits(network: ResNet, layer: type[nn.Module], data: ImageData, mean: Tensor, std: Tensor) -> Iterator[Tensor]:
+    pixels = data.pixels["val"]
+    yield compute_logits(network, pixels, mean, std)
+    if layer is wrong.BatchInEvaluationBatchNorm:
+        yield torch.cat([compute_logits(network, each, mean, std) for each in pixels.split(1)])
 
 
 def train(layer: type[nn.Module], data: ImageData) -> tuple[float, float, float]:

@@ -143,3 +143,15 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
     from scipy.stats import kendalltau
 
     return float(kendalltau(first, second).statistic)
+
+
+def auroc_half_width(auroc: float, positives: int, negatives: int) -> float:
+    """Half of the 95% interval of an area under the ROC curve, over the cases of both kinds.
+
+    Reference:
+        Hanley and McNeil, The meaning and use of the area under a receiver operating characteristic (ROC) curve, 1982.
+    """
+    both_positive, both_negative = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    variance = auroc * (1 - auroc)
+    variance += (positives - 1) * (both_positive - auroc**2) + (negatives - 1) * (both_negative - auroc**2)
+    return 1.96 * float(np.sqrt(variance / (positives * negatives)))

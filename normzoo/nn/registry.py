@@ -92,6 +92,8 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             axes="C, H, W",
             pooled_axes=(("C", "H", "W"),),
             formula="y = (x − mean over C,H,W) / √(var over C,H,W + ε) · weight + bias",
+            remark="Mean and variance over all channels and pixels of an image, a weight and a bias for each channel: group "
+            "normalization with one group. Transformers and ConvNeXt normalize each position over C alone.",
             paper="Ba, Kiros, Hinton, Layer Normalization, 2016, arXiv:1607.06450",
         ),
     ),

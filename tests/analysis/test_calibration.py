@@ -1,5 +1,7 @@
 """Calibration: the error, the temperature, and what is said of them."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -42,5 +44,6 @@ def test_who_is_too_sure_is_said() -> None:
     found = {variant: [calibrate(*made_up(surer))] for variant, surer in {"bn": 1.5, "in": 0.6, "gn": 1.0}.items()}
     finding = calibration_finding(found)
     assert "surer than they should be: BN; less sure than they should be: IN." in finding.paragraphs[1]
-    assert finding.summary.startswith("expected calibration error is smallest for GN")
+    assert finding.summary.startswith("expected calibration error, and that of a perfectly calibrated network")
+    assert re.search(r"go from [\d.]+% and [\d.]+% \(GN\) to [\d.]+% and [\d.]+% \((BN|IN)\) \(n = 1\)\.$", finding.summary)
     assert calibration_finding({}).paragraphs == []

@@ -42,7 +42,7 @@ def test_finding_gives_each_change_and_what_is_beyond_the_control(tmp_path: Path
     sets = {each.name: each for each in list_model_sets(tmp_path)}
     finding = image_size_finding(sized_sets(sets["toy/strong"], sets.values()), ["bn", "in", "gn"])
     assert finding.summary == (
-        "from 32×32 to 64×64 pixels validation accuracy changes, in points: IN +50.0 and BN +10.0 (n = 2)."
+        "from 32×32 to 64×64 pixels validation accuracy changes, in points: IN +50.0 and BN +10.0 (seeds of both: n = 2)."
     )
     first, second = finding.paragraphs  # two networks have no order worth a sentence
     assert "4 times as many pixels of each photo" in first
@@ -73,9 +73,10 @@ def test_a_changed_recipe_is_held_against_its_own(tmp_path: Path) -> None:
     assert base_set(usual, sets.values()) is None
     assert base_set(sets["other/strong,last_norm=nn"], sets.values()) is None
     finding = recipe_change_finding(usual, changed, ["bn", "in"])
-    assert finding.summary == (
-        "with last_norm = nn in place of `strong`'s own, validation accuracy changes, in points: IN +25.0 (n = 2)."
+    assert finding.summary.startswith(
+        "with last_norm = nn in place of `strong`'s own, validation accuracy changes, in points: "
     )
+    assert finding.summary.endswith("IN +25.0 (seeds of both: n = 2).")
     assert "Average pooling follows the last norm" in finding.paragraphs[0]
     assert finding.tables[0].texts["Changed (%)"] == ["45.00"]
 
@@ -94,7 +95,9 @@ def test_who_is_last_in_both_is_said(changed: dict[str, int], told: str, tmp_pat
     finding = recipe_change_finding(sets["toy/strong"], sets["toy/strong,lr=0.1"], ["bn", "in", "gn"])
     assert finding.paragraphs[0].startswith("One rate for all")
     assert finding.paragraphs[1].startswith(f"Best first, as strong says: BN, GN and IN; {told}")
-    assert finding.paragraphs[2].startswith(f"IN changes by +{changed['in'] - 20}.00 points, BN by +10.00. The difference is ")
+    assert finding.paragraphs[2].startswith("On the training images accuracy goes, in per cent: ")
+    assert "IN 52.0 → 52.0" in finding.paragraphs[2]
+    assert finding.paragraphs[3].startswith(f"IN changes by +{changed['in'] - 20}.00 points, BN by +10.00. The difference is ")
 
 
 def test_the_page_tells_of_both_sides_of_a_comparison(tmp_path: Path) -> None:

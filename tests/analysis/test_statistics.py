@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from normzoo.analysis.statistics import (
     McNemar,
     accuracy_interval,
+    auroc_half_width,
     change_interval,
     difference_interval,
     epochs_to,
@@ -85,3 +87,12 @@ def test_how_soon_and_in_which_order():
     assert [epochs_to([0.2, 0.5, 0.4, 0.7], level) for level in (0.1, 0.5, 0.6, 0.8)] == [1, 2, 4, None]
     assert kendall_tau([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1)
     assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
+
+
+def test_the_interval_of_an_area_under_the_curve_is_that_of_many_draws():
+    """Scores of two normal distributions, drawn anew: the estimates lie within the half width 95 times of 100."""
+    draw = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [100, 300])
+    found = [roc_auc_score(labels, draw.normal(1.2 * labels, 1)) for _ in range(400)]
+    width = auroc_half_width(float(np.mean(found)), 100, 300)
+    assert np.mean(np.abs(found - np.mean(found)) < width) == pytest.approx(0.95, abs=0.03)

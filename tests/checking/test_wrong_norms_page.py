@@ -13,6 +13,7 @@ from normzoo.checking.mistakes import BY_KEY
 from normzoo.checking.report import check
 from normzoo.checking.subject import Subject
 from normzoo.nn.own_norm import run_source
+from normzoo.pretrained.registry import get_model_set
 from tests.support.own_norms import wrong
 
 PAGE = Path(__file__).parents[2] / "docs" / "wrong-norms.md"
@@ -49,6 +50,16 @@ def test_seventeen_mistakes_are_named_as_the_check_names_them():
     for _, _, cell in rows:
         assert cell.replace("`", "").split(", ")[0] in checks or cell.replace("`", "") in checks
     assert set(re.findall(r"\(`([a-z-]+)`", TEXT)) <= set(BY_KEY)
+
+
+def test_the_figures_are_of_the_networks_that_are_packaged():
+    """Of others they would be worth nothing: then `python -m tests.wrong_norms_bench` measures them anew."""
+    stated = re.search(r"`tiny-imagenet-25/strong` network \(([^)]+)\)", TEXT)[1].replace("%", "").split(", ")
+    checkpoints = get_model_set("tiny-imagenet-25/strong").checkpoints
+    for words in stated:
+        name, accuracy = words.split()
+        values = checkpoints[name.lower()].metrics["final"]["val"]["accuracy"]["values"]
+        assert f"{100 * values[0]:.1f}" == accuracy
 
 
 def test_the_groups_have_no_say_over_rows():

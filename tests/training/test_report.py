@@ -13,6 +13,7 @@ from normzoo.analysis import reference_study as original
 from normzoo.analysis.commands import training_commands
 from normzoo.analysis.findings.reference import agreement, compare_orders, slips
 from normzoo.errors import CheckpointError
+from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.checkpoint import LOGITS, METRICS, ROBUSTNESS
 from normzoo.pretrained.registry import get_model_set
 from normzoo.pretrained.serialization import write_tensors
@@ -181,7 +182,7 @@ def test_who_beats_whom_follows_the_answers(tmp_path, bn, gn, said):
 def test_equal_networks_are_not_told_apart(tmp_path):
     for variant in ("bn", "gn"):
         save_answers(save_variant(tmp_path, variant), 100)
-    assert "BN cannot be told apart from GN." in words(pairs_section(get_model_set("toy/paper", tmp_path)))
+    assert "BN is not told apart from GN." in words(pairs_section(get_model_set("toy/paper", tmp_path)))
 
 
 def test_parity_says_what_is_missing_and_whether_the_two_are_told_apart(tmp_path):
@@ -194,9 +195,11 @@ def test_parity_says_what_is_missing_and_whether_the_two_are_told_apart(tmp_path
     history = folder / "history.csv"
     history.write_text(history.read_text().replace("0.2,", "0.3,", 1))
     save_answers(folder, 104)
-    assert "cannot be told apart on the validation images" in words(parity_section(get_model_set("toy/paper", tmp_path)))
+    assert "None can be told apart (Holm)" in words(parity_section(get_model_set("toy/paper", tmp_path)))
     save_answers(folder, 180)
-    assert "can be told apart on the validation images, which" in words(parity_section(get_model_set("toy/paper", tmp_path)))
+    assert "one can be told apart, which rounding alone should rarely do" in words(
+        parity_section(get_model_set("toy/paper", tmp_path))
+    )
 
 
 @pytest.mark.parametrize(("loss", "said"), [(2.5, "rises, 1.2500 to 2.5000"), (0.625, "falls, 1.2500 to 0.6250")])
@@ -251,6 +254,10 @@ def test_the_search_says_whether_the_recipe_won(tmp_path):
         (tmp_path / "toy").mkdir(exist_ok=True)
         pd.DataFrame(rows)[list(COLUMNS)].to_csv(tmp_path / "toy/search.csv", index=False)
         assert said in words(search_section(tmp_path, "toy"))
+    rows = [row | {"recipe": strong, "variant": variant, "holdout_accuracy": 0.7} for variant in ("bn", "nn")]
+    rows += [row | {"recipe": other, "variant": variant, "holdout_accuracy": 0.6} for variant in NORM_LAYERS]
+    pd.DataFrame(rows)[list(COLUMNS)].to_csv(tmp_path / "toy/search.csv", index=False)
+    assert f"Not yet trained with all: `{strong}`." in words(search_section(tmp_path, "toy"))
 
 
 def test_the_original_is_read_in_our_units():

@@ -6,7 +6,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from normzoo.nn.registry import describe_norm
 from normzoo.pretrained.checkpoint import ModelConfig
-from normzoo.variants import describe_variant
+from normzoo.variants import Variant, describe_variant
+from normzoo.words import counted, listed
 
 _METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "micro_f1": "f1"}
 
@@ -43,9 +44,6 @@ def model_card(config: ModelConfig, figures: dict[str, Any]) -> str:
         for metric in val
     )
     fields = "\n".join(f"| {key} | {value} |" for key, value in figures["provenance"]["recipe"].items())
-    runs = figures["provenance"]["runs"]
-    last = runs[0]["sessions"][-1]
-    seconds = sum(session["seconds"] for run in runs for session in run["sessions"])
     return f"""---
 {front.to_yaml()}
 ---
@@ -53,7 +51,7 @@ def model_card(config: ModelConfig, figures: dict[str, Any]) -> str:
 # {name}
 
 A ResNet of {config.depth} layers with {describe_variant(variant)}, trained from scratch on {figures["data"]} with the recipe
-`{recipe}`. One of a set of networks that differ only in the normalization layer.{_remark(figures["norm"])}{_last_norm(config)}
+`{recipe}`. {_differs(variant)}{_remark(figures["norm"])}{_last_norm(config)}
 
 {figures["parameters"]:,} parameters, {figures["macs"] / 1e6:.1f} million multiply-accumulates an image. Input: RGB, the central
 square reduced to {config.image_size}×{config.image_size} pixels by box averaging. Output: {len(config.classes)} classes.
@@ -83,13 +81,33 @@ figures again.
 {fields}
 | precision | {figures["provenance"]["precision"]} |
 
-Trained on {last["device"]} in {seconds / 60:.0f} minutes ({last["threads"]} thread), torch {last["packages"]["torch"]}.
+{_trained(figures["provenance"]["runs"])}
 
 ## Data and limits
 
 {data["note"]} The images are not part of this folder. A network of this size, trained on so few small pictures, is for learning
 about normalization, not for recognizing things: it always answers with one of its {len(config.classes)} classes.
 """
+
+
+def _differs(key: str) -> str:
+    """In what the network differs from the others of its set."""
+    variant = Variant.parse(key)
+    if variant.batch_size is not None:
+        return f"It differs from `{variant.norm}` only in the batch size."
+    if variant.is_reference:
+        return f"It differs from `{variant.norm}` only in whose code the norm is: PyTorch's own."
+    return "One of a set of networks that differ only in the normalization layer."
+
+
+def _trained(runs: list[dict[str, Any]]) -> str:
+    """How long each run took, and on what."""
+    sessions = [session for run in runs for session in run["sessions"]]
+    minutes = [sum(session["seconds"] for session in run["sessions"]) / 60 for run in runs]
+    took = " to ".join(dict.fromkeys(f"{bound:.0f}" for bound in (min(minutes), max(minutes))))
+    devices = listed(sorted({f"{each['device']} ({counted(each['threads'], 'thread')})" for each in sessions}))
+    torchs = listed(sorted({each["packages"]["torch"] for each in sessions}))
+    return f"Trained in {counted(len(runs), 'run')} of {took} minutes, on {devices}; torch {torchs}."
 
 
 def _last_norm(config: ModelConfig) -> str:

@@ -62,6 +62,8 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
         TrainingError: no run is finished.
         DataError: the images that the runs were trained on are not here.
     """
+    if not runs.is_dir():
+        raise _nothing_finished(runs)
     checkpoints.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(checkpoints / LOCK).acquire(timeout=PROBE_SECONDS):
@@ -86,9 +88,13 @@ def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: b
     for table in tables:
         say(f"{table}  what was tried to choose a recipe")
     if not done and not tables:
-        raise TrainingError(f"No finished run under {runs}. Train one with: python -m training study")
+        raise _nothing_finished(runs)
     (checkpoints / README).write_text(folder_card(checkpoints), encoding="utf-8")
     return done
+
+
+def _nothing_finished(runs: Path) -> TrainingError:
+    return TrainingError(f"No finished run under {runs}. Train one with: python -m training study")
 
 
 def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[int, State]]:

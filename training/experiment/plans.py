@@ -51,7 +51,7 @@ SEARCH = tuple(
     )
 )
 
-#: The second round: the three candidates with the best mean over those two norms, now with all six. The best mean over the
+#: The second round: the four candidates with the best mean over those two norms, now with all six. The best mean over the
 #: six wins, and is `strong`.
 SEARCH_FINAL = tuple(
     Part("strong-start", ZOO, {"epochs": 15, **changes})
@@ -59,6 +59,7 @@ SEARCH_FINAL = tuple(
         {"batch_size": 64, "lr": 0.2, "clip_norm": 1.0},
         {"lr": 0.2, "clip_norm": 1.0},
         {"batch_size": 32, "lr": 0.1, "clip_norm": 2.0},
+        {"batch_size": 64, "clip_norm": 1.0},
     )
 )
 

@@ -46,7 +46,7 @@ def _steps(finals: pd.DataFrame) -> list[str]:
 
 
 def _beyond_the_steps(model_set: ModelSet, by_norm: dict[str, pd.DataFrame]) -> list[str]:
-    """Return what batch statistics could explain: BN's change minus that of GN, which never sees the batch."""
+    """Return what batch statistics may explain: BN's change minus that of GN, which never sees the batch."""
     if not {STUDIED, CONTROL} <= by_norm.keys():
         return []
     common = sorted(set(by_norm[STUDIED]["batch_size"]) & set(by_norm[CONTROL]["batch_size"]))
@@ -65,9 +65,10 @@ def _beyond_the_steps(model_set: ModelSet, by_norm: dict[str, pd.DataFrame]) -> 
         return []
     studied, control = short_name(STUDIED), short_name(CONTROL)
     return [
-        f"{control} never sees the batch: it is the control for the number of steps. From batch size {small} to {large} "
-        f"validation accuracy changes by {signed(change.studied)} points for {studied} and by {signed(change.control)} for "
-        f"{control}. What batch statistics could explain is the difference, {beyond_words(change)}."
+        f"{control} never sees the batch: it is the control for what a batch size does to the optimization (the number of "
+        f"steps, the noise in each). From batch size {small} to {large} validation accuracy changes by "
+        f"{signed(change.studied)} points for {studied} and by {signed(change.control)} for {control}. If the optimization "
+        f"costs both as much, the rest is due to batch statistics: {beyond_words(change)}."
     ]
 
 

@@ -1,6 +1,6 @@
 """Finding on calibration: which networks are surer than they should be, and what a temperature mends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,11 @@ NOTABLE = 0.1
 def calibrations(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, list[Calibration]], dict[str, str]]:
     """Return the calibration of every seed of each variant, and for those that cannot be read the reason."""
     return read_each(model_set, variants, _of_seeds)
+
+
+def _beside_perfect(variant: str, means: Mapping[str, Mapping[str, float]]) -> str:
+    found = means[variant]
+    return f"{percent(found['ece'], 1)}% and {percent(found['ece_if_perfect'], 1)}% ({short_name(variant)})"
 
 
 def _of_seeds(checkpoint: Checkpoint) -> list[Calibration]:
@@ -49,9 +54,8 @@ def calibration_finding(found: dict[str, list[Calibration]]) -> Finding:
     summary = (
         ""
         if len(means) < 2
-        else f"expected calibration error is smallest for {short_name(least)} ({percent(means[least]['ece'], 1)}%), largest "
-        "for "
-        f"{short_name(most)} ({percent(means[most]['ece'], 1)}%; n = {counts})."
+        else "expected calibration error, and that of a perfectly calibrated network as sure as this one, go from "
+        f"{_beside_perfect(least, means)} to {_beside_perfect(most, means)} (n = {counts})."
     )
     return Finding(
         summary,

@@ -64,9 +64,9 @@ def beyond_words(change: ControlledChange) -> str:
 
 
 def changes_told(changes: pd.DataFrame) -> str:
-    """Return "BN +1.2 and GN −0.4 (n = 3)", of what `comparisons.changes` gives."""
+    """Return "BN +1.2 and GN −0.4 (seeds of both: n = 3)", of what `comparisons.changes` gives."""
     told = [f"{short_name(row.variant)} {signed(row.change, 1)}" for row in changes.itertuples()]
-    return f"{listed(told)} (n = {listed([str(count) for count in sorted(set(changes['n']))])})"
+    return f"{listed(told)} (seeds of both: n = {listed([str(count) for count in sorted(set(changes['n']))])})"
 
 
 def change_figures(changes: pd.DataFrame, caption: str, before: str, after: str) -> Figures:

@@ -10,7 +10,7 @@ from normzoo.nn.resnet import WIDTHS
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import listed, signed
+from normzoo.words import listed, percent, signed
 
 #: The norm whose statistics are those of one map, and the one that it is held against: its maps are as large, but it has
 #: those of the other images as well.
@@ -21,8 +21,8 @@ EXPLANATIONS = {
     "last_norm": (
         "Average pooling follows the last norm, and reads nothing of a map but its mean. Instance normalization sets that mean "
         "to its bias, the same for every photo, just before the shortcut is added: what is left of it are the shortcut and "
-        "what ReLU makes of the shape. How much of IN's distance to the others is this one layer? Here the last norm is "
-        "another, and nothing else."
+        "what ReLU makes of the shape. How much of IN's distance to the others is this one layer? Here it is "
+        "replaced (`nn`: removed, with its weight and bias), and nothing else."
     ),
     "lr": "One rate for all also tests which norm suits that rate. Is a last place the norm or the rate?",
 }
@@ -93,6 +93,20 @@ def _grows_with_the_maps(small: ModelSet, large: ModelSet) -> list[str]:
         f"{_places(large)}. Does it gain on {short_name(CONTROL)} as the maps grow? {answer}"
         for answer in _beyond_the_control(small, large)
     ]
+
+
+def _fit(before: ModelSet, after: ModelSet, changes: pd.DataFrame) -> list[str]:
+    """Return how the accuracy on the training images changes: whether more was fitted, or more of it carries over."""
+    told = []
+    for variant in changes["variant"]:
+        by_seed = [
+            dict(zip(metrics["seeds"], metrics["final"]["train"]["accuracy"]["values"], strict=True))
+            for metrics in (each.checkpoints[variant].metrics for each in (before, after))
+        ]
+        common = by_seed[0].keys() & by_seed[1].keys()
+        old, new = (sum(each[seed] for seed in common) / len(common) for each in by_seed)
+        told.append(f"{short_name(variant)} {percent(old, 1)} → {percent(new, 1)}")
+    return [f"On the training images accuracy goes, in per cent: {listed(told)}."]
 
 
 def _beyond_the_control(before: ModelSet, after: ModelSet) -> list[str]:
@@ -170,6 +184,7 @@ def recipe_change_finding(base: ModelSet, changed: ModelSet, variants: Iterable[
         [
             *(text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))),
             *_orders(changes, f"as {base.recipe} says", f"with {told}"),
+            *_fit(base, changed, changes),
             *_beyond_the_control(base, changed),
         ],
         tables=[change_figures(changes, f"Validation accuracy with {told}", f"As {base.recipe} says", "Changed")],

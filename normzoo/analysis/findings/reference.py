@@ -24,8 +24,8 @@ BASELINE_RECIPE = "paper-sgd"
 EARLY_EPOCH = 5
 #: Accuracies are printed with three decimals of a per cent, sometimes cut and not rounded.
 PRINTED = 2e-5
-#: Halvings of an image on its way to the last maps.
-HALVINGS = 4
+#: So many times as wide as the last maps is an image.
+REDUCTION = 4
 
 Row = tuple[dict[str, Any], dict[str, dict[str, float | None]]]
 #: Variant -> what it is ordered by, the lowest first.
@@ -83,9 +83,6 @@ def _figures(rows: list[Row]) -> Figures:
         there = [None if (value := theirs[split][key]) is None else 100 * value for _, theirs in rows]
         table.add(f"{title} here (%)", here, ".2f")
         table.add(f"{title} original (%)", there, ".2f")
-        table.add(
-            f"{title} difference (points)", [None if b is None else a - b for a, b in zip(here, there, strict=True)], "+.2f"
-        )
     for split, title in SPLITS.items():
         printed = [theirs[split]["loss"] for _, theirs in rows]
         table.add(f"{title} loss here (nats)", [float(ours[f"{split}_loss"]) for ours, _ in rows], ".4f")
@@ -171,8 +168,8 @@ def _set_up(model_set: ModelSet) -> list[str]:
         f"{original.IMAGES:,} photos of birds of {study['architecture']['classes_r']} species, "
         f"{original.SIDE}×{original.SIDE}.",
         _steps(checkpoint, final),
-        f"In the last maps instance normalization takes its statistics over {(size // HALVINGS) ** 2:,} values here, "
-        f"{(original.SIDE // HALVINGS) ** 2:,} there.",
+        f"In the last maps instance normalization takes its statistics over {(size // REDUCTION) ** 2:,} values here, "
+        f"{(original.SIDE // REDUCTION) ** 2:,} there.",
     ]
     pairs = {
         "optimizer": (recipe.get("optimizer"), str(final["optimizer"]).lower()),

@@ -78,8 +78,9 @@ def robustness_finding(
     of_what = _of_what(corruption, frame["corruption"].nunique())
     seeds = listed([str(seed) for seed in sorted(frame["seed"].unique())])
     paragraphs = [
-        f"Mean accuracy in per cent {of_what}, best first, with 95% intervals over the {images:,} validation images: "
-        f"{listed(means)}.",
+        f"Mean accuracy in per cent {of_what}, best first, with 95% intervals over the {images:,} validation images "
+        f"(Wilson; wider than needed for a mean over conditions, and not of differences: two that overlap need not be "
+        f"equal): {listed(means)}.",
         f"As a share of the clean accuracy, in the same order: {listed(kept)}. A share alone praises a network that has little "
         "to lose.",
         f"n = 1: one run of each network, the one whose weights are packaged (seed {seeds}). {NOT_COMPARABLE}",
@@ -175,15 +176,14 @@ def _why(rows: list[dict[str, str]]) -> list[str]:
             f"border less contrast {'does it no harm' if abs(clean - harmed) < 0.005 else 'harms it less'}. With the border it "
             f"was trained with it has {percent(usual)}% on clean images: it "
             + (
-                "uses the border, by which alone it can tell how bright an image is."
+                "uses the border, in theory the only trace of brightness that its first norm leaves."
                 if usual - clean > 0.01
                 else "hardly uses it."
             )
         )
     lines.append(
-        "Moving the pixels towards the colour that becomes 0, as the padding is, scales all of the input. For GN and LN "
-        "that is "
-        "an identity (but for ε and rounding), so the column says nothing about them."
+        "Moving the pixels towards the colour that becomes 0, as the padding is, scales all of the input. For IN, GN and LN "
+        "that is an identity (but for ε and rounding), so the column says nothing about them."
     )
     scaled = found.get(("nn", "about the padding, bias scaled"))
     if scaled is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normzoo.analysis.findings.finding import Figures, Finding
+from normzoo.analysis.statistics import auroc_half_width
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
@@ -96,6 +97,7 @@ def unknowns_finding(measured: Mapping[str, Unknowns], known: int, unknown: int)
     best = sorted(networks, key=lambda variant: -networks[variant].auroc)
     noise = max(networks, key=lambda variant: networks[variant].noise_confidence)
     told = listed([f"{short_name(variant)} {measured[variant].auroc:.2f}" for variant in best])
+    width = max(auroc_half_width(each.auroc, known, unknown) for each in networks.values())
     table = Figures(f"By the largest probability: {known:,} validation images against {unknown:,} images of unknown things")
     table.add("Network", ["All together" if variant == TOGETHER else short_name(variant) for variant in measured])
     table.add("AUROC", [each.auroc for each in measured.values()], ".3f", higher_is_better=True)
@@ -107,11 +109,12 @@ def unknowns_finding(measured: Mapping[str, Unknowns], known: int, unknown: int)
     ):
         table.add(title, [100 * getattr(each, key) for each in measured.values()], ".1f")
     return Finding(
-        f"told from things that they do not know, AUROC, best first: {told} (n = 1).",
+        f"out-of-distribution detection by the largest probability, AUROC: {told} (±{width:.2f}, 95% over images; n = 1).",
         [
             f"A network always answers with one of its classes. Unknown things are CIFAR-10's test images of "
             f"{listed(UNKNOWN_CLASSES)} (its JPEG edition). AUROC: how often the largest probability is larger for a known "
-            "image than for an unknown one; 0.5 is chance. The threshold parts them best. n = 1: the packaged weights.",
+            "image than for an unknown one; 0.5 is chance. The threshold parts them best. Both kinds come from different "
+            "collections, so what is noticed may be the camera as well as the thing. n = 1: the packaged weights.",
             f"On uniform noise {short_name(noise)} is surest: {percent(networks[noise].noise_confidence, 1)}% on average.",
         ],
         tables=[table],

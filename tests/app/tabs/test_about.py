@@ -61,7 +61,8 @@ def test_recipe_data_and_runs_are_those_of_the_files(told):
     assert "lr 0.0001" in shown
     assert "horizontal flip no" in shown
     assert "BN 0, 1 2 2.00 a chip, another bf16 74d3303c9ce5, – train a 15b7e96914f81bdb" in shown
-    assert "python -m training study --recipe told --data toy" in shown
+    assert "python -m training study --recipe told --norm bn --data toy --seeds 0,1" in shown
+    assert "python -m training study --recipe told --norm bn --data toy --batch-size 8" in shown
 
 
 def test_a_recipe_that_differs_says_for_whom(told):

@@ -62,7 +62,7 @@ def unequal(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 def test_who_beats_whom_is_in_the_matrix_and_in_words(unequal):
     frame = pairs(unequal.get("toy/paper"), ["bn", "gn", "ln"]).frame
     text = words(versus.draw(frame) + finding_html(pairs_finding(frame, ["bn", "gn", "ln"])))
-    assert "BN beats GN; cannot be told apart from LN." in text
+    assert "BN beats GN; is not told apart from LN." in text
     assert "GN is beaten by BN and LN." in text
     assert "over 3 pairs" in text
     assert "▲ better, +100.00" in text
@@ -92,13 +92,13 @@ def test_a_set_of_other_classes_is_not_held_against_the_original(unequal):
 
 
 @pytest.mark.usefixtures("comparable")
-def test_the_original_is_beside_ours_with_differences_and_caveats(unequal):
+def test_the_original_is_beside_ours_with_caveats(unequal):
     model_set = unequal.get("toy/paper")
     finding = reference_finding(model_set, ["bn", "gn", "ln"], pairs(model_set, ["bn", "gn", "ln"]).frame)
     text = words(tables_html(finding, "both.csv") + finding_html(finding))
     theirs = final_figures("bn")["val"]["accuracy"]
     ours = model_set.checkpoints["bn"].metrics["final"]["val"]["accuracy"]["mean"]
-    assert f"BN {100 * ours:.2f} {100 * theirs:.2f} {100 * (ours - theirs):+.2f}".replace("-", "−") in text
+    assert f"BN {100 * ours:.2f} {100 * theirs:.2f} " in text
     assert "Of the original's 3 orders of two networks, 2 hold here by more than chance; 1 is not decided (LN over BN)" in text
     assert "256×256" in text
     assert "divided by the batch size" in text

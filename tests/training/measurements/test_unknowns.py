@@ -117,6 +117,6 @@ def test_unknown_images_are_enlarged_for_networks_that_take_larger_ones(folder: 
 
 def test_the_finding_names_the_best_and_the_surest_of_noise() -> None:
     finding = unknowns_finding({**MEASURED, TOGETHER: ALL}, 1250, 4000)
-    assert finding.summary.endswith("BN 0.80 and GN 0.70 (n = 1).")
+    assert finding.summary.endswith("BN 0.80 and GN 0.70 (±0.02, 95% over images; n = 1).")
     assert "On uniform noise GN is surest: 90.0%" in finding.paragraphs[1]
     assert unknowns_finding({}, 0, 0).summary == ""

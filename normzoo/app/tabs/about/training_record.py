@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from normzoo.analysis.commands import training_commands
 from normzoo.app.components.html import render
 from normzoo.app.core.catalog import variants_of
 from normzoo.pretrained.registry import ModelSet
@@ -26,6 +27,7 @@ def describe(model_set: ModelSet, variants: Sequence[str]) -> str:
         are_alike=are_alike,
         problems={variant: model_set.problems[variant] for variant in variants if variant in model_set.problems},
         others=len(variants_of(model_set)),
+        commands=training_commands(model_set, variants_of(model_set)),
         text=_text,
     )
 

@@ -23,8 +23,9 @@ OPENING = '<p class="hint">Comparing every two networks on every validation imag
 TOO_FEW = '<p class="hint">Choose at least two networks at the top of the page.</p>'
 HEADING = """
 <h2>Who beats whom</h2>
-<p class="explanation">Every two networks answered the same validation images. Two are told apart if one is right so much
-more often where the other is wrong that chance alone would rarely do it.</p>
+<p class="explanation">Every two networks answered the same validation images. Two are told apart if, in
+every seed, one is right so much more often where the other is wrong that chance alone would rarely do it. Not told apart does
+not mean equal.</p>
 """
 ORIGINAL_HEADING = """
 <h2>Beside the original study</h2>
