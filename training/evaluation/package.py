@@ -82,7 +82,9 @@ def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: b
             say(f"{target}  unchanged")
         else:
             seeds = _package_variant(folder.name, states, kept, target)
-            say(f"{target}  seeds {', '.join(map(str, seeds))}")
+            replaced = sorted(set(kept.metrics["seeds"] if kept else ()) - set(seeds))
+            lost = f"; they replace seeds {', '.join(map(str, replaced))}, trained otherwise" if replaced else ""
+            say(f"{target}  seeds {', '.join(map(str, seeds))}{lost}")
         done.append(target)
     tables = write_search(runs, checkpoints)
     for table in tables:
@@ -203,7 +205,9 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
 
 def _kept_results(kept: Checkpoint, config: ModelConfig, settings: dict[str, Any]) -> dict[int, SeedResult]:
     """The seeds that are packaged already, if they were trained in the same way."""
-    if kept.config != config:
+    # An argument that the layer was given since then, by its default, makes it no other layer.
+    arguments = {**default_arguments(config.norm), **kept.config.norm_arguments}
+    if dataclasses.replace(kept.config, norm_arguments=arguments) != config:
         return {}
     stored = kept.metrics
     if any(stored["provenance"][key] != rounded(value) for key, value in settings.items()):

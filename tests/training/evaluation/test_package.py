@@ -211,8 +211,24 @@ def test_packaged_seeds_of_other_settings_do_not_join(runs: Path, tmp_path: Path
     state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
     state.sessions[0]["seconds"] = 1.0
     state.save(runs / "tiny/quick/bn/seed-0")
-    package(runs, tmp_path / "checkpoints", silent)
+    lines: list[str] = []
+    package(runs, tmp_path / "checkpoints", lines.append)
     assert read_json(folder / "metrics.json")["seeds"] == [0]
+    assert lines == [f"{folder}  seeds 0; they replace seeds 1, trained otherwise"]
+
+
+def test_packaged_seeds_join_although_the_layer_has_a_new_argument(runs: Path, tmp_path: Path) -> None:
+    (folder,) = package(runs, tmp_path / "checkpoints", silent)
+    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
+    config = read_json(folder / "config.json")
+    del config["norm_arguments"]["bias"]
+    (folder / "config.json").write_text(json.dumps(config))
+    state = State.load(runs / "tiny/quick/bn/seed-0")
+    assert state is not None
+    state.sessions[0]["seconds"] = 1.0  # not what is packaged
+    state.save(runs / "tiny/quick/bn/seed-0")
+    package(runs, tmp_path / "checkpoints", silent)
+    assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
 
 
 def test_robustness_holds_every_corruption_at_every_severity(folder: Path) -> None:
