@@ -10,7 +10,6 @@ import pandas as pd
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import HISTORY_COLUMNS, Checkpoint
 from normzoo.pretrained.registry import ModelSet
-from normzoo.variants import short_name
 
 Read = TypeVar("Read")
 
@@ -123,42 +122,6 @@ def val_accuracy(model_set: ModelSet, variant: str) -> tuple[float, int] | None:
     """A variant's mean validation accuracy and over how many seeds, where it is known."""
     found, _ = read_each(model_set, [variant], lambda checkpoint: _final_row(checkpoint.metrics))
     return (found[variant]["val_accuracy"], found[variant]["n"]) if found else None
-
-
-def metrics_on_screen(finals: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The final metrics as people read them.
-
-    Returns:
-        two tables of the same shape: the numbers to sort by, and the texts to show.
-    """
-    numbers, texts = {}, {}
-
-    def add(title: str, values: Iterable[Any], shown: Iterable[str]) -> None:
-        numbers[title], texts[title] = list(values), list(shown)
-
-    rows = finals.to_dict("records")
-    names = [short_name(row["variant"]) for row in rows]
-    add("Network", names, names)
-    for split, split_title in SPLITS.items():
-        for key, metric in METRICS.items():
-            title = f"{split_title} {metric.title}"
-            means = [row[f"{split}_{key}"] for row in rows]
-            spreads = [row[f"{split}_{key}_sd"] for row in rows]
-            add(
-                f"{title} (%)" if metric.is_fraction else title,
-                [metric.on_screen(mean) for mean in means],
-                [_with_spread(metric, mean, sd) for mean, sd in zip(means, spreads, strict=True)],
-            )
-    add("Parameters", [row["parameters"] for row in rows], [str(row["parameters"]) for row in rows])
-    macs = [row["macs"] / 1e6 for row in rows]
-    add("Million MACs", macs, [f"{value:.2f}" for value in macs])
-    add("n", [row["n"] for row in rows], [str(row["n"]) for row in rows])
-    add("Seeds", [row["seeds"] for row in rows], [row["seeds"] for row in rows])
-    return pd.DataFrame(numbers), pd.DataFrame(texts)
-
-
-def _with_spread(metric: Metric, mean: float, sd: float | None) -> str:
-    return metric.text(mean) if sd is None or math.isnan(sd) else f"{metric.text(mean)} ± {metric.text(sd)}"
 
 
 def _final_row(metrics: dict[str, Any]) -> dict[str, Any]:

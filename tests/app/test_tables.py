@@ -8,12 +8,13 @@ import urllib.request
 import pandas as pd
 
 from normzoo import NORM_LAYERS
-from normzoo.analysis.results import final_metrics, metrics_on_screen
+from normzoo.analysis.findings.finals import finals_figures
+from normzoo.analysis.results import final_metrics
 from normzoo.app.components.tables import csv_link, sortable
 
 
 def test_the_csv_is_the_table(catalog):
-    numbers, texts = metrics_on_screen(final_metrics(catalog.get("toy/paper"), NORM_LAYERS).frame)
+    numbers, texts = finals_figures(final_metrics(catalog.get("toy/paper"), NORM_LAYERS).frame).frames
     shown = [
         [html.unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(?:<button[^>]*>)?(.*?)<", row)]
         for row in re.findall(r"<tr>(.*?)</tr>", sortable(numbers, texts, "Results"))

@@ -62,5 +62,9 @@ def finding_blocks(finding: Finding) -> list[str | Drawing]:
 
 def figures_table(figures: Figures) -> str:
     """Return a table under its caption."""
-    _, texts = figures.frames
-    return f"{figures.caption}.\n\n{table(list(texts.columns), texts.itertuples(index=False))}"
+    return f"{figures.caption}.\n\n{bare_table(figures)}"
+
+
+def bare_table(figures: Figures) -> str:
+    """Return a table without its caption."""
+    return table(list(figures.texts), zip(*figures.texts.values(), strict=True))

@@ -1,6 +1,6 @@
 """Finding: sentences and tables that follow from stored results, for the page and the report to render."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,21 @@ class Figures:
     #: Column -> is a higher figure the better one? Columns without an answer are not there.
     higher_is_better: dict[str, bool] = field(default_factory=dict)
 
-    def add(self, title: str, values: Iterable[Any], pattern: str = "", higher_is_better: bool | None = None) -> None:
-        """Add a column; None becomes a dash. The pattern is one of `format`, applied once, to the stored figure."""
+    def add(
+        self,
+        title: str,
+        values: Iterable[Any],
+        pattern: str = "",
+        higher_is_better: bool | None = None,
+        texts: Sequence[str] | None = None,
+    ) -> None:
+        """Add a column; None becomes a dash. The pattern is one of `format`, applied once, to the stored figure; `texts` stand
+        in place of what it gives.
+        """
         column = list(values)
         self.numbers[title] = [float("nan") if value is None else value for value in column]
-        self.texts[title] = ["–" if pd.isna(value) else minus(format(value, pattern)) for value in column]
+        formatted = ("–" if pd.isna(value) else minus(format(value, pattern)) for value in column)
+        self.texts[title] = list(formatted if texts is None else texts)
         if higher_is_better is not None:
             self.higher_is_better[title] = higher_is_better
 

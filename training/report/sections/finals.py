@@ -7,13 +7,14 @@ import pandas as pd
 
 from normzoo.analysis import comparisons, results
 from normzoo.analysis.commands import training_commands
+from normzoo.analysis.findings.finals import finals_figures
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.nn.registry import describe_norm
 from normzoo.plotting import static as plots
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 from normzoo.words import listed, percent, signed
-from training.report.markdown import Drawing, Section, bullets, commands, details, table
+from training.report.markdown import Drawing, Section, bare_table, bullets, commands, details, table
 from training.report.runs import machines, present, say_n
 
 
@@ -23,7 +24,7 @@ def finals_section(model_set: ModelSet) -> Section:
     everyone = list(model_set.checkpoints)
     main = model_set.main_variants
     finals, accuracies = results.final_metrics(model_set, everyone), comparisons.accuracies(model_set, everyone)
-    section.add(say_n(model_set, everyone), _figures(finals.frame))
+    section.add(say_n(model_set, everyone), bare_table(finals_figures(finals.frame)))
     section.add(
         "Accuracies and F1 in per cent; loss is the mean cross entropy per image in nats. Training figures are measured after "
         "the last epoch, in evaluation mode. Every image has one label, so micro F1 equals accuracy; scikit-learn computes it "
@@ -51,11 +52,6 @@ def levels(history: pd.DataFrame) -> list[float]:
     """The accuracies that the curves are asked for: every tenth from 0.2 to the best one reached."""
     best = results.over_seeds(history[history["split"] == "val"], "accuracy")["mean"].max() if len(history) else 0.0
     return [round(level, 1) for level in np.arange(0.2, 1.0, 0.1) if level <= best]
-
-
-def _figures(finals: pd.DataFrame) -> str:
-    _, texts = results.metrics_on_screen(finals)
-    return table(list(texts.columns), texts.itertuples(index=False))
 
 
 def _intervals(accuracies: pd.DataFrame) -> str:

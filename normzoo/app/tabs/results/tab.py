@@ -6,10 +6,12 @@ from typing import Any
 import gradio as gr
 
 from normzoo.analysis.confusion import confusions
-from normzoo.analysis.results import METRICS, SPLITS, final_metrics, metrics_on_screen
+from normzoo.analysis.findings.finals import finals_figures
+from normzoo.analysis.results import METRICS, final_metrics
 from normzoo.app.components import cards
+from normzoo.app.components.findings import csv_name, figures_html
 from normzoo.app.components.html import NO_NETWORKS, render
-from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
+from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
@@ -56,12 +58,10 @@ def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[s
     problems = cards.unavailable(finals.problems)
     if finals.frame.empty:
         return problems or NO_NETWORKS, []
-    numbers, texts = metrics_on_screen(finals.frame)
-    name = f"normzoo-{model_set.name.replace('/', '-')}-results.csv"
     rows = json.loads(finals.frame.to_json(orient="records", double_precision=15))  # NaN becomes null
-    table = sortable(numbers, texts, "Results after the last epoch", higher_is_better())
+    table = figures_html(finals_figures(finals.frame), csv_name(model_set.name, "results"))
     unequal = imbalance(model_set, finals.frame["variant"].iloc[0])
-    return table + BEST_NOTE + csv_link(texts, name) + unequal + problems + cards.names(finals.frame["variant"]), rows
+    return table + unequal + problems + cards.names(finals.frame["variant"]), rows
 
 
 def imbalance(model_set: ModelSet, variant: str) -> str:
@@ -81,12 +81,3 @@ def imbalance(model_set: ModelSet, variant: str) -> str:
         f"every class alike. For {short_name(variant)} micro F1 is {micro}%, macro F1 {macro}%."
     )
     return render("paragraphs.html", paragraphs=[text], is_status=False)
-
-
-def higher_is_better() -> dict[str, bool]:
-    """The columns of the table in which the best is marked, and in which direction."""
-    return {
-        f"{split} {metric.title}{' (%)' if metric.is_fraction else ''}": metric.higher_is_better
-        for split in SPLITS.values()
-        for metric in METRICS.values()
-    }
