@@ -55,9 +55,9 @@ def build(
             made.success(None, file, None, js=_SAVE, api_name=f"save_{api_name}_{file_format}", **UNDOCUMENTED)
 
 
-def file_name(chooser_set: str, *words: str) -> str:
+def file_name(model_set_name: str, *words: str) -> str:
     """A name that says what is in the file: "normzoo-tiny-imagenet-25-paper-loss-validation"."""
-    return "-".join(["normzoo", *chooser_set.split("/"), *words]).replace("_", "-").lower()
+    return "-".join(["normzoo", *model_set_name.split("/"), *words]).replace("_", "-").lower()
 
 
 def _maker(make: Callable[..., tuple[str, bytes]], file_format: str) -> Callable[..., dict[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from normzoo.analysis.findings.finding import Figures, Finding
+from normzoo.app.components import downloads
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import BEST_NOTE, csv_link, sortable
 
@@ -30,4 +31,4 @@ def tables_html(finding: Finding, file_name: str, words: str = "Download as CSV"
 
 def csv_name(model_set_name: str, what: str) -> str:
     """Return the name of a file that is downloaded: "normzoo-tiny-imagenet-25-paper-pairs.csv"."""
-    return f"normzoo-{model_set_name.replace('/', '-')}-{what}.csv"
+    return f"{downloads.file_name(model_set_name, what)}.csv"

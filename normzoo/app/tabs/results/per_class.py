@@ -11,6 +11,7 @@ from gradio.components.plot import PlotData
 from normzoo.analysis.confusion import confusions
 from normzoo.app.components import cards
 from normzoo.app.components import charts as chart_click
+from normzoo.app.components.findings import csv_name
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of
@@ -107,7 +108,7 @@ def tell(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None
     figure = result_charts.f1_heat({str(variant): ordered[variant].tolist() for variant in ordered}, ordered.index.tolist())
     numbers = (100 * ordered).rename(columns=short_name).rename_axis("Class").reset_index()
     texts = numbers.map(lambda value: value if isinstance(value, str) else f"{value:.2f}")
-    name = f"normzoo-{model_set.name.replace('/', '-')}-f1.csv"
+    name = csv_name(model_set.name, "f1")
     table = sortable(numbers, texts, "F1 of every class in per cent") + csv_link(texts, name, "Download the classes as CSV")
     words = render("paragraphs.html", paragraphs=explain(ordered), is_status=False)
     plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
