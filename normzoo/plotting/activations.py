@@ -1,4 +1,4 @@
-"""Charts of what goes on inside the networks, as dictionaries that plotly.js draws; why plotly.js says `charts`."""
+"""Charts of what goes on inside the networks, as dictionaries that plotly.js draws; why plotly.js says `curves`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from normzoo.inference.activations import LayerActivations, LayerGates
-from normzoo.plotting.curves import Figure, base_layout
+from normzoo.plotting.curves import CONFIG, Figure, base_layout
 from normzoo.plotting.style import style_of
 
-_CONFIG = {"displayModeBar": False, "displaylogo": False}
 _X_TITLE = "Norm layer, first to last"
 
 
@@ -18,7 +17,7 @@ class Quantity:
     """Quantity that is drawn of the activations."""
 
     title: str
-    field: str  # of `insight.Moments`
+    field: str  # of `activations.Moments`
     is_log: bool
 
 
@@ -32,7 +31,7 @@ def around_norms(layers: Mapping[str, Sequence[LayerActivations]], quantity: Qua
     """One quantity at every depth, before and after the norm: two charts of the same scale, a line for each variant.
 
     Args:
-        layers: variant -> as `insight.layer_activations` gives them.
+        layers: variant -> as `activations.layer_activations` gives them.
     """
     sides = {side: _values(layers, side, quantity) for side in ("before", "after")}
     scale = _range([value for lines in sides.values() for line in lines.values() for value in line], quantity.is_log)
@@ -65,7 +64,7 @@ def gates(layers: Mapping[str, Sequence[LayerGates]]) -> Figure:
     layout |= {"height": 380, "hovermode": "closest"}
     layout["xaxis"] |= _layer_axis(names)
     layout["yaxis"] |= {"range": [-0.03, 1.03]}
-    return {"data": data, "layout": layout, "config": _CONFIG}
+    return {"data": data, "layout": layout, "config": CONFIG}
 
 
 def _around_norm(
@@ -79,7 +78,7 @@ def _around_norm(
     layout["yaxis"] |= {"range": scale}
     if quantity.is_log:
         layout["yaxis"] |= {"type": "log", "dtick": "D2" if scale[1] - scale[0] < 3 else 1}
-    return {"data": data, "layout": layout, "config": _CONFIG}
+    return {"data": data, "layout": layout, "config": CONFIG}
 
 
 def _line(variant: str, names: Sequence[str], values: Sequence[float]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from normzoo.words import capital
 
 Figure = dict[str, Any]
 
+#: Of plotly.js: nothing to press beside a chart.
+CONFIG = {"displayModeBar": False, "displaylogo": False}
+
 #: Numbers on a logarithmic axis; those outside its range are not drawn. Left alone, plotly.js writes 2 for 20.
 LOG_TICKS = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 1.5, 2, 3, 5, 7)]
 
@@ -59,7 +62,7 @@ def curves(
         layout[f"{axis}axis"] |= {"type": "log", "tickvals": LOG_TICKS, "ticktext": [f"{tick:g}" for tick in LOG_TICKS]}
     if chance is not None:
         layout |= _horizontal_line(metric.on_screen(chance), f"guessing: {metric.text(chance)}", is_log="y" in log_axes)
-    return {"data": faint + data, "layout": layout, "config": {"displayModeBar": False, "displaylogo": False}}
+    return {"data": faint + data, "layout": layout, "config": CONFIG}
 
 
 def _lines(

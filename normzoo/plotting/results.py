@@ -1,4 +1,4 @@
-"""Charts of final results, as dictionaries that plotly.js draws; why plotly.js says `charts`."""
+"""Charts of final results, as dictionaries that plotly.js draws; why plotly.js says `curves`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from normzoo.plotting.curves import Figure, base_layout
+from normzoo.plotting.curves import CONFIG, Figure, base_layout
 from normzoo.plotting.style import style_of
 
-_CONFIG = {"displayModeBar": False, "displaylogo": False}
 _ROW_PIXELS = 22
 # Okabe and Ito's blue and vermilion, see-through where there is nothing, so that the theme shows. Never so opaque that
 # the numbers on them cannot be read.
@@ -33,7 +32,7 @@ def severity_lines(accuracies: pd.DataFrame, own: pd.DataFrame | None = None) ->
     layout |= {"height": 420}
     layout["xaxis"] |= {"tickmode": "linear", "dtick": 1}
     layout["yaxis"] |= {"rangemode": "tozero"}
-    return {"data": data, "layout": layout, "config": _CONFIG}
+    return {"data": data, "layout": layout, "config": CONFIG}
 
 
 def _severity_line(variant: str, rows: pd.DataFrame, is_own: bool = False) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def reliability_lines(points: pd.DataFrame) -> Figure:
             }
         )
     layout = base_layout("How sure (%)", "How often right (%)") | {"height": 420, "hovermode": "closest"}
-    return {"data": data, "layout": layout, "config": _CONFIG}
+    return {"data": data, "layout": layout, "config": CONFIG}
 
 
 def confusion_heat(counts: np.ndarray, classes: Sequence[str], name: str) -> Figure:
@@ -138,7 +137,7 @@ def f1_heat(f1: Mapping[str, Sequence[float]], classes: Sequence[str]) -> Figure
     layout |= {"height": _ROW_PIXELS * len(classes) + 60, "hovermode": "closest"}
     layout["xaxis"] |= {"side": "top", "type": "category", "showgrid": False}
     layout["yaxis"] |= {"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False}
-    return {"data": [heat] if f1 else [], "layout": layout, "config": _CONFIG}
+    return {"data": [heat] if f1 else [], "layout": layout, "config": CONFIG}
 
 
 def _class_heat(values: np.ndarray, classes: Sequence[str], colours: dict[str, Any], told: list[Any], hover: str) -> Figure:
@@ -159,4 +158,4 @@ def _class_heat(values: np.ndarray, classes: Sequence[str], colours: dict[str, A
     layout |= {"height": _ROW_PIXELS * len(classes) + 190, "hovermode": "closest"}
     layout["xaxis"] |= {"type": "category", "dtick": 1, "tickangle": -90}
     layout["yaxis"] |= {"type": "category", "dtick": 1, "autorange": "reversed"}
-    return {"data": [heat], "layout": layout, "config": _CONFIG}
+    return {"data": [heat], "layout": layout, "config": CONFIG}

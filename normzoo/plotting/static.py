@@ -1,4 +1,4 @@
-"""Matplotlib figures from stored records, for files and reports; the page draws its own charts in `charts`."""
+"""Matplotlib figures from stored records, for files and reports; the page has plotly.js draw its own."""
 
 import io
 import re
@@ -40,7 +40,7 @@ def curves(
     smoothing: float = 0.0,
     log_axes: Collection[str] = (),
 ) -> Figure:
-    """One metric against the epochs: the figure of `charts.curves`, for print."""
+    """One metric against the epochs: the figure of `curves.curves`, for print."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     _draw(figure.subplots(), history, metric, splits, chance, smoothing, log_axes)
     return figure

@@ -17,7 +17,7 @@ def explain_gates(norms: Mapping[str, str], gated: Mapping[str, Sequence[LayerGa
 
     Args:
         norms: variant -> key of its norm.
-        gated: variant -> as `insight.layer_gates` gives them.
+        gated: variant -> as `activations.layer_gates` gives them.
     """
     networks = [_describe(variant, norms[variant], layers) for variant, layers in gated.items()]
     return render("gates.html", networks=networks) if networks else NO_GATES
