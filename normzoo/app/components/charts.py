@@ -1,6 +1,11 @@
-"""Clicks on a chart: Gradio's Plot has no event for them, plotly.js has."""
+"""Charts of plotly.js in Gradio's Plot, and clicks on them: Plot has no event for these, plotly.js has."""
+
+import json
 
 import gradio as gr
+from gradio.components.plot import PlotData
+
+from normzoo.plotting.curves import Figure
 
 # `props` and `trigger` are what Gradio gives to such a script. Each new drawing is a new element: it is listened to as soon as
 # a pointer comes near it.
@@ -15,6 +20,11 @@ document.addEventListener("pointerover", (event) => {
   });
 });
 """
+
+
+def as_plot(figure: Figure) -> PlotData:
+    """Return what Gradio's Plot takes for a figure."""
+    return PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
 
 
 def listener(chart: str) -> gr.HTML:

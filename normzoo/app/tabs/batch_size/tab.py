@@ -12,6 +12,7 @@ from normzoo.analysis.findings.batch_size import DIVIDED as DIVIDED_TITLE
 from normzoo.analysis.findings.batch_size import batch_size_finding
 from normzoo.analysis.findings.other_trainings import sized_sets
 from normzoo.analysis.results import METRICS, Metric, history
+from normzoo.app.components.charts import as_plot
 from normzoo.app.components.findings import csv_name, tables_html
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import SORT_SCRIPT
@@ -101,7 +102,7 @@ def tell(model_set: ModelSet, norms: list[str], metric: str, splits: str) -> tup
         batch_sizes = frame["variant"].map({run.variant: run.batch_size for run in runs})
         frame = frame.assign(loss_divided=frame["loss"] / batch_sizes)
     figure = charts.curves(frame, SHOWN[metric], SPLIT_CHOICES[splits]) if len(frame) else {"data": [], "layout": {}}
-    plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
+    plot = as_plot(figure)
     wanted = f"{short_name(norms_of_study()[0])} or {short_name(norms_of_study()[-1])}"
     if not norms:
         return plot, f'<p class="hint">Choose {wanted} at the top of the page.</p>', "", []

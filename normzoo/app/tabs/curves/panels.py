@@ -1,6 +1,5 @@
 """The part of Learning curves about one network: all four metrics, training beside validation."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from gradio.components.plot import PlotData
 from normzoo.analysis.results import METRICS, SPLITS, chance_loss, history, over_seeds
 from normzoo.analysis.smoothing import smoothed
 from normzoo.app.components import cards, downloads
+from normzoo.app.components.charts import as_plot
 from normzoo.app.core.catalog import Catalog, classes_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
@@ -73,7 +73,7 @@ def draw(
     for key, metric in METRICS.items():
         figure = charts.curves(frame, metric, tuple(SPLITS), _chance(model_set, key), smoothing, check_axes(log_axes))
         figure["layout"] |= {"height": PANEL_PIXELS}
-        figures.append(PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False)))
+        figures.append(as_plot(figure))
     return [*figures, explain(frame, smoothing) + cards.unavailable(problems)]
 
 

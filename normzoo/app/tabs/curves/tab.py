@@ -1,6 +1,5 @@
 """The tab of learning curves: any metric of any of the chosen networks, over the epochs."""
 
-import json
 from typing import Any
 
 import gradio as gr
@@ -8,6 +7,7 @@ from gradio.components.plot import PlotData
 
 from normzoo.analysis.results import METRICS, Metric, Table, chance_loss, history, over_seeds
 from normzoo.app.components import cards, downloads
+from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
@@ -111,7 +111,7 @@ def draw(
     figure = charts.curves(table.frame, METRICS[metric], SPLIT_CHOICES[splits], chance, smoothing, panels.check_axes(log_axes))
     num_classes = len(classes_of(model_set)) if chance else 0
     words = explain(table.frame, METRICS[metric], splits, num_classes, smoothing) + cards.unavailable(table.problems)
-    return PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False)), words
+    return as_plot(figure), words
 
 
 def as_file(

@@ -1,6 +1,5 @@
 """The tab that looks inside the networks, at the photo of Classify."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import gradio as gr
 from gradio.components.plot import PlotData
 from PIL import Image
 
+from normzoo.app.components.charts import as_plot
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.batching import COMPUTING
@@ -23,7 +23,6 @@ from normzoo.images.preprocess import to_pixels
 from normzoo.inference.activations import LayerActivations, LayerGates, layer_activations, layer_gates
 from normzoo.plotting import activations as insight_charts
 from normzoo.plotting.activations import QUANTITIES
-from normzoo.plotting.curves import Figure
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 
@@ -87,7 +86,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             layers = {variant: layer_activations(model, picture) for variant, model in models.items()}
         gated = {variant: layer_gates(model.network) for variant, model in models.items()}
         gated = {variant: found for variant, found in gated.items() if found}
-        before, after = (_plot(figure) for figure in insight_charts.around_norms(layers, QUANTITIES[quantity]))
+        before, after = (as_plot(figure) for figure in insight_charts.around_norms(layers, QUANTITIES[quantity]))
         return (
             show_photo(picture, photo_name(photo), next(iter(models.values()))),
             drawing,
@@ -95,7 +94,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             after,
             tell_ends(layers, quantity),
             explain_gates({variant: models[variant].config.norm for variant in gated}, gated),
-            gr.Plot(_plot(insight_charts.gates(gated)), visible=bool(gated)),
+            gr.Plot(as_plot(insight_charts.gates(gated)), visible=bool(gated)),
             {variant: as_data(layers[variant], gated.get(variant, [])) for variant in layers},
         )
 
@@ -150,7 +149,3 @@ def _place_plot(elem_id: str, title: str) -> gr.Plot:
     with gr.Column(min_width=300):
         gr.HTML(f"<h3>{title}</h3>", js_on_load=None)
         return gr.Plot(show_label=False, container=False, elem_id=elem_id, elem_classes="chart")
-
-
-def _plot(figure: Figure) -> PlotData:
-    return PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))

@@ -9,7 +9,7 @@ from gradio.components.plot import PlotData
 
 from normzoo.analysis.calibration import Calibration
 from normzoo.analysis.findings.calibration import calibration_finding, calibrations, reliability_points
-from normzoo.app.components import cards
+from normzoo.app.components import cards, charts
 from normzoo.app.components.findings import csv_name, finding_html, tables_html
 from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.components.tables import SORT_SCRIPT
@@ -53,7 +53,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
             found |= own
             problems |= why
         points = reliability_points(found)
-        figure = PlotData(type="plotly", plot=json.dumps(reliability_lines(points), allow_nan=False))
+        figure = charts.as_plot(reliability_lines(points))
         finding = calibration_finding(found)
         told = finding_html(finding) if found else NO_NETWORKS
         data = json.loads(points.to_json(orient="records", double_precision=6))

@@ -1,6 +1,5 @@
 """The part of Results that shows which classes a network takes for which, alone or against another network."""
 
-import json
 from typing import Any
 
 import gradio as gr
@@ -9,8 +8,7 @@ from gradio.components.plot import PlotData
 
 from normzoo.analysis.confusion import Confusion, confusions
 from normzoo.analysis.results import val_accuracy
-from normzoo.app.components import cards
-from normzoo.app.components import charts as chart_click
+from normzoo.app.components import cards, charts
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
@@ -40,7 +38,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         controls = [gr.Dropdown(**settings) for settings in _controls(default)]
     words = gr.HTML(OPENING, js_on_load=None, elem_id="confusion-text")
     plot = gr.Plot(show_label=False, container=False, elem_id="confusion", elem_classes=["chart", "wide"])
-    clicks = chart_click.listener("confusion")
+    clicks = charts.listener("confusion")
     counts = gr.JSON(visible=False)
 
     @guarded
@@ -67,7 +65,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     @guarded
     def confusion_cell(model_set: str, network: str, other: str, clicked: object) -> tuple[Any, str]:
         """What the clicked cell means, in words; and its class, to be told about."""
-        said, label = chart_click.cell(clicked)
+        said, label = charts.cell(clicked)
         return label, tell_cell(catalog.get(model_set), network, other, label, said)
 
     picked = clicks.select(
@@ -78,7 +76,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         concurrency_id="confusion",  # they take turns
         **UNDOCUMENTED,
     )
-    picked.success(None, js=chart_click.show("confusion-text"), api_name="show_confusion_cell", **UNDOCUMENTED)
+    picked.success(None, js=charts.show("confusion-text"), api_name="show_confusion_cell", **UNDOCUMENTED)
     chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(other)], controls)
 
 
@@ -104,7 +102,7 @@ def tell(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str
         for name, one in zip(names, each, strict=True)
     ]
     data = {"classes": list(classes), "counts": {variant: one.counts.tolist() for variant, one in found.items()}}
-    plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
+    plot = charts.as_plot(figure)
     return as_words(paragraphs) + cards.unavailable(problems), plot, data
 
 

@@ -1,6 +1,5 @@
 """The part of Results that shows how well every network knows every class."""
 
-import json
 from typing import Any
 
 import gradio as gr
@@ -9,8 +8,7 @@ import pandas as pd
 from gradio.components.plot import PlotData
 
 from normzoo.analysis.confusion import confusions
-from normzoo.app.components import cards
-from normzoo.app.components import charts as chart_click
+from normzoo.app.components import cards, charts
 from normzoo.app.components.findings import csv_name
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
@@ -38,7 +36,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
     gr.HTML(HEADING, js_on_load=None, elem_classes="section")
     words = gr.HTML(js_on_load=None, elem_id="per-class-text")
     plot = gr.Plot(show_label=False, container=False, elem_id="per-class", elem_classes="chart")
-    clicks = chart_click.listener("per-class")
+    clicks = charts.listener("per-class")
     with gr.Accordion("F1 of every class as a table", open=False):
         table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="per-class-table")
     f1 = gr.JSON(visible=False)
@@ -64,7 +62,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
     @guarded
     def per_class_cell(model_set: str, variants: list[str] | None, clicked: object) -> str:
         """What the clicked cell means, in words."""
-        name, label = chart_click.cell(clicked)
+        name, label = charts.cell(clicked)
         chosen_set = catalog.get(model_set)
         return tell_cell(chosen_set, chosen(chosen_set, variants), name, label)
 
@@ -76,7 +74,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
         concurrency_id="per class",  # they take turns
         **UNDOCUMENTED,
     )
-    picked.success(None, js=chart_click.show("per-class-text"), api_name="show_per_class_cell", **UNDOCUMENTED)
+    picked.success(None, js=charts.show("per-class-text"), api_name="show_per_class_cell", **UNDOCUMENTED)
 
 
 def tell_cell(model_set: ModelSet, variants: list[str], name: str, label: str) -> str:
@@ -111,7 +109,7 @@ def tell(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None
     name = csv_name(model_set.name, "f1")
     table = sortable(numbers, texts, "F1 of every class in per cent") + csv_link(texts, name, "Download the classes as CSV")
     words = render("paragraphs.html", paragraphs=explain(ordered), is_status=False)
-    plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
+    plot = charts.as_plot(figure)
     data = {variant: dict(zip(classes, f1[variant].tolist(), strict=True)) for variant in f1}
     return words + cards.unavailable(problems), plot, table, data
 
