@@ -11,12 +11,11 @@ from PIL import Image
 from normzoo.app.components.data_urls import jpeg_url
 from normzoo.app.components.html import render
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.app.core.examples import EXAMPLES, PREPARED, Example
 from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import chosen_path, open_photo
-from normzoo.errors import ConfigError
 
 #: Longest side of the picture that is shown; sharp on a screen of two pixels to one.
 PREVIEW_PIXELS = 640
@@ -76,9 +75,8 @@ def open_prepared(name: str) -> list[Any]:
         ConfigError: there is no such photo.
     """
     paths = {_in_link(photo): photo.path for photos in PREPARED.values() for photo in photos}
-    if name not in paths:
-        raise ConfigError(f"Unknown photo. Choose one of: {', '.join(paths)}.")
-    return [str(paths[name]), show(paths[name])]
+    path = paths[check_choice("photo", name, paths)]
+    return [str(path), show(path)]
 
 
 def _in_link(photo: Example) -> str:

@@ -2,13 +2,13 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 from markupsafe import escape
 
-from normzoo.errors import NormZooError
+from normzoo.errors import ConfigError, NormZooError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +38,17 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             raise gr.Error(UNEXPECTED, title=TITLE, print_exception=False) from error
 
     return wrapper
+
+
+def check_choice(what: str, value: object, known: Collection[str]) -> str:
+    """Return a value as it may come from anyone, if it is one of those known.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"Unknown {what}. Choose one of: {', '.join(known)}.")
+    return value
 
 
 class GuardedBlocks(gr.Blocks):

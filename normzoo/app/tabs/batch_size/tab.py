@@ -18,8 +18,7 @@ from normzoo.app.components.html import render
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
-from normzoo.app.core.errors import guarded
-from normzoo.errors import ConfigError
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import Variant, short_name
@@ -91,10 +90,8 @@ def tell(model_set: ModelSet, norms: list[str], metric: str, splits: str) -> tup
     Raises:
         ConfigError: an unknown metric or choice of splits.
     """
-    if not isinstance(metric, str) or metric not in SHOWN:
-        raise ConfigError(f"Unknown metric. Choose one of: {', '.join(SHOWN)}.")
-    if not isinstance(splits, str) or splits not in SPLIT_CHOICES:
-        raise ConfigError(f"Unknown splits. Choose one of: {', '.join(SPLIT_CHOICES)}.")
+    check_choice("metric", metric, SHOWN)
+    check_choice("splits", splits, SPLIT_CHOICES)
     runs = [run for run in sized_runs(model_set) if run.norm in norms]
     learned = history(model_set, [run.variant for run in runs])
     frame = learned.frame

@@ -13,7 +13,7 @@ from normzoo.app.components import cards, downloads
 from normzoo.app.components.charts import as_plot
 from normzoo.app.core.catalog import Catalog, classes_of, variants_of
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.errors import ConfigError
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
@@ -160,9 +160,7 @@ def check_axes(log_axes: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _history_of(model_set: ModelSet, variant: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    if variant not in variants_of(model_set):
-        raise ConfigError(f"Unknown network. Choose one of: {', '.join(variants_of(model_set))}.")
-    table = history(model_set, [variant])
+    table = history(model_set, [check_choice("network", variant, variants_of(model_set))])
     return table.frame, table.problems
 
 

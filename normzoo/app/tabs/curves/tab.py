@@ -11,10 +11,9 @@ from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
-from normzoo.app.core.errors import guarded
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.app.tabs.curves import panels
-from normzoo.errors import ConfigError
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -137,10 +136,8 @@ def as_file(
 
 def _curves_of(model_set: ModelSet, variants: list[str], metric: str, splits: str) -> tuple[Table, float | None]:
     """What is to be drawn: the histories, and the loss of guessing where that belongs there."""
-    if not isinstance(metric, str) or metric not in METRICS:
-        raise ConfigError(f"Unknown metric. Choose one of: {', '.join(METRICS)}.")
-    if not isinstance(splits, str) or splits not in SPLIT_CHOICES:
-        raise ConfigError(f"Unknown splits. Choose one of: {', '.join(SPLIT_CHOICES)}.")
+    check_choice("metric", metric, METRICS)
+    check_choice("splits", splits, SPLIT_CHOICES)
     num_classes = len(classes_of(model_set))
     return history(model_set, variants), chance_loss(num_classes) if metric == "loss" and num_classes else None
 

@@ -10,7 +10,7 @@ from normzoo.app.components import cards, downloads
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT, UNDOCUMENTED
 from normzoo.app.core.permalink import Linked, copy_button
 from normzoo.app.tabs.inside import explorer_pictures
@@ -87,8 +87,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         photo: dict[str, Any] | None, model_set: str, network: object, layer: str, brightness: object, contrast: object
     ) -> Scene | None:
         chosen_set = catalog.get(model_set)
-        if not isinstance(network, str) or network not in variants_of(chosen_set):
-            raise ConfigError(f"Unknown network. Choose one of: {', '.join(variants_of(chosen_set))}.")
+        network = check_choice("network", network, variants_of(chosen_set))
         models, problems = catalog.load(chosen_set, [network])
         if problems:
             raise CheckpointError(problems[network])
@@ -113,7 +112,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         Takes what follow_value takes. Gives the maps as HTML, and the place of the value, moved into them if it lies outside;
         then what follow_value gives about that place.
         """
-        check_norm(norm)
+        check_choice("norm", norm, NORM_LAYERS)
         try:
             scene = scene_of(photo, model_set, network, layer, brightness, contrast)
         except CheckpointError as error:
@@ -153,7 +152,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         place of the value, from 1 on; at is the photo's number. norm: the one to explain. Gives HTML for the page; last the
         same as data: for each norm the sets that share a mean, the numbers and the result.
         """
-        check_norm(norm)
+        check_choice("norm", norm, NORM_LAYERS)
         if None in (at, channel, row, column):  # while somebody types
             return (gr.skip(),) * 4
         try:
@@ -229,16 +228,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         )
     )
     chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(catalog, other)], [network, layer])
-
-
-def check_norm(norm: object) -> None:
-    """Refuse what is no norm of the zoo.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if not isinstance(norm, str) or norm not in NORM_LAYERS:
-        raise ConfigError(f"Unknown norm. Choose one of: {', '.join(NORM_LAYERS)}.")
 
 
 def tell(scene: Scene, place: Position, norm: str) -> tuple[str, str, str, dict[str, object]]:

@@ -13,10 +13,9 @@ from normzoo.app.components.html import render
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo
-from normzoo.errors import ConfigError
 from normzoo.inference.activations import FeatureMaps, blocks, feature_maps
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import Model, ModelSet
@@ -94,8 +93,7 @@ def mosaic(values: np.ndarray) -> np.ndarray:
 
 
 def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, variant: object) -> str:
-    if not isinstance(variant, str) or variant not in variants_of(model_set):
-        raise ConfigError(f"Unknown network. Choose one of: {', '.join(variants_of(model_set))}.")
+    variant = check_choice("network", variant, variants_of(model_set))
     models, problems = catalog.load(model_set, [variant])
     if variant in problems:
         return f'<figure style="--variant: {style_of(variant).colour}">{cards.unavailable(problems)}</figure>'

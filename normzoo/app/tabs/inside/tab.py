@@ -13,12 +13,11 @@ from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo, photo_name
 from normzoo.app.tabs.inside import cubes, explorer, features, turning
 from normzoo.app.tabs.inside.gates import explain_gates
-from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.activations import LayerActivations, LayerGates, layer_activations, layer_gates
 from normzoo.plotting import activations as insight_charts
@@ -75,8 +74,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         shown = chosen(chosen_set, variants)
         drawing = cubes.draw(chosen_set, shown)
-        if not isinstance(quantity, str) or quantity not in QUANTITIES:
-            raise ConfigError(f"Unknown quantity. Choose one of: {', '.join(QUANTITIES)}.")
+        check_choice("quantity", quantity, QUANTITIES)
         picture = open_photo(photo)
         models, _ = catalog.load(chosen_set, shown)
         if picture is None or not models:

@@ -12,9 +12,8 @@ from normzoo.app.components import cards, charts
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
+from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED
-from normzoo.errors import ConfigError
 from normzoo.plotting import results as result_charts
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -135,12 +134,10 @@ def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> t
     Raises:
         ConfigError: no such network or class.
     """
-    known, classes = variants_of(model_set), classes_of(model_set)
-    asked = [variant for variant in (network, other) if variant != NONE]
-    if not all(variant in known for variant in asked):
-        raise ConfigError(f"Unknown network. Choose one of: {', '.join(known)}.")
-    if not all(label in classes for label in labels):
-        raise ConfigError(f"Unknown class. Choose one of: {', '.join(classes)}.")
+    known = variants_of(model_set)
+    asked = [check_choice("network", variant, known) for variant in (network, other) if variant != NONE]
+    for label in labels:
+        check_choice("class", label, classes_of(model_set))
     return confusions(model_set, dict.fromkeys(asked))
 
 
