@@ -47,8 +47,3 @@ def unavailable(problems: Mapping[str, str]) -> str:
 def names(variants: Iterable[str]) -> str:
     """Return what the short names stand for, each beside its colour."""
     return render("names.html", variants=list(variants))
-
-
-def chip(variant: str) -> str:
-    """Return a variant's short name beside its colour."""
-    return render("chip.html", variant=variant)
