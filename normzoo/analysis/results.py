@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -83,6 +84,20 @@ def read_each(
             except (LookupError, TypeError, ValueError):
                 problems[variant] = "metrics.json does not hold the figures it should. Package the run again."
     return found, problems
+
+
+def measured_rows(
+    model_set: ModelSet, variants: Iterable[str], table: str, read: Callable[[Path], list[dict[str, str]]]
+) -> list[dict[str, str]]:
+    """Return the rows for these variants of a set in a table of its data set; none where it was not measured.
+
+    Args:
+        table: the name of the file.
+        read: gives the rows of a file.
+    """
+    wanted, checkpoint = set(variants), next(iter(model_set.checkpoints.values()), None)
+    rows = read(checkpoint.folder.parents[1] / table) if checkpoint else []
+    return [row for row in rows if row["recipe"] == model_set.recipe and row["variant"] in wanted]
 
 
 def history(model_set: ModelSet, variants: Iterable[str]) -> Table:

@@ -25,7 +25,7 @@ from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.rounding import rounded
-from training.measurements.tables import Row, write_tables
+from training.measurements.tables import Row, stored_rows, write_tables
 
 #: images, severity, order, batch.
 Case = tuple[str, int, str, str]
@@ -56,9 +56,7 @@ def measure_companies(checkpoints: Path, say: Callable[[str], None] = print, dat
 
 def check_companies(checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[Case, ...] = SAMPLE) -> list[str]:
     """Return what the stored rows of a network say that is not so, where it has rows; of the other cases only a missing one."""
-    recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
-    rows = read_companies_table(checkpoint.folder.parents[1] / COMPANIES_TABLE)
-    stored = {case_of(row): row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)}
+    stored = {case_of(row): row for row in stored_rows(checkpoint, COMPANIES_TABLE, read_companies_table)}
     if not stored:
         return []
     if set(stored) != set(CASES):

@@ -16,7 +16,7 @@ from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.rounding import rounded
-from training.measurements.tables import Row, write_tables
+from training.measurements.tables import Row, stored_rows, write_tables
 
 #: Measured anew at every check: those from which conclusions are drawn, but for two that are stored elsewhere as well.
 CHECKED = (
@@ -57,9 +57,8 @@ def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes:
 
 def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData, changes: Iterable[str] = CHECKED) -> list[str]:
     """Return what the stored rows of a network say that is not so, where it has rows: those of `changes`, measured anew."""
-    recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
-    rows = read_contrast_table(checkpoint.folder.parents[1] / CONTRAST_TABLE)
-    stored = {row["change"]: float(row["accuracy"]) for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)}
+    rows = stored_rows(checkpoint, CONTRAST_TABLE, read_contrast_table)
+    stored = {row["change"]: float(row["accuracy"]) for row in rows}
     if not stored:
         return []
     position = checkpoint.metrics["seeds"].index(min(checkpoint.metrics["seeds"]))
@@ -67,7 +66,7 @@ def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData, cha
     expected = {
         "none": checkpoint.metrics["final"]["val"]["accuracy"]["values"][position],
         "stored": corrupted["contrast", SEVERITIES[-1]],
-        **contrast_accuracies(network, data, variant, changes),
+        **contrast_accuracies(network, data, checkpoint.metrics["variant"], changes),
     }
     return [
         f"{CONTRAST_TABLE} has {stored.get(change)} under {change!r}, found is {accuracy}"

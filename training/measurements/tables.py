@@ -51,3 +51,10 @@ def write_tables(
         write_csv(path, columns, rows)
         say(f"{path}  {len(rows)} rows")
     return list(tables)
+
+
+def stored_rows(checkpoint: Checkpoint, name: str, read: Callable[[Path], list[dict[str, str]]]) -> list[dict[str, str]]:
+    """Return the rows of one network in a table of its data set, which `read` reads."""
+    recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
+    rows = read(checkpoint.folder.parents[1] / name)
+    return [row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)]

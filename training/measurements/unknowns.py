@@ -18,6 +18,7 @@ from normzoo.analysis.findings.unknowns import (
     UNKNOWNS_TABLE,
     read_unknowns_table,
 )
+from normzoo.analysis.results import measured_rows
 from normzoo.errors import DataError
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import compute_logits
@@ -27,7 +28,7 @@ from normzoo.pretrained.registry import ModelSet
 from training.data.dataset import ImageData, data_root, load_once
 from training.data.sources import own_image_size
 from training.measurements.rounding import rounded
-from training.measurements.tables import write_tables
+from training.measurements.tables import stored_rows, write_tables
 
 UNKNOWN_DATA = "cifar-10"
 NOISE_IMAGES = 500
@@ -56,9 +57,7 @@ def check_unknowns(checkpoint: Checkpoint, network: ResNet) -> list[str]:
 
     Without the unknown images only the noise is computed again; known images are those of the stored logits.
     """
-    recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
-    rows = read_unknowns_table(checkpoint.folder.parents[1] / UNKNOWNS_TABLE)
-    stored = next((row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)), None)
+    stored = next(iter(stored_rows(checkpoint, UNKNOWNS_TABLE, read_unknowns_table)), None)
     if stored is None:
         return []
     try:
@@ -70,9 +69,7 @@ def check_unknowns(checkpoint: Checkpoint, network: ResNet) -> list[str]:
 
 def check_together(model_set: ModelSet) -> list[str]:
     """Return what the stored row of all networks of a set together says that is not so, where it and the images are here."""
-    folder = model_set.checkpoints[model_set.main_variants[0]].folder.parents[1]
-    rows = read_unknowns_table(folder / UNKNOWNS_TABLE)
-    stored = [row for row in rows if (row["recipe"], row["variant"]) == (model_set.recipe, TOGETHER)]
+    stored = measured_rows(model_set, [TOGETHER], UNKNOWNS_TABLE, read_unknowns_table)
     try:
         found = _together(model_set) if stored else []
     except DataError:

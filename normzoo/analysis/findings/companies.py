@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from normzoo.analysis.findings.finding import Figures, Finding
+from normzoo.analysis.results import measured_rows
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
@@ -29,11 +30,8 @@ def read_companies(model_set: ModelSet, variants: Iterable[str]) -> pd.DataFrame
     Raises:
         CheckpointError: the table is damaged.
     """
-    wanted, rows = set(variants), list[dict[str, str]]()
-    for checkpoint in list(model_set.checkpoints.values())[:1]:
-        rows = read_companies_table(checkpoint.folder.parents[1] / COMPANIES_TABLE)
-    kept = [row for row in rows if row["recipe"] == model_set.recipe and row["variant"] in wanted]
-    frame = pd.DataFrame(kept, columns=list(COMPANIES_COLUMNS))
+    rows = measured_rows(model_set, variants, COMPANIES_TABLE, read_companies_table)
+    frame = pd.DataFrame(rows, columns=list(COMPANIES_COLUMNS))
     return frame.assign(severity=frame["severity"].astype(int), accuracy=frame["accuracy"].astype(float))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from normzoo.analysis.findings.finding import Figures, Finding
+from normzoo.analysis.results import measured_rows
 from normzoo.analysis.statistics import wilson_interval
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.pretrained.registry import ModelSet
@@ -102,10 +103,7 @@ def robustness_finding(
 
 def read_contrast(model_set: ModelSet, variants: Iterable[str]) -> list[dict[str, str]]:
     """Return the rows of `CONTRAST_TABLE` for these variants of a set; none where it was not measured."""
-    wanted, rows = set(variants), list[dict[str, str]]()
-    for checkpoint in list(model_set.checkpoints.values())[:1]:
-        rows = read_contrast_table(checkpoint.folder.parents[1] / CONTRAST_TABLE)
-    return [row for row in rows if row["recipe"] == model_set.recipe and row["variant"] in wanted]
+    return measured_rows(model_set, variants, CONTRAST_TABLE, read_contrast_table)
 
 
 def read_contrast_table(path: Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normzoo.analysis.findings.finding import Figures, Finding
+from normzoo.analysis.results import measured_rows
 from normzoo.analysis.statistics import auroc_half_width
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
@@ -51,14 +52,10 @@ def read_unknowns(model_set: ModelSet, variants: Iterable[str]) -> dict[str, Unk
     wanted = set(variants)
     if wanted >= set(model_set.main_variants):
         wanted.add(TOGETHER)
-    for checkpoint in list(model_set.checkpoints.values())[:1]:
-        rows = read_unknowns_table(checkpoint.folder.parents[1] / UNKNOWNS_TABLE)
-        return {
-            row["variant"]: Unknowns(*(float(row[name] or "nan") for name in Unknowns.__dataclass_fields__))
-            for row in rows
-            if row["recipe"] == model_set.recipe and row["variant"] in wanted
-        }
-    return {}
+    return {
+        row["variant"]: Unknowns(*(float(row[name] or "nan") for name in Unknowns.__dataclass_fields__))
+        for row in measured_rows(model_set, wanted, UNKNOWNS_TABLE, read_unknowns_table)
+    }
 
 
 def read_unknowns_table(path: Path) -> list[dict[str, str]]:

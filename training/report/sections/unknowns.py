@@ -7,6 +7,7 @@ from normzoo.analysis.findings.unknowns import (
     read_unknowns_table,
     unknowns_finding,
 )
+from normzoo.analysis.results import measured_rows
 from normzoo.pretrained.registry import ModelSet
 from training.report.markdown import Section, commands, finding_blocks
 
@@ -19,8 +20,7 @@ def unknowns_section(model_set: ModelSet) -> Section:
     if not measured:
         section.add("Not measured for this set.", again)
         return section
-    folder = next(iter(model_set.checkpoints.values())).folder.parents[1]
-    row = next(each for each in read_unknowns_table(folder / UNKNOWNS_TABLE) if each["recipe"] == model_set.recipe)
+    row = measured_rows(model_set, measured, UNKNOWNS_TABLE, read_unknowns_table)[0]
     finding = unknowns_finding(measured, int(row["known"]), int(row["unknown"]))
     section.add(*finding_blocks(finding))
     size = model_set.image_size
