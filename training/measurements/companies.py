@@ -1,6 +1,5 @@
 """Measurement of networks that remember statistics, with those of the images that go through together instead."""
 
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from normzoo.analysis.findings.companies import (
     SWAPPED,
     read_companies_table,
 )
-from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
 from normzoo.inference.statistics import remembers, with_statistics
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
+from training.measurements.robustness import corrupted_pixels
 from training.measurements.rounding import rounded
 from training.measurements.tables import Row, stored_rows, write_tables
 
@@ -90,7 +90,7 @@ def _measure(network: ResNet, data: ImageData, cases: tuple[Case, ...]) -> list[
     alone = with_statistics(network, "batch")
     rows = []
     for images, severity, order, batch in cases:
-        pixels = _pixels(data, images, severity)
+        pixels = data.pixels["val"] if images == "clean" else corrupted_pixels(data, images, severity)
         answers = _answers(alone, pixels, data, _companies(labels, order, batch, seed=0))
         row = {"images": images, "severity": severity, "order": order, "batch": batch}
         row |= rounded({"accuracy": float((answers == labels).double().mean())})
@@ -119,9 +119,3 @@ def _answers(network: nn.Module, pixels: Tensor, data: ImageData, companies: Ite
         batch = to_input(pixels[company], mean, std).to(memory_format=torch.channels_last)
         answers[company] = network(batch).argmax(1)
     return answers
-
-
-@functools.lru_cache(maxsize=len(CORRUPTIONS) * len(SEVERITIES) + 1)
-def _pixels(data: ImageData, images: str, severity: int) -> Tensor:
-    pixels = data.pixels["val"]
-    return pixels if images == "clean" else torch.from_numpy(corrupt_pixels(pixels.numpy(), images, severity))

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from normzoo.analysis.findings.robustness import CHANGES, CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
-from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
 from normzoo.inference.alterations import with_border
 from normzoo.inference.predict import BATCH_SIZE
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
+from training.measurements.robustness import corrupted_pixels
 from training.measurements.rounding import rounded
 from training.measurements.tables import Row, stored_rows, write_tables
 
@@ -80,13 +81,12 @@ def _changed(data: ImageData) -> dict[str, Tensor]:
     """The validation images as the networks' input, (N, 3, H, W), by the first part of the names in `CHANGES`."""
     mean, std = torch.tensor(data.mean), torch.tensor(data.std)
     pixels = data.pixels["val"]
-    corrupted = torch.from_numpy(corrupt_pixels(pixels.numpy(), "contrast", SEVERITIES[-1]))
     weights = torch.tensor([0.299, 0.587, 0.114])  # of Pillow's grey
     grey = (pixels.float() @ weights).mean((1, 2))[:, None, None, None]
     padding = 255 * mean  # `to_input` makes it 0
     inputs = {
         "none": pixels,
-        "stored": corrupted,
+        "stored": corrupted_pixels(data, "contrast", SEVERITIES[-1]),
         "unrounded": grey + (pixels.float() - grey) * FACTOR,
         "about the padding": (padding + (pixels.float() - padding) * FACTOR).round(),
     }

@@ -22,7 +22,7 @@ def measure(network: ResNet, data: ImageData, seed: int, cases: tuple[tuple[str,
     mean, std, labels = torch.tensor(data.mean), torch.tensor(data.std), data.labels["val"]
     rows = []
     for name, severity in cases:
-        logits = compute_logits(network, _corrupted(data, name, severity), mean, std, torch.channels_last).half()
+        logits = compute_logits(network, corrupted_pixels(data, name, severity), mean, std, torch.channels_last).half()
         found = metrics.from_logits(logits, labels)
         rows.append(
             {"seed": seed, "corruption": name, "severity": severity, **{key: found[key] for key in ("loss", "accuracy")}}
@@ -31,6 +31,6 @@ def measure(network: ResNet, data: ImageData, seed: int, cases: tuple[tuple[str,
 
 
 @functools.lru_cache(maxsize=len(ALL))
-def _corrupted(data: ImageData, name: str, severity: int) -> torch.Tensor:
-    """The validation images, corrupted once for all networks."""
+def corrupted_pixels(data: ImageData, name: str, severity: int) -> torch.Tensor:
+    """Return the validation images, corrupted once for all networks."""
     return torch.from_numpy(corrupt_pixels(data.pixels["val"].numpy(), name, severity))
