@@ -14,7 +14,7 @@ from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
 from training.benchmarks.cpu import LOOP_RECIPE, images_per_second, pictures, usual_loop
 from training.data.synthetic import made_up_data
-from training.engine.step import TrainStep, missing_for_compile
+from training.engine.step import TrainStep, missing_for_compile, wait
 from training.experiment.provenance import provenance
 from training.experiment.recipes import RECIPES, Recipe
 
@@ -78,11 +78,11 @@ def steps_per_second(device: torch.device, norm: str, recipe: Recipe, compiled: 
     pixels, labels = data.pixels["train"].to(device), data.labels["train"].to(device)
     rates = []
     for _ in range(repeats + 1):
-        _wait(device)
+        wait(device)
         start = time.perf_counter()
         for _ in range(steps):
             step(pixels, labels, recipe.lr)
-        _wait(device)
+        wait(device)
         rates.append(steps / (time.perf_counter() - start))
     return statistics.median(rates[1:])
 
@@ -94,10 +94,10 @@ def copy_bandwidth(device: torch.device) -> float:
     target = torch.empty_like(source)
     seconds = []
     for _ in range(8):
-        _wait(device)
+        wait(device)
         start = time.perf_counter()
         target.copy_(source)
-        _wait(device)
+        wait(device)
         seconds.append(time.perf_counter() - start)
     return 2 * size / statistics.median(seconds[3:])
 
@@ -112,8 +112,3 @@ def count_activations(image_size: int) -> int:
     with torch.inference_mode():
         network(torch.zeros(1, 3, image_size, image_size))
     return sum(counts)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

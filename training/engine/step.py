@@ -53,6 +53,12 @@ def missing_for_compile(device: str = "cpu") -> str | None:
     return None
 
 
+def wait(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was given; a processor always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:
     """The learning rate of every step of a run."""
     total = recipe.epochs * steps_per_epoch

@@ -17,7 +17,7 @@ from normzoo.nn.resnet import ResNet
 from normzoo.words import counted
 from training.data.dataset import ImageData
 from training.engine.augment import Augmentation, epoch_order
-from training.engine.step import TrainStep
+from training.engine.step import TrainStep, wait
 from training.experiment.runs import Run, State
 
 WARM_STEPS, TIMED_STEPS = 2, 6
@@ -79,12 +79,12 @@ def measure(run: Run, data: ImageData, device: torch.device) -> Pace:
     start = 0.0
     for number in range(WARM_STEPS + TIMED_STEPS):
         if number == WARM_STEPS:
-            _wait(device)
+            wait(device)
             start = time.perf_counter()
         positions = batches[number % max(1, len(batches) - 1)]  # not the last one, which is smaller, if there is another
         pixels = augment(data.pixels["train"][positions], positions)
         step(pixels.to(device), labels[positions].to(device), recipe.lr)
-    _wait(device)
+    wait(device)
     step_seconds = (time.perf_counter() - start) / TIMED_STEPS
     some = data.pixels["val"][:TIMED_VAL_IMAGES]
     start = time.perf_counter()
@@ -93,11 +93,6 @@ def measure(run: Run, data: ImageData, device: torch.device) -> Pace:
     state = io.BytesIO()
     torch.save({"model": model.state_dict(), "optimizer": step.optimizer.state_dict()}, state)
     return Pace(step_seconds, val_seconds, len(state.getvalue()))
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def makespan(seconds: list[float], workers: int) -> float:
