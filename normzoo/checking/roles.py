@@ -20,7 +20,6 @@ _REMEMBERED = {"running_mean": r"mean|mu|avg|average", "running_var": r"var|vari
 class Held:
     """A tensor that a layer holds."""
 
-    owner: nn.Module
     name: str  # its attribute
     tensor: Tensor
     holding: str  # parameter, buffer or attribute
@@ -30,12 +29,12 @@ def held_tensors(layer: nn.Module) -> Iterator[Held]:
     """Yield all tensors that the layer and its parts hold: parameters, buffers, and plain attributes."""
     for module in layer.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            yield Held(module, name, parameter, "parameter")
+            yield Held(name, parameter, "parameter")
         for name, buffer in module.named_buffers(recurse=False):
-            yield Held(module, name, buffer, "buffer")
+            yield Held(name, buffer, "buffer")
         for name, value in vars(module).items():
             if isinstance(value, Tensor):
-                yield Held(module, name, value, "attribute")
+                yield Held(name, value, "attribute")
 
 
 def find_roles(layer: nn.Module) -> dict[str, Held]:

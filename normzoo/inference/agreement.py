@@ -15,12 +15,6 @@ class Agreement:
     groups: tuple[tuple[str, tuple[str, ...]], ...]
 
     @property
-    def majority(self) -> str | None:
-        """The answer of more than half of the networks, if there is one."""
-        total = sum(len(variants) for _, variants in self.groups)
-        return next((label for label, variants in self.groups if 2 * len(variants) > total), None)
-
-    @property
     def sentence(self) -> str:
         """In words: "Four of six say lion (BN, IN, BIN, LN); NN says orange, GN says pizza."."""
         total = sum(len(variants) for _, variants in self.groups)

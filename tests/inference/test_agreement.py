@@ -8,27 +8,21 @@ SIX = ("nn", "bn", "in", "bin", "gn", "ln")
 
 
 @pytest.mark.parametrize(
-    ("answers", "sentence", "majority"),
+    ("answers", "sentence"),
     [
-        ("lion " * 6, "All six say lion.", "lion"),
-        ("pizza lion lion lion orange lion", "Four of six say lion (BN, IN, BIN, LN); NN says pizza, GN says orange.", "lion"),
-        (
-            "lion lion lion orange orange pizza",
-            "Three of six say lion (NN, BN, IN); two say orange (BIN, GN), LN says pizza.",
-            None,
-        ),
-        ("a a b b c c", "Two of six say a (NN, BN); two say b (IN, BIN), two say c (GN, LN).", None),
-        ("a b c d e f", "No two agree: NN says a, BN says b, IN says c, BIN says d, GN says e, LN says f.", None),
-        ("lion lion", "Both say lion.", "lion"),
-        ("lion orange", "They disagree: NN says lion, BN says orange.", None),
-        ("lion", "NN says lion.", "lion"),
-        ("", "No network was asked.", None),
+        ("lion " * 6, "All six say lion."),
+        ("pizza lion lion lion orange lion", "Four of six say lion (BN, IN, BIN, LN); NN says pizza, GN says orange."),
+        ("lion lion lion orange orange pizza", "Three of six say lion (NN, BN, IN); two say orange (BIN, GN), LN says pizza."),
+        ("a a b b c c", "Two of six say a (NN, BN); two say b (IN, BIN), two say c (GN, LN)."),
+        ("a b c d e f", "No two agree: NN says a, BN says b, IN says c, BIN says d, GN says e, LN says f."),
+        ("lion lion", "Both say lion."),
+        ("lion orange", "They disagree: NN says lion, BN says orange."),
+        ("lion", "NN says lion."),
+        ("", "No network was asked."),
     ],
 )
-def test_the_sentence_says_who_agrees(answers, sentence, majority):
-    labels = dict(zip(SIX, answers.split(), strict=False))
-    assert agreement(labels).sentence == sentence
-    assert agreement(labels).majority == majority
+def test_the_sentence_says_who_agrees(answers, sentence):
+    assert agreement(dict(zip(SIX, answers.split(), strict=False))).sentence == sentence
 
 
 def test_groups_are_ordered_by_size_then_as_given():

@@ -34,9 +34,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             0, MAX_SMOOTHING, value=0, step=0.05, label="Smoothing (0: none)", buttons=[], scale=2, min_width=280
         )
         log_axes = gr.CheckboxGroup(LOG_CHOICES, label="Logarithmic axes", scale=2, min_width=200)
-    with gr.Column(elem_classes="curves-view") as together:
+    with gr.Column() as together:
         _build_together(catalog, default, chooser, smoothing, log_axes)
-    with gr.Column(visible=False, elem_classes="curves-view") as alone:
+    with gr.Column(visible=False) as alone:
         panels.build(catalog, default, chooser, view, smoothing, log_axes)
 
     @guarded
