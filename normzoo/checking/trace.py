@@ -18,14 +18,14 @@ TOLERANCE = 4e-4
 STAGES = ("output", "gradients", "memory", "evaluation")
 
 
-def batches(count: int = 4) -> list[Tensor]:
+def batches() -> list[Tensor]:
     """Return the fixed batches, float64: every channel of every image has its own mean and spread.
 
     One channel and one image are so faint that ε counts in them.
     """
     generator = torch.Generator().manual_seed(0)
     made = []
-    for _ in range(count):
+    for _ in range(4):
         noise = torch.randn(BATCH, CHANNELS, HEIGHT, WIDTH, generator=generator, dtype=torch.float64)
         spread = 0.4 + 1.2 * torch.rand(BATCH, CHANNELS, 1, 1, generator=generator, dtype=torch.float64)
         shift = torch.randn(BATCH, CHANNELS, 1, 1, generator=generator, dtype=torch.float64)
@@ -94,9 +94,9 @@ def trace(layer: nn.Module, values: dict[str, Tensor] | None = None) -> Iterator
         yield "evaluation", "gradient", torch.autograd.grad((y * _COTANGENT.to(dtype)).sum(), x, allow_unused=True)[0]
 
 
-def close(own: Tensor, reference: Tensor, tolerance: float = TOLERANCE) -> bool:
+def close(own: Tensor, reference: Tensor) -> bool:
     """Are two tensors the same to rounding, each map (or each value) judged by its own largest value?"""
-    return difference(own, reference) <= tolerance
+    return difference(own, reference) <= TOLERANCE
 
 
 def difference(own: Tensor, reference: Tensor) -> float:

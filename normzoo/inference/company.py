@@ -39,7 +39,7 @@ class CompanyAnswers:
 
 
 def answer_company(
-    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics, k: int = 1
+    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics
 ) -> dict[str, CompanyAnswers]:
     """Return what each network answers to photos that go through together, beside what it answers to each by itself.
 
@@ -47,7 +47,7 @@ def answer_company(
     presupposed, that some networks answer the same.
 
     Args:
-        models, k: as for `predict`.
+        models: as for `predict`.
         images: RGB, of any size.
         statistics: of networks that remember some; see `normzoo.inference.statistics`.
 
@@ -55,11 +55,11 @@ def answer_company(
         ConfigError: a norm would have to take its statistics from a single value.
     """
     halves = [
-        _predict_evenly(models, [image if number % 2 == half else _BLANK for number, image in enumerate(images)], k)
+        _predict_evenly(models, [image if number % 2 == half else _BLANK for number, image in enumerate(images)])
         for half in (0, 1)
     ]
     alone = [halves[number % 2][number] for number in range(len(images))]
-    together = _in_company(models, images, statistics, k)
+    together = _in_company(models, images, statistics)
     return {
         variant: CompanyAnswers(
             variant,
@@ -90,29 +90,29 @@ def answer_in_companies(
     dice = np.random.default_rng(seed)
     number = min(size - 1, len(others))
     companies = [[first, *(others[i] for i in dice.choice(len(others), number, replace=False))] for _ in range(draws)]
-    own_answers = _predict_evenly(models, [first], 1)[0]
+    own_answers = _predict_evenly(models, [first])[0]
     best = {variant: int(answer.probabilities.argmax()) for variant, answer in own_answers.items()}
     found: dict[str, list[float]] = {variant: [] for variant in models}
     for company in companies:
-        for variant, answer in _in_company(models, company, statistics, 1)[0].items():
+        for variant, answer in _in_company(models, company, statistics)[0].items():
             found[variant].append(float(answer.probabilities[best[variant]]))
     return {variant: (own_answers[variant].label, tuple(values)) for variant, values in found.items()}
 
 
 def _in_company(
-    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics, k: int
+    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics
 ) -> list[dict[str, Prediction]]:
     """Return the answers to images that go through together, photo by photo."""
     dependent = {variant: model for variant, model in models.items() if remembers(model.network)}
     independent = {variant: model for variant, model in models.items() if variant not in dependent}
     if statistics == "remembered" or not images:
-        found = [_predict_evenly(part, images, k) for part in (dependent, independent)]
+        found = [_predict_evenly(part, images) for part in (dependent, independent)]
     else:
-        found = [predict_many(dependent, images, k, statistics), _predict_evenly(independent, images, k)]
+        found = [predict_many(dependent, images, 1, statistics), _predict_evenly(independent, images)]
     return [own | others for own, others in zip(*found, strict=True)]
 
 
-def _predict_evenly(models: Mapping[str, Model], images: Sequence[Image.Image], k: int) -> list[dict[str, Prediction]]:
+def _predict_evenly(models: Mapping[str, Model], images: Sequence[Image.Image]) -> list[dict[str, Prediction]]:
     if not images:
         return []
-    return predict_many(models, [*images, *[_BLANK] * (-len(images) % _EVEN)], k)[: len(images)]
+    return predict_many(models, [*images, *[_BLANK] * (-len(images) % _EVEN)], 1)[: len(images)]

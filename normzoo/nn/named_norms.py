@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from torch import nn
@@ -90,9 +89,9 @@ def is_from_hub(folder: Path) -> bool:
     return any(part.startswith("models--") for part in (*folder.parts, *folder.resolve().parts))
 
 
-def forget_own_norms(keys: Iterable[str] | None = None) -> None:
-    """Take norms of people's own out of the zoo of this process; None takes all."""
-    for key in list(OWN_NORMS if keys is None else keys):
+def forget_own_norms() -> None:
+    """Take all norms of people's own out of the zoo of this process."""
+    for key in list(OWN_NORMS):
         del OWN_NORMS[key], NORM_LAYERS[key], NORM_RECORDS[key]
     os.environ.pop(NAMES_VARIABLE, None)
 

@@ -69,15 +69,15 @@ def bench_gpu(
     return result
 
 
-def steps_per_second(device: torch.device, norm: str, recipe: Recipe, compiled: bool, steps: int, repeats: int = 5) -> float:
-    """Return the median of some repeats, after one that is not counted."""
+def steps_per_second(device: torch.device, norm: str, recipe: Recipe, compiled: bool, steps: int) -> float:
+    """Return the median of five repeats, after one that is not counted."""
     data = made_up_data(recipe.batch_size, recipe.image_size)
     mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
     model = ResNet(recipe.depth, norm, len(data.classes)).to(device).train()
     step = TrainStep(model, recipe, mean, std, compiled_batch=recipe.batch_size if compiled else None)
     pixels, labels = data.pixels["train"].to(device), data.labels["train"].to(device)
     rates = []
-    for _ in range(repeats + 1):
+    for _ in range(6):
         wait(device)
         start = time.perf_counter()
         for _ in range(steps):

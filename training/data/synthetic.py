@@ -5,8 +5,9 @@ import torch
 from training.data.dataset import ImageData
 
 
-def made_up_data(count: int, image_size: int = 32, num_classes: int = 25) -> ImageData:
+def made_up_data(count: int, image_size: int = 32) -> ImageData:
     """`count` training and 250 validation images; the brightness says the class, so that there is something to learn."""
+    num_classes = 25
     draw = torch.Generator().manual_seed(0)
     pixels, labels = {}, {}
     for split, images in {"train": count, "val": 250}.items():

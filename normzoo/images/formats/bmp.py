@@ -35,7 +35,7 @@ def decode(data: bytes, _max_side: int) -> Decoded:
         raise ImageError(INCOMPLETE)
     pixels = data[header.start : header.start + header.height * stride].ljust(header.height * stride, b"\0")
     if header.bits in (16, 32):
-        return Decoded(_from_masks(pixels, stride, header), header.profile)
+        return Decoded(_from_masks(pixels, header), header.profile)
     mode, raw = {1: ("P", "P;1"), 2: ("P", "P;2"), 4: ("P", "P;4"), 8: ("P", "P"), 24: ("RGB", "BGR")}[header.bits]
     size, direction = (header.width, header.height), 1 if header.is_from_top else -1
     image = Image.frombytes(mode, size, pixels, "raw", raw, stride, direction)
@@ -95,7 +95,7 @@ class _Header:
             raise ImageError(DAMAGED)
 
 
-def _from_masks(pixels: bytes, stride: int, header: _Header) -> Image.Image:
+def _from_masks(pixels: bytes, header: _Header) -> Image.Image:
     """Each colour is the bits of a number under a mask."""
     values = np.frombuffer(pixels, f"<u{header.bits // 8}").reshape(header.height, -1)[:, : header.width]
     values = values if header.is_from_top else values[::-1]
