@@ -36,18 +36,11 @@ def accuracy_interval(correct: Correct) -> Interval:
 
     Args:
         correct: which images it got right, (N,).
-
-    Reference:
-        Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    from scipy.stats import binomtest  # here, as below: nobody who starts the page should wait for it
-
-    hits, count = int(correct.sum()), len(correct)
-    interval = binomtest(hits, count).proportion_ci(LEVEL, method="wilson")
-    return Interval(hits / count, float(interval.low), float(interval.high))
+    return wilson_interval(int(correct.sum()) / len(correct), len(correct))
 
 
-def mean_accuracy_interval(correct: Correct, seed: int = 0) -> Interval:
+def mean_accuracy_interval(correct: Correct) -> Interval:
     """The mean accuracy over seeds and its percentile bootstrap interval over images and seeds; for one seed, Wilson's.
 
     Args:
@@ -55,7 +48,7 @@ def mean_accuracy_interval(correct: Correct, seed: int = 0) -> Interval:
     """
     if len(correct) == 1:
         return accuracy_interval(correct[0])
-    return _bootstrap(correct.astype(np.float64), seed)
+    return _bootstrap(correct.astype(np.float64))
 
 
 def mcnemar(first: Correct, second: Correct) -> McNemar:
@@ -65,7 +58,7 @@ def mcnemar(first: Correct, second: Correct) -> McNemar:
         McNemar, Note on the sampling error of the difference between correlated proportions or percentages, 1947.
         Dietterich, Approximate statistical tests for comparing supervised classification learning algorithms, 1998.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binomtest  # here, as below: nobody who starts the page should wait for it
 
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     count = only_first + only_second
@@ -85,24 +78,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def difference_interval(first: Correct, second: Correct, seed: int = 0) -> Interval:
+def difference_interval(first: Correct, second: Correct) -> Interval:
     """First accuracy minus second, both (seeds, N) on the same images, with a paired bootstrap interval.
 
     Images are drawn once for both; seeds, if there are several, as well.
     """
-    seeds = min(len(first), len(second))
-    return _bootstrap(first[:seeds].astype(np.float64) - second[:seeds], seed)
+    return _bootstrap(first.astype(np.float64) - second)
 
 
-def change_interval(
-    first: Correct, second: Correct, control_first: Correct, control_second: Correct, seed: int = 0
-) -> Interval:
+def change_interval(first: Correct, second: Correct, control_first: Correct, control_second: Correct) -> Interval:
     """Return how much more the accuracy changes from `first` to `second` than from one control to the other.
 
     All are (seeds, N) on the same images, drawn together in a paired bootstrap.
     """
     changes = [after.astype(np.float64) - before for before, after in ((first, second), (control_first, control_second))]
-    return _bootstrap(changes[0] - changes[1], seed)
+    return _bootstrap(changes[0] - changes[1])
 
 
 def wilson_interval(share: float, count: int) -> Interval:
@@ -110,19 +100,22 @@ def wilson_interval(share: float, count: int) -> Interval:
 
     For a mean of shares, such as accuracy over several corruptions of the same images, it is wider than needed: the variance of
     an image's mean is at most that of a yes or no.
+
+    Reference:
+        Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
     z = 1.959963984540054
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Interval(share, middle - half, middle + half)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))  # 0 and 1 but for rounding, at the ends
 
 
-def _bootstrap(scores: NDArray[np.float64], seed: int) -> Interval:
+def _bootstrap(scores: NDArray[np.float64]) -> Interval:
     """Mean of (seeds, N) scores; the percentile interval when images and seeds are drawn again.
 
     Scores are few different numbers: how often each is drawn among N images is multinomial, which spares drawing N images.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     seeds, count = scores.shape
     drawn, times = np.unique(np.sort(rng.integers(seeds, size=(RESAMPLES, seeds)), axis=1), axis=0, return_counts=True)
     means = []

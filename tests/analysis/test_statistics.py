@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from normzoo.analysis.statistics import (
@@ -50,8 +51,10 @@ def test_two_networks_are_compared_by_the_images_that_one_alone_gets_right():
 def test_the_interval_of_an_accuracy_is_wilsons():
     interval = accuracy_interval(right(18, 2))
     assert (interval.value, interval.low, interval.high) == pytest.approx((0.9, 0.6990, 0.9721), abs=1e-4)
-    shared = wilson_interval(0.9, 20)
-    assert (shared.low, shared.high) == pytest.approx((interval.low, interval.high))
+    for hits in range(21):
+        theirs, ours = binomtest(hits, 20).proportion_ci(0.95, method="wilson"), wilson_interval(hits / 20, 20)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-12, abs=1e-15)
+        assert 0 <= ours.low < ours.high <= 1
     assert mean_accuracy_interval(right(18, 2)[None]) == interval
 
 
