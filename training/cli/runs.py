@@ -15,7 +15,7 @@ from training.engine.step import choose_device, choose_precision
 from training.engine.trainer import train
 from training.experiment.recipes import Recipe
 from training.experiment.runs import Run
-from training.launch.cluster import LOGS, cluster_study
+from training.launch.cluster import SUBMITIT_FILES, cluster_study
 from training.launch.estimate import forecast, tell
 from training.launch.slurm import Resources, script
 from training.launch.study import study
@@ -110,7 +110,7 @@ def _foretell_study(options: argparse.Namespace, runs: list[Run], device: torch.
     tell(forecasts, options.runs, workers, say)
     if resources and count:
         say(f"The times are those of this machine. The cluster is asked for: {resources.total(count)}\nBy this script:\n")
-        say(script(options.runs / LOGS, resources, count))
+        say(script(options.runs / SUBMITIT_FILES, resources, count))
 
 
 def say(line: str) -> None:

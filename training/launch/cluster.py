@@ -22,8 +22,8 @@ from training.launch.study import REPORT_SECONDS, finished, progress_table
 from training.launch.task import FAILURE, Task
 
 POLL_SECONDS = 15.0
-#: Submitit's own files, in the folder of all raw runs.
-LOGS = "slurm"
+#: Folder of submitit's own files, in that of all raw runs.
+SUBMITIT_FILES = "slurm"
 #: In the folder of a run: the job that was submitted for it last.
 JOB = "job.json"
 LAST_LINES = 5
@@ -69,7 +69,7 @@ class _ClusterStudy:
 
     def begin(self, retry: bool) -> None:
         """Say what is there, and submit the rest."""
-        slurm.open_executor(self.root / LOGS, self.resources, 1)  # is there a cluster at all?
+        slurm.open_executor(self.root / SUBMITIT_FILES, self.resources, 1)  # is there a cluster at all?
         before, submitted = self._submit(self.runs, ("open", "failed") if retry else ("open",))
         counts = Counter(before.values())
         words = {
@@ -152,7 +152,7 @@ class _ClusterStudy:
         Returns:
             how each run stood before, and the job of each that was submitted.
         """
-        logs = self.root / LOGS
+        logs = self.root / SUBMITIT_FILES
         logs.mkdir(parents=True, exist_ok=True)
         try:
             held = FileLock(logs / "lock").acquire(timeout=SUBMIT_SECONDS)
@@ -175,7 +175,10 @@ class _ClusterStudy:
             return before, dict(zip(rest, ids, strict=True))
 
     def _tell_end(self, run: Run, what: str) -> None:
-        logs = [run.folder(self.root) / "train.log", *sorted((self.root / LOGS).glob(f"{_job_of(run, self.root)}_0_log.*"))]
+        logs = [
+            run.folder(self.root) / "train.log",
+            *sorted((self.root / SUBMITIT_FILES).glob(f"{_job_of(run, self.root)}_0_log.*")),
+        ]
         self.say(f"{run.recipe.name} {run.variant} seed {run.seed} {what}.")
         for log in logs:
             with contextlib.suppress(OSError):

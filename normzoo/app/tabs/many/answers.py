@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from normzoo.analysis.comparisons import SIGNIFICANT
 from normzoo.analysis.findings.finding import Figures
 from normzoo.app.components.findings import figures_html
 from normzoo.app.components.html import render
@@ -26,7 +27,6 @@ from normzoo.words import counted, listed, minus, p_text
 
 EVERYBODY = "everybody"
 UNCHANGED = "none"
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
