@@ -7,7 +7,7 @@ from pathlib import Path
 
 from normzoo.errors import HubError
 from normzoo.nn.named_norms import COPY
-from normzoo.pretrained.checkpoint import FILES, METRICS
+from normzoo.pretrained.checkpoint import FILES, METRICS, TABLES
 
 #: Checkpoints lie in `<data set>/<recipe>/<variant>`. Nothing but their files is fetched.
 DEPTH = 3
@@ -67,7 +67,10 @@ def download(hub_id: HubId) -> Path:
         snapshot = snapshot_download(
             hub_id.repository,
             revision=hub_id.revision,
-            allow_patterns=[f"{folders}/{file}" for file in (*FILES, COPY)],
+            allow_patterns=[
+                *(f"{folders}/{file}" for file in (*FILES, COPY)),
+                *(f"{folders.split('/')[0]}/{table}" for table in TABLES),
+            ],
             ignore_patterns="/".join("*" * (DEPTH + 2)),  # there a star stands for slashes too
         )
     except Exception as error:  # the Hub's own, those of its HTTP client, and those of the disk have no common base

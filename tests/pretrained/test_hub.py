@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from normzoo.app.core.examples import FOLDER
-from normzoo.pretrained.checkpoint import FILES
+from normzoo.pretrained.checkpoint import FILES, TABLES
 from normzoo.pretrained.hub import HubId
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support.checkpoints import save_variant
@@ -44,6 +44,8 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("README.md", "code.py", f"{SET}/bn/pytorch_model.bin", f"{SET}/bn/more/model.safetensors", "toy/config.json"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"not one of ours")
+    for table in TABLES:
+        (root / "toy" / table).write_text("recipe,variant\n")
     return root
 
 
@@ -93,7 +95,7 @@ def test_exactly_the_packaged_files_are_fetched(fetched, packaged):
     requests = [request.partition("/resolve/")[2] for request in fetched[2]]
     asked = {request.partition("/")[2] for request in requests if request}
     files = {f"{SET}/{variant}/{file}" for variant in VARIANTS for file in FILES if (packaged / SET / variant / file).is_file()}
-    assert asked == files
+    assert asked == files | {f"toy/{table}" for table in TABLES}
 
 
 @pytest.mark.parametrize("offline", ["the Hub has nothing new", "HF_HUB_OFFLINE", "the network is gone"])
@@ -121,7 +123,8 @@ print(json.dumps([len(model_set.checkpoints["bn"].history()) for model_set in (
     found = run(code, *names, environment=environment, folder=tmp_path)
     assert found == ["gn", "bn", [10, 6, 10]]
     first = hub.requests[: hub.requests.index("GET /api/models/you/private/revision/main")]
-    assert [request for request in first if "/resolve/" in request and f"/{SET}/gn/" not in request] == []
+    others = [request for request in first if "/resolve/" in request and f"/{SET}/gn/" not in request]
+    assert {request.rpartition("/toy/")[2] for request in others} == set(TABLES)
 
 
 def test_weights_that_are_not_the_ones_packaged_are_refused(hub, tmp_path):

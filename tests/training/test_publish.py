@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from normzoo.app.core.examples import FOLDER
-from normzoo.pretrained.checkpoint import FILES
+from normzoo.pretrained.checkpoint import FILES, TABLES
 from tests.browser.driver import ROOT, running_server
 from tests.support.checkpoints import save_variant
 from tests.support.hub_server import READ, WRITE, Hub, client_environment, serve_hub
@@ -41,6 +41,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkpoints")
     for variant in VARIANTS:
         save_variant(root, variant)
+    for table in TABLES:
+        (root / SET).parent.joinpath(table).write_text("recipe,variant\n")
     return root
 
 
@@ -81,7 +83,10 @@ def product_files() -> set[str]:
 
 
 def checkpoint_files(prefix: str = "") -> set[str]:
-    return {f"{prefix}{SET}/{variant}/{name}" for variant in VARIANTS for name in FILES}
+    data = SET.partition("/")[0]
+    return {f"{prefix}{SET}/{variant}/{name}" for variant in VARIANTS for name in FILES} | {
+        f"{prefix}{data}/{table}" for table in TABLES
+    }
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from normzoo.analysis.findings.companies import COMPANIES_TABLE
 from normzoo.analysis.findings.other_trainings import sized_sets
-from normzoo.analysis.findings.robustness import CONTRAST_TABLE
-from normzoo.analysis.findings.unknowns import UNKNOWNS_TABLE
+from normzoo.pretrained.checkpoint import COMPANIES_TABLE, CONTRAST_TABLE, UNKNOWNS_TABLE
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.words import counted, listed
 from training.engine.step import learning_rates

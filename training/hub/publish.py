@@ -8,7 +8,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Sp
 
 from normzoo.errors import CheckpointError, DataError, HubError
 from normzoo.nn.named_norms import COPY
-from normzoo.pretrained.checkpoint import CARD, FILES
+from normzoo.pretrained.checkpoint import CARD, FILES, TABLES
 from normzoo.pretrained.hub import PREFIX, HubId, explain
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
@@ -131,8 +131,9 @@ def _whole_sets(checkpoints: Path) -> list[ModelSet]:
 
 def _checkpoint_files(model_sets: Iterable[ModelSet], checkpoints: Path) -> Files:
     folders = [checkpoint.folder for model_set in model_sets for checkpoint in model_set.checkpoints.values()]
-    paths = [folder / file for folder in folders for file in (*FILES, COPY) if (folder / file).is_file()]
-    return {path.relative_to(checkpoints).as_posix(): path for path in paths}
+    paths = [folder / file for folder in folders for file in (*FILES, COPY)]
+    paths += [data / table for data in dict.fromkeys(folder.parents[1] for folder in folders) for table in TABLES]
+    return {path.relative_to(checkpoints).as_posix(): path for path in paths if path.is_file()}
 
 
 def _publish(upload: Upload, dry_run: bool, say: Callable[[str], None]) -> None:

@@ -12,7 +12,6 @@ from normzoo.analysis.findings.companies import (
     BATCHES,
     BY_CLASS,
     COMPANIES_COLUMNS,
-    COMPANIES_TABLE,
     RANDOM,
     SWAPPED,
     read_companies_table,
@@ -21,7 +20,7 @@ from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
 from normzoo.inference.statistics import remembers, with_statistics
 from normzoo.nn.resnet import ResNet
-from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.checkpoint import COMPANIES_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.robustness import corrupted_pixels
 from training.measurements.rounding import rounded

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from normzoo.analysis.findings.robustness import CHANGES, CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
+from normzoo.analysis.findings.robustness import CHANGES, CONTRAST_COLUMNS, read_contrast_table
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
 from normzoo.inference.alterations import with_border
 from normzoo.inference.predict import BATCH_SIZE
 from normzoo.nn.resnet import ResNet
-from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.checkpoint import CONTRAST_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.robustness import corrupted_pixels
 from training.measurements.rounding import rounded

@@ -15,7 +15,6 @@ from normzoo.analysis.findings.unknowns import (
     TOGETHER,
     UNKNOWN_CLASSES,
     UNKNOWNS_COLUMNS,
-    UNKNOWNS_TABLE,
     read_unknowns_table,
 )
 from normzoo.analysis.results import measured_rows
@@ -23,7 +22,7 @@ from normzoo.errors import DataError
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
-from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.checkpoint import UNKNOWNS_TABLE, Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from training.data.dataset import ImageData, data_root, load_once
 from training.data.sources import own_image_size

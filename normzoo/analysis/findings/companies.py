@@ -8,13 +8,12 @@ import pandas as pd
 
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import measured_rows
+from normzoo.pretrained.checkpoint import COMPANIES_TABLE
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
 from normzoo.words import listed, percent, signed
 
-#: The table that `python -m training companies` writes into the folder of a data set.
-COMPANIES_TABLE = "companies.csv"
 #: Share of the images that are answered differently among other images, drawn at random.
 SWAPPED = "swapped"
 COMPANIES_COLUMNS = ("recipe", "variant", "seed", "images", "severity", "order", "batch", "accuracy", SWAPPED)

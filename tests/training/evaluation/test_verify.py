@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from normzoo.analysis.findings.robustness import CONTRAST_COLUMNS, CONTRAST_TABLE, read_contrast_table
+from normzoo.analysis.findings.robustness import CONTRAST_COLUMNS, read_contrast_table
 from normzoo.errors import CheckpointError
+from normzoo.pretrained.checkpoint import CONTRAST_TABLE
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
 from tests.support.tiny import PACKAGED
 from training import __main__ as command_line

@@ -2,12 +2,12 @@
 
 from normzoo.analysis.findings.unknowns import (
     UNKNOWN_SIZE,
-    UNKNOWNS_TABLE,
     read_unknowns,
     read_unknowns_table,
     unknowns_finding,
 )
 from normzoo.analysis.results import measured_rows
+from normzoo.pretrained.checkpoint import UNKNOWNS_TABLE
 from normzoo.pretrained.registry import ModelSet
 from training.report.markdown import Section, commands, finding_blocks
 

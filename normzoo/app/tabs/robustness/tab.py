@@ -12,13 +12,14 @@ from normzoo.analysis.findings.companies import COMPANIES_COLUMNS, companies_fin
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
 from normzoo.analysis.results import read_each
 from normzoo.app.components import cards
+from normzoo.app.components.charts import as_plot
 from normzoo.app.components.findings import csv_name, finding_html, tables_html
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
-from normzoo.errors import CheckpointError, ConfigError
+from normzoo.app.core.errors import check_choice, guarded
+from normzoo.errors import CheckpointError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.plotting import results as result_charts
 from normzoo.pretrained.registry import ModelSet
@@ -77,8 +78,7 @@ def tell(model_set: ModelSet, variants: list[str], corruption: str) -> tuple[Plo
     Raises:
         ConfigError: an unknown corruption.
     """
-    if not isinstance(corruption, str) or corruption not in (ALL, *CORRUPTIONS):
-        raise ConfigError(f"Unknown corruption. Choose one of: {', '.join((ALL, *CORRUPTIONS))}.")
+    check_choice("corruption", corruption, (ALL, *CORRUPTIONS))
     found = comparisons.robustness(model_set, variants)
     problems = cards.unavailable(found.problems)
     frame = found.frame
@@ -89,7 +89,7 @@ def tell(model_set: ModelSet, variants: list[str], corruption: str) -> tuple[Plo
     except CheckpointError as error:
         companies, contrast, damaged = pd.DataFrame(columns=list(COMPANIES_COLUMNS)), [], [str(error)]
     figure = result_charts.severity_lines(with_clean(frame, corruption), own_statistics_lines(companies, kind))
-    plot = PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
+    plot = as_plot(figure)
     if frame.empty:
         return plot, (NOT_MEASURED if variants else NO_NETWORKS) + problems, "", []
     finding = robustness_finding(frame, images_of(model_set), contrast, kind)
