@@ -43,7 +43,10 @@ def test_the_error_is_the_mean_distance_over_bins_of_equal_mass() -> None:
 def test_who_is_too_sure_is_said() -> None:
     found = {variant: [calibrate(*made_up(surer))] for variant, surer in {"bn": 1.5, "in": 0.6, "gn": 1.0}.items()}
     finding = calibration_finding(found)
-    assert "surer than they should be: BN; less sure than they should be: IN." in finding.paragraphs[1]
+    assert (
+        "surer than they should be (over-confident): BN; less sure than they should be (under-confident): IN."
+        in finding.paragraphs[1]
+    )
     assert finding.summary.startswith("expected calibration error, and that of a perfectly calibrated network")
     assert re.search(r"go from [\d.]+% and [\d.]+% \(GN\) to [\d.]+% and [\d.]+% \((BN|IN)\) \(n = 1\)\.$", finding.summary)
     assert calibration_finding({}).paragraphs == []

@@ -39,8 +39,8 @@ def calibration_finding(found: dict[str, list[Calibration]]) -> Finding:
     means = {variant: _means(each) for variant, each in found.items()}
     over = [variant for variant, each in means.items() if each["temperature"] > 1 + NOTABLE]
     under = [variant for variant, each in means.items() if each["temperature"] < 1 - NOTABLE]
-    told = [f"surer than they should be: {_names(over)}"] if over else []
-    told += [f"less sure than they should be: {_names(under)}"] if under else []
+    told = [f"surer than they should be (over-confident): {_names(over)}"] if over else []
+    told += [f"less sure than they should be (under-confident): {_names(under)}"] if under else []
     least, most = (pick(means, key=lambda variant: means[variant]["ece"]) for pick in (min, max))
     counts = listed([str(n) for n in sorted({len(each) for each in found.values()})])
     table = Figures("Calibration on the validation images, means over the seeds")

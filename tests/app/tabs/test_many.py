@@ -236,5 +236,7 @@ def test_nobody_there_is_said_and_no_error(events: dict[str, Any], tmp_path: Pat
     )
     assert "None of these could be read." in words(shown)
     assert (table, data) == ("", {})
+    shown, *_ = events["many_photos"](ALL, "toy/paper", ["bn"], "batch", 16, "no folder", 8, "none", 3, True)
+    assert "None of these photos is in that folder." in words(shown)
     one = [{"path": str(EXAMPLES[0].path)}]
     assert "more than one photo" in events["other_companies"](one, "toy/paper", ["bn"], "batch", 0, 0, 5)[0]

@@ -56,7 +56,7 @@ def gather(
     """Choose who is in the company, and corrupt them.
 
     Args:
-        who: a folder, or `EVERYBODY`.
+        who: a folder, or `EVERYBODY`; nobody is in a folder that there is not.
         count: at most so many, the first of a random order that is always the same.
         kind, severity: of the corruption, as it may come from anyone.
         labels: whether folders that name a class count.

@@ -121,7 +121,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         read = read_photos(photos, chosen_set.image_size, _tell(progress))
         company = answers.gather(read.read, classes_of(chosen_set), who, count, kind, severity, labels)
         if not company.photos:
-            return answers.words_alone("None of these could be read.", read.problems), "", {}
+            nobody = "None of these photos is in that folder." if read.read else "None of these could be read."
+            return answers.words_alone(nobody, read.problems), "", {}
         try:
             found = answers.ask(models, company, which)
         except ConfigError as error:  # a single value per channel: explained, not an error
