@@ -96,10 +96,10 @@ def _likely(pairs: pd.DataFrame) -> list[str]:
     clear = agreed[agreed["low"] * agreed["high"] > 0]
     if clear.empty:
         return []
-    names = listed([f"{short_name(row.first)} and {short_name(row.second)}" for row in clear.itertuples()])
+    names = "; ".join(f"{short_name(row.first)} and {short_name(row.second)}" for row in clear.itertuples())
     return [
-        f"The rule is strict: that two are not told apart does not show them to be equal. Of {names} all seeds agree and the "
-        "interval leaves out 0: a difference is likely there, and not shown."
+        "The rule is strict: that two are not told apart does not show them to be equal. A difference is likely, but not shown, "
+        f"where all seeds agree and the interval leaves out 0: {names}."
     ]
 
 

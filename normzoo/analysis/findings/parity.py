@@ -66,19 +66,21 @@ def _words(model_set: ModelSet, differences: pd.DataFrame) -> list[str]:
     runs = _single_runs(model_set)
     if runs.empty:
         return [parted]
-    parts = [listed([signed(each) for each in runs["difference"]]), listed([p_text(p) for p in runs["p_value"]])]
+    if not runs["apart"].any():
+        return [parted, "At the end they answer every validation image alike."]
+    differences, p_values = (listed(texts) for texts in ([*map(signed, runs["difference"])], [*map(p_text, runs["p_value"])]))
     told = (
-        f"Run by run (seed {listed([str(seed) for seed in runs['seed']])}) ours minus torch's is {parts[0]} points of "
-        f"validation accuracy at the end; exact McNemar test, p = {parts[1]}; {min(runs['apart'])} to {max(runs['apart'])} "
-        "images are answered right by only one of the two."
+        f"Run by run (seed {listed([str(seed) for seed in runs['seed']])}) ours minus torch's is {differences} points of "
+        f"validation accuracy at the end; exact McNemar test, p = {p_values}. Up to {max(runs['apart'])} images are answered "
+        "right by only one of the two."
     )
     if min(holm(runs["p_value"].tolist())) < SIGNIFICANT:
         return [parted, f"{told} Corrected for the runs (Holm), one can be told apart, which rounding alone should rarely do."]
+    hidden = " Means over the seeds, as in the figures below, can hide it, as signs cancel." if len(runs) > 1 else ""
     return [
         parted,
         f"{told} None can be told apart (Holm), so a difference of up to {percent(runs['difference'].abs().max())} points "
-        "between two single runs, of two norms too, may be rounding alone. Means over seeds, as in the figures below, hide it: "
-        "the signs cancel.",
+        f"between two single runs, of two norms too, may be rounding alone.{hidden}",
     ]
 
 
