@@ -11,6 +11,7 @@ import torch
 
 from normzoo.analysis import reference_study as original
 from normzoo.analysis.commands import training_commands
+from normzoo.analysis.findings.pairs import pairs_finding
 from normzoo.analysis.findings.reference import agreement, compare_orders, slips
 from normzoo.errors import CheckpointError
 from normzoo.nn.registry import NORM_LAYERS
@@ -179,6 +180,17 @@ def test_who_beats_whom_follows_the_answers(tmp_path, bn, gn, said):
     assert section.summary.startswith("1 of 1 pair ")
 
 
+def test_a_difference_that_is_likely_and_not_shown_is_named():
+    row = {"first": "bn", "n": 3, "difference": 0.03, "high": 0.05, "seed": 0, "only_first": 9, "only_second": 5}
+    row |= {"p_value": 0.1, "p_holm": 0.3, "significant": False}
+    others = [("gn", 0.01, 3), ("ln", -0.01, 3), ("in", 0.01, 2)]
+    frame = pd.DataFrame([row | {"second": name, "low": low, "seeds_agreeing": agree} for name, low, agree in others])
+    (told,) = [
+        text for text in pairs_finding(frame, ["bn", "gn", "ln", "in"]).paragraphs if text.startswith("The rule is strict")
+    ]
+    assert told.endswith("leaves out 0: BN and GN.")
+
+
 def test_equal_networks_are_not_told_apart(tmp_path):
     for variant in ("bn", "gn"):
         save_answers(save_variant(tmp_path, variant), 100)
@@ -194,6 +206,9 @@ def test_parity_says_what_is_missing_and_whether_the_two_are_told_apart(tmp_path
     assert "the same to the last stored digit" in words(parity_section(get_model_set("toy/paper", tmp_path)))
     history = folder / "history.csv"
     history.write_text(history.read_text().replace("0.2,", "0.3,", 1))
+    save_answers(folder, 104)
+    save_answers(folder, 100)
+    assert "they answer every validation image alike" in words(parity_section(get_model_set("toy/paper", tmp_path)))
     save_answers(folder, 104)
     assert "None can be told apart (Holm)" in words(parity_section(get_model_set("toy/paper", tmp_path)))
     save_answers(folder, 180)

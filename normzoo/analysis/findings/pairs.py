@@ -98,8 +98,8 @@ def _likely(pairs: pd.DataFrame) -> list[str]:
         return []
     names = "; ".join(f"{short_name(row.first)} and {short_name(row.second)}" for row in clear.itertuples())
     return [
-        "The rule is strict: that two are not told apart does not show them to be equal. A difference is likely, but not shown, "
-        f"where all seeds agree and the interval leaves out 0: {names}."
+        "The rule is strict: that two are not told apart does not show them to be equal. A difference is likely, but not "
+        f"shown, where all seeds agree and the interval leaves out 0: {names}."
     ]
 
 
