@@ -129,6 +129,17 @@ def test_large_uploads_count_for_more():
     assert ask(limited, "POST", UPLOAD, [b"x"], MULTIPART).status == 429
 
 
+def test_a_stream_is_heard_although_servers_call_everyone_gone_after_it():
+    async def lingering(scope, receive, send):
+        await App()(scope, receive, send)
+        assert (await receive())["type"] == "http.disconnect"
+
+    limited = gate(lingering, Limits(unread_events=1))
+    for _ in range(3):
+        assert ask(limited, "POST", JOIN, [event()]).status == 200
+        ask(limited, "GET", "/gradio_api/queue/data?session_hash=abc")
+
+
 def test_answers_that_nobody_fetches_are_bounded():
     limited = gate(App(), Limits(unread_events=2))
     assert [ask(limited, "POST", JOIN, [event()]).status for _ in range(3)] == [200, 200, 429]

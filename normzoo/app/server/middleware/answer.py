@@ -30,6 +30,8 @@ class Answer:
         self._policy = policy
         self._nonce = secrets.token_urlsafe(16) if kind is Kind.PAGE else ""
         self.has_started = False
+        #: Whether it went out to its end while the visitor was there: afterwards servers call everyone gone.
+        self.is_heard = False
         self._is_complete = False
         self._error = 0
         self._start: Any = None
@@ -76,6 +78,7 @@ class Answer:
     async def _put(self, message: Any) -> None:
         self.has_started = True
         self._is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        self.is_heard = self._is_complete and not self._body.has_left
         await self._send(message)
 
     async def _put_page(self) -> None:

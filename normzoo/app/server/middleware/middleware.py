@@ -99,7 +99,7 @@ class Gate:
             sessions = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("session_hash", [])
             if len(sessions) != 1:  # of two, Gradio might take the other
                 raise Refusal(400)
-            stack.enter_context(self._sessions.listen(sessions[0], lambda: not (answer.is_error or body.has_left)))
+            stack.enter_context(self._sessions.listen(sessions[0], lambda: answer.is_heard))
         # Gradio remembers every upload that someone asks the progress of.
         if kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD) or scope["path"].endswith("/upload_progress"):
             self._visitors.charge(who)
