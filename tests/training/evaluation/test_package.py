@@ -4,12 +4,10 @@ import csv
 import dataclasses
 import importlib.metadata
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from filelock import FileLock
 from safetensors.torch import load_file
 
 import normzoo
@@ -25,7 +23,6 @@ from training.evaluation import package as package_module
 from training.evaluation.folder_card import folder_card
 from training.evaluation.model_card import model_card
 from training.evaluation.package import package, rounded
-from training.experiment.runs import LOCK, State
 
 FILES = [
     "README.md",
@@ -38,22 +35,10 @@ FILES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _data(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NORMZOO_DATA", str(packaged / "data"))
-
-
 @pytest.fixture(params=list(PACKAGED))
 def folder(request: pytest.FixtureRequest, packaged: Path) -> Path:
     """Each packaged variant."""
     return packaged / "checkpoints/tiny/quick" / str(request.param)
-
-
-@pytest.fixture
-def runs(packaged: Path, tmp_path: Path) -> Path:
-    """Finished runs of one variant, to be changed."""
-    shutil.copytree(packaged / "runs/tiny/quick/bn", tmp_path / "runs/tiny/quick/bn")
-    return tmp_path / "runs"
 
 
 def read_json(path: Path) -> dict:
@@ -158,79 +143,6 @@ def test_runs_on_held_out_images_become_a_table(runs: Path, tmp_path: Path) -> N
     assert float(row["holdout_accuracy"]) == pytest.approx(state.history[-1]["accuracy"], abs=1e-6)
 
 
-def test_what_is_packaged_is_left_alone_until_asked(runs: Path, tmp_path: Path) -> None:
-    checkpoints = tmp_path / "checkpoints"
-    (folder,) = package(runs, checkpoints, silent)
-    written = (folder / "metrics.json").stat().st_mtime_ns
-    lines: list[str] = []
-    package(runs, checkpoints, lines.append)
-    assert lines == [f"{folder}  unchanged"]
-    assert (folder / "metrics.json").stat().st_mtime_ns == written
-    package(runs, checkpoints, silent, again=True)
-    assert (folder / "metrics.json").stat().st_mtime_ns > written
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "history.csv", "val_logits.safetensors", "robustness.csv"])
-def test_a_damaged_file_is_packaged_again(runs: Path, tmp_path: Path, name: str) -> None:
-    (folder,) = package(runs, tmp_path / "checkpoints", silent)
-    whole = (folder / name).read_bytes()
-    for damage in (lambda path: path.write_bytes(whole[:-5]), Path.unlink):
-        damage(folder / name)
-        package(runs, tmp_path / "checkpoints", silent)
-        assert (folder / name).read_bytes() == whole
-
-
-def test_two_do_not_package_at_once_and_renamed_runs_are_left_alone(runs: Path, tmp_path: Path) -> None:
-    checkpoints = tmp_path / "checkpoints"
-    shutil.copytree(runs / "tiny/quick/bn/seed-0", runs / "tiny/quick/bn/seed-0-old")
-    (folder,) = package(runs, checkpoints, silent)
-    assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
-    with FileLock(checkpoints / LOCK), pytest.raises(TrainingError, match="Another process packages into"):
-        package(runs, checkpoints, silent)
-
-
-def test_seeds_join_those_that_are_packaged_already(runs: Path, tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    (together,) = package(runs, whole, silent)
-    both = runs / "tiny/quick/bn"
-    shutil.move(both / "seed-0", tmp_path / "seed-0")
-    package(runs, parts, silent)
-    shutil.move(both / "seed-1", tmp_path / "seed-1")
-    shutil.move(tmp_path / "seed-0", both / "seed-0")
-    (joined,) = package(runs, parts, silent)
-    assert {path.name: path.read_bytes() for path in joined.iterdir()} == {
-        path.name: path.read_bytes() for path in together.iterdir()
-    }
-
-
-def test_packaged_seeds_of_other_settings_do_not_join(runs: Path, tmp_path: Path) -> None:
-    (folder,) = package(runs, tmp_path / "checkpoints", silent)
-    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
-    state = State.load(runs / "tiny/quick/bn/seed-0")
-    assert state is not None
-    state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
-    state.sessions[0]["seconds"] = 1.0
-    state.save(runs / "tiny/quick/bn/seed-0")
-    lines: list[str] = []
-    package(runs, tmp_path / "checkpoints", lines.append)
-    assert read_json(folder / "metrics.json")["seeds"] == [0]
-    assert lines == [f"{folder}  seeds 0; they replace seeds 1, trained otherwise"]
-
-
-def test_packaged_seeds_join_although_the_layer_has_a_new_argument(runs: Path, tmp_path: Path) -> None:
-    (folder,) = package(runs, tmp_path / "checkpoints", silent)
-    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
-    config = read_json(folder / "config.json")
-    del config["norm_arguments"]["bias"]
-    (folder / "config.json").write_text(json.dumps(config))
-    state = State.load(runs / "tiny/quick/bn/seed-0")
-    assert state is not None
-    state.sessions[0]["seconds"] = 1.0  # not what is packaged
-    state.save(runs / "tiny/quick/bn/seed-0")
-    package(runs, tmp_path / "checkpoints", silent)
-    assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
-
-
 def test_robustness_holds_every_corruption_at_every_severity(folder: Path) -> None:
     with open(folder / "robustness.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -244,28 +156,9 @@ def test_robustness_holds_every_corruption_at_every_severity(folder: Path) -> No
     assert accuracies["brightness_down", "5"] < clean
 
 
-def test_packaging_again_changes_nothing_and_sweeps_what_was_left_half_written(runs: Path, tmp_path: Path) -> None:
-    (first,) = package(runs, tmp_path / "checkpoints", silent)
-    before = {path.name: path.read_bytes() for path in first.iterdir()}
-    (first.parent / ".bn-abandoned").mkdir()
-    (first.parent / ".bn-abandoned" / "config.json").write_text("{")
-    package(runs, tmp_path / "checkpoints", silent, again=True)
-    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
-    assert list(first.parent.iterdir()) == [first]
-
-
 def test_nothing_finished_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"No finished run under .*python -m training study"):
         package(tmp_path, tmp_path / "checkpoints", silent)
-
-
-def test_seeds_of_different_settings_are_refused(runs: Path, tmp_path: Path) -> None:
-    state = State.load(runs / "tiny/quick/bn/seed-1")
-    assert state is not None
-    state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
-    state.save(runs / "tiny/quick/bn/seed-1")
-    with pytest.raises(TrainingError, match="trained with different settings or images"):
-        package(runs, tmp_path / "checkpoints", silent)
 
 
 def test_missing_images_are_said(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,11 +24,6 @@ from training.measurements.contrast import CHECKED, measure_contrast
 BN = "tiny/quick/bn"
 
 
-@pytest.fixture(autouse=True)
-def _data(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NORMZOO_DATA", str(packaged / "data"))
-
-
 @pytest.fixture
 def folder(packaged: Path, tmp_path: Path) -> Path:
     """A copy of a packaged checkpoint, to be changed."""
