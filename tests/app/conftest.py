@@ -1,14 +1,11 @@
 """A page of small untrained networks, of which some are broken. A module with a `root` of its own gets the page of that."""
 
-import socket
-
 import pytest
 
 from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
-from normzoo.app.server.launch import serve
-from normzoo.app.server.settings import Settings
 from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.page import served
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +36,5 @@ def events(demo):
 
 @pytest.fixture(scope="module")
 def url(demo):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    yield serve(demo, Settings(port=port))
-    demo.close()
+    with served(demo) as url:
+        yield url

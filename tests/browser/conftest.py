@@ -100,12 +100,11 @@ def page(visit_in: Callable[[str], Visit], server_url: str, viewport: str, colou
     The test fails if the page called another machine or left an error uncaught.
     """
     visit = visit_in(viewport)
-    visit.renew()
-    visit.page.emulate_media(color_scheme=colour_scheme)
+    visit.page.emulate_media(color_scheme=colour_scheme, forced_colors="none")
     visit.page.goto(server_url)
     expect(visit.page.locator(".card")).to_have_count(len(NORM_LAYERS))
     yield visit.page
     faults = visit.faults()
-    visit.renew()
+    visit.leave()
     if faults:
         pytest.fail("The page did what it must not:\n" + "\n".join(faults))

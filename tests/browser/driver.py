@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright
+
+from tests.support.page import free_port
 
 ROOT = Path(__file__).parents[2]
 VIEWPORTS = {"desktop": (1280, 900), "phone": (375, 812), "wide": (1920, 1080)}
@@ -57,25 +58,27 @@ class Server:
         folder: for its log and its uploads.
         settings: environment variables besides.
         code: the checkout that it runs from.
+        popen: `tests.support.warm.Popen` starts it sooner.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, code: Path = ROOT) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, code: Path = ROOT, popen: Any = subprocess.Popen
+    ) -> None:
         self.outside = folder / "outside-calls.txt"
         self.log = folder / "server.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://{(settings or {}).get('GRADIO_SERVER_NAME', '127.0.0.1')}:{self.port}/"
         self.uploads = folder / "uploads"
         own = {"GRADIO_SERVER_PORT": str(self.port), "GRADIO_TEMP_DIR": str(self.uploads), "PYTHONUNBUFFERED": "1"}
         # The app must keep quiet by itself, not because the tests told it to.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GRADIO_", "HF_"))}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = popen(
                 [sys.executable, "-c", GUARDED_APP, str(self.outside)],
                 cwd=code,
                 env={**inherited, **own, **(settings or {})},
-                stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=log,
             )
 
     def wait_until_ready(self) -> None:
@@ -106,9 +109,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, settings: Mapping[str, str] | None = None, code: Path = ROOT) -> Iterator[Server]:
+def running_server(
+    folder: Path, settings: Mapping[str, str] | None = None, code: Path = ROOT, popen: Any = subprocess.Popen
+) -> Iterator[Server]:
     """A server that is ready, for as long as the block lasts. The arguments are those of `Server`."""
-    server = Server(folder, settings, code)
+    server = Server(folder, settings, code, popen)
     try:
         server.wait_until_ready()
         yield server
@@ -160,21 +165,17 @@ class Visit:
         self.context.add_init_script(TELL_VIOLATIONS)
         self.context.on("request", lambda request: self.requests.append(request.url))
         self.context.on("weberror", lambda error: self.errors.append(str(error.error)))
-        self.page = self._open()
+        self.page = self.context.new_page()
+        self.page.on("websocket", lambda websocket: self.requests.append(websocket.url))
 
-    def _open(self) -> Page:
-        page = self.context.new_page()
-        page.on("websocket", lambda websocket: self.requests.append(websocket.url))
-        return page
-
-    def renew(self) -> None:
-        """Open another page in its place, that nothing is left for but what the browser has cached."""
-        self.page.close()
+    def leave(self) -> None:
+        """Forget all but the scripts, which the process that opens the page again need not compile again."""
+        self.page.unroute_all(behavior="ignoreErrors")
+        self.page.goto("about:blank")
         self.context.clear_cookies()
         self.context.clear_permissions()
         for noted in (self.requests, self.errors, self.violations):
             noted.clear()
-        self.page = self._open()
 
     def faults(self) -> list[str]:
         """Requests to other machines, uncaught errors and what the security policy forbade, in words."""
@@ -185,10 +186,3 @@ class Visit:
 def _stays_here(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme in ("data", "blob", "about") or parts.hostname in ("127.0.0.1", "localhost")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

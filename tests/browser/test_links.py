@@ -48,10 +48,12 @@ def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
 
 
 def test_every_tab_is_in_the_address_also_on_a_slow_phone(page):
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    slow = page.context.new_cdp_session(page)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 6})
     for tab in ("Batch size", "Robustness", "About", "Classify"):
         open_tab(page, tab)
         expect(page).to_have_url(re.compile(f"tab={tab.lower().replace(' ', '-')}$"))
+    slow.detach()  # and as fast as before
 
 
 def test_a_translated_page_gives_the_same_link(page):

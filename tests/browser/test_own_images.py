@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Page, expect
 
+from normzoo.app import build_demo
 from normzoo.variants import short_name
-from tests.browser.driver import Visit, running_server, window
 from tests.browser.visitor import open_tab
 from tests.support.own_images import CLASSES, make_photo, silent, write_photos
+from tests.support.page import served
 from training.data.image_folder import load_folder
 from training.engine.trainer import train
 from training.evaluation.package import package
@@ -20,9 +21,7 @@ RECIPE = Recipe(name="quick", depth=8, image_size=16, epochs=5, batch_size=10, l
 BUSY_MS = 120_000
 
 
-def test_networks_trained_on_own_photos_are_on_the_page(
-    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_trained_on_own_photos_are_on_the_page(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     data = load_folder(write_photos(tmp_path / "my photos"), RECIPE.image_size, silent)
     for norm in ("bn", "gn"):
@@ -31,10 +30,8 @@ def test_networks_trained_on_own_photos_are_on_the_page(
     name = "red <b>bird & co"
     make_photo(name, 1001).save(tmp_path / "new photo.png")
 
-    with running_server(tmp_path, {"NORMZOO_CHECKPOINTS": str(tmp_path / "checkpoints")}) as server:
-        visit = Visit(browser.new_context(**window()))
-        page = visit.page
-        page.goto(server.url)
+    with served(build_demo(tmp_path / "checkpoints")) as url:
+        page.goto(url)
         expect(page.locator(".card h3 .key")).to_have_text([short_name("bn"), short_name("gn")], timeout=BUSY_MS)
         with page.expect_file_chooser() as chooser:
             page.get_by_role("button", name="Choose a photo").click()
@@ -44,6 +41,3 @@ def test_networks_trained_on_own_photos_are_on_the_page(
         expect(page.locator(".card").first.locator(".top li")).to_have_count(len(CLASSES))
         open_tab(page, "Results")
         expect(page.locator("#results tbody tr")).to_have_count(2)
-        visit.context.close()
-        assert visit.faults() == []
-    assert server.outside_calls() == []

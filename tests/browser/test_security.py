@@ -1,13 +1,18 @@
 """The security headers in a real browser: what they stop, and that the page does not feel them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
+from normzoo.app import build_demo
+from normzoo.app.server.middleware.limits import Limits
 from tests.browser.driver import Server, Visit, running_server, window
 from tests.browser.visitor import open_tab
+from tests.support import warm
+from tests.support.checkpoints import save_zoo
+from tests.support.page import served
 
 SPACE = "https://me-zoo.hf.space"
 FORWARDED = {"x-forwarded-host": "me-zoo.hf.space", "x-forwarded-proto": "https", "x-forwarded-for": "8.8.8.8, 10.0.0.1"}
@@ -40,22 +45,20 @@ def test_everything_on_the_page_works_under_its_policy(page):
     expect(page.locator("#curves .main-svg").first).to_be_visible(timeout=60_000)
 
 
-def test_a_script_that_was_slipped_in_does_not_run(browser: Browser, server_url: str):
-    visit = Visit(browser.new_context(**window()))
-    visit.page.goto(server_url)
-    wait_until_ready(visit.page)
-    assert visit.violations == []
-    visit.page.evaluate(SLIP_IN_SCRIPTS)
-    assert visit.page.evaluate("() => new Promise((done) => setTimeout(() => done(window.ran === undefined), 500))")
-    assert len(visit.violations) == 3
-    visit.context.close()
+def test_a_script_that_was_slipped_in_does_not_run(page: Page, visit_in: Callable[[str], Visit]):
+    violations = visit_in("desktop").violations
+    assert violations == []
+    page.evaluate(SLIP_IN_SCRIPTS)
+    assert page.evaluate("() => new Promise((done) => setTimeout(() => done(window.ran === undefined), 500))")
+    assert len(violations) == 3
+    violations.clear()
 
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page as Hugging Face runs it, but for the proxy in front."""
     settings = {"SYSTEM": "spaces", "SPACE_ID": "me/zoo", "SPACE_HOST": "me-zoo.hf.space"}
-    with running_server(tmp_path_factory.mktemp("space"), settings) as server:
+    with running_server(tmp_path_factory.mktemp("space"), settings, popen=warm.Popen) as server:
         yield server
         outside = server.outside_calls()
     assert outside == []
@@ -64,17 +67,17 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def visit_to_space(browser: Browser, space: Server) -> Iterator[Visit]:
     """A visit to the page on Spaces."""
-    yield from framed(browser, space)
+    yield from framed(browser, space.url)
 
 
-def framed(browser: Browser, server: Server) -> Iterator[Visit]:
-    """A visit during which `SPACE` is that server behind a proxy, and every other site frames it."""
+def framed(browser: Browser, url: str) -> Iterator[Visit]:
+    """A visit during which `SPACE` is the server of that address behind a proxy, and every other site frames it."""
     visit = Visit(browser.new_context(**window()))
 
     def proxy(route: Route) -> None:
         headers = {**route.request.headers, **FORWARDED}
         with contextlib.suppress(Error):  # the page was closed meanwhile
-            route.fulfill(response=route.fetch(url=server.url.rstrip("/") + route.request.url[len(SPACE) :], headers=headers))
+            route.fulfill(response=route.fetch(url=url.rstrip("/") + route.request.url[len(SPACE) :], headers=headers))
 
     frame = f"<iframe src='{SPACE}/' width=1000 height=800></iframe>"
     visit.context.route("**/*", lambda route: route.fulfill(body=frame, content_type="text/html"))
@@ -100,11 +103,11 @@ def test_who_may_show_the_page_in_a_frame(visit_to_space, site, is_allowed):
 
 
 @pytest.fixture(scope="module")
-def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page of a host that has named a course's site."""
-    settings = {"NORMZOO_TRUST_PROXY": "1", "NORMZOO_FRAME_ANCESTORS": "https://*.example.edu"}
-    with running_server(tmp_path_factory.mktemp("school"), settings) as server:
-        yield server
+    demo = build_demo(save_zoo(tmp_path_factory.mktemp("school")))
+    with served(demo, limits=Limits(trust_proxy=True), frame_ancestors="https://*.example.edu") as url:
+        yield url
 
 
 @pytest.mark.parametrize(("site", "is_allowed"), [("https://canvas.example.edu", True), ("https://huggingface.co", False)])

@@ -1,60 +1,50 @@
 """The page with other checkpoints than the packaged ones: several sets, broken variants, none at all."""
 
+from collections.abc import Iterator
+
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.driver import Visit, running_server, window
-from tests.browser.visitor import open_tab
+from normzoo.app import build_demo
+from tests.browser.visitor import ZOO, open_tab
 from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.page import served
 
 
-@pytest.fixture
-def open_page(browser: Browser, tmp_path, monkeypatch):
-    """Opens the page of a server with other checkpoints; it must not call another machine either."""
-    visits, servers = [], []
-
-    def open_page(root):
-        monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(root))
-        context = running_server(tmp_path)
-        server = context.__enter__()
-        servers.append(context)
-        visit = Visit(browser.new_context(**window()))
-        visits.append(visit)
-        visit.page.goto(server.url)
-        return visit.page
-
-    yield open_page
-    for visit in visits:
-        visit.context.close()
-    for context in servers:
-        context.__exit__(None, None, None)
-    assert [fault for visit in visits for fault in visit.faults()] == []
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """In place of the one with the packaged networks."""
+    folder = tmp_path_factory.mktemp("sets")
+    root = save_zoo(folder / "zoo", "toy/first")
+    for variant in ("bn", "bn-bs8", "torch-bn"):
+        save_variant(root, variant, "toy/second", seeds=(0, 1, 2))
+    save_zoo(root, "toy/torn")
+    (root / "toy" / "torn" / "gn" / "model.safetensors").write_bytes(b"torn")
+    (root / "toy" / "torn" / "ln" / "metrics.json").unlink()
+    with served(build_demo(root)) as url:
+        yield url
 
 
-def test_a_broken_variant_is_shown_and_the_rest_works_in_every_tab(open_page, tmp_path):
-    root = save_zoo(tmp_path / "zoo", "toy/first")
-    (root / "toy" / "first" / "gn" / "model.safetensors").write_bytes(b"torn")
-    (root / "toy" / "first" / "ln" / "metrics.json").unlink()
-    page = open_page(root)
-    expect(page.locator(".card")).to_have_count(6)
+def test_a_broken_variant_is_shown_and_the_rest_works_in_every_tab(page, server_url):
+    page.goto(f"{server_url}?set=toy/torn")
     expect(page.locator(".card.unavailable")).to_have_count(2)
+    expect(page.locator(".card")).to_have_count(ZOO)
     expect(page.locator(".card.unavailable").first).to_contain_text("model.safetensors is not the file that was packaged")
     page.get_by_role("button", name="Rocket").click()
     expect(page.locator("#photo figcaption")).to_have_text("rocket.jpg")
     open_tab(page, "Results")
     expect(page.locator("#results")).to_contain_text("LN is unavailable: metrics.json is missing")
-    expect(page.locator("#results tbody tr")).to_have_count(5)
+    expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
 
 
-def test_another_set_brings_its_own_networks_to_every_tab(open_page, tmp_path):
-    root = save_zoo(tmp_path / "zoo", "toy/first")
-    for variant in ("bn", "bn-bs8", "torch-bn"):
-        save_variant(root, variant, "toy/second", seeds=(0, 1, 2))
-    page = open_page(root)
-    expect(page.locator(".card")).to_have_count(6)
+def choose_second(page: Page) -> None:
     page.get_by_label("Trained on / recipe").click()
     page.get_by_role("option", name="toy/second").click()
     expect(page.locator(".card")).to_have_count(1)
+
+
+def test_another_set_brings_its_own_networks_to_every_tab(page):
+    choose_second(page)
     expect(page.locator(".card .facts")).to_contain_text("(3 seeds)")
     page.get_by_role("checkbox", name="BN batch 8").check()
     expect(page.locator(".card")).to_have_count(2)
@@ -63,11 +53,7 @@ def test_another_set_brings_its_own_networks_to_every_tab(open_page, tmp_path):
     expect(page.locator("#results")).to_contain_text("51.10 ± 0.10")
 
 
-def test_a_set_is_chosen_with_the_keyboard(open_page, tmp_path):
-    root = save_zoo(tmp_path / "zoo", "toy/first")
-    save_variant(root, "bn", "toy/second")
-    page = open_page(root)
-    expect(page.locator(".card")).to_have_count(6)
+def test_a_set_is_chosen_with_the_keyboard(page):
     page.get_by_label("Trained on / recipe").focus()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("option", name="toy/second")).to_be_visible()
@@ -75,12 +61,8 @@ def test_a_set_is_chosen_with_the_keyboard(open_page, tmp_path):
     expect(page.locator(".card")).to_have_count(1)
 
 
-def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(open_page, tmp_path):
-    root = save_zoo(tmp_path / "zoo", "toy/first")
-    save_variant(root, "bn", "toy/second")
-    page = open_page(root)
-    expect(page.locator(".card")).to_have_count(6)
-    asked = []
+def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(page):
+    asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/queue/join" in request.url else None)
 
     def count_requests() -> int:
@@ -102,16 +84,14 @@ def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(open_page, tmp_p
     page.get_by_role("button", name="Rocket").click()
     expect(page.locator("#photo figcaption")).to_have_text("rocket.jpg")
     assert count_requests() == 4  # the example, its answers, its maps, the corrupted photo
-    page.get_by_label("Trained on / recipe").click()
-    page.get_by_role("option", name="toy/second").click()
-    expect(page.locator(".card")).to_have_count(1)
+    choose_second(page)
     # Its networks, every tab and part, what can be chosen in them; Gradio's dropdown tells of a click twice.
     assert count_requests() <= 6 * tabs
     assert count_requests() == 0
 
 
-def test_without_checkpoints_the_page_says_how_to_make_them(open_page, tmp_path):
-    (tmp_path / "nothing").mkdir()
-    page = open_page(tmp_path / "nothing")
-    expect(page.get_by_role("heading", name="No trained networks yet")).to_be_visible()
-    expect(page.locator("body")).to_contain_text("python -m training study")
+def test_without_checkpoints_the_page_says_how_to_make_them(page, tmp_path):
+    with served(build_demo(tmp_path)) as empty:
+        page.goto(empty)
+        expect(page.get_by_role("heading", name="No trained networks yet")).to_be_visible()
+        expect(page.locator("body")).to_contain_text("python -m training study")

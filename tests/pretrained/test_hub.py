@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,10 @@ from normzoo.app.core.examples import FOLDER
 from normzoo.pretrained.checkpoint import FILES, TABLES
 from normzoo.pretrained.hub import HubId
 from tests.browser.driver import ROOT, Server, running_server
+from tests.support import warm
 from tests.support.checkpoints import save_variant
 from tests.support.hub_server import READ, Hub, client_environment, serve_hub
+from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 
 pytestmark = pytest.mark.process
@@ -75,10 +75,9 @@ def run(code: str, *arguments: str, environment: dict[str, str], folder: Path) -
     """Run some code in a process of its own; gives what it printed, each line as JSON."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "NORMZOO_"))}
     settings = {**inherited, "PYTHONPATH": str(ROOT), "NORMZOO_CHECKPOINTS": str(folder / "nothing"), **environment}
-    command = [sys.executable, "-c", PREAMBLE + code, *arguments]
-    result = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    exit_code, printed, errors = warm.run([sys.executable, "-c", PREAMBLE + code, *arguments], folder, settings)
+    assert exit_code == 0, errors
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,10 @@ def test_exactly_the_packaged_files_are_fetched(fetched, packaged):
 @pytest.mark.parametrize("offline", ["the Hub has nothing new", "HF_HUB_OFFLINE", "the network is gone"])
 def test_what_was_fetched_is_not_fetched_again_and_works_without_a_network(fetched, hub, offline):
     environment, folder, _ = fetched
-    changes = {"HF_HUB_OFFLINE": {"HF_HUB_OFFLINE": "1"}, "the network is gone": {"HF_ENDPOINT": _closed_port()}}
+    changes = {
+        "HF_HUB_OFFLINE": {"HF_HUB_OFFLINE": "1"},
+        "the network is gone": {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"},
+    }
     hub.requests.clear()
     names = ["you/zoo", f"you/zoo/{SET}"]
     found = run(LOAD, *names, environment={**environment, **changes.get(offline, {})}, folder=folder)
@@ -165,23 +167,17 @@ def test_a_name_without_the_prefix_never_asks_the_hub(hub, tmp_path):
     assert hub.requests == []
 
 
-def _closed_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
 @pytest.mark.parametrize("cause", ["the network is gone", "HF_HUB_OFFLINE", "the Hub is ill", "half of it was fetched"])
 def test_without_the_hub_and_without_a_cache_a_sentence_says_so(cause, hub, fetched, tmp_path):
     environment, folder = client_environment(tmp_path / "home", hub.url), tmp_path
     if cause == "HF_HUB_OFFLINE":
         environment["HF_HUB_OFFLINE"] = "1"
     elif cause == "the network is gone":
-        environment["HF_ENDPOINT"] = _closed_port()
+        environment["HF_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
     elif cause == "half of it was fetched":
         shutil.copytree(Path(fetched[0]["HF_HOME"]), tmp_path / "home", symlinks=True)
         next((tmp_path / "home").rglob("snapshots/*/toy/paper/gn/history.csv")).unlink()
-        environment["HF_ENDPOINT"] = _closed_port()
+        environment["HF_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
     hub.down = cause == "the Hub is ill"
     try:
         (sentence,) = run(LOAD, "you/zoo", environment=environment, folder=folder)
@@ -200,7 +196,7 @@ def test_the_page_shows_the_networks_of_a_repository(hub, tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     hub.requests.clear()
-    with running_server(tmp_path, settings) as server, contextlib.closing(Visitor(server.port)) as visitor:
+    with running_server(tmp_path, settings, popen=warm.Popen) as server, contextlib.closing(Visitor(server.port)) as visitor:
         photo = json.loads(visitor.upload((FOLDER / "cat.jpg").read_bytes()).body)[0]
         outputs = visitor.run(visitor.functions()["classify"], [file_value(photo), SET, list(VARIANTS)])
         assert list(outputs[1]["networks"]) == list(VARIANTS)
@@ -214,7 +210,7 @@ def test_the_page_that_cannot_have_its_networks_ends_with_a_sentence(hub, tmp_pa
         "NORMZOO_CHECKPOINTS": "hf://you/none",
         "PYTHONPATH": str(ROOT),
     }
-    server = Server(tmp_path, settings)
+    server = Server(tmp_path, settings, popen=warm.Popen)
     with pytest.raises(RuntimeError, match="ended with exit code 1"):
         server.wait_until_ready()
     assert server.log.read_text() == SENTENCES["you/none"] + "\n"

@@ -14,6 +14,7 @@ from normzoo.app.core.examples import FOLDER
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.images.formats.limits import MAX_BYTES
 from tests.browser.driver import ROOT, Server, running_server
+from tests.support import warm
 from tests.support.checkpoints import save_zoo
 from tests.support.visitor import API, Failed, Reply, Visitor, file_value
 
@@ -46,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real page on a toy zoo, behind a proxy that says who comes."""
     folder = tmp_path_factory.mktemp("attacked")
     settings = {"NORMZOO_CHECKPOINTS": str(save_zoo(folder / "zoo")), "NORMZOO_TRUST_PROXY": "1"}
-    with running_server(folder, settings) as server:
+    with running_server(folder, settings, popen=warm.Popen) as server:
         yield server
     assert server.outside_calls() == []
 

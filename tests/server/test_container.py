@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import pytest
 
 from normzoo.app.core.examples import FOLDER
 from normzoo.nn.registry import NORM_LAYERS
+from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 
 pytestmark = pytest.mark.process
@@ -105,9 +105,7 @@ def container() -> Iterator[Container]:
         path.chmod(0o555 if path.is_dir() or path.suffix == ".sh" else 0o444)
     python, user, group = _interpreter()
     temporary.chmod(0o777)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {name: value.replace("/tmp/", f"{temporary}/") for name, value in SETTINGS.items()}
     settings |= {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(temporary), "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))

@@ -16,6 +16,7 @@ from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.nn.registry import NORM_LAYERS
 from tests.browser.driver import ROOT, Server, running_server
+from tests.support import warm
 from tests.support.checkpoints import save_zoo
 from tests.support.small_disk import fill, small_disk
 from tests.support.visitor import API, Visitor, file_value
@@ -50,7 +51,7 @@ def server(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     temporary = folder / "temporary"
     temporary.mkdir()
     settings = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent", "TMPDIR": str(temporary)}
-    with running_server(folder, settings, code) as server:
+    with running_server(folder, settings, code, warm.Popen) as server:
         yield server
     assert server.outside_calls() == []
 
@@ -120,7 +121,10 @@ def test_sigterm_ends_it_within_five_seconds_and_leaves_nothing(server, code):
 def test_on_a_full_disk_the_reason_is_told_and_logged_and_the_page_goes_on_once_there_is_room(tmp_path):
     large = PHOTO + bytes(3_000_000)
     zoo = {"NORMZOO_CHECKPOINTS": str(save_zoo(tmp_path / "zoo"))}
-    with small_disk(tmp_path / "disk", 8000) as disk, running_server(tmp_path, {**zoo, "GRADIO_TEMP_DIR": str(disk)}) as server:
+    with (
+        small_disk(tmp_path / "disk", 8000) as disk,
+        running_server(tmp_path, {**zoo, "GRADIO_TEMP_DIR": str(disk)}, popen=warm.Popen) as server,
+    ):
         with contextlib.closing(Visitor(server.port)) as visitor:
             functions = visitor.functions()
             fill(disk, 1_000_000)

@@ -16,13 +16,14 @@ from tests.load import (
     report,
     report_many,
 )
+from tests.support import warm
 from tests.support.checkpoints import save_zoo
 
 
 def test_visitors_at_once_each_get_their_own_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(save_zoo(tmp_path / "zoo")))
     photos = make_photos("toy/paper", 8)
-    with running_server(tmp_path, SETTINGS) as server:
+    with running_server(tmp_path, SETTINGS, popen=warm.Popen) as server:
         tally = drive(server.port, "toy/paper", photos, clients=8, count=24, seconds=60)
         mixed_up = [Photo(photo.content, other.probabilities) for photo, other in itertools.pairwise(photos)]
         wrong = drive(server.port, "toy/paper", mixed_up, clients=4, count=4, seconds=60)
@@ -35,7 +36,7 @@ def test_visitors_with_many_photos_of_the_same_names_get_the_statistics_of_their
     companies = make_companies("toy/paper", make_photos("toy/paper", 12), 3, 5)
     once = threading.Event()
     once.set()
-    with running_server(tmp_path, SETTINGS) as server:
+    with running_server(tmp_path, SETTINGS, popen=warm.Popen) as server:
         tally = drive_many(server.port, "toy/paper", companies, once)
         mixed_up = [Company(one.contents, other.probabilities) for one, other in itertools.pairwise(companies)]
         wrong = drive_many(server.port, "toy/paper", mixed_up, once)

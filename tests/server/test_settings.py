@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from normzoo.app.server.middleware.limits import Limits
 from normzoo.app.server.settings import PORTS, Settings, find_port
 from normzoo.errors import ConfigError
 from tests.browser.driver import ROOT, running_server
+from tests.support import warm
 from tests.support.checkpoints import save_zoo
 
 pytestmark = pytest.mark.process
@@ -121,15 +121,14 @@ def test_a_host_that_is_none_of_this_machine_is_refused(host, outside_calls):
         ("NORMZOO_CHECKPOINTS", "{folder}/nowhere"),
     ],
 )
-def test_the_page_that_cannot_start_says_why_in_one_line_and_leaves_nothing(tmp_path, name, value):
+def test_the_page_that_cannot_start_says_why_in_one_line_and_leaves_nothing(tmp_path, tmp_path_factory, name, value):
     (tmp_path / "file").touch()
     with taken_port() as taken:
         settings = {"TMPDIR": str(tmp_path), name: value.format(taken=taken, folder=tmp_path)}
-        run = [sys.executable, "app.py"]
-        ended = subprocess.run(run, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert re.fullmatch(rf"{name} must be [^\n]+\.\n", ended.stderr)
-    assert ended.stdout == ""
+        logs = tmp_path_factory.mktemp("logs")
+        ended = warm.run([sys.executable, "app.py"], logs, {**os.environ, **settings}, ROOT)
+    assert ended[:2] == (1, "")
+    assert re.fullmatch(rf"{name} must be [^\n]+\.\n", ended[2])
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
@@ -137,7 +136,7 @@ def test_the_page_is_served_over_ipv6_whatever_proxies_and_empty_settings_there_
     host = "[::1]" if has_ipv6() else "localhost"
     settings = {"GRADIO_SERVER_NAME": host, "ALL_PROXY": "socks5://127.0.0.1:1", "GRADIO_NUM_PORTS": ""}
     checkpoints: Path = save_zoo(tmp_path / "zoo")
-    with running_server(tmp_path, {**settings, "NORMZOO_CHECKPOINTS": str(checkpoints)}) as server:
+    with running_server(tmp_path, {**settings, "NORMZOO_CHECKPOINTS": str(checkpoints)}, popen=warm.Popen) as server:
         assert server.url == f"http://{host}:{server.port}/"
     assert server.process.returncode == 0
     assert "Traceback" not in server.log.read_text()

@@ -5,10 +5,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from tests.support import warm
+
 
 def two_processes(function: object, folder: Path, *arguments: object) -> None:
     """Call `function(rank, folder, *arguments)` in both."""
-    torch.multiprocessing.spawn(_join, (function, folder, *arguments), nprocs=2)
+    torch.multiprocessing.start_processes(_join, (function, folder, *arguments), nprocs=2, start_method=warm.METHOD)
 
 
 def _join(rank: int, function: object, folder: Path, *arguments: object) -> None:

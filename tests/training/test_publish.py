@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +13,21 @@ import yaml
 from normzoo.app.core.examples import FOLDER
 from normzoo.pretrained.checkpoint import FILES, TABLES
 from tests.browser.driver import ROOT, running_server
+from tests.support import warm
 from tests.support.checkpoints import save_variant
 from tests.support.hub_server import READ, WRITE, Hub, client_environment, serve_hub
+from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 
 pytestmark = pytest.mark.process
 
 SET = "toy/paper"
 VARIANTS = ("bn", "gn")
-#: Runs each of the command lines in its standard input, with the token beside it; prints the exit codes.
+#: Runs each of the command lines that it is given, with the token beside it; prints the exit codes.
 COMMANDS = """
 import json, os, sys
 from training.__main__ import main
-for token, arguments in json.load(sys.stdin):
+for token, arguments in json.loads(sys.argv[1]):
     os.environ.pop("HF_TOKEN", None)
     os.environ.update({"HF_TOKEN": token} if token else {})
     print(main(["publish", *arguments]), flush=True)
@@ -56,21 +56,11 @@ def hub() -> Iterator[Hub]:
 def publish(commands: list[tuple[str | None, list[str]]], url: str, folder: Path) -> tuple[list[int], list[str], list[str]]:
     """Publish for real, in a process of its own; gives the exit codes, the other lines, and the errors."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "NORMZOO_"))}
-    result = subprocess.run(
-        [sys.executable, "-c", COMMANDS],
-        input=json.dumps(commands),
-        env={**inherited, **client_environment(folder / "home", url), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = result.stdout.splitlines()
-    return (
-        [int(line) for line in lines if line.isdecimal()],
-        [x for x in lines if not x.isdecimal()],
-        result.stderr.splitlines(),
-    )
+    environment = {**inherited, **client_environment(folder / "home", url), "PYTHONPATH": str(ROOT)}
+    exit_code, printed, errors = warm.run([sys.executable, "-c", COMMANDS, json.dumps(commands)], folder, environment)
+    assert exit_code == 0, errors
+    lines = printed.splitlines()
+    return [int(line) for line in lines if line.isdecimal()], [x for x in lines if not x.isdecimal()], errors.splitlines()
 
 
 def product_files() -> set[str]:
@@ -111,7 +101,7 @@ def test_published_models_are_the_packaged_files_with_a_card_and_load_by_name(pu
     assert values == [json.loads(files[f"{SET}/{v}/metrics.json"])["final"]["val"]["accuracy"]["mean"] for v in VARIANTS]
     code = "import normzoo; print(*normzoo.load_models('hf://me/zoo'))"
     environment = {**os.environ, **client_environment(tmp_path, hub.url), "PYTHONPATH": str(ROOT)}
-    loaded = subprocess.check_output([sys.executable, "-c", code], env=environment, cwd=tmp_path, text=True)
+    _, loaded, _ = warm.run([sys.executable, "-c", code], tmp_path, environment)
     assert loaded.split() == list(VARIANTS)
 
 
@@ -133,7 +123,7 @@ def test_the_space_starts_from_its_files_alone_and_classifies_a_photo(hardware, 
     if hardware == "ZeroGPU":
         (code / "spaces.py").write_text(SPACES)
     with (
-        running_server(tmp_path, {"PYTHONPATH": str(ROOT)}, code) as server,
+        running_server(tmp_path, {"PYTHONPATH": str(ROOT)}, code, warm.Popen) as server,
         contextlib.closing(Visitor(server.port)) as visitor,
     ):
         photo = json.loads(visitor.upload((FOLDER / "cat.jpg").read_bytes()).body)[0]
@@ -175,9 +165,7 @@ def test_what_the_hub_does_not_take_is_told_in_a_sentence(hub, checkpoints, tmp_
 
 
 def test_without_a_network_a_sentence_says_so(checkpoints, tmp_path):
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     codes, _, errors = publish([(WRITE, ["models", "me/zoo", "--checkpoints", str(checkpoints)])], url, tmp_path)
     assert codes == [2]
     assert [error.partition(",")[0] for error in errors] == ["The Hugging Face Hub cannot be reached"]

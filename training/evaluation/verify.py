@@ -1,10 +1,11 @@
 """Computing packaged figures again: from the images where they are, from the stored logits where not."""
 
 import concurrent.futures
+import contextlib
 import itertools
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def evaluate(
     Args:
         checkpoints: the folder of all model sets.
         say: prints one line for each checkpoint.
-        workers: processes, one thread each; None: one per core.
+        workers: processes, one thread each; None: one per core. One is this process, with the threads that it has.
         whole: all of the rest, which takes many times as long.
 
     Returns:
@@ -66,9 +67,8 @@ def evaluate(
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
     shares = itertools.cycle([None] if whole else range(SHARES))
     problems = []
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers or os.cpu_count(), context, _begin_worker) as pool:
-        for folder, (line, found) in zip(folders, pool.map(_check_folder, folders, shares), strict=True):
+    with _mapper(min(workers or os.cpu_count() or 1, len(folders))) as mapped:
+        for folder, (line, found) in zip(folders, mapped(_check_folder, folders, shares), strict=True):
             name = folder.relative_to(checkpoints).as_posix()
             say(f"{name:40s} {line}{'' if not found else '  DIFFERS'}")
             problems += [f"{name}: {problem}" for problem in found]
@@ -80,6 +80,17 @@ def evaluate(
     else:
         say(SHARED)
     return problems
+
+
+@contextlib.contextmanager
+def _mapper(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """`map` over so many processes; a single one would only take time to begin."""
+    if workers == 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker) as pool:
+        yield pool.map
 
 
 def _begin_worker() -> None:

@@ -14,6 +14,7 @@ import normzoo
 from normzoo.app.core.catalog import Catalog
 from normzoo.errors import DataError
 from normzoo.images.preprocess import load_image, to_pixels
+from tests.support import warm
 from tests.support.own_images import CLASSES, make_photo, rows_of, save_colours, silent
 from training import __main__ as command_line
 from training.data.image_folder import load_folder, open_images
@@ -154,6 +155,8 @@ def test_from_a_folder_to_predictions(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     monkeypatch.setattr("training.launch.study.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("training.launch.study.subprocess", warm)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # `evaluate` starts no process for itself alone
     runs, checkpoints = tmp_path / "runs", tmp_path / "checkpoints"
     study = ["study", f"--data={photos}", "--norm=bn,gn", *QUICK, f"--runs={runs}", "--workers=1"]
     assert command_line.main(study) == 0
@@ -163,7 +166,7 @@ def test_from_a_folder_to_predictions(
     assert command_line.main(["package", *folders]) == 0
     assert command_line.main(["evaluate", "--check", folders[1]]) == 0
     assert capsys.readouterr().out.count("(from the images)") == 2
-    shutil.rmtree(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "another computer"))
     shutil.rmtree(photos)
     assert command_line.main(["evaluate", "--check", folders[1]]) == 0
     assert capsys.readouterr().out.count("(from the stored logits: no images here)") == 2

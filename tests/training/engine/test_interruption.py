@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support import warm
 from tests.support.tiny import FIELDS, OPTIONS, ROOT, load_tiny, subprocess_environment, train_tiny
 from training import __main__ as command_line
 from training.engine import trainer
@@ -112,13 +113,13 @@ def test_ctrl_c_in_the_last_epoch_ends_as_usual(folder: Path, at_step: Callable[
     assert command_line.main([*TRAIN, "--stop-after=1", f"--runs={folder / 'runs'}"]) == 0
 
 
-def start(runs: Path, log: Path) -> "subprocess.Popen[bytes]":
+def start(runs: Path, log: Path) -> warm.Popen:
     command = [sys.executable, "-m", "training", *TRAIN, f"--runs={runs}"]
     with open(log, "ab") as file:
-        return subprocess.Popen(command, cwd=ROOT, env=subprocess_environment(runs.parent / "data"), stdout=file, stderr=file)
+        return warm.Popen(command, cwd=ROOT, env=subprocess_environment(runs.parent / "data"), stdout=file, stderr=file)
 
 
-def wait_for_lines(process: "subprocess.Popen[bytes]", log: Path, count: int) -> None:
+def wait_for_lines(process: warm.Popen, log: Path, count: int) -> None:
     """Until so many epochs were reported, or the process ended."""
     while process.poll() is None and log.read_bytes().count(b"\n") < count:
         time.sleep(0.01)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support import warm
 from tests.support.tiny import OPTIONS, ROOT, load_tiny, subprocess_environment, train_tiny
 from training.__main__ import build_parser
 from training.cli.options import chosen_recipe
@@ -25,9 +26,9 @@ KILLS = 2
 DEADLINE_SECONDS = 400
 
 
-def start(runs: Path, data_root: Path) -> subprocess.Popen[bytes]:
+def start(runs: Path, data_root: Path) -> warm.Popen:
     """A study in a process group of its own, which is killed as a whole, as when a machine fails."""
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-m", "training", *COMMAND, f"--runs={runs}"],
         cwd=ROOT,
         env=subprocess_environment(data_root),
@@ -41,7 +42,7 @@ def states(runs: Path) -> list[State]:
     return [state for path in sorted(runs.glob("*/*/*/seed-0")) if (state := State.load(path))]
 
 
-def kill(study: subprocess.Popen[bytes]) -> None:
+def kill(study: warm.Popen) -> None:
     os.killpg(study.pid, signal.SIGKILL)
     study.wait()
 

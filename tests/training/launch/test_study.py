@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from normzoo.errors import ConfigError, TrainingError
+from tests.support import warm
 from tests.support.tiny import OPTIONS, RECIPE, ROOT, load_tiny, train_tiny
 from training import __main__ as command_line
 from training.cli.options import chosen_recipe
@@ -25,6 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     load_tiny(tmp_path / "data")
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(study_module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(study_module, "subprocess", warm)
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     monkeypatch.chdir(ROOT)
     return tmp_path
@@ -73,7 +75,7 @@ def test_study_trains_what_is_not_done_and_names_what_failed(
     assert "2 runs, 1 finished before, 2 at a time." in told.out
     assert [line.split()[1:4] for line in told.out.splitlines()[-2:]] == [["bn", "0", "1/1"], ["nn", "0", "1/1"]]
 
-    monkeypatch.setattr(subprocess, "Popen", None)  # nothing is left to start
+    monkeypatch.setattr(warm, "Popen", None)  # nothing is left to start
     assert command_line.main(command) == 0
     assert (bn / "state.pt").stat().st_mtime_ns == before
 
