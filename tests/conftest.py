@@ -20,8 +20,8 @@ from tests.support.network import forbid_outside_calls
 LONGEST_FIRST = ("browser", "training", "server", "house", "pretrained", "app")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Keep what shares a browser or a server with one worker: all browser tests, and each other file by itself.
 
     xdist keeps to this order only where it is told to (Makefile): by itself it ends with the files of few and long tests.
@@ -36,6 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = item.path.relative_to(tests)
         item.add_marker(pytest.mark.xdist_group("browser" if path.parts[0] == "browser" else path.as_posix()))
+    yield
+    if getattr(config.option, "loadgroup", False) and not all("@" in item.nodeid for item in items):
+        raise pytest.UsageError("xdist does not group the tests: see requirements-dev.txt.")
 
 
 @pytest.fixture(scope="session", autouse=True)

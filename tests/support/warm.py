@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-PACKAGES = ["torch", "torch.distributed", "sklearn.metrics"]
+PACKAGES = ["torch", "torch.distributed", "torch._dynamo", "sklearn.metrics"]  # _dynamo: every optimizer brings it
 
 METHOD = "forkserver"
 CONTEXT = multiprocessing.get_context(METHOD)
