@@ -67,7 +67,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     load_tiny(tmp_path / "data")
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.3)
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(sys, "argv", ["training"])  # a task sets it
     monkeypatch.chdir(ROOT)
