@@ -112,8 +112,3 @@ def test_another_photo_comes_into_the_maps(page):
     open_tab(page, "Inside")
     expect(page.locator("#explorer-said")).to_contain_text(f"Photo 1 ({EXAMPLES[4].file})")
     expect(page.get_by_alt_text(f"Photo 1: {EXAMPLES[4].file}")).to_be_visible()
-
-
-@pytest.mark.parametrize("viewport", ["phone"])
-def test_on_a_phone_nothing_is_wider_than_the_window(page):
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -67,12 +67,6 @@ def test_another_block_of_another_network_is_shown(page):
     expect(page.locator("#features figcaption").last).to_contain_text("group normalization")
 
 
-@pytest.mark.parametrize("viewport", ["phone", "desktop"])
-def test_nothing_is_wider_than_the_window(page):
-    expect(page.locator("#after .main-svg").first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
 def test_gates_and_border_are_turned_by_hand_with_the_answers_beside_them(page):
     rows = page.locator("#turned tbody tr")
     expect(rows).to_have_count(ZOO)

@@ -5,7 +5,6 @@ import io
 import re
 from pathlib import Path
 
-import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -20,13 +19,18 @@ def rows_of(page: Page) -> list[list[str]]:
     return [row.locator("th, td").all_inner_texts() for row in page.locator("#results table tr").all()]
 
 
-def test_an_example_is_classified_when_the_page_opens(page):
+def test_the_page_opens_with_an_example_that_is_classified_others_to_choose_and_what_the_networks_know(page):
     expect(page.locator("#report .verdict")).to_have_text(re.compile(r"(say|says) .+\."))
-    assert page.locator(".card h3").all_inner_texts()[1].split()[0] == "BN"
+    shown = [text.split("\n")[0].split(" ")[0] for text in page.locator(".card h3 .key").all_inner_texts()]
+    assert shown == [short_name(variant) for variant in NORM_LAYERS]
     for card in page.locator(".card").all():
         assert len(card.locator(".top li").all()) == 5
         assert all(re.fullmatch(r"\d+\.\d\d%", text) for text in card.locator(".value").all_inner_texts())
         assert re.search(r"Validation accuracy \d+\.\d\d% \(\d+ seeds?\)\s*\d+\.\d ms", card.locator(".facts").inner_text())
+    for example in EXAMPLES:
+        expect(page.get_by_role("button", name=example.title)).to_be_visible()
+    page.get_by_role("button", name=re.compile("things they know")).click()
+    expect(page.locator("#classes")).to_contain_text("tabby cat")
 
 
 def test_an_uploaded_photo_gets_six_results_and_the_picture_that_was_seen(page, tmp_path):
@@ -45,11 +49,6 @@ def test_an_example_gets_six_other_results(page):
     page.get_by_role("button", name=EXAMPLES[1].title).click()
     wait_for_other_answers(page, before)
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[1].file)
-
-
-def test_every_example_has_a_button(page):
-    for example in EXAMPLES:
-        expect(page.get_by_role("button", name=example.title)).to_be_visible()
 
 
 def test_removing_the_photo_says_what_to_do_next(page):
@@ -116,14 +115,6 @@ def test_the_table_is_sorted_by_its_headings_with_the_keyboard(page):
         assert shown == sorted(shown, reverse=order == "descending")
 
 
-@pytest.mark.parametrize("viewport", ["phone", "desktop"])
-@pytest.mark.parametrize("tab", ["Classify", "Learning curves", "Results"])
-def test_nothing_is_wider_than_the_window(page, tab):
-    open_tab(page, tab)
-    page.wait_for_load_state("networkidle")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
 def test_an_example_is_chosen_with_the_keyboard_alone(page):
     before = answers(page)
     page.get_by_role("tab", name="Classify").focus()
@@ -133,16 +124,6 @@ def test_an_example_is_chosen_with_the_keyboard_alone(page):
             break
     page.keyboard.press("Enter")
     wait_for_other_answers(page, before)
-
-
-def test_the_page_lists_what_the_networks_know(page):
-    page.get_by_role("button", name=re.compile("things they know")).click()
-    expect(page.locator("#classes")).to_contain_text("tabby cat")
-
-
-def test_every_card_names_its_network(page):
-    shown = [text.split("\n")[0].split(" ")[0] for text in page.locator(".card h3 .key").all_inner_texts()]
-    assert shown == [short_name(variant) for variant in NORM_LAYERS]
 
 
 def test_a_choice_asks_for_the_open_tab_alone_and_for_the_others_when_they_are_opened(page: Page) -> None:

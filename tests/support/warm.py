@@ -5,6 +5,7 @@ the environment as it is imported, as Gradio and the Hub's client do.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import runpy
@@ -12,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing.context import ForkContext, ForkServerContext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 PACKAGES = ["torch", "torch.distributed", "torch._dynamo", "sklearn.metrics"]  # _dynamo: every optimizer brings it
@@ -33,12 +36,14 @@ class Popen:
         stdout: IO[Any] | int | None = None,
         stderr: IO[Any] | int | None = None,
         start_new_session: bool = False,
+        context: "ForkContext | ForkServerContext" = CONTEXT,
+        **_: object,
     ) -> None:
         python, *arguments = command
         assert python == sys.executable
         where = [os.devnull if file == subprocess.DEVNULL else getattr(file, "name", None) for file in (stdout, stderr)]
         environment = dict(os.environ if env is None else env)
-        self._process = CONTEXT.Process(
+        self._process = context.Process(
             target=_run, args=(arguments, str(cwd or Path.cwd()), environment, where, start_new_session)
         )
         self._process.start()
@@ -71,6 +76,10 @@ class Popen:
         self._process.terminate()
 
 
+#: In place of `subprocess` where a warm process starts others: they are forked from itself.
+forking = SimpleNamespace(Popen=functools.partial(Popen, context=multiprocessing.get_context("fork")))
+
+
 def run(command: Sequence[str], folder: Path, env: Mapping[str, str], cwd: Path | None = None) -> tuple[int, str, str]:
     """Run a command to its end; gives the exit code and what it wrote, which goes to files in `folder`."""
     paths = folder / "stdout.txt", folder / "stderr.txt"
@@ -96,7 +105,7 @@ def _run(arguments: list[str], cwd: str, environment: dict[str, str], where: lis
     sys.path[:] = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *packages]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
-    first, *rest = arguments
+    first, *rest = arguments[1:] if arguments[0] == "-u" else arguments
     if first == "-c":
         sys.argv[:] = ["-c", *rest[1:]]
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
@@ -104,5 +113,5 @@ def _run(arguments: list[str], cwd: str, environment: dict[str, str], where: lis
         sys.argv[:] = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
-        sys.argv[:] = arguments
+        sys.argv[:] = [first, *rest]
         runpy.run_path(first, run_name="__main__")

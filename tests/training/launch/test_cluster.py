@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import submitit
@@ -16,6 +17,7 @@ import torch
 from submitit.local.local import LocalJob
 
 from normzoo.errors import TrainingError
+from tests.support import warm
 from tests.support.tiny import FIELDS, OPTIONS, RECIPE, ROOT, load_tiny, train_tiny
 from training import __main__ as command_line
 from training.cli import runs as training_commands
@@ -32,6 +34,15 @@ EPOCHS = 12
 TRAINED = changed_recipe("paper", {**FIELDS, "epochs": EPOCHS})
 STUDY = ["study", *OPTIONS, f"--epochs={EPOCHS}", "--launcher=slurm"]
 DEADLINE_SECONDS = 120
+#: submitit's controller of a job, whose tasks begin sooner.
+CONTROLLER = """
+import sys
+from pathlib import Path
+from submitit.local import local
+from tests.support import warm
+local.subprocess = warm.forking
+local.Controller(Path(sys.argv[1])).run()
+"""
 
 
 class LocalCluster:
@@ -62,6 +73,10 @@ class LocalCluster:
         os.kill(int(child), number)
 
 
+def start_controller(command: list[str], env: dict[str, str], **_: object) -> warm.Popen:
+    return warm.Popen([sys.executable, "-c", CONTROLLER, command[-1]], env=env)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     load_tiny(tmp_path / "data")
@@ -77,6 +92,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
     made = LocalCluster()
+    monkeypatch.setattr(submitit.local.local, "subprocess", SimpleNamespace(Popen=start_controller))
     monkeypatch.setattr(slurm, "open_executor", made.open_executor)
     monkeypatch.setattr(slurm, "queue", made.queue)
     yield made
