@@ -190,6 +190,27 @@ def test_the_events_answer_programs(events: dict[str, Any]) -> None:
     assert folders.choices[0][0] == "All photos"
 
 
+def test_what_everybody_sees_first_is_asked_once_and_no_other_than_what_is_asked_anew(
+    events: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, measured = Mock(wraps=answers.ask), Mock(wraps=strip.measure)
+    monkeypatch.setattr(answers, "ask", asked)
+    monkeypatch.setattr(strip, "measure", measured)
+    both = ["bn", "gn"]
+
+    def see(count: int, photo: int) -> tuple[Any, Any]:
+        many = events["many_photos"](ALL, "toy/paper", both, "batch", 16, "everybody", count, "none", 3, True)
+        return many, events["other_companies"](ALL, "toy/paper", both, "batch", 16, photo, 8)
+
+    first, _ = see(MOST, 0), [each.reset_mock() for each in (asked, measured)]
+    assert see(MOST, 0) == first
+    assert (asked.call_count, measured.call_count) == (0, 0)
+    many, strips = see(MOST + 1, 1)  # the same company, and another photo
+    assert many == first[0]
+    assert strips != first[1]
+    assert (asked.call_count, measured.call_count) == (1, 1)
+
+
 def test_hiding_networks_changes_no_test(events: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     counted_pairs = []
 

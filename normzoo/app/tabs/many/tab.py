@@ -1,7 +1,8 @@
 """The tab of many photos: all answers side by side, whose statistics they rest on, and one photo among others."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -19,8 +20,9 @@ from normzoo.app.tabs.many.answers import EVERYBODY, UNCHANGED
 from normzoo.app.tabs.many.photos import FIRST_SET, Photo, read_photos
 from normzoo.errors import ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.inference.company import CompanyAnswers
 from normzoo.inference.statistics import PRIOR_IMAGES, Statistics, check_statistics
-from normzoo.pretrained.registry import ModelSet
+from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.words import capital
 
 INTRODUCTION = """
@@ -37,11 +39,14 @@ OTHERS = """
 <p class="explanation">One photo goes through with others that are drawn at random, eight times. Each dot is how sure a network
 is of its own answer, with the statistics of that company, or a mix where that is chosen above.</p>
 """
-REMEMBERED, OWN, MIX = "remembered", "batch", "mix"
+REMEMBERED, MIX = "remembered", "mix"
+OWN: Literal["batch"] = "batch"
 #: They take turns, so that one core stays free for those who look at one photo.
 TAKE_TURNS: dict[str, Any] = {**INSIGHT, "concurrency_id": "company", "concurrency_limit": 1}
 OPENING = '<p class="hint">Asking all networks about all photos…</p>'
 FIRST_SIZE = 8
+#: Photos, statistics and who is there as the tab opens.
+FIRST_COMPANY: tuple[dict[str, str], Statistics, str, int, str] = ({"set": FIRST_SET}, OWN, EVERYBODY, MOST, UNCHANGED)
 
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
@@ -79,6 +84,22 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         size = gr.Slider(2, 32, value=FIRST_SIZE, step=1, label="Photos in each company", scale=2, min_width=220)
     strips = gr.HTML(js_on_load=None, elem_id="strips")
     values = gr.JSON(visible=False)
+
+    # Everybody sees this first, so the networks are asked once. Nothing of a visitor's is kept.
+    @functools.cache
+    def first_answers(model_set: str, variant: str) -> CompanyAnswers:
+        photos, which, who, count, kind = FIRST_COMPANY
+        chosen_set = catalog.get(model_set)
+        read = read_photos(photos, chosen_set.image_size).read
+        company = answers.gather(read, classes_of(chosen_set), who, count, kind, SEVERITIES[-1], labels=False)
+        return answers.ask(catalog.load(chosen_set, [variant])[0], company, which)[variant]
+
+    @functools.cache
+    def first_strips(model_set: str, variant: str) -> strip.Strips:
+        photos, which, *_ = FIRST_COMPANY
+        chosen_set = catalog.get(model_set)
+        read = read_photos(photos, chosen_set.image_size).read
+        return strip.measure(catalog.load(chosen_set, [variant])[0], read, 0, FIRST_SIZE, which)
 
     @guarded
     def choose_photos(choice: object, model_set: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
@@ -123,12 +144,18 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         if not company.photos:
             nobody = "None of these photos is in that folder." if read.read else "None of these could be read."
             return answers.words_alone(nobody, read.problems), "", {}
+
+        def ask(asked: dict[str, Model]) -> dict[str, CompanyAnswers]:
+            if (photos, which, who, count, kind) == FIRST_COMPANY:
+                return {variant: first_answers(chosen_set.name, variant) for variant in asked}
+            return answers.ask(asked, company, which)
+
         try:
-            found = answers.ask(models, company, which)
+            found = ask(models)
         except ConfigError as error:  # a single value per channel: explained, not an error
             return answers.words_alone(str(error), read.problems), "", {}
         others = [variant for variant in main_variants_of(chosen_set) if variant not in models]
-        hidden = answers.ask(catalog.load(chosen_set, others)[0], company, which) if len(company.labelled) > 1 else {}
+        hidden = ask(catalog.load(chosen_set, others)[0]) if len(company.labelled) > 1 else {}
         words = answers.report(company, found, which, read.problems, hidden) + cards.unavailable(unavailable)
         return words, answers.table(company, found), answers.as_data(company, found, which)
 
@@ -161,7 +188,10 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         which = _statistics(OWN if statistics == REMEMBERED else statistics, prior)
         size = int(min(size, len(read)))
         try:
-            found = strip.measure(models, read, number, size, which)
+            if (photos, which, number, size) == (*FIRST_COMPANY[:2], 0, FIRST_SIZE):
+                found = {v: each for variant in models for v, each in first_strips(chosen_set.name, variant).items()}
+            else:
+                found = strip.measure(models, read, number, size, which)
         except ConfigError as error:
             return answers.words_alone(str(error)), {}
         data = {variant: {"answer": label, "probabilities": list(each)} for variant, (label, each) in found.items()}
