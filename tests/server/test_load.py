@@ -2,10 +2,13 @@
 
 import itertools
 import threading
+from collections.abc import Iterator
 
-from tests.browser.driver import running_server
+import pytest
+
+from normzoo.app import build_demo
+from normzoo.app.server.middleware.limits import Limits
 from tests.load import (
-    SETTINGS,
     Company,
     Photo,
     Tally,
@@ -16,30 +19,36 @@ from tests.load import (
     report,
     report_many,
 )
-from tests.support import warm
 from tests.support.checkpoints import save_zoo
+from tests.support.page import served
 
 
-def test_visitors_at_once_each_get_their_own_answers(tmp_path, monkeypatch):
-    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(save_zoo(tmp_path / "zoo")))
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of a page that slows nobody down, whose networks are those that `tests.load` asks itself."""
+    root = save_zoo(tmp_path_factory.mktemp("zoo"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMZOO_CHECKPOINTS", str(root))
+        with served(build_demo(root), limits=Limits(requests_per_second=0)) as url:
+            yield int(url.rstrip("/").rpartition(":")[2])
+
+
+def test_visitors_at_once_each_get_their_own_answers(port):
     photos = make_photos("toy/paper", 8)
-    with running_server(tmp_path, SETTINGS, popen=warm.Popen) as server:
-        tally = drive(server.port, "toy/paper", photos, clients=8, count=24, seconds=60)
-        mixed_up = [Photo(photo.content, other.probabilities) for photo, other in itertools.pairwise(photos)]
-        wrong = drive(server.port, "toy/paper", mixed_up, clients=4, count=4, seconds=60)
+    tally = drive(port, "toy/paper", photos, clients=8, count=24, seconds=60)
+    mixed_up = [Photo(photo.content, other.probabilities) for photo, other in itertools.pairwise(photos)]
+    wrong = drive(port, "toy/paper", mixed_up, clients=4, count=4, seconds=60)
     assert (len(tally.seconds), tally.errors, tally.wrong) == (24, [], [])
     assert (len(wrong.seconds), wrong.errors, len(wrong.wrong)) == (4, [], 4)
 
 
-def test_visitors_with_many_photos_of_the_same_names_get_the_statistics_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(save_zoo(tmp_path / "zoo")))
+def test_visitors_with_many_photos_of_the_same_names_get_the_statistics_of_their_own(port):
     companies = make_companies("toy/paper", make_photos("toy/paper", 12), 3, 5)
     once = threading.Event()
     once.set()
-    with running_server(tmp_path, SETTINGS, popen=warm.Popen) as server:
-        tally = drive_many(server.port, "toy/paper", companies, once)
-        mixed_up = [Company(one.contents, other.probabilities) for one, other in itertools.pairwise(companies)]
-        wrong = drive_many(server.port, "toy/paper", mixed_up, once)
+    tally = drive_many(port, "toy/paper", companies, once)
+    mixed_up = [Company(one.contents, other.probabilities) for one, other in itertools.pairwise(companies)]
+    wrong = drive_many(port, "toy/paper", mixed_up, once)
     assert (len(tally.seconds), tally.errors, tally.wrong) == (3, [], [])
     assert (len(wrong.seconds), wrong.errors) == (2, [])
     assert wrong.wrong

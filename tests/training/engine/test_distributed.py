@@ -1,6 +1,5 @@
 """One run in two processes, over gloo on the CPU: the same result as in one."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from normzoo.errors import ConfigError, TrainingError
+from tests.support import warm
 from tests.support.replicas import two_processes
 from tests.support.tiny import FIELDS, RECIPE, ROOT, load_tiny, subprocess_environment
 from training.engine.distributed import on_cpu, synchronize_norms
@@ -96,17 +96,10 @@ def test_torchrun_trains_one_run_in_two_processes(tmp_path: Path) -> None:
     fields = [f"--{name.replace('_', '-')}={value}" for name, value in FIELDS.items()]
     command = ["-m", "training", "train", "--norm=bn", "--data=tiny", "--amp=fp32", "--epochs=1", *fields]
     launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command]
-    result = subprocess.run(
-        [*launched, f"--runs={tmp_path / 'runs'}"],
-        cwd=ROOT,
-        env=subprocess_environment(tmp_path / "data"),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    first, epoch, last = result.stdout.splitlines()
+    environment = subprocess_environment(tmp_path / "data")
+    exit_code, printed, errors = warm.run([*launched, f"--runs={tmp_path / 'runs'}"], tmp_path, environment, ROOT)
+    assert exit_code == 0, errors
+    first, epoch, last = printed.splitlines()
     assert first == "2 processes, each with its share of a batch of 40."
     assert epoch.startswith("bn seed 0 epoch 1/1  train loss ")
     assert last.startswith("bn: 1 of 1 epochs are in ")

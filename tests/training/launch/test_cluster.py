@@ -30,7 +30,7 @@ from training.launch.task import FAILURE, Task
 
 pytestmark = pytest.mark.process
 
-EPOCHS = 12
+EPOCHS = 8
 TRAINED = changed_recipe("paper", {**FIELDS, "epochs": EPOCHS})
 STUDY = ["study", *OPTIONS, f"--epochs={EPOCHS}", "--launcher=slurm"]
 DEADLINE_SECONDS = 120

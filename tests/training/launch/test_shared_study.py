@@ -20,7 +20,7 @@ from training.experiment.runs import State
 pytestmark = pytest.mark.process
 
 NORMS = ("bn", "nn")
-EPOCHS = 20
+EPOCHS = 12
 COMMAND = ["study", f"--norm={','.join(NORMS)}", *OPTIONS, f"--epochs={EPOCHS}", "--workers=1"]
 #: `python -m training`, whose runs begin sooner.
 STUDY = """
