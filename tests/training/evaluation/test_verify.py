@@ -13,7 +13,6 @@ from normzoo.analysis.findings.robustness import CONTRAST_COLUMNS, read_contrast
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
-from tests.support import warm
 from tests.support.tiny import PACKAGED
 from training import __main__ as command_line
 from training.evaluation import verify
@@ -43,8 +42,7 @@ def change_tensors(path: Path, change: Callable[[dict[str, torch.Tensor]], objec
     save_file(tensors, path)
 
 
-def test_whole_folder_is_checked_by_the_command(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify.multiprocessing, "get_context", lambda method: warm.CONTEXT)
+def test_whole_folder_is_checked_by_the_command(packaged: Path, tmp_path: Path) -> None:
     shutil.copytree(packaged / "checkpoints", tmp_path, dirs_exist_ok=True)
     lines: list[str] = []
     assert evaluate(tmp_path, lines.append, workers=2) == []
