@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, Error, Page, Route, expect
 from normzoo.app import build_demo
 from normzoo.app.server.middleware.limits import Limits
 from tests.browser.driver import Server, Visit, running_server, window
-from tests.browser.visitor import open_tab
 from tests.support import warm
 from tests.support.checkpoints import save_zoo
 from tests.support.page import served
@@ -28,21 +27,6 @@ SLIP_IN_SCRIPTS = """() => {
 
 def wait_until_ready(page: Page) -> None:
     expect(page.locator("#photo img")).to_be_visible(timeout=60_000)
-
-
-def test_everything_on_the_page_works_under_its_policy(page):
-    """What the policy forbids would fail the `page` fixture."""
-    wait_until_ready(page)
-    page.locator("#examples button").nth(2).click()
-    expect(page.locator("#photo figcaption")).to_have_text("king-penguin.jpg")
-    page.get_by_role("button", name="Camera").click()
-    page.get_by_role("button", name="Take the photo").click()
-    expect(page.locator("#photo figcaption")).to_have_text("camera.jpg", timeout=60_000)
-    for tab in page.get_by_role("tab").all():
-        tab.click()
-        expect(tab).to_have_attribute("aria-selected", "true")
-    open_tab(page, "Learning curves")
-    expect(page.locator("#curves .main-svg").first).to_be_visible(timeout=60_000)
 
 
 def test_a_script_that_was_slipped_in_does_not_run(page: Page, visit_in: Callable[[str], Visit]):
