@@ -10,6 +10,7 @@ from normzoo.plotting.curves import Figure
 # `props` and `trigger` are what Gradio gives to such a script. Each new drawing is a new element: it is listened to as soon as
 # a pointer comes near it.
 _SCRIPT = """
+document.getElementById("CHART")?.setAttribute("tabindex", "0");  // wider than a phone, it is scrolled with the keyboard too
 document.addEventListener("pointerover", (event) => {
   const chart = event.target.closest?.("#CHART .js-plotly-plot");
   if (!chart || chart.isHeard) return;
