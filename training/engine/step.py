@@ -136,10 +136,10 @@ class TrainStep:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_factor"]
+        self.optimizer.zero_grad()  # first: the gradients of a replayed graph lie where the next replay writes
         torch.compiler.cudagraph_mark_step_begin()
         loss_fn = self._compiled_loss if len(labels) == self.compiled_batch else self._loss
         loss, logits = loss_fn(pixels, labels)
-        self.optimizer.zero_grad()
         loss.backward()
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)

@@ -14,6 +14,7 @@ from training.experiment.runs import Run, State
 
 pytestmark = [
     pytest.mark.cuda,
+    pytest.mark.filterwarnings("default"),  # a GPU machine has a torch of its own, which warns of other things
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA GPU here"),
 ]
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
