@@ -15,6 +15,8 @@ from normzoo.pretrained.checkpoint import ModelConfig
 from normzoo.pretrained.registry import Model
 
 BATCH_SIZE = 64
+#: A GPU waits for its launches: twenty small batches took it 0.2 s after every epoch of 2.5 s.
+GPU_BATCH_SIZE = 1024
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def compute_logits(
     model.eval()
     device = next(model.parameters()).device
     mean, std = mean.to(device), std.to(device)
-    batches = (to_input(chunk.to(device), mean, std) for chunk in pixels.split(BATCH_SIZE))
+    size = BATCH_SIZE if device.type == "cpu" else GPU_BATCH_SIZE
+    batches = (to_input(chunk.to(device), mean, std) for chunk in pixels.split(size))
     logits = [model(batch.to(memory_format=memory_format)).cpu() for batch in batches]
     model.train(training)
     return torch.cat(logits)

@@ -90,7 +90,6 @@ def compare_steps(ours: NormLayer, theirs: NormLayer, compiled: bool, steps: int
 
 
 def _stepper(layer: NormLayer, compiled: bool) -> Callable[[], Any]:
-    torch._dynamo.reset()
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (RECIPE.batch_size, RECIPE.image_size, RECIPE.image_size, 3), dtype=torch.uint8)
     labels = torch.randint(0, NUM_CLASSES, (RECIPE.batch_size,))
@@ -122,7 +121,6 @@ def images_per_second(loop: Iterator[None]) -> float:
 
 
 def _our_loop(pixels: Tensor, labels: Tensor, recipe: Recipe, precision: str) -> Iterator[None]:
-    torch._dynamo.reset()
     compiled = None if missing_for_compile() else recipe.batch_size
     model = ResNet(norm="bn", num_classes=NUM_CLASSES).train()
     step = TrainStep(model, recipe, torch.full((3,), 0.5), torch.full((3,), 0.25), precision, compiled)

@@ -199,7 +199,7 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     mean_loss = total_loss.item() / count
     trained = training_figures(run, epoch, mean_loss, predicted.cpu(), labels.cpu())
     middle = time.perf_counter()
-    logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std, step.memory_format)
+    logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std)
     validated = validation_figures(run, epoch, logits, data.labels["val"].cpu())
     seconds = (middle - start, time.perf_counter() - middle)
     return history_rows(run, epoch, rates[first_step], (trained, validated), seconds)

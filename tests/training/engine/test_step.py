@@ -195,3 +195,12 @@ def test_compiled_steps_equal_eager_ones_also_for_a_smaller_last_batch() -> None
         results.append([*losses, *step.model.state_dict().values()])
     for compiled, eager in zip(*results, strict=True):
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+
+
+def test_more_networks_than_torch_compiles_of_one_function_are_all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend="eager", dynamic=False))
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        for norm in ("nn", "bn"):
+            step = TrainStep(ResNet(8, norm, CLASSES).train(), RECIPE, HALF, HALF, compiled_batch=8)
+            step(*batch(), lr=0.1)
