@@ -45,6 +45,10 @@ class SeedResult:
     val_logits: torch.Tensor
 
 
+class SeedsLostError(TrainingError):
+    """Packaging would take the place of seeds whose runs are not here."""
+
+
 def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, again: bool = False) -> list[Path]:
     """Package every finished run under `runs`: one folder per data set, recipe and variant, with all of its seeds.
 
@@ -53,13 +57,13 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
     recipe, become one table, `search.csv`.
 
     Args:
-        again: measure and write also what is packaged already.
+        again: measure and write also what is packaged already, and replace seeds that were trained otherwise.
 
     Returns:
         the folders of all finished runs.
 
     Raises:
-        TrainingError: no run is finished.
+        TrainingError: no run is finished, or packaged seeds of other settings would be lost; the others are packaged.
         DataError: the images that the runs were trained on are not here.
     """
     if not runs.is_dir():
@@ -74,14 +78,18 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
 
 def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: bool) -> list[Path]:
     remove_partial(checkpoints)
-    done = []
+    done, refused = [], []
     for folder, states in _finished_states(runs, say).items():
         target = checkpoints / folder.relative_to(runs)
         kept = _packaged(target)
         if kept and not again and _holds(kept, states):
             say(f"{target}  unchanged")
         else:
-            seeds = _package_variant(folder.name, states, kept, target)
+            try:
+                seeds = _package_variant(folder.name, states, kept, target, again)
+            except SeedsLostError as error:
+                refused.append(str(error))
+                continue
             replaced = sorted(set(kept.metrics["seeds"] if kept else ()) - set(seeds))
             lost = f"; they replace seeds {', '.join(map(str, replaced))}, trained otherwise" if replaced else ""
             say(f"{target}  seeds {', '.join(map(str, seeds))}{lost}")
@@ -89,9 +97,11 @@ def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: b
     tables = write_search(runs, checkpoints)
     for table in tables:
         say(f"{table}  what was tried to choose a recipe")
-    if not done and not tables:
+    if not (done or tables or refused):
         raise _nothing_finished(runs)
     (checkpoints / README).write_text(folder_card(checkpoints), encoding="utf-8")
+    if refused:
+        raise SeedsLostError("\n".join(refused))
     return done
 
 
@@ -149,7 +159,9 @@ def _holds(kept: Checkpoint, states: dict[int, State]) -> bool:
         return False
 
 
-def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path) -> list[int]:
+def _package_variant(
+    variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path, replace: bool
+) -> list[int]:
     run, digest = (first_state := states[min(states)]).run, first_state.data_digest
     recipe, norm = run.recipe, run.norm
     data = load_once(run.data, recipe.image_size, data_root())
@@ -169,6 +181,12 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
     networks = {seed: _network(config, state) for seed, state in states.items()}
     results = {} if kept is None or set(kept.metrics["seeds"]) <= set(states) else _kept_results(kept, config, settings)
+    lost = set(kept.metrics["seeds"] if kept else ()) - set(states) - set(results)
+    if lost and not replace:
+        raise SeedsLostError(
+            f"{target} has {', '.join(f'seed {seed}' for seed in sorted(lost))}, trained otherwise than {variant} now (recipe, "
+            "precision or images). Replace them with --again, or package into another folder with --checkpoints."
+        )
     results |= {seed: _measure(networks[seed], state, data) for seed, state in states.items()}
     results = dict(sorted(results.items()))
     first = min(results)
@@ -205,8 +223,9 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
 
 def _kept_results(kept: Checkpoint, config: ModelConfig, settings: dict[str, Any]) -> dict[int, SeedResult]:
     """The seeds that are packaged already, if they were trained in the same way."""
-    # An argument that the layer was given since then, by its default, makes it no other layer.
-    arguments = {**default_arguments(config.norm), **kept.config.norm_arguments}
+    # An argument that the layer was given since then, by its default, makes it no other layer; one without any ignores them.
+    known = default_arguments(config.norm)
+    arguments = {**known, **kept.config.norm_arguments} if known else {}
     if dataclasses.replace(kept.config, norm_arguments=arguments) != config:
         return {}
     stored = kept.metrics

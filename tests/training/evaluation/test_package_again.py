@@ -9,8 +9,10 @@ import pytest
 from filelock import FileLock
 
 from normzoo.errors import TrainingError
+from tests.support.tiny import load_tiny, train_tiny
 from tests.training.evaluation.test_package import read_json, silent
-from training.evaluation.package import package
+from training.data.dataset import data_root
+from training.evaluation.package import SeedsLostError, package
 from training.experiment.runs import LOCK, State
 
 
@@ -68,21 +70,32 @@ def test_packaged_seeds_of_other_settings_do_not_join(runs: Path, tmp_path: Path
     state.sessions[0]["seconds"] = 1.0
     state.save(runs / "tiny/quick/bn/seed-0")
     lines: list[str] = []
-    package(runs, tmp_path / "checkpoints", lines.append)
+    with pytest.raises(SeedsLostError, match=r"bn has seed 1, trained otherwise .* Replace them with --again"):
+        package(runs, tmp_path / "checkpoints", lines.append)
+    assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
+    package(runs, tmp_path / "checkpoints", lines.append, again=True)
     assert read_json(folder / "metrics.json")["seeds"] == [0]
     assert lines == [f"{folder}  seeds 0; they replace seeds 1, trained otherwise"]
 
 
-def test_packaged_seeds_join_although_the_layer_has_a_new_argument(runs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("norm", ["bn", "nn"])
+def test_packaged_seeds_join_although_the_layer_takes_other_arguments(norm: str, runs: Path, tmp_path: Path) -> None:
+    if norm == "nn":
+        shutil.rmtree(runs / "tiny/quick/bn")
+        for seed in (0, 1):
+            train_tiny(load_tiny(data_root()), runs, norm, seed)
     (folder,) = package(runs, tmp_path / "checkpoints", silent)
-    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
+    shutil.rmtree(runs / f"tiny/quick/{norm}/seed-1")
     config = read_json(folder / "config.json")
-    del config["norm_arguments"]["bias"]
+    if norm == "bn":
+        del config["norm_arguments"]["bias"]
+    else:
+        config["norm_arguments"] = {"eps": 1e-5, "affine": True}  # as it once was packaged
     (folder / "config.json").write_text(json.dumps(config))
-    state = State.load(runs / "tiny/quick/bn/seed-0")
+    state = State.load(runs / f"tiny/quick/{norm}/seed-0")
     assert state is not None
     state.sessions[0]["seconds"] = 1.0  # not what is packaged
-    state.save(runs / "tiny/quick/bn/seed-0")
+    state.save(runs / f"tiny/quick/{norm}/seed-0")
     package(runs, tmp_path / "checkpoints", silent)
     assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
 
