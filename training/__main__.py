@@ -108,7 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(call=runs.call_study)
 
     command = commands.add_parser("package", help="turn finished runs into checkpoint folders")
-    command.add_argument("--again", action="store_true", help="measure again what is packaged already, and replace what was trained otherwise")
+    command.add_argument(
+        "--again", action="store_true", help="measure again what is packaged already, and replace what was trained otherwise"
+    )
     add_folder_options(command, "runs", "checkpoints")
     add_own_norms(command)
     command.set_defaults(call=_package)

@@ -159,9 +159,7 @@ def _holds(kept: Checkpoint, states: dict[int, State]) -> bool:
         return False
 
 
-def _package_variant(
-    variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path, replace: bool
-) -> list[int]:
+def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path, replace: bool) -> list[int]:
     run, digest = (first_state := states[min(states)]).run, first_state.data_digest
     recipe, norm = run.recipe, run.norm
     data = load_once(run.data, recipe.image_size, data_root())
