@@ -29,5 +29,6 @@ def faults(word: str) -> int:
 
 
 def test_memory_that_is_kept_need_not_be_asked_for_again():
-    # The least of three: a system that is short of memory takes some of it back meanwhile.
-    assert min(faults("keep") for _ in range(3)) * 2 < faults("leave")
+    left = faults("leave")
+    # One of three: a system that is short of memory takes some of it back meanwhile.
+    assert any(faults("keep") * 2 < left for _ in range(3))

@@ -123,9 +123,12 @@ class TrainStep:
         self.optimizer = make_optimizer(model, recipe)
         self.gates = gates(model)
         self.parameters = list(model.parameters())
-        if compiled_batch:
-            torch.compiler.reset()  # of one function it compiles eight versions: the ninth network would run eagerly
-        self._compiled_loss = torch.compile(self._loss, dynamic=False, mode="reduce-overhead" if mean.is_cuda else None)
+        self._compiled_loss = self._loss
+        if compiled_batch:  # only then: the compiler takes a second to import
+            # Of one function it compiles eight versions: the ninth network would run eagerly.
+            torch.compiler.reset()
+            mode = "reduce-overhead" if mean.is_cuda else None
+            self._compiled_loss = torch.compile(self._loss, dynamic=False, mode=mode)
 
     def __call__(self, pixels: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
         """Update the weights once; nothing here waits for a GPU.
@@ -141,8 +144,10 @@ class TrainStep:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_factor"]
         self.optimizer.zero_grad()  # first: the gradients of a replayed graph lie where the next replay writes
-        torch.compiler.cudagraph_mark_step_begin()
-        loss_fn = self._compiled_loss if len(labels) == self.compiled_batch else self._loss
+        loss_fn = self._loss
+        if len(labels) == self.compiled_batch:
+            torch.compiler.cudagraph_mark_step_begin()
+            loss_fn = self._compiled_loss
         loss, logits = loss_fn(pixels, labels)
         loss.backward()
         if self.recipe.clip_norm:

@@ -204,3 +204,9 @@ def test_more_networks_than_torch_compiles_of_one_function_are_all_compiled(monk
         for norm in ("nn", "bn"):
             step = TrainStep(ResNet(8, norm, CLASSES).train(), RECIPE, HALF, HALF, compiled_batch=8)
             step(*batch(), lr=0.1)
+
+
+def test_an_eager_step_leaves_the_compiler_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("imports the compiler, which takes a second"))
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: pytest.fail("imports the compiler"))
+    make_step()(*batch(), lr=0.1)

@@ -45,7 +45,7 @@ def change_tensors(path: Path, change: Callable[[dict[str, torch.Tensor]], objec
 def test_whole_folder_is_checked_by_the_command(packaged: Path, tmp_path: Path) -> None:
     shutil.copytree(packaged / "checkpoints", tmp_path, dirs_exist_ok=True)
     lines: list[str] = []
-    assert evaluate(tmp_path, lines.append, workers=2) == []
+    assert evaluate(tmp_path, lines.append, workers=1) == []  # several are at work in `make check`
     assert [line.split()[0] for line in lines[:-1]] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
     assert all(line.endswith("(from the images)") for line in lines[:-1])
     assert "Every stored figure: --whole" in lines[-1]
