@@ -16,10 +16,13 @@ if sys.argv[1] == "keep":
     allocator.keep_freed_memory()
     allocator.share_heaps(2)
 torch.ones(8_000_000)  # 32 MB
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    torch.ones(16_000_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+found = []
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(16_000_000)
+    found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(found))  # a system that is short of memory takes some of it back meanwhile
 """
 
 
@@ -29,6 +32,4 @@ def faults(word: str) -> int:
 
 
 def test_memory_that_is_kept_need_not_be_asked_for_again():
-    left = faults("leave")
-    # One of three: a system that is short of memory takes some of it back meanwhile.
-    assert any(faults("keep") * 2 < left for _ in range(3))
+    assert faults("keep") * 2 < faults("leave")

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import IO, Any
 
 PACKAGES = ["torch", "torch.distributed", "torch._dynamo", "sklearn.metrics"]  # _dynamo: every optimizer brings it
+PACKAGES += ["fastapi", "pandas", "scipy.stats", "uvicorn"]  # Gradio and the page bring them
 
 METHOD = "forkserver"
 CONTEXT = multiprocessing.get_context(METHOD)

@@ -125,7 +125,8 @@ def test_writing_again_gives_the_same_bytes_fills_the_readme_and_deletes_what_is
     assert "old" not in text
 
 
-def test_other_sizes_of_the_same_images_stand_beside_them_and_are_no_study_of_their_own(tmp_path):
+def test_other_sizes_of_the_same_images_stand_beside_them_and_are_no_study_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.report.build.to_svg", lambda *_: "")  # it is about the words
     save_sized_set(tmp_path / "checkpoints", "toy", 32, {"bn": 50, "in": 20})
     save_sized_set(tmp_path / "checkpoints", "toy-64px", 64, {"bn": 60, "in": 70})
     (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")

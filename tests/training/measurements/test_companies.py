@@ -37,9 +37,12 @@ def folder(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return root / "checkpoints"
 
 
-def test_what_is_measured_is_stored_and_checked(folder: Path) -> None:
+def test_what_is_measured_is_stored_checked_and_told(folder: Path) -> None:
+    assert "Not measured" in companies_section(get_model_set("tiny/quick", folder)).blocks[0]
     (table,) = measure_companies(folder, lambda line: None)
     model_set = get_model_set("tiny/quick", folder)
+    assert companies_section(model_set).summary.startswith("with statistics of the corrupted images themselves")
+    assert robustness(model_set, ["gn"]).frame["variant"].unique().tolist() == ["gn"]
     frame = read_companies(model_set, model_set.main_variants)
     assert list(frame["variant"].unique()) == ["bn", "bin"], "the norms that remember, and no others"
     assert len(frame) == 2 * len(CASES)
@@ -67,15 +70,6 @@ def test_what_is_measured_is_stored_and_checked(folder: Path) -> None:
     table.write_text(text.replace(",random,", ",random", 1))
     with pytest.raises(CheckpointError, match=r"companies\.csv is damaged"):
         read_companies(model_set, model_set.main_variants)
-
-
-def test_the_report_says_what_was_measured_or_how_to(folder: Path) -> None:
-    model_set = get_model_set("tiny/quick", folder)
-    assert "Not measured" in companies_section(model_set).blocks[0]
-    measure_companies(folder, lambda line: None)
-    section = companies_section(get_model_set("tiny/quick", folder))
-    assert section.summary.startswith("with statistics of the corrupted images themselves")
-    assert robustness(model_set, ["gn"]).frame["variant"].unique().tolist() == ["gn"]
 
 
 def make_rows(variant: str, corrupted: float) -> list[dict]:
