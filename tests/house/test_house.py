@@ -113,7 +113,7 @@ def test_every_package_that_the_library_and_the_page_import_is_declared():
 POSIX_ONLY = ("fcntl", "grp", "posix_ipc", "pwd", "resource", "termios", "tty", "pty", "syslog")
 
 
-def test_nothing_needs_a_module_that_windows_has_not(tmp_path):
+def test_importing_everything_does_nothing_visible_and_needs_no_module_that_windows_has_not(tmp_path):
     names = ", ".join(module_name(path) for path in PRODUCT)
     # What others import of these is theirs to guard: they are imported first.
     others = (
@@ -142,11 +142,6 @@ def test_importing_the_library_and_the_training_does_nothing_visible(tmp_path):
         f"import {', '.join(names)}\nimport logging, sys\nassert 'gradio' not in sys.modules\nassert not logging.root.handlers"
     )
     run_silently(code, tmp_path)
-
-
-def test_importing_the_page_does_nothing_visible(tmp_path):
-    names = [module_name(path) for path in PRODUCT if path == "app.py" or path.startswith("normzoo/app/")]
-    run_silently(f"import {', '.join(names)}", tmp_path)
 
 
 def test_import_normzoo_alone_brings_neither_gradio_nor_training(tmp_path):

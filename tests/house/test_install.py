@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.driver import ROOT
 from tests.house.test_house import PUBLIC_NAMES
+from tests.support import warm
 from tests.support.checkpoints import save_variant
 
 pytestmark = pytest.mark.process
@@ -39,13 +40,15 @@ def site(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     shutil.rmtree(target)
 
 
-def run(site: Path, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Python where nothing of this checkout is on its path."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NORMZOO_")}
-    environment |= {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+def environment(site: Path) -> dict[str, str]:
+    """Of a process that finds what is installed, and nothing of this checkout."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NORMZOO_")}
+    return inherited | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+
+
+def run(site: Path, folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of such a Python."""
+    return warm.run([sys.executable, *arguments], folder, environment(site))
 
 
 def test_every_file_of_the_package_is_installed_and_nothing_else(source, site):
@@ -60,13 +63,14 @@ def test_every_file_of_the_package_is_installed_and_nothing_else(source, site):
 
 
 def test_the_installed_library_has_its_names_and_classifies_a_photo_on_the_command_line(site, tmp_path):
-    names = run(site, tmp_path, "-c", "import normzoo; print(normzoo.__file__, *normzoo.__all__)").stdout.split()
+    names = run(site, tmp_path, "-c", "import normzoo; print(normzoo.__file__, *normzoo.__all__)")[1].split()
     assert names[0] == str(site / "normzoo/__init__.py")
     assert sorted(names[1:]) == sorted(PUBLIC_NAMES)
     save_variant(tmp_path / "zoo", "gn")
     photo = str(site / "normzoo/app/photos/cat.jpg")
-    result = run(site, tmp_path, str(site / "bin/normzoo"), "predict", photo, "--json", "--checkpoints", str(tmp_path / "zoo"))
-    assert list(json.loads(result.stdout)["networks"]) == ["gn"], result.stderr
+    command = [str(site / "bin/normzoo"), "predict", photo, "--json", "--checkpoints", str(tmp_path / "zoo")]
+    _, printed, errors = run(site, tmp_path, *command)
+    assert list(json.loads(printed)["networks"]) == ["gn"], errors
 
 
 #: A stranger's environment after `pip install '.[app]'`: of the packages here those alone that follow from what is declared.
@@ -135,13 +139,15 @@ def test_what_is_declared_is_enough_for_every_tab(site, tmp_path):
     for variant in ("bn", "gn"):
         save_variant(tmp_path / "zoo", variant)
     photo = str(site / "normzoo/app/photos/cat.jpg")
-    result = run(site, tmp_path, "-c", DECLARED_ONLY + OPEN_EVERY_TAB, str(tmp_path / "zoo"), photo)
+    # Not a warm one, which has packages already.
+    command = [sys.executable, "-c", DECLARED_ONLY + OPEN_EVERY_TAB, str(tmp_path / "zoo"), photo]
+    result = subprocess.run(command, cwd=tmp_path, env=environment(site), capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert {"results", "compare_networks", "batch_sizes", "robustness"} <= set(result.stdout.split())
 
 
 def test_without_networks_it_says_how_to_get_some(site, tmp_path):
-    result = run(site, tmp_path, "-m", "normzoo", "predict", str(site / "normzoo/app/photos/cat.jpg"))
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "There is no trained network in" in result.stderr
-    assert "--checkpoints" in result.stderr
+    code, printed, errors = run(site, tmp_path, "-m", "normzoo", "predict", str(site / "normzoo/app/photos/cat.jpg"))
+    assert (code, printed) == (2, "")
+    assert "There is no trained network in" in errors
+    assert "--checkpoints" in errors

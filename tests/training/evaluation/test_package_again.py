@@ -1,6 +1,7 @@
 """Packaging where something is packaged already: what stays, what joins, what is repaired."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 from filelock import FileLock
 
 from normzoo.errors import TrainingError
+from normzoo.pretrained.checkpoint import HASHED
 from tests.support.tiny import load_tiny, train_tiny
 from tests.training.evaluation.test_package import read_json, silent
 from training.data.dataset import data_root
+from training.evaluation import package as packaging
 from training.evaluation.package import SeedsLostError, package
 from training.experiment.runs import LOCK, State
 
@@ -28,14 +31,22 @@ def test_what_is_packaged_is_left_alone_until_asked(runs: Path, tmp_path: Path) 
     assert (folder / "metrics.json").stat().st_mtime_ns > written
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "history.csv", "val_logits.safetensors", "robustness.csv"])
-def test_a_damaged_file_is_packaged_again(runs: Path, tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_packaged_again(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder,) = package(runs, tmp_path / "checkpoints", silent)
-    whole = (folder / name).read_bytes()
-    for damage in (lambda path: path.write_bytes(whole[:-5]), Path.unlink):
-        damage(folder / name)
-        package(runs, tmp_path / "checkpoints", silent)
-        assert (folder / name).read_bytes() == whole
+    whole = {name: (folder / name).read_bytes() for name in HASHED.values()}
+    damages = (lambda path: path.write_bytes(path.read_bytes()[:-5]), Path.unlink)
+    with monkeypatch.context() as patch:
+        packaged: list[str] = []
+        patch.setattr(packaging, "_package_variant", lambda variant, *_: packaged.append(variant) or [])
+        for damage, name in itertools.product(damages, whole):
+            damage(folder / name)
+            package(runs, tmp_path / "checkpoints", silent)
+            (folder / name).write_bytes(whole[name])
+        assert packaged == ["bn"] * len(damages) * len(whole)
+    for name in whole:
+        damages[0](folder / name)
+    package(runs, tmp_path / "checkpoints", silent)
+    assert {name: (folder / name).read_bytes() for name in whole} == whole
 
 
 def test_two_do_not_package_at_once_and_renamed_runs_are_left_alone(runs: Path, tmp_path: Path) -> None:
