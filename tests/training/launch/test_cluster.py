@@ -30,7 +30,7 @@ from training.launch.task import FAILURE, Task
 
 pytestmark = pytest.mark.process
 
-EPOCHS = 8
+EPOCHS = 12
 TRAINED = changed_recipe("paper", {**FIELDS, "epochs": EPOCHS})
 STUDY = ["study", *OPTIONS, f"--epochs={EPOCHS}", "--launcher=slurm"]
 DEADLINE_SECONDS = 120
@@ -55,10 +55,9 @@ class LocalCluster:
         taken = self.jobs
 
         class Recorded(submitit.LocalExecutor):
-            def submit_array(self, tasks: list[Task]) -> list[LocalJob[None]]:  # type: ignore[override]
-                new = super().submit_array(tasks)
-                taken.extend(new)
-                return new
+            def _submit_command(self, command: str) -> LocalJob[None]:
+                taken.append(super()._submit_command(command))  # at once: the first has begun before the last is submitted
+                return taken[-1]
 
         executor = Recorded(folder, max_num_timeout=slurm.MOST_TIMEOUTS)
         executor.update_parameters(timeout_min=resources.minutes, signal_delay_s=30)
