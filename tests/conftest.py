@@ -22,11 +22,15 @@ gc.disable()
 
 #: The folders whose tests take longest begin first, so that no worker is left alone with them at the end.
 LONGEST_FIRST = ("browser", "training", "server", "house", "pretrained", "app")
+#: Fixtures that take long: servers, networks that are trained and packaged, a report with its drawings.
+LONG = {"packaged", "port", "server", "written"}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Keep what shares a browser or a server with one worker: all browser tests, and each other file by itself.
+
+    What asks for a server, or for networks that are trained and packaged, is marked as taking long.
 
     xdist keeps to this order only where it is told to (Makefile): by itself it ends with the files of few and long tests.
     """
@@ -40,6 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         path = item.path.relative_to(tests)
         item.add_marker(pytest.mark.xdist_group("browser" if path.parts[0] == "browser" else path.as_posix()))
+        if LONG & set(getattr(item, "fixturenames", ())):
+            item.add_marker("process")
     yield
     if getattr(config.option, "loadgroup", False) and not all("@" in item.nodeid for item in items):
         raise pytest.UsageError("xdist does not group the tests: see requirements-dev.txt.")

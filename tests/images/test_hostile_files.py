@@ -137,6 +137,7 @@ def test_a_visitor_s_tiff_is_never_decoded(name: str, monkeypatch: pytest.Monkey
         load_image(NASTIES[name].make())
 
 
+@pytest.mark.process
 def test_no_memory_shows_in_any_picture() -> None:
     environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.memory_patterns"]

@@ -21,6 +21,8 @@ from tests.support.checkpoints import save_zoo
 from tests.support.small_disk import fill, small_disk
 from tests.support.visitor import API, Visitor, file_value
 
+pytestmark = pytest.mark.process
+
 PHOTO = (FOLDER / "cat.jpg").read_bytes()
 BROKEN = "bn"
 

@@ -184,6 +184,7 @@ class OneLayer(nn.Module):
         return self.fc(self.norm(self.conv(x)).square().mean((2, 3)))
 
 
+@pytest.mark.process
 @pytest.mark.skipif(missing_for_compile() is not None, reason=f"nothing can be compiled here: {missing_for_compile()}")
 def test_compiled_steps_equal_eager_ones_also_for_a_smaller_last_batch() -> None:
     results = []
@@ -197,6 +198,7 @@ def test_compiled_steps_equal_eager_ones_also_for_a_smaller_last_batch() -> None
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.process
 def test_more_networks_than_torch_compiles_of_one_function_are_all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     compiler = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend="eager", dynamic=False))
