@@ -14,8 +14,8 @@ import pandas as pd
 
 from normzoo.analysis.results import SPLITS, Metric, over_seeds
 from normzoo.analysis.smoothing import smoothed
+from normzoo.formatting import capital
 from normzoo.plotting.style import Style, style_of
-from normzoo.words import capital
 
 Figure = dict[str, Any]
 

@@ -17,8 +17,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from normzoo.errors import DataError, ImageError
+from normzoo.formatting import counted
 from normzoo.images.preprocess import load_image, to_pixels
-from normzoo.words import counted
 from training.data.dataset import (
     FILES,
     FORMAT_VERSION,

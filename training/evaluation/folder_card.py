@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from normzoo.analysis.findings.other_trainings import sized_sets
+from normzoo.formatting import counted, listed
 from normzoo.pretrained.checkpoint import COMPANIES_TABLE, CONTRAST_TABLE, UNKNOWNS_TABLE
 from normzoo.pretrained.registry import ModelSet, list_model_sets
-from normzoo.words import counted, listed
 from training.engine.step import learning_rates
 from training.evaluation.recipe_search import NAME as SEARCH_TABLE
 from training.experiment.recipes import RECIPES, Recipe

@@ -4,10 +4,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from normzoo.formatting import counted, listed
 from normzoo.nn.registry import describe_norm
 from normzoo.pretrained.checkpoint import ModelConfig
 from normzoo.variants import Variant, describe_variant
-from normzoo.words import counted, listed
 
 _METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "micro_f1": "f1"}
 

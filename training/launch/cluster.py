@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from normzoo.errors import TrainingError
-from normzoo.words import counted
+from normzoo.formatting import counted
 from training.engine.trainer import Interrupted
 from training.experiment.runs import Run, is_busy, replace_file
 from training.launch import slurm

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
+from normzoo.formatting import counted
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
-from normzoo.words import counted
 from training.data.dataset import ImageData
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.step import TrainStep, wait

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normzoo.errors import ConfigError, TrainingError
-from normzoo.words import counted
+from normzoo.formatting import counted
 
 if TYPE_CHECKING:
     from submitit import Executor

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from normzoo.errors import ConfigError, TrainingError
-from normzoo.words import counted
+from normzoo.formatting import counted
 from training.experiment.plans import train_options
 from training.experiment.runs import Run, State, is_busy
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normzoo.errors import TrainingError
-from normzoo.words import counted
+from normzoo.formatting import counted
 from training.experiment.plans import train_options
 from training.experiment.runs import Run, replace_file
 from training.launch.study import EXIT_BUSY, EXIT_INTERRUPTED, epochs_done

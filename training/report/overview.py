@@ -7,11 +7,11 @@ from normzoo.analysis import comparisons, results
 from normzoo.analysis.findings.robustness import summarize
 from normzoo.analysis.reference_study import final_figures
 from normzoo.errors import CheckpointError
+from normzoo.formatting import percent
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_text
 from normzoo.variants import describe_variant, short_name
-from normzoo.words import percent
 from training.report.markdown import table
 
 README = Path("README.md")

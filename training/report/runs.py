@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from normzoo.analysis.commands import study_command
+from normzoo.formatting import listed
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import Variant, short_name
-from normzoo.words import listed
 from training.experiment.plans import STUDY, Part
 from training.report.markdown import table
 

@@ -9,9 +9,9 @@ from normzoo.analysis.batch_sizes import by_batch_size, norms_of_study
 from normzoo.analysis.findings.finding import Figures, Finding, beyond_words
 from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
 from normzoo.analysis.results import METRICS, SPLITS, chance_loss
+from normzoo.formatting import listed, percent, signed
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import listed, percent, signed
 
 #: The original study's loss.
 DIVIDED = "loss divided by the batch size"

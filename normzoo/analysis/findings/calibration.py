@@ -8,10 +8,10 @@ import pandas as pd
 from normzoo.analysis.calibration import Calibration, calibrate
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import read_each
+from normzoo.formatting import listed, percent
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import listed, percent
 
 #: A temperature this far from 1, and an error beyond what a perfect network shows, are called over- or under-confident.
 NOTABLE = 0.1

@@ -8,11 +8,11 @@ import pandas as pd
 
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import measured_rows
+from normzoo.formatting import listed, percent, signed
 from normzoo.pretrained.checkpoint import COMPANIES_TABLE
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
-from normzoo.words import listed, percent, signed
 
 #: Share of the images that are answered differently among other images, drawn at random.
 SWAPPED = "swapped"

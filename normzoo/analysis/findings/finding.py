@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from normzoo.analysis.comparisons import ControlledChange
+from normzoo.formatting import listed, minus, signed
 from normzoo.variants import short_name
-from normzoo.words import listed, minus, signed
 
 
 @dataclass

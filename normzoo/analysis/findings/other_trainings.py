@@ -6,11 +6,11 @@ import pandas as pd
 
 from normzoo.analysis import comparisons
 from normzoo.analysis.findings.finding import Finding, beyond_words, change_figures, changes_told
+from normzoo.formatting import listed, percent, signed
 from normzoo.nn.resnet import WIDTHS
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import listed, percent, signed
 
 #: The norm whose statistics are those of one map, and the one that it is held against: its maps are as large, but it has
 #: those of the other images as well.

@@ -6,8 +6,8 @@ import pandas as pd
 
 from normzoo.analysis.comparisons import SIGNIFICANT
 from normzoo.analysis.findings.finding import Figures, Finding
+from normzoo.formatting import counted, listed, p_text
 from normzoo.variants import short_name
-from normzoo.words import counted, listed, p_text
 
 
 def pairs_finding(pairs: pd.DataFrame, shown: Iterable[str]) -> Finding:

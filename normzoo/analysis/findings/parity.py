@@ -7,8 +7,8 @@ from normzoo.analysis.comparisons import SIGNIFICANT
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.analysis.statistics import holm, mcnemar
+from normzoo.formatting import listed, p_text, percent, signed
 from normzoo.pretrained.registry import ModelSet
-from normzoo.words import listed, p_text, percent, signed
 
 OURS, TORCHS = "bn", "torch-bn"
 STEPS = (

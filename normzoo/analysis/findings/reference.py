@@ -14,10 +14,10 @@ from normzoo.analysis.findings.batch_size import same_figures_as
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.analysis.statistics import kendall_tau
+from normzoo.formatting import counted, listed, minus, percent
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import counted, listed, minus, percent
 
 BASELINE_RECIPE = "paper-sgd"
 #: By the training loss after so many epochs it is said who learns fastest at first.

@@ -8,12 +8,12 @@ import pandas as pd
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import measured_rows
 from normzoo.analysis.statistics import wilson_interval
+from normzoo.formatting import capital, listed, percent, signed
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
-from normzoo.words import capital, listed, percent, signed
 
 CONTRAST_COLUMNS = ("recipe", "variant", "factor", "change", "accuracy")
 #: change -> the heading of its column; what is done to the images of the strongest severity of less contrast.

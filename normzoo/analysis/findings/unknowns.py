@@ -7,11 +7,11 @@ from pathlib import Path
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import measured_rows
 from normzoo.analysis.statistics import auroc_half_width
+from normzoo.formatting import listed, percent
 from normzoo.pretrained.checkpoint import UNKNOWNS_TABLE
 from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 from normzoo.variants import short_name
-from normzoo.words import listed, percent
 
 UNKNOWNS_COLUMNS = (
     *("recipe", "variant", "seed", "known", "unknown"),

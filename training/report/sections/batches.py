@@ -8,10 +8,10 @@ from normzoo.analysis import reference_study
 from normzoo.analysis.batch_sizes import by_batch_size, missing_runs, norms_of_study
 from normzoo.analysis.commands import missing_commands, training_commands
 from normzoo.analysis.findings.batch_size import batch_size_finding
+from normzoo.formatting import listed
 from normzoo.plotting import static
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import listed
 from training.report.markdown import Drawing, Section, commands, finding_blocks
 from training.report.runs import say_n
 

@@ -9,11 +9,11 @@ from normzoo.analysis import comparisons, results
 from normzoo.analysis.commands import training_commands
 from normzoo.analysis.findings.finals import finals_figures
 from normzoo.analysis.results import METRICS, SPLITS
+from normzoo.formatting import listed, percent, signed
 from normzoo.nn.registry import describe_norm
 from normzoo.plotting import static as plots
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import listed, percent, signed
 from training.report.markdown import Drawing, Section, bare_table, bullets, commands, details, table
 from training.report.runs import machines, present, say_n
 

@@ -7,11 +7,11 @@ import pandas as pd
 from normzoo.analysis import comparisons
 from normzoo.analysis.commands import PACKAGE
 from normzoo.analysis.findings.robustness import read_contrast, robustness_finding
+from normzoo.formatting import listed, percent
 from normzoo.images.corruptions import CORRUPTIONS
 from normzoo.plotting import static
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import listed, percent
 from training.report.markdown import Drawing, Section, bullets, commands, details, finding_blocks, table
 
 CONTRAST = "python -m training contrast"

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from normzoo.analysis.commands import PACKAGE
+from normzoo.formatting import listed, percent
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.variants import short_name
-from normzoo.words import listed, percent
 from training.evaluation.recipe_search import COLUMNS, NAME
 from training.experiment.plans import SEARCH, SEARCH_FINAL, changed_recipe
 from training.experiment.recipes import get_recipe

@@ -19,10 +19,10 @@ from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
 from normzoo.app.core.errors import check_choice, guarded
+from normzoo.formatting import capital
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import Variant, short_name
-from normzoo.words import capital
 
 #: The original study's loss.
 DIVIDED = Metric("loss_divided", DIVIDED_TITLE, is_fraction=False, higher_is_better=False)

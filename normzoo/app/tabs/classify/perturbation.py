@@ -16,11 +16,11 @@ from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT, Part
 from normzoo.app.core.upload import open_photo
 from normzoo.app.tabs.classify.severity_plot import plot
+from normzoo.formatting import capital
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.inference.perturbation import ALL_SEVERITIES, SeverityCurve, check_corruption, severity_curves
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import capital
 
 FIRST_KIND, FIRST_SEVERITY = "contrast", 3
 

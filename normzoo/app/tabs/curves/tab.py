@@ -14,10 +14,10 @@ from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.app.tabs.curves import panels
+from normzoo.formatting import capital
 from normzoo.plotting import curves as charts
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
-from normzoo.words import capital
 
 FIRST_METRIC = "accuracy"
 VIEWS = ("All networks, one metric", "One network, four panels")

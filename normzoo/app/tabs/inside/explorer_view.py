@@ -10,6 +10,7 @@ from normzoo.app.components.downloads import file_name
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import csv_link, sortable
 from normzoo.app.tabs.inside.scene import Scene
+from normzoo.formatting import capital
 from normzoo.inference.normalized_value import (
     NormalizedValue,
     Position,
@@ -21,7 +22,6 @@ from normzoo.inference.normalized_value import (
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.style import style_of
 from normzoo.variants import short_name
-from normzoo.words import capital
 
 BINS = 24
 

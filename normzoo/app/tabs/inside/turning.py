@@ -15,6 +15,7 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo
+from normzoo.formatting import capital
 from normzoo.images.corruptions import SEVERITIES
 from normzoo.inference.alterations import BORDERS, altered
 from normzoo.inference.perturbation import check_corruption, corrupted
@@ -22,7 +23,6 @@ from normzoo.inference.predict import predict_many
 from normzoo.nn.batch_instance_norm import gates
 from normzoo.pretrained.registry import Model
 from normzoo.variants import short_name
-from normzoo.words import capital
 
 INTRODUCTION = """
 <h2>Turn it by hand</h2>

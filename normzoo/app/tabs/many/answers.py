@@ -17,13 +17,13 @@ from normzoo.app.core.batching import computing_many
 from normzoo.app.tabs.many.photos import Photo
 from normzoo.app.tabs.many.scores import Score, match_classes, paired_tests, score
 from normzoo.errors import ConfigError
+from normzoo.formatting import counted, listed, minus, p_text
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.inference.agreement import agreement
 from normzoo.inference.company import CompanyAnswers, answer_company
 from normzoo.inference.statistics import Statistics
 from normzoo.pretrained.registry import Model
 from normzoo.variants import short_name
-from normzoo.words import counted, listed, minus, p_text
 
 EVERYBODY = "everybody"
 UNCHANGED = "none"

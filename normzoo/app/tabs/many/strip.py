@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from normzoo.app.components.html import render
 from normzoo.app.core.batching import computing_many
 from normzoo.app.tabs.many.photos import Photo
+from normzoo.formatting import listed
 from normzoo.inference.company import answer_in_companies
 from normzoo.inference.statistics import Statistics, remembers
 from normzoo.pretrained.registry import Model
 from normzoo.variants import short_name
-from normzoo.words import listed
 
 DRAWS = 8
 Strips = dict[str, tuple[str, tuple[float, ...]]]

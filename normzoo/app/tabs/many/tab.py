@@ -19,11 +19,11 @@ from normzoo.app.tabs.many import answers, strip
 from normzoo.app.tabs.many.answers import EVERYBODY, UNCHANGED
 from normzoo.app.tabs.many.photos import FIRST_SET, Photo, read_photos
 from normzoo.errors import ConfigError
+from normzoo.formatting import capital
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.inference.company import CompanyAnswers
 from normzoo.inference.statistics import PRIOR_IMAGES, Statistics, check_statistics
 from normzoo.pretrained.registry import Model, ModelSet
-from normzoo.words import capital
 
 INTRODUCTION = """
 <p class="explanation">What batch normalization does cannot be seen with one photo. While it learns, it takes mean and variance

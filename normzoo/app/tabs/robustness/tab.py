@@ -20,10 +20,10 @@ from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.errors import CheckpointError
+from normzoo.formatting import capital
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.plotting import results as result_charts
 from normzoo.pretrained.registry import ModelSet
-from normzoo.words import capital
 
 ALL = "all"
 OPENING = '<p class="hint">Reading the stored results…</p>'
