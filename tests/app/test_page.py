@@ -1,14 +1,21 @@
 """The page without a browser: what it is made of, and what its events answer."""
 
+import contextlib
+import io
 import json
 import logging
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any, get_type_hints
+from unittest.mock import Mock
+from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
 from gradio.state_holder import SessionState
+from gradio.utils import get_upload_folder
+from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
 from normzoo.analysis.results import METRICS
@@ -17,7 +24,7 @@ from normzoo.app.components import theme
 from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import variants_of
-from normzoo.app.core.errors import UNEXPECTED, guarded
+from normzoo.app.core.errors import PLAIN, UNEXPECTED, GuardedBlocks, guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.page import TABS
 from normzoo.app.tabs.classify import tab as classify
@@ -26,8 +33,16 @@ from normzoo.app.tabs.results import tab as results
 from normzoo.errors import ConfigError, ImageError
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 from tests.support.html_words import words
+from tests.support.visitor import Failed, Visitor, file_value
 
 PHOTO = FOLDER / EXAMPLES[0].file
+
+
+def no_photo(kind: str) -> bytes:
+    """A picture in a format that Pillow opens and the page does not take."""
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), "orange").save(file, kind)
+    return file.getvalue()
 
 
 def test_the_page_has_its_tabs_and_choosers(demo):
@@ -61,6 +76,36 @@ def test_the_last_choice_wins(demo):
     assert set(started.values()) == {1}
     assert len(filled) > 20
     assert all(len(turns) == 1 for turns in filled.values())
+
+
+def test_no_event_lets_gradio_open_what_a_visitor_sent(demo):
+    """Of every event that there is: those that it prepares carry words and numbers alone."""
+    prepared = [event for event in demo.fns.values() if event.preprocess]
+    assert [event.api_name for event in prepared if not all(isinstance(each, PLAIN) for each in event.inputs)] == []
+    assert [kind.__name__ for kind in PLAIN if getattr(kind, "data_model", None)] == []
+    with_photo = [event.api_name for event in demo.fns.values() if any(isinstance(each, gr.Image) for each in event.inputs)]
+    assert len(with_photo) > 5
+    with GuardedBlocks() as other:
+        photo = gr.Image(type="pil")
+        photo.change(lambda opened: opened, photo, None, preprocess=True)
+    assert [event.preprocess for event in other.fns.values()] == [False]
+
+
+@pytest.mark.parametrize("kind", ["eps", "tiff", "ppm", "pcx", "ico", "pdf"])
+def test_no_event_opens_a_file_that_is_no_photo(demo, url, kind, monkeypatch):
+    opened = Mock(side_effect=AssertionError)
+    monkeypatch.setattr("PIL.Image.open", opened)
+    with contextlib.closing(Visitor(urlsplit(url).port)) as visitor:
+        folder = Path(get_upload_folder())
+        path = json.loads(visitor.upload(no_photo(kind), name=f"x.{kind}").body)[0]
+        before = sorted(folder.rglob("*"))
+        for event in demo.fns.values():
+            if event.fn is not None and any(isinstance(each, gr.Image) for each in event.inputs):
+                values = [file_value(path) if isinstance(each, gr.Image) else each.value for each in event.inputs]
+                with pytest.raises(Failed, match=r"^[A-Z].*\.$"):
+                    visitor.run(event._id, values)
+        assert opened.call_count == 0
+        assert sorted(folder.rglob("*")) == before
 
 
 def test_the_example_is_classified_before_anyone_asks(demo):

@@ -40,7 +40,6 @@ def build(chooser: Chooser) -> Dependency:
         choose_photo,
         chooser.photo_choice,
         [chooser.photo, preview],
-        preprocess=False,
         api_name="choose_photo",
         **UNDOCUMENTED,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from gradio.blocks import BlocksConfig
 from markupsafe import escape
 
 from normzoo.errors import ConfigError, NormZooError
@@ -51,8 +52,30 @@ def check_choice(what: str, value: object, known: Collection[str]) -> str:
     return value
 
 
+#: Components that carry words and numbers, which Gradio checks. Any other could bring a file, which it would decode.
+PLAIN = (gr.Checkbox, gr.CheckboxGroup, gr.Dropdown, gr.Number, gr.Radio, gr.Slider)
+
+
+class GuardedEvents(BlocksConfig):
+    """The events of a page: every one is made here, whatever listener sets it up.
+
+    An event with an input that could carry a file gets its inputs as they were sent: Gradio would hand the file to any of
+    Pillow's decoders, before the project's own loader sees it.
+    """
+
+    def set_event_trigger(self, targets: Any, fn: Any, inputs: Any, outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add an event."""
+        block_fn, index = super().set_event_trigger(targets, fn, inputs, outputs, *args, **kwargs)
+        block_fn.preprocess = all(isinstance(component, PLAIN) for component in block_fn.inputs)
+        return block_fn, index
+
+
 class GuardedBlocks(gr.Blocks):
-    """A page that also tells in a sentence what Gradio refuses before an event's function: too few inputs, or wrong ones."""
+    """A page that opens no file by itself, and tells in a sentence what Gradio refuses before an event's function."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.default_config = GuardedEvents(self)
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """The inputs of an event's function, from what a visitor sent."""

@@ -22,7 +22,6 @@ UNDOCUMENTED: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "alwa
 #: Of events that look into the networks with the photo: they take turns.
 INSIGHT: dict[str, Any] = {
     **LAST_WINS,
-    "preprocess": False,  # the project's own loader opens the file, not Gradio's
     "concurrency_id": "insight",
 }
 

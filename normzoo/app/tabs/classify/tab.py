@@ -71,7 +71,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
     asked = [chooser.photo, *chooser.inputs]
     predicting: dict[str, Any] = {
-        "preprocess": False,  # the project's own loader opens the file, not Gradio's
         "concurrency_id": "classify",
         "concurrency_limit": 2 * MAX_BATCH,  # while one round is computed the next one gathers
     }

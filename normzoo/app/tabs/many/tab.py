@@ -223,7 +223,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         choose_photos,
         [chooser.photos_choice, chooser.model_set],
         [chooser.photos, who, photo],
-        preprocess=False,
         api_name="choose_photos",
         show_progress_on=report,
         concurrency_id="company",
