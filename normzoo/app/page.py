@@ -2,12 +2,13 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 
 import gradio as gr
 
 from normzoo.app.core import controls as chooser
 from normzoo.app.core import permalink as link
-from normzoo.app.core.catalog import Catalog
+from normzoo.app.core.catalog import Catalog, titled_sets
 from normzoo.app.core.errors import GuardedBlocks
 from normzoo.app.tabs.about import tab as about
 from normzoo.app.tabs.batch_size import tab as batch_size
@@ -19,22 +20,21 @@ from normzoo.app.tabs.many.photos import FIRST_SET
 from normzoo.app.tabs.results import tab as results
 from normzoo.app.tabs.robustness import tab as robustness
 
-TABS = (
-    ("Classify", classify.build),
-    ("Many photos", many.build),
-    ("Learning curves", curves.build),
-    ("Results", results.build),
-    ("Batch size", batch_size.build),
-    ("Robustness", robustness.build),
-    ("Inside", inside.build),
-    ("About", about.build),
+#: Of each tab its name in links, its title, and what builds its parts.
+TABS: tuple[tuple[str, str, tuple[Callable[..., None], ...]], ...] = (
+    ("compare", "Compare", (classify.build,)),
+    ("batches", "Batches", (many.build,)),
+    ("curves", "Curves & metrics", (curves.build, results.build)),
+    ("evidence", "Evidence", (results.build_evidence, batch_size.build, robustness.build)),
+    ("inside", "Inside", (inside.build,)),
+    ("about", "About", (about.build,)),
 )
+BATCHES = [key for key, *_ in TABS].index("batches")
 
 HEADING = """
 <header>
   <h1>NormZoo</h1>
-  <p>Small networks, trained alike on the same photos. Only their normalization layer differs. Give them a photo and
-  compare.</p>
+  <p>Six small ResNets, identical except for the normalization layer.</p>
 </header>
 """
 
@@ -55,18 +55,17 @@ def build(catalog: Catalog) -> gr.Blocks:
         default = catalog.default
         with gr.Row(elem_classes="top"):
             gr.HTML(HEADING, js_on_load=None)
-            link_button = link.build([title for title, _ in TABS]) if default else None
+            link_button = link.build([key for key, *_ in TABS]) if default else None
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:
-            many_tab = [build_tab for _, build_tab in TABS].index(many.build)
-            controls = chooser.build(default, list(catalog.sets), link_button, FIRST_SET, many_tab)
+            controls = chooser.build(default, titled_sets(catalog.sets.values()), link_button, FIRST_SET, BATCHES)
             with gr.Tabs(overflow_behavior="wrap"):  # on a phone all stay in sight
-                tabs = []
-                for title, build_tab in TABS:
-                    with gr.Tab(title) as tab:
-                        build_tab(catalog, default, dataclasses.replace(controls, tab=tab))
-                    tabs.append(tab)
+                tabs = {}
+                for key, title, parts in TABS:
+                    with gr.Tab(title) as tabs[key]:
+                        for build_part in parts:
+                            build_part(catalog, default, dataclasses.replace(controls, tab=tabs[key]))
             controls.connect(catalog, tabs)
     keep_signatures(demo)
     return demo

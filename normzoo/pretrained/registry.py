@@ -1,5 +1,6 @@
 """Trained networks that there are: model sets (a data set and a recipe) and their variants, loadable or not."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +14,6 @@ from normzoo.pretrained.checkpoint import Checkpoint, ModelConfig, open_checkpoi
 from normzoo.variants import Variant
 
 PACKAGED = Path(__file__).parents[2] / "checkpoints"
-#: The first of these that is there is the one to begin with. At 64×64 pixels `strong` answers better, but for four times the
-#: work for a photo, and with one seed where this has three.
-PREFERRED_SETS = ("tiny-imagenet-25/strong", "tiny-imagenet-25/paper")
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,17 @@ def get_model_set(name: str, root: Path | None = None) -> ModelSet:
 
 
 def default_model_set(model_sets: Iterable[ModelSet]) -> ModelSet | None:
-    """The one to begin with: a preferred one, or else the first; None where there is none."""
-    by_name = {model_set.name: model_set for model_set in model_sets}
-    return next((by_name[name] for name in (*PREFERRED_SETS, *by_name) if name in by_name), None)
+    """The one to begin with: the one whose best network has the highest validation accuracy; None where there is none."""
+    return max(model_sets, key=best_accuracy, default=None)
+
+
+def best_accuracy(model_set: ModelSet) -> float:
+    """Of the zoo's norms, or -1 where no file says it."""
+    found = [-1.0]
+    for variant in model_set.main_variants:
+        with contextlib.suppress(LookupError, TypeError, ValueError):
+            found.append(float(model_set.checkpoints[variant].metrics["final"]["val"]["accuracy"]["mean"]))
+    return max(found)
 
 
 def nothing_in(root: Path) -> ConfigError:

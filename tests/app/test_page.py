@@ -47,10 +47,10 @@ def no_photo(kind: str) -> bytes:
 
 def test_the_page_has_its_tabs_and_choosers(demo):
     components = demo.get_config_file()["components"]
-    assert [part["props"]["label"] for part in components if part["type"] == "tabitem"] == [title for title, _ in TABS]
+    assert [part["props"]["label"] for part in components if part["type"] == "tabitem"] == [title for _, title, _ in TABS]
     variants = next(part["props"] for part in components if part["type"] == "checkboxgroup")
-    assert variants["choices"] == [("BN", "bn"), ("GN", "gn"), ("BN batch 8", "bn-bs8"), ("torch BN", "torch-bn")]
-    assert variants["value"] == ["bn", "gn"]
+    assert variants["choices"] == [(key.upper(), key) for key in NORM_LAYERS]
+    assert variants["value"] == [*NORM_LAYERS]
     assert next(part["props"] for part in components if part["type"] == "dropdown")["visible"]
 
 
@@ -110,7 +110,7 @@ def test_no_event_opens_a_file_that_is_no_photo(demo, url, kind, monkeypatch):
 
 def test_the_example_is_classified_before_anyone_asks(demo):
     report = next(part["props"] for part in demo.get_config_file()["components"] if part["props"].get("elem_id") == "report")
-    assert report["value"].count('<li class="card') == 2
+    assert report["value"].count('<li class="card') == 6
 
 
 def test_with_nothing_packaged_the_page_says_how_to_make_it(tmp_path):

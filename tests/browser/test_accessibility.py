@@ -43,10 +43,8 @@ CUT_OFF = """() => {
 }"""
 #: In each tab that has some, the chart that comes last.
 CHARTS = {
-    "Learning curves": "#curves",
-    "Results": "#per-class",
-    "Batch size": "#batch-size",
-    "Robustness": "#robustness",
+    "Curves & metrics": "#per-class",
+    "Evidence": "#robustness",
     "Inside": "#after",
 }
 
@@ -74,7 +72,7 @@ def serious_faults(page: Page) -> list[str]:
 @pytest.mark.parametrize(("viewport", "colour_scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_in_no_tab_axe_finds_a_serious_fault_or_anything_is_wider_than_the_window(page):
     faults = {}
-    for title, _ in TABS:
+    for _, title, _ in TABS:
         open_tab(page, title)
         if title in CHARTS:
             expect(page.locator(f"{CHARTS[title]} .main-svg").first).to_be_visible()
@@ -149,7 +147,7 @@ def test_the_keyboard_alone_gets_six_answers_and_to_another_tab(page):
     page.keyboard.press("Enter")
     expect(page.locator(".card .top li:first-child")).not_to_have_text(before)
     expect(page.locator(".card")).to_have_count(ZOO)
-    press_until(page, "Shift+Tab", "active.role === 'tab' && active.innerText.trim() === 'Results'")
+    press_until(page, "Shift+Tab", "active.role === 'tab' && active.innerText.trim() === 'Evidence'")
     page.keyboard.press("Enter")
     expect(page.locator("#results tbody tr").first).to_be_visible()
 

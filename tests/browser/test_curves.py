@@ -16,7 +16,7 @@ FIRST_BYTES = {"PNG": b"\x89PNG", "SVG": b"<?xml"}
 @pytest.fixture
 def chart(page: Page) -> Locator:
     """The chart of all networks, drawn."""
-    open_tab(page, "Learning curves")
+    open_tab(page, "Curves & metrics")
     chart = page.locator("#curves")
     expect(chart.locator(".legendtext")).to_have_count(ZOO)
     return chart

@@ -106,7 +106,7 @@ def test_a_darker_photo_changes_its_maps_and_the_means(page):
 
 
 def test_another_photo_comes_into_the_maps(page):
-    open_tab(page, "Classify")
+    open_tab(page, "Compare")
     page.get_by_role("button", name=EXAMPLES[4].title).click()
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[4].file)
     open_tab(page, "Inside")

@@ -21,7 +21,7 @@ def page(page: Page) -> Page:
 def test_it_is_about_the_photo_of_classify(page):
     expect(page.locator("#inside-photo")).to_contain_text(EXAMPLES[0].file)
     before = page.locator("#features img").first.get_attribute("src")
-    open_tab(page, "Classify")
+    open_tab(page, "Compare")
     page.get_by_role("button", name=EXAMPLES[1].title).click()
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[1].file)
     open_tab(page, "Inside")

@@ -23,20 +23,20 @@ def test_nobody_gets_a_longer_address_than_they_asked_for(page, server_url):
 
 def test_a_copied_link_brings_the_same_view(page, server_url):
     page.get_by_role("checkbox", name="NN", exact=True).uncheck()
-    open_tab(page, "Results")
-    expect(page).to_have_url(re.compile(r"tab=results"))
+    open_tab(page, "Curves & metrics")
+    expect(page).to_have_url(re.compile(r"tab=curves"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator("#link [role=status]")).to_have_text("Copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert re.search(r"\?set=[\w-]+/[\w-]+&variants=bn(,\w+)+&tab=results$", copied)
+    assert re.search(r"\?set=[\w-]+/[\w-]+&variants=bn(,\w+)+&tab=curves$", copied)
 
     page.goto("about:blank")
     page.goto(copied)
-    expect(page.get_by_role("tab", name="Results")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Curves & metrics")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
     assert ticked(page) == [short_name(variant) for variant in NORM_LAYERS if variant != "nn"]
-    open_tab(page, "Classify")
+    open_tab(page, "Compare")
     expect(page.locator(".card")).to_have_count(ZOO - 1)
 
 
@@ -44,22 +44,22 @@ def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
     page.goto(f"{server_url}?set=no/such&variants=gn,<b>&tab=nowhere&__theme=light")
     expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
     expect(page.locator(".card")).to_have_count(1)
-    expect(page.get_by_role("tab", name="Classify")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
 
 
 def test_a_tab_is_in_the_address_also_on_a_slow_phone(page):
     slow = page.context.new_cdp_session(page)
     slow.send("Emulation.setCPUThrottlingRate", {"rate": 6})
-    for tab in ("Batch size", "About"):
+    for tab in ("Evidence", "About"):
         open_tab(page, tab)
-        expect(page).to_have_url(re.compile(f"tab={tab.lower().replace(' ', '-')}$"))
+        expect(page).to_have_url(re.compile(f"tab={tab.lower()}$"))
     slow.detach()  # and as fast as before
 
 
 def test_a_translated_page_gives_the_same_link(page):
     page.evaluate("() => document.querySelectorAll('[role=tab]').forEach((tab) => { tab.textContent += ' auf Deutsch'; })")
-    open_tab(page, "Results auf Deutsch")
-    expect(page).to_have_url(re.compile("tab=results$"))
+    open_tab(page, "Evidence auf Deutsch")
+    expect(page).to_have_url(re.compile("tab=evidence$"))
 
 
 def test_a_link_opens_exactly_one_value_of_an_example(page):
@@ -71,7 +71,7 @@ def test_a_link_opens_exactly_one_value_of_an_example(page):
     page.locator("#explorer-norm").get_by_text("IN", exact=True).click()
     page.get_by_label("In front of", exact=True).click()
     page.get_by_role("option", name="Stage 2, block 1, norm 1").click()
-    expect(page.locator('.explorer[data-height="16"]')).to_be_visible()
+    expect(page.locator('.explorer[data-height="32"]')).to_be_visible()
     page.locator('.maps-grid .map[data-photo="2"][data-channel="5"]').click()
     page.get_by_label("Row", exact=True).fill("3")
     page.get_by_label("Column", exact=True).fill("5")
@@ -85,10 +85,10 @@ def test_a_link_opens_exactly_one_value_of_an_example(page):
     expect(page.locator("#explorer-said")).to_have_text(said, use_inner_text=True)
     expect(page.locator("#explorer-maps .map.lit")).to_have_count(1)
     expect(page.get_by_alt_text("Photo 1: cat.jpg")).to_be_visible()
-    open_tab(page, "Results")
-    expect(page).to_have_url(re.compile("tab=results"))
+    open_tab(page, "Curves & metrics")
+    expect(page).to_have_url(re.compile("tab=curves"))
     assert "photo=cat" in page.url  # what a link has brought stays in it
-    open_tab(page, "Classify")
+    open_tab(page, "Compare")
     expect(page.locator("#photo figcaption")).to_have_text("cat.jpg")
 
 

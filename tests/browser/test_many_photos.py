@@ -16,7 +16,7 @@ from tests.browser.visitor import ZOO, drop, open_tab
 @pytest.fixture
 def many(page: Page) -> Page:
     """The tab, with the answers to the drawings."""
-    open_tab(page, "Many photos")
+    open_tab(page, "Batches")
     expect(rows(page)).to_have_count(len(DRAWINGS))
     return page
 
@@ -40,7 +40,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 def test_twelve_photos_are_dropped_one_of_them_broken_and_the_rest_answered(page: Page) -> None:
     files = [(f"photo {number}.jpg", "image/jpeg", drawing("orange", 1 + number % 4)) for number in range(11)]
     drop(page.locator("body"), *files, ("broken.jpg", "image/jpeg", drawing("pizza")[:700]))
-    expect(page.get_by_role("tab", name="Many photos")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Batches")).to_have_attribute("aria-selected", "true")
     expect(rows(page)).to_have_count(11)
     expect(page.locator("#many-report .problems")).to_contain_text(
         re.compile(r"broken\.jpg: This picture is (incomplete|damaged)")
@@ -75,7 +75,7 @@ def test_a_zip_with_class_folders_is_counted_and_what_no_class_is_called_is_left
     expect(report.locator("caption")).to_have_count(0)
     # A photo of the archive opens in Classify.
     rows(many).filter(has_text="c.jpg").get_by_role("button").click()
-    expect(many.get_by_role("tab", name="Classify")).to_have_attribute("aria-selected", "true")
+    expect(many.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
     expect(many.locator("#photo figcaption")).to_have_text("photo")
     expect(many.locator("#report .verdict")).to_contain_text("pizza")
 
@@ -105,7 +105,7 @@ def test_a_click_opens_the_photo_in_classify_and_inside(many: Page) -> None:
     button = rows(many).filter(has_text="lighthouse").first.get_by_role("button")
     button.focus()
     many.keyboard.press("Enter")
-    expect(many.get_by_role("tab", name="Classify")).to_have_attribute("aria-selected", "true")
+    expect(many.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
     expect(many.locator("#photo figcaption")).to_have_text("lighthouse-1.jpg")
     expect(many.locator("#report .verdict")).to_contain_text("lighthouse")
     many.get_by_role("tab", name="Inside").click()
@@ -135,7 +135,7 @@ def test_a_folder_is_dropped_with_all_in_it(page: Page, tmp_path: Path) -> None:
     for thing in ("orange", "pizza"):
         (tmp_path / "mine" / thing).mkdir(parents=True)
         (tmp_path / "mine" / thing / "a.jpg").write_bytes(drawing(thing))
-    open_tab(page, "Many photos")
+    open_tab(page, "Batches")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose a folder").click()
     chooser.value.set_files(tmp_path / "mine")

@@ -38,6 +38,6 @@ def test_networks_trained_on_own_photos_are_on_the_page(page: Page, tmp_path: Pa
         answers = page.locator(".card .top li:first-child .label")
         expect(answers).to_have_text([name], timeout=BUSY_MS)
         expect(page.locator(".card").first.locator(".top li")).to_have_count(len(CLASSES))
-        open_tab(page, "Results")
+        open_tab(page, "Curves & metrics")
         expect(page.locator("#results tbody tr")).to_have_count(1)
         page.goto("about:blank")  # a server waits five seconds for those who are still there

@@ -61,19 +61,19 @@ def test_removing_the_photo_says_what_to_do_next(page):
 def test_the_chosen_networks_are_those_of_every_tab(page):
     page.get_by_role("checkbox", name="NN", exact=True).uncheck()
     expect(page.locator(".card")).to_have_count(ZOO - 1)
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
-    open_tab(page, "Learning curves")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#curves .legendtext")).to_have_count(ZOO - 1)
     for variant in list(NORM_LAYERS)[1:]:
         page.get_by_role("checkbox", name=short_name(variant), exact=True).uncheck()
     expect(page.locator("#curves-text")).to_contain_text("Choose at least one network")
-    open_tab(page, "Classify")
+    open_tab(page, "Compare")
     expect(page.locator("#report")).to_contain_text("Choose at least one network")
 
 
 def test_the_curves_show_another_metric_and_split(page):
-    open_tab(page, "Learning curves")
+    open_tab(page, "Curves & metrics")
     chart = page.locator("#curves")
     expect(chart.locator(".ytitle")).to_have_text("Accuracy (%)")
     expect(chart.locator(".legendtext")).to_have_count(ZOO)
@@ -86,7 +86,7 @@ def test_the_curves_show_another_metric_and_split(page):
 
 
 def test_the_curves_tell_the_values_under_the_pointer(page):
-    open_tab(page, "Learning curves")
+    open_tab(page, "Curves & metrics")
     chart = page.locator("#curves")
     expect(chart.locator(".legendtext")).to_have_count(ZOO)
     chart.locator(".nsewdrag").first.hover()
@@ -94,7 +94,7 @@ def test_the_curves_tell_the_values_under_the_pointer(page):
 
 
 def test_the_csv_holds_what_the_table_shows(page):
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     with page.expect_download() as download:
         page.locator("#results").get_by_role("link", name="Download as CSV").click()
     assert re.fullmatch(r"normzoo-.+-results\.csv", download.value.suggested_filename)
@@ -104,7 +104,7 @@ def test_the_csv_holds_what_the_table_shows(page):
 
 
 def test_the_table_is_sorted_by_its_headings_with_the_keyboard(page):
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     heading = page.get_by_role("button", name="Validation accuracy (%)")
     heading.focus()
     column = rows_of(page)[0].index("Validation accuracy (%)")
@@ -117,7 +117,7 @@ def test_the_table_is_sorted_by_its_headings_with_the_keyboard(page):
 
 def test_an_example_is_chosen_with_the_keyboard_alone(page):
     before = answers(page)
-    page.get_by_role("tab", name="Classify").focus()
+    page.get_by_role("tab", name="Compare").focus()
     for _ in range(20):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.innerText") == EXAMPLES[1].title:
@@ -127,7 +127,7 @@ def test_an_example_is_chosen_with_the_keyboard_alone(page):
 
 
 def test_a_choice_asks_for_the_open_tab_alone_and_for_the_others_when_they_are_opened(page: Page) -> None:
-    open_tab(page, "Robustness")
+    open_tab(page, "Evidence")
     expect(page.locator("#robustness-table table").first).to_be_visible()
     page.wait_for_load_state("networkidle")
     asked: list[str] = []
@@ -136,7 +136,7 @@ def test_a_choice_asks_for_the_open_tab_alone_and_for_the_others_when_they_are_o
     expect(page.locator("#robustness-table table").first.locator("tbody tr")).to_have_count(ZOO - 1)
     page.wait_for_timeout(1000)
     assert len(asked) == 1
-    open_tab(page, "Classify")
+    open_tab(page, "Compare")
     expect(page.locator(".card")).to_have_count(ZOO - 1)
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)

@@ -85,7 +85,7 @@ def test_what_is_dropped_and_no_photo_is_refused_and_the_photo_stays(page):
 
 
 def test_a_photo_dropped_on_another_tab_is_shown(page):
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     drop(page.locator("body"), ("mine.png", "image/png", picture()))
     expect_photo(page, "mine.png")
     expect(page.locator("#photo img")).to_be_visible()
@@ -95,7 +95,7 @@ def test_several_files_open_many_photos_and_leave_the_photo_as_it_is(page):
     before = everything(page)
     drop(page.locator("#photo"), ("one.png", "image/png", picture()), ("two.png", "image/png", picture("blue")))
     expect(page.locator("#many-table tbody tr")).to_have_count(2)
-    open_tab(page, "Classify")
+    open_tab(page, "Compare")
     assert everything(page) == before
 
 

@@ -24,7 +24,7 @@ def body(table: Locator) -> list[list[str]]:
 
 
 def test_the_best_final_figure_is_marked_in_its_right_direction(page):
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#results tbody tr")).to_have_count(len(ZOO))
     heads = page.locator("#results thead th").all_inner_texts()
     for title, best in (("Validation accuracy (%)", max), ("Validation loss", min)):
@@ -38,7 +38,7 @@ def test_the_best_final_figure_is_marked_in_its_right_direction(page):
 
 
 def test_who_beats_whom_is_told_and_goes_with_the_networks_shown(page):
-    open_tab(page, "Results")
+    open_tab(page, "Evidence")
     matrix = page.locator("#versus")
     expect(matrix.locator("tbody tr")).to_have_count(len(ZOO))
     expect(matrix.locator(".wins, .loses, .even")).to_have_count(len(ZOO) * (len(ZOO) - 1))
@@ -50,11 +50,12 @@ def test_who_beats_whom_is_told_and_goes_with_the_networks_shown(page):
 
 
 def test_the_original_study_is_beside_ours_and_every_class_has_its_f1(page):
-    open_tab(page, "Results")
+    open_tab(page, "Evidence")
     expect(page.locator("#original tbody tr").first).to_be_visible()
     for row in body(page.locator("#original")):
         assert all(0 < float(cell) <= 100 for cell in row[1:3])
     expect(page.locator("#original")).to_contain_text("The images differ")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#per-class .main-svg").first).to_be_visible()
     expect(page.locator("#per-class-text")).to_contain_text("Hardest:")
     expect(page.locator("#per-class .xtick text")).to_have_text(ZOO)
@@ -63,7 +64,7 @@ def test_the_original_study_is_beside_ours_and_every_class_has_its_f1(page):
 
 
 def test_a_class_is_told_about_and_two_networks_are_compared(page):
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#confusion .main-svg").first).to_be_visible()
     text = page.locator("#confusion-text")
     expect(text).to_contain_text("most often takes")
@@ -78,7 +79,7 @@ def test_a_class_is_told_about_and_two_networks_are_compared(page):
 
 
 def test_batch_sizes_tell_both_losses_or_what_is_missing(page):
-    open_tab(page, "Batch size")
+    open_tab(page, "Evidence")
     text = page.locator("#batch-size-text")
     expect(text).to_contain_text(re.compile(r"BN: validation accuracy \d+\.\d+% at 8,"))
     expect(text).to_contain_text(re.compile(r"Not here yet: .*python -m training study|BN batch|division alone"))
@@ -106,7 +107,7 @@ def click_cell(page: Page, chart: str, row: int, column: int) -> tuple[str, str]
 
 @pytest.mark.parametrize("viewport", ["desktop", "phone"])
 def test_a_click_on_a_cell_says_what_it_means(page):
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     label, said = click_cell(page, "#confusion", 3, 4)
     text = page.locator("#confusion-text")
     expect(text).to_contain_text(re.compile(rf"\w+ takes \d+ of \d+ photos of {label} for {said}(, \d seeds together)?\."))
@@ -121,7 +122,7 @@ def test_a_click_on_a_cell_says_what_it_means(page):
 
 
 def test_robustness_is_shown_for_one_corruption_or_for_all(page):
-    open_tab(page, "Robustness")
+    open_tab(page, "Evidence")
     chart, text = page.locator("#robustness"), page.locator("#robustness-text")
     legend = chart.locator(".legendtext")
     expect(legend.filter(has_not_text="own statistics")).to_have_text(ZOO)

@@ -32,14 +32,14 @@ def test_a_broken_variant_is_shown_and_the_rest_works_in_every_tab(page, server_
     expect(page.locator(".card.unavailable").first).to_contain_text("model.safetensors is not the file that was packaged")
     page.get_by_role("button", name="Rocket").click()
     expect(page.locator("#photo figcaption")).to_have_text("rocket.jpg")
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#results")).to_contain_text("LN is unavailable: metrics.json is missing")
     expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
 
 
 def choose_second(page: Page) -> None:
-    page.get_by_label("Trained on / recipe").click()
-    page.get_by_role("option", name="toy/second").click()
+    page.get_by_label("Model set").click()
+    page.get_by_role("option", name="more: 32×32 · second recipe").click()
     expect(page.locator(".card")).to_have_count(1)
 
 
@@ -48,15 +48,15 @@ def test_another_set_brings_its_own_networks_to_every_tab(page):
     expect(page.locator(".card .facts")).to_contain_text("(3 seeds)")
     page.get_by_role("checkbox", name="BN batch 8").check()
     expect(page.locator(".card")).to_have_count(2)
-    open_tab(page, "Results")
+    open_tab(page, "Curves & metrics")
     expect(page.locator("#results tbody tr")).to_have_count(2)
     expect(page.locator("#results")).to_contain_text("51.10 ± 0.10")
 
 
 def test_a_set_is_chosen_with_the_keyboard(page):
-    page.get_by_label("Trained on / recipe").focus()
+    page.get_by_label("Model set").focus()
     page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("option", name="toy/second")).to_be_visible()
+    expect(page.get_by_role("option", name="more: 32×32 · second recipe")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.locator(".card")).to_have_count(1)
 

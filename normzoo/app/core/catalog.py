@@ -10,7 +10,7 @@ import torch
 from normzoo.analysis.findings.unknowns import Unknowns, read_unknowns
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.nn.registry import NORM_LAYERS
-from normzoo.pretrained.registry import Model, ModelSet, default_model_set, list_model_sets, load_models
+from normzoo.pretrained.registry import Model, ModelSet, best_accuracy, default_model_set, list_model_sets, load_models
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,25 @@ def _warm(model: Model) -> Model:
     size = model.config.image_size
     model.network(torch.zeros(1, 3, size, size))
     return model
+
+
+#: Recipe -> what people call it; with another field changed, that is told behind it.
+_RECIPES = {"strong": "strong recipe", "paper": "original recipe", "paper-sgd": "first recipe (SGD)"}
+
+
+def titled_sets(sets: Iterable[ModelSet]) -> list[tuple[str, str]]:
+    """Titles for people and names of model sets, the most accurate first; what teaches about a change of recipe comes last."""
+    ranked = sorted(sets, key=best_accuracy, reverse=True)
+    data = {model_set.name: model_set.data.removesuffix(f"-{model_set.image_size}px") for model_set in ranked}
+    most = max((len(model_set.main_variants) for model_set in ranked), default=0)
+    titles: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
+    for model_set in ranked:
+        recipe, *changes = model_set.recipe.split(",")
+        words = [_RECIPES.get(recipe, f"{recipe} recipe"), *(change.replace("=", " ").replace("_", " ") for change in changes)]
+        prefix = f"{data[model_set.name]} · " if len({*data.values()}) > 1 else ""
+        title = f"{prefix}{model_set.image_size}×{model_set.image_size} · {', '.join(words)}"
+        titles[bool(changes) or len(model_set.main_variants) < most].append((title, model_set.name))
+    return [*titles[False], *((f"more: {title}", name) for title, name in titles[True])]
 
 
 def variants_of(model_set: ModelSet) -> list[str]:

@@ -83,10 +83,11 @@ class Chooser:
         """Have the link to the view hold a further choice."""
         self._linked.append(linked)
 
-    def connect(self, catalog: Catalog, tabs: Sequence[gr.Tab]) -> None:
+    def connect(self, catalog: Catalog, named_tabs: Mapping[str, gr.Tab]) -> None:
         """Set up what a choice of a model set brings, and the link to the view, once all tabs are built."""
+        tabs = list(named_tabs.values())
         outputs = [self.variants, *(component for _, listed in self._lists for component in listed)]
-        opened_too = [component for part in self._linked for component in part.outputs if component not in outputs]
+        opened_too = [component for part in self._linked for component in part.targets if component not in outputs]
 
         def bring(model_set: ModelSet, ticked: list[str]) -> list[Any]:
             lists = [update for function, _ in self._lists for update in function(model_set)]
@@ -107,7 +108,7 @@ class Chooser:
                 text = asked.get(part.key) if isinstance(asked, Mapping) else None
                 try:
                     if isinstance(text, str) and text:
-                        updates |= zip(part.outputs, part.read(linked, text), strict=True)
+                        updates |= zip(part.targets, part.updates(linked, text), strict=True)
                 except ConfigError:
                     is_known = False
             if not is_known:
@@ -128,24 +129,26 @@ class Chooser:
         for event in (opened, listed):
             start_shown(self._parts["set"], event.success, tabs, f"after_{event['api_name']}")
         start_missed({id(part): part for parts in self._parts.values() for part in parts}.values(), tabs)
-        link.keep_up(self.inputs, [opened, listed], tabs, self._linked)
+        link.keep_up(self.inputs, [opened, listed], named_tabs, self._linked)
 
 
-def build(default: ModelSet, sets: Sequence[str], opened_by_link: gr.HTML, first_photos: str, many_tab: int) -> Chooser:
+def build(
+    default: ModelSet, sets: Sequence[tuple[str, str]], opened_by_link: gr.HTML, first_photos: str, many_tab: int
+) -> Chooser:
     """Place the controls; `connect` sets up their events.
 
     Args:
-        sets: the names of all model sets.
+        sets: titles and names of all model sets.
         opened_by_link: what tells that the page was opened by one.
         first_photos: the prepared set of many photos that is there at first.
         many_tab: the position of the tab for them.
     """
     with gr.Row(elem_classes="chooser"):
         model_set = gr.Dropdown(
-            list(sets), value=default.name, label="Trained on / recipe", visible=len(sets) > 1, scale=1, min_width=220
+            list(sets), value=default.name, label="Model set", visible=len(sets) > 1, scale=1, min_width=220
         )
         variants = gr.CheckboxGroup(
-            _choices(default), value=main_variants_of(default), label="Networks shown in all tabs", scale=3, min_width=280
+            _choices(default), value=main_variants_of(default), label="Models to compare", scale=3, min_width=280
         )
     with gr.Column(elem_classes="unseen") as unseen:
         choice = photo.listener()

@@ -1,43 +1,69 @@
 """A link to what the page shows: the address bar keeps up with the choices, and whoever opens the link finds them again.
 
-`?set=tiny-imagenet-25/paper&variants=bn,gn&tab=learning-curves`; parts of the page add their own (`Linked`). What is unknown
-here is left out, and said once.
+`?set=tiny-imagenet-25/paper&variants=bn,gn&tab=curves`; parts of the page add their own (`Linked`). What is unknown here is
+left out, and said once. What a link asks for is never overwritten before it is shown: until then, nothing is written.
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 from gradio.events import Dependency
 
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.events import UNDOCUMENTED
+from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import ModelSet
 
 UNKNOWN = "The link names something that this page does not have. It shows what it has."
 
-BUTTON = '<button type="button">Copy link to this view</button><span role="status"></span>'
+#: What a link may hold beside the tab.
+KEYS = ("set", "variants", "photo", "why", "batch", "curves", "value")
+#: Tabs in links from before, and the tab that has their content now.
+FORMER_TABS = {
+    "classify": "compare",
+    "many-photos": "batches",
+    "learning-curves": "curves",
+    "results": "evidence",
+    "robustness": "evidence",
+    "batch-size": "curves",
+}
+
+BUTTON = '<button type="button">Copy link</button><span role="status"></span>'
+
+# What was asked for, noted by whichever script runs first, before any of them writes: engines differ in which that is.
+_ASKED = """
+  const link = (window.askedLink ??= (() => {
+    const asked = new URLSearchParams(location.search), waits = new Set();
+    const tab = FORMER[asked.get("tab")] ?? asked.get("tab");
+    if (TABS.indexOf(tab) > 0) waits.add("tab");
+    if (KEYS.some((key) => asked.has(key))) waits.add("view");
+    return {asked, tab, waits};
+  })());
+  const tabs = () => [...document.querySelectorAll('[role="tab"]')];
+"""
 
 # `element`, `props` and `trigger` are what Gradio gives to such a script. Only a page that was opened by a link asks the
-# server. TABS are the names in links, in the order of the tabs: on the screen they may be translated by the browser. The tabs
-# may come later than this element does.
-_SCRIPT = """
-const asked = new URLSearchParams(location.search);
-const position = TABS.indexOf(asked.get("tab"));
-const openTab = () => {
-  const tab = document.querySelectorAll('[role="tab"]')[position];
-  tab?.click();
-  return tab;
-};
-if (position >= 0 && !openTab()) {
-  const observer = new MutationObserver(() => { if (openTab()) observer.disconnect(); });
-  observer.observe(document, {childList: true, subtree: true});
+# server. Tabs are found by their position: on the screen they may be translated by the browser. They may come later than this
+# element does, and their first clicks may not be heard yet.
+_OPEN = """
+if (link.waits.has("tab")) {
+  const timer = setInterval(() => {
+    const tab = tabs()[TABS.indexOf(link.tab)];
+    if (tab?.getAttribute("aria-selected") === "true") link.waits.delete("tab");
+    if (link.waits.has("tab")) tab?.click();
+    else clearInterval(timer);
+  }, 30);
+  document.addEventListener("click", (event) => {
+    if (event.isTrusted && event.target.closest?.('[role="tab"]')) link.waits.delete("tab");
+  }, true);
 }
-if (KEYS.some((key) => asked.has(key))) {
-  props.value = Object.fromEntries(KEYS.map((key) => [key, asked.get(key)]));
-  window.linkedView = Object.fromEntries(KEYS.slice(2).map((key) => [key, asked.get(key) ?? ""]));
+if (link.waits.has("view")) {
+  props.value = Object.fromEntries(KEYS.map((key) => [key, link.asked.get(key)]));
   trigger("select");
 }
 """
@@ -45,7 +71,8 @@ if (KEYS.some((key) => asked.has(key))) {
 _COPY = """
 element.addEventListener("click", async (event) => {
   if (!event.target.closest("button")) return;
-  let words = "Copied.";
+  const own = "ownPhoto" in document.body.dataset ? " It opens with an example: a photo of your own is in no link." : "";
+  let words = `Copied.${own}`;
   try { await navigator.clipboard.writeText(location.href); }
   catch { words = "The browser does not allow that: copy it from the address bar."; }
   element.querySelector("[role=status]").textContent = words;
@@ -56,20 +83,23 @@ element.addEventListener("click", async (event) => {
 # first, CHANGE what is new in it, by the values that are `given`.
 _WRITE = """
 (...given) => {
-  const view = Object.assign(window.shownView ??= {...FIRST, ...window.linkedView}, CHANGE);
-  const asked = new URLSearchParams(location.search);
+  ASKED
+  BEFORE
+  document.querySelectorAll(".link [role=status]").forEach((words) => { words.textContent = ""; });
+  const others = () => Object.fromEntries(KEYS.slice(2).map((key) => [key, link.asked.get(key) ?? ""]));
+  const view = (window.shownView ??= {...FIRST, ...others()});
+  Object.assign(view, CHANGE);
+  if (link.waits.size) return;
+  const shown = new URLSearchParams(location.search);
   const isFirst = Object.entries(FIRST).every(([key, value]) => view[key] === value);
-  if (isFirst && !Object.keys(view).some((key) => asked.has(key))) return;
-  for (const [key, value] of Object.entries(view)) if (value) asked.set(key, value); else asked.delete(key);
-  const words = asked.toString().replaceAll("%2F", "/").replaceAll("%2C", ",");
+  if (isFirst && !Object.keys(view).some((key) => shown.has(key))) return;
+  for (const [key, value] of Object.entries(view)) if (value) shown.set(key, value); else shown.delete(key);
+  const words = shown.toString().replaceAll("%2F", "/").replaceAll("%2C", ",");
   history.replaceState(history.state, "", `${location.pathname}?${words}${location.hash}`);
 }
 """
-
-
-#: What a link may hold beside the tab.
-KEYS = ("set", "variants", "photo", "value")
 _CHOICES = '{set: given[0], variants: given[1].join(",")}'
+_OPENED = 'link.waits.delete("view");'
 
 
 @dataclass(frozen=True)
@@ -80,27 +110,79 @@ class Linked:
         key: one of `KEYS`.
         events: after which the address bar follows.
         inputs: what the choice is in.
-        written: the text for the link, a JavaScript expression of the values that are `given`; empty as it is at first.
-        read: gives updates of the outputs for a text; raises ConfigError where that asks for something that is not there.
-        outputs: what the choice is brought back to.
+        written: the text for the link, a JavaScript expression of the values that are `given`; empty as it is at first. None
+            writes all values, in their order.
+        read: gives updates of the outputs for a text; raises ConfigError where that asks for something that is not there. None
+            reads what None has written.
+        outputs: what the choice is brought back to; None where that are the inputs.
     """
 
     key: str
     events: Sequence[Dependency]
     inputs: Sequence[Any]
-    written: str
-    read: Callable[[ModelSet, str], Sequence[Any]]
-    outputs: Sequence[Any]
+    written: str | None = None
+    read: Callable[[ModelSet, str], Sequence[Any]] | None = None
+    outputs: Sequence[Any] | None = None
+
+    @property
+    def targets(self) -> Sequence[Any]:
+        return self.inputs if self.outputs is None else self.outputs
+
+    @property
+    def script(self) -> str:
+        """The JavaScript expression that gives the text."""
+        if self.written is not None:
+            return self.written
+        first = json.dumps([component.value for component in self.inputs])
+        return f'JSON.stringify(given) === JSON.stringify({first}) ? "" : given.map(encodeURIComponent).join("/")'
+
+    def updates(self, model_set: ModelSet, text: str) -> Sequence[Any]:
+        """What a text in a link brings to the targets.
+
+        Raises:
+            ConfigError: it asks for something that is not there.
+        """
+        if self.read is not None:
+            return self.read(model_set, text)
+        parts = text.split("/")
+        if len(parts) != len(self.inputs):
+            raise ConfigError("The link holds more or fewer choices than there are.")
+        return [_value(component, unquote(part)) for component, part in zip(self.inputs, parts, strict=True)]
+
+
+def _value(component: Any, text: str) -> Any:
+    """What a control may be set to, of its text in a link.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    if isinstance(component, gr.CheckboxGroup):
+        values = {str(value): value for _, value in component.choices}
+        if all(word in values for word in text.split(",") if word):
+            return [values[word] for word in text.split(",") if word]
+    elif isinstance(component, gr.Radio | gr.Dropdown):
+        values = {str(value): value for _, value in component.choices}
+        if text in values:
+            return values[text]
+    elif isinstance(component, gr.Checkbox):
+        if text in ("true", "false"):
+            return text == "true"
+    else:
+        with contextlib.suppress(ValueError):
+            number = float(text)
+            if component.minimum <= number <= component.maximum:
+                return int(number) if number.is_integer() else number
+    raise ConfigError("The link asks for a choice that is not there.")
 
 
 def build(tabs: Sequence[str]) -> gr.HTML:
     """Place the button that copies the link. Its event `select` tells that the page was opened by one, its value by which.
 
     Args:
-        tabs: their titles, in their order.
+        tabs: their names in links, in their order.
     """
-    script = _SCRIPT.replace("TABS", json.dumps([_name(tab) for tab in tabs])).replace("KEYS", json.dumps(KEYS))
-    return gr.HTML(None, html_template=BUTTON, js_on_load=script + _COPY, elem_id="link", elem_classes="link")
+    script = _fill(_ASKED + _OPEN + _COPY, tabs)
+    return gr.HTML(None, html_template=BUTTON, js_on_load=script, elem_id="link", elem_classes="link")
 
 
 def copy_button() -> gr.HTML:
@@ -108,31 +190,44 @@ def copy_button() -> gr.HTML:
     return gr.HTML(None, html_template=BUTTON, js_on_load=_COPY, elem_classes="link")
 
 
-def keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Sequence[gr.Tab], linked: Sequence[Linked]) -> None:
+def keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Mapping[str, gr.Tab], linked: Sequence[Linked]) -> None:
     """Have the address bar follow what people choose, in the browser alone.
 
     Args:
         inputs: the model set and the variants, with their first values.
-        listed: what has brought other variants.
-        tabs: the first of them is open at first.
+        listed: what has brought other variants; the first of them is what opens a link.
+        tabs: by their names in links; the first of them is open at first.
         linked: what parts of the page add.
     """
-    names = [_name(str(tab.label)) for tab in tabs]
     model_set, variants = inputs
-    first = {"set": model_set.value, "variants": ",".join(variants.value), "tab": names[0]} | {part.key: "" for part in linked}
-    script = _WRITE.replace("FIRST", json.dumps(first))
+    first = {"set": model_set.value, "variants": ",".join(variants.value), "tab": next(iter(tabs))}
+    first |= dict.fromkeys(KEYS[2:], "")
+    script = _fill(_WRITE.replace("ASKED", _ASKED), tabs).replace("FIRST", json.dumps(first))
+
+    def write(change: str, before: str = "") -> str:
+        return script.replace("CHANGE", change).replace("BEFORE", before)
+
     # `change`: at `input` the browser does not know the new value yet. It starts nothing here that could answer back.
-    triggers = {"variants": variants.change, **{str(event["api_name"]): event.success for event in listed}}
-    for name, trigger in triggers.items():
-        trigger(None, list(inputs), js=script.replace("CHANGE", _CHOICES), api_name=f"link_{name}", **UNDOCUMENTED)
-    for name, tab in zip(names, tabs, strict=True):
-        opened = script.replace("CHANGE", f"{_CHOICES}, {json.dumps({'tab': name})}")
-        tab.select(None, list(inputs), js=opened, api_name=f"link_tab_{name.replace('-', '_')}", **UNDOCUMENTED)
+    variants.change(None, list(inputs), js=write(_CHOICES), api_name="link_variants", **UNDOCUMENTED)
+    for event in listed:
+        before = _OPENED if event is listed[0] else ""
+        event.then(None, list(inputs), js=write(_CHOICES, before), api_name=f"link_{event['api_name']}", **UNDOCUMENTED)
+    for position, (name, tab) in enumerate(tabs.items()):
+        # Engines tell late of a tab that another has replaced meanwhile.
+        is_open = f'if (tabs()[{position}]?.getAttribute("aria-selected") !== "true") return;'
+        opened = write(f"{_CHOICES}, {json.dumps({'tab': name})}", is_open)
+        tab.select(None, list(inputs), js=opened, api_name=f"link_tab_{name}", **UNDOCUMENTED)
     for part in linked:
-        changed = script.replace("CHANGE", f"{{{part.key}: {part.written}}}")
+        changed = write(f"{{{part.key}: {part.script}}}")
         for event in part.events:
             name = f"link_{part.key}_{event['api_name']}"
             event.success(None, list(part.inputs), js=changed, api_name=name, **UNDOCUMENTED)
+
+
+def _fill(script: str, tabs: Iterable[str]) -> str:
+    for name, value in (("TABS", list(tabs)), ("KEYS", KEYS), ("FORMER", FORMER_TABS)):
+        script = script.replace(name, json.dumps(value))
+    return script
 
 
 def read(catalog: Catalog, current: str, asked: object) -> tuple[ModelSet, list[str], bool]:
@@ -155,8 +250,3 @@ def read(catalog: Catalog, current: str, asked: object) -> tuple[ModelSet, list[
     found = chosen(model_set, names)
     is_known = is_known and len(found) == len(set(names))
     return model_set, found if found or not names else main_variants_of(model_set), is_known
-
-
-def _name(title: str) -> str:
-    """What a tab is called in a link."""
-    return title.lower().replace(" ", "-")

@@ -18,6 +18,7 @@ let isAsking = false;
 let next = null;
 const ask = (choice) => {
   next = choice;
+  if (choice.file) document.body.dataset.ownPhoto = ""; else delete document.body.dataset.ownPhoto;
   if (isAsking) return;
   isAsking = true;
   props.value = next;

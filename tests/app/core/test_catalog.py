@@ -2,17 +2,23 @@
 
 import pytest
 
-from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
+from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, titled_sets
 from normzoo.errors import ConfigError
 from tests.support.checkpoints import save_variant
 
 
-def test_the_catalog_prefers_the_strong_recipe(tmp_path):
-    for name in ("a/b", "tiny-imagenet-25/paper"):
-        save_variant(tmp_path, "bn", name)
-    assert Catalog(tmp_path).default.name == "tiny-imagenet-25/paper"
-    save_variant(tmp_path, "bn", "tiny-imagenet-25/strong")
-    assert Catalog(tmp_path).default.name == "tiny-imagenet-25/strong"
+def test_the_first_set_is_the_most_accurate_and_those_that_teach_come_last(tmp_path):
+    for variant, name in (("bn", "b/paper"), ("ln", "b/strong"), ("nn", "b/strong"), ("gn", "b/paper,lr=0.001")):
+        save_variant(tmp_path, variant, name)
+    catalog = Catalog(tmp_path)  # the accuracies of these networks follow the zoo's order
+    assert catalog.default.name == "b/strong"
+    assert titled_sets(catalog.sets.values()) == [
+        ("32×32 · strong recipe", "b/strong"),
+        ("more: 32×32 · original recipe, lr 0.001", "b/paper,lr=0.001"),
+        ("more: 32×32 · original recipe", "b/paper"),
+    ]
+    save_variant(tmp_path, "bn", "a/own", image_size=64)
+    assert ("more: a · 64×64 · own recipe", "a/own") in titled_sets(Catalog(tmp_path).sets.values())
     assert Catalog(tmp_path / "nothing").default is None
 
 

@@ -45,11 +45,15 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return tabulate(chosen_set, chosen(chosen_set, variants))
 
     chooser.follow(results, chooser.inputs, [table, rows], api_name="results", show_progress_on=table)
+    confusion.build(catalog, default, chooser)
+    per_class.build(catalog, chooser)
+
+
+def build_evidence(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    """Place what the networks have to do with each other."""
     versus.build(catalog, chooser)
     other_trainings.build(catalog, chooser)
     calibration.build(catalog, chooser)
-    confusion.build(catalog, default, chooser)
-    per_class.build(catalog, chooser)
 
 
 def tabulate(model_set: ModelSet, variants: list[str]) -> tuple[str, list[dict[str, Any]]]:
