@@ -4,18 +4,18 @@ import csv
 import dataclasses
 import functools
 import inspect
-import math
 import re
 import shutil
 import tempfile
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from normzoo.config import config
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.images.preprocess import RESIZE_RULE
 from normzoo.nn.named_norms import COPY, own_source, require_own_norm
@@ -52,11 +52,12 @@ TABLES = COMPANIES_TABLE, CONTRAST_TABLE, UNKNOWNS_TABLE = ("companies.csv", "co
 HASHED = {"weights_sha256": WEIGHTS, "history_sha256": HISTORY, "logits_sha256": LOGITS, "robustness_sha256": ROBUSTNESS}
 #: Fields of a configuration that are empty for most networks.
 _OPTIONAL = ("norm_sha256", "last_norm")
+Positive = Annotated[float, Field(gt=0)]
 #: No network of this family comes near it; a larger file is not one of ours.
 MAX_WEIGHT_BYTES = 64_000_000
 
 
-@dataclass(frozen=True)
+@config
 class ModelConfig:
     """All that rebuilds a network and feeds it."""
 
@@ -64,14 +65,18 @@ class ModelConfig:
     norm: str
     norm_arguments: dict[str, Any]
     classes: tuple[str, ...]
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    image_size: Annotated[int, Field(ge=1)]
+    mean: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
     resize: str = RESIZE_RULE
     format_version: int = FORMAT_VERSION
     # Only written where they are not empty.
-    norm_sha256: str = ""  # of the file of a norm of somebody's own
+    norm_sha256: str = ""  # of the file of a custom norm
     last_norm: str = ""  # where it is another than the others
+
+    def __post_init__(self) -> None:
+        if self.resize != RESIZE_RULE:
+            raise ConfigError(f"resize must be {RESIZE_RULE!r}, got {self.resize!r}.")
 
     def build(self) -> ResNet:
         """A network of this description, with fresh weights."""
@@ -96,24 +101,10 @@ class ModelConfig:
         version = fields.get("format_version")
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{CONFIG} has format version {version!r}, this NormZoo reads {FORMAT_VERSION}: upgrade it.")
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        values = dict.fromkeys(_OPTIONAL, "") | values
-        kinds: dict[str, Any] = {field.name: typing.get_origin(field.type) or field.type for field in dataclasses.fields(cls)}
-        wrong = sorted(kinds.keys() ^ values.keys()) or [k for k, kind in kinds.items() if not isinstance(values[k], kind)]
-        if wrong:
-            raise CheckpointError(f"{CONFIG} lacks or garbles {', '.join(wrong)}. Package the run again.")
-        config = cls(**values)
-        numbers = [*config.mean, *config.std]
-        if not (
-            config.resize == RESIZE_RULE
-            and config.image_size >= 1
-            and len(config.mean) == len(config.std) == 3
-            and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
-            and min(config.std) > 0
-            and all(isinstance(name, str) for name in config.classes)
-        ):
-            raise CheckpointError(f"{CONFIG} describes an input that this NormZoo cannot make. Package the run again.")
-        return config
+        try:
+            return cls(**fields)
+        except ConfigError as error:
+            raise CheckpointError(f"{CONFIG} does not describe a network: {error} Package the run again.") from error
 
 
 def default_arguments(norm: str) -> dict[str, Any]:
@@ -221,17 +212,21 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, config, metrics)
 
 
-def save_checkpoint(
-    folder: Path,
-    model: ResNet,
-    config: ModelConfig,
-    history: list[dict[str, Any]],
-    metrics: dict[str, Any],
-    val_logits: dict[int, Tensor],
-    labels: Tensor,
-    robustness: list[dict[str, Any]],
-    card: str,
-) -> None:
+@dataclass(frozen=True)
+class Contents:
+    """All that a checkpoint folder holds."""
+
+    model: ResNet
+    config: ModelConfig
+    history: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    val_logits: dict[int, Tensor]
+    labels: Tensor
+    robustness: list[dict[str, Any]]
+    card: str
+
+
+def save_checkpoint(folder: Path, contents: Contents) -> None:
     """Write a checkpoint folder, whole or not at all; an older one of the same name is replaced.
 
     The hashes of the files in `metrics["provenance"]` are filled in here.
@@ -239,18 +234,19 @@ def save_checkpoint(
     Raises:
         CheckpointError: it could not be written; what was there stays.
     """
+    config, metrics = contents.config, contents.metrics
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         metadata = {"format_version": str(FORMAT_VERSION), "config_sha256": text_sha256(config.to_json())}
-        write_tensors(temporary / WEIGHTS, model.state_dict(), metadata)
+        write_tensors(temporary / WEIGHTS, contents.model.state_dict(), metadata)
         (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
-        (temporary / CARD).write_text(card, encoding="utf-8")
-        stored = {f"seed_{seed}": logits.half() for seed, logits in val_logits.items()}
-        write_tensors(temporary / LOGITS, {**stored, "labels": labels})
-        write_rows(temporary / HISTORY, HISTORY_COLUMNS, history)
-        write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, robustness)
+        (temporary / CARD).write_text(contents.card, encoding="utf-8")
+        stored = {f"seed_{seed}": logits.half() for seed, logits in contents.val_logits.items()}
+        write_tensors(temporary / LOGITS, {**stored, "labels": contents.labels})
+        write_rows(temporary / HISTORY, HISTORY_COLUMNS, contents.history)
+        write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, contents.robustness)
         source = own_source(config.norm) if config.norm_sha256 else None
         if source is not None:
             (temporary / COPY).write_text(source, encoding="utf-8", newline="")

@@ -4,8 +4,8 @@ import csv
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,15 @@ from normzoo.errors import CheckpointError
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put `new` in the place of `folder`; a folder cannot be renamed over one that is not empty."""
-    if not folder.exists():
-        os.replace(new, folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    os.replace(folder, old)
+    """Put `new` in the place of `folder`: the old one is renamed first, as one folder cannot take the place of another."""
+    old = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    if folder.exists():
+        os.replace(folder, old)
     try:
         os.replace(new, folder)
     except OSError:
-        os.replace(old, folder)
+        if old.exists():
+            os.replace(old, folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -10,11 +10,10 @@ from normzoo.variants import short_name
 from tests.browser.visitor import open_tab
 from tests.support.own_images import CLASSES, make_photo, silent, write_photos
 from tests.support.page import served
+from training.config import Execution, Recipe, Run
 from training.data.image_folder import load_folder
 from training.engine.trainer import train
-from training.evaluation.package import package
-from training.experiment.recipes import Recipe
-from training.experiment.runs import Run
+from training.package import package
 
 RECIPE = Recipe(name="quick", depth=8, image_size=16, epochs=5, batch_size=10, lr=0.02)
 #: For a machine that trains besides.
@@ -24,7 +23,7 @@ BUSY_MS = 120_000
 def test_networks_trained_on_own_photos_are_on_the_page(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     data = load_folder(write_photos(tmp_path / "my photos"), RECIPE.image_size, silent)
-    train(Run(data.name, RECIPE, "bn"), data, tmp_path / "runs", compiled=False, say=silent)
+    train(Run(data.name, RECIPE, "bn"), data, tmp_path / "runs", Execution(compile="off"), say=silent)
     package(tmp_path / "runs", tmp_path / "checkpoints", silent)
     name = "red <b>bird & co"
     make_photo(name, 1001).save(tmp_path / "new photo.png")

@@ -15,16 +15,15 @@ import torch
 from normzoo.nn.named_norms import forget_own_norms, name_own_norm, own_sha256
 from tests.cluster.one_host import OneHost, one_host_cluster, wait_until
 from tests.support.tiny import FIELDS, RECIPE, ROOT, load_tiny, subprocess_environment, train_tiny
-from training.experiment.plans import changed_recipe
-from training.experiment.runs import Run, State
-from training.launch.cluster import JOB
-from training.launch.task import FAILURE
+from training.config import Run, changed_recipe
+from training.launch.slurm import FAILURE, JOB
+from training.runs import State
 
 #: The command line, looking at the queue more often than is polite to a controller that others use.
 COMMAND = """
 import sys
-from training.__main__ import main
-from training.launch import cluster
+from training.cli import main
+from training.launch import slurm as cluster
 cluster.POLL_SECONDS = 0.5
 sys.exit(main())
 """

@@ -11,8 +11,8 @@ from normzoo.checking.subject import Subject
 from normzoo.nn.named_norms import forget_own_norms, name_own_norm, own_sha256
 from normzoo.nn.own_norm import read_own_norm
 from tests.support.tiny import RECIPE, load_tiny
+from training.config import Execution, Run
 from training.engine.trainer import train
-from training.experiment.runs import Run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = {"FRN": EXAMPLES / "frn.py", "SwitchableNorm": EXAMPLES / "switchable.py"}
@@ -81,7 +81,7 @@ def test_a_few_epochs_lower_the_loss(name, tmp_path):
         key = name_own_norm(f"{FILES[name]}:{name}")
         data = load_tiny(tmp_path / "data")
         run = Run(data.name, RECIPE.changed(epochs=4), key, norm_sha256=own_sha256(key))
-        state = train(run, data, tmp_path / "runs", compiled=False, say=lambda line: None)
+        state = train(run, data, tmp_path / "runs", Execution(compile="off"), say=lambda line: None)
     finally:
         forget_own_norms()
     losses = [row["loss"] for row in state.history if row["split"] == "train"]

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -197,17 +196,6 @@ def test_the_tree_in_the_readme_is_that_of_the_folders():
     assert [path for path in tree if not (ROOT / path).exists()] == []
     folders = {f"{Path(path).parent.as_posix()}/" for path in PRODUCT if "/" in path}
     assert {folder for folder in folders if folder not in tree and folder.count("/") <= 2} == set()
-
-
-def test_a_folder_is_one_idea():
-    modules = [path for path in PRODUCT if not path.endswith("__init__.py")]
-    crowds = Counter(Path(path).parent.as_posix() for path in modules)
-    # The middleware is one pipeline of ten small files; a report has a module for each section, findings one for each question.
-    assert {folder for folder, count in crowds.items() if count > 9} <= {
-        "normzoo/analysis/findings",
-        "normzoo/app/server/middleware",
-        "training/report/sections",
-    }
 
 
 def test_no_committed_file_is_over_2_mb():

@@ -10,7 +10,7 @@ import torch
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
-from normzoo.pretrained.checkpoint import ModelConfig, count_parameters, default_arguments, save_checkpoint
+from normzoo.pretrained.checkpoint import Contents, ModelConfig, count_parameters, default_arguments, save_checkpoint
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_tensors
 
 CLASSES = ("ant", "bee <b>", "cat & dog", "dune")
@@ -90,14 +90,16 @@ def save_variant(
     folder = root / model_set / variant
     save_checkpoint(
         folder,
-        network,
-        config_for(variant, image_size),
-        history_for(seeds, epochs),
-        {**metrics, **changes},
-        {seed: torch.zeros(len(LABELS), len(CLASSES)) for seed in seeds},
-        LABELS,
-        robustness_for(seeds[:1]),
-        "A toy.",
+        Contents(
+            network,
+            config_for(variant, image_size),
+            history_for(seeds, epochs),
+            {**metrics, **changes},
+            {seed: torch.zeros(len(LABELS), len(CLASSES)) for seed in seeds},
+            LABELS,
+            robustness_for(seeds[:1]),
+            "A toy.",
+        ),
     )
     return folder
 

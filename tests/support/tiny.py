@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.config import Execution, Recipe, Run
 from training.data.dataset import FORMAT_VERSION, ImageData, load, write_cache
 from training.engine.trainer import train
-from training.evaluation.package import package
-from training.experiment.recipes import Recipe
-from training.experiment.runs import Run, State
+from training.package import package
+from training.runs import State
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("dawn", "noon", "dusk", "night")
@@ -60,7 +60,7 @@ def train_tiny(
 ) -> State:
     """Train one network on the tiny images, eagerly, in silence."""
     run = Run(data.name, recipe, norm, seed, holdout=data.holdout)
-    return train(run, data, runs, compiled=False, stop_after=stop_after, say=lambda line: None)
+    return train(run, data, runs, Execution(compile="off", stop_after=stop_after), say=lambda line: None)
 
 
 def package_tiny(folder: Path) -> Path:

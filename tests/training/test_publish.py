@@ -26,7 +26,7 @@ VARIANTS = ("bn", "gn")
 #: Runs each of the command lines that it is given, with the token beside it; prints the exit codes.
 COMMANDS = """
 import json, os, sys
-from training.__main__ import main
+from training.cli import main
 for token, arguments in json.loads(sys.argv[1]):
     os.environ.pop("HF_TOKEN", None)
     os.environ.update({"HF_TOKEN": token} if token else {})

@@ -19,9 +19,9 @@ from normzoo.pretrained.checkpoint import LOGITS, METRICS, ROBUSTNESS
 from normzoo.pretrained.registry import get_model_set
 from normzoo.pretrained.serialization import write_tensors
 from tests.support.checkpoints import CLASSES, save_sized_set, save_variant
-from training.__main__ import main
-from training.evaluation.recipe_search import COLUMNS
-from training.experiment.recipes import get_recipe
+from training.cli import main
+from training.config import get_recipe
+from training.package import SEARCH_COLUMNS as COLUMNS
 from training.report.build import check_report, write_report
 from training.report.overview import BEGIN, END
 from training.report.runs import missing_runs, say_n

@@ -37,8 +37,8 @@ from training.data.sources import (
 
 SPLITS = ("train", "val")
 FORMAT_VERSION = 1
-#: Side of the images in pixels: far more than these networks are made for.
-MAX_IMAGE_SIZE = 1024
+#: Side of the images in pixels: the last stage has a quarter of it, and above they are far more than the networks are made for.
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
 #: Beside the pixels of a person's own images: where each file went.
 FILES = "files.csv"
 
@@ -50,8 +50,8 @@ class ImageData:
     name: str
     classes: tuple[str, ...]
     image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     digest: str
     note: str
     pixels: dict[str, Tensor]
@@ -109,8 +109,8 @@ def check_image_size(image_size: int) -> None:
     Raises:
         ConfigError: it is none, or more than the networks are made for.
     """
-    if not 1 <= image_size <= MAX_IMAGE_SIZE:
-        raise ConfigError(f"image_size must be between 1 and {MAX_IMAGE_SIZE:,}, got {image_size}.")
+    if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
+        raise ConfigError(f"image_size must be between {MIN_IMAGE_SIZE} and {MAX_IMAGE_SIZE:,}, got {image_size}.")
 
 
 def build_cache(name: str, source: Source, archive: Path, folder: Path, image_size: int) -> None:
@@ -248,6 +248,12 @@ def load_once(name: str, image_size: int, root: Path) -> ImageData:
     return load(name, image_size, root)
 
 
+def images_of(name: str, image_size: int, holdout: float) -> ImageData:
+    """The cached images that a run is trained on."""
+    data = load(name, image_size)
+    return hold_out(data, holdout) if holdout else data
+
+
 def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
     """The training images alone, split anew: a seeded share of every class becomes the validation images.
 
@@ -274,3 +280,16 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
         labels={split: labels[part] for split, part in parts.items()},
         files=None,  # it tells of the split before
     )
+
+
+def made_up_data(count: int, image_size: int = 32) -> ImageData:
+    """Noise, to measure the training itself: so many training and 250 validation images, whose brightness says the class."""
+    num_classes = 25
+    draw = torch.Generator().manual_seed(0)
+    pixels, labels = {}, {}
+    for split, images in {"train": count, "val": 250}.items():
+        labels[split] = torch.arange(images) % num_classes
+        noise = torch.randint(0, 128, (images, image_size, image_size, 3), generator=draw)
+        pixels[split] = (noise + labels[split].view(-1, 1, 1, 1) * 127 // num_classes).to(torch.uint8)
+    names = tuple(f"class {i}" for i in range(num_classes))
+    return ImageData("made-up", names, image_size, (0.5,) * 3, (0.25,) * 3, "0" * 64, "Noise.", pixels, labels)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.experiment.recipes import Recipe
+from training.config import Recipe
 
 
 def generator(seed: int, epoch: int, purpose: int) -> torch.Generator:

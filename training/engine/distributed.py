@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from normzoo.errors import ConfigError, TrainingError
 from normzoo.nn.sync import count_replicas, synchronize
+from training.config import Recipe
 from training.engine.step import TrainStep
-from training.experiment.recipes import Recipe
 
 
 def launched_replicas() -> int:
@@ -24,7 +24,10 @@ def launched_replicas() -> int:
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Meet the other processes that `torchrun` started; gives the device of this one."""
+    """Meet the other processes that `torchrun` started, if it did; gives the device of this one."""
+    if launched_replicas() == 1:
+        yield device
+        return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         torch.cuda.set_device(device)

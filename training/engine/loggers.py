@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from normzoo.errors import ConfigError
+from training.config import Run
 from training.engine.metrics import METRICS
-from training.experiment.runs import Run
 
 #: Name of the option's value and of the package -> the module that is used.
 LOGS = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio"}

@@ -14,10 +14,9 @@ from torch.utils._triton import has_triton
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input
 from normzoo.nn.batch_instance_norm import gates
-from training.experiment.recipes import Recipe
+from training.config import Recipe
 
-PRECISIONS = ("fp32", "bf16")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def choose_device(choice: str) -> torch.device:
@@ -26,6 +25,10 @@ def choose_device(choice: str) -> torch.device:
         raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {choice!r}.")
     if choice == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda needs a CUDA GPU, and torch sees none here. Use --device cpu.")
+    if choice == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("--device mps needs an Apple GPU, and torch sees none here. Use --device cpu.")
+        return torch.device("mps")
     if choice == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     torch.backends.cudnn.benchmark = True  # a batch has the same shape at every step
@@ -33,20 +36,10 @@ def choose_device(choice: str) -> torch.device:
     return torch.device("cuda")
 
 
-def choose_precision(choice: str, device: str = "cpu") -> str:
-    """fp32 or bf16 (convolutions only; statistics, losses and weights stay float32); auto: what the device does fastest.
-
-    On a GPU that is fp32, whose convolutions take TF32: at these sizes a step waits for launches, and bf16 adds some.
-    """
-    if choice == "auto":
-        return "bf16" if device == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
-    if choice not in PRECISIONS:
-        raise ConfigError(f"amp must be one of auto, {', '.join(PRECISIONS)}, got {choice!r}.")
-    return choice
-
-
 def missing_for_compile(device: str = "cpu") -> str | None:
     """Return why torch.compile cannot work here, or None."""
+    if device == "mps":
+        return "not on Apple GPUs"
     if device == "cuda" and not has_triton():
         return "no Triton for this GPU"
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
@@ -61,6 +54,8 @@ def wait(device: torch.device) -> None:
     """Wait until a GPU has done all that it was given; a processor always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> list[float]:

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,16 +22,21 @@ from normzoo.inference.predict import compute_logits
 from normzoo.nn.named_norms import COPY, own_source
 from normzoo.nn.resnet import ResNet
 from normzoo.nn.sync import count_replicas
+from training.config import Execution, Run
 from training.data.dataset import FILES, SPLITS, ImageData
 from training.engine import metrics
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.loggers import open_log
-from training.engine.step import TrainStep, learning_rates, missing_for_compile
-from training.experiment.provenance import provenance
-from training.experiment.runs import Run, State, lock
+from training.engine.speed import choose_compile, store_compiled
+from training.engine.step import TrainStep, choose_device, learning_rates
+from training.provenance import provenance
+from training.runs import DOING, State, lock, set_aside, tell_doing
 
-CPU = torch.device("cpu")
+#: How often a run says what it does.
+WATCH_SECONDS = 2.0
+USUAL = Execution()
+TIMED_COMPILED_STEPS = 12
 
 
 class Interrupted(Exception):
@@ -41,24 +47,17 @@ def train(
     run: Run,
     data: ImageData,
     root: Path,
-    *,
-    compiled: bool | None = None,
-    stop_after: int | None = None,
-    device: torch.device = CPU,
-    sync_norms: bool = True,
-    log_to: str | None = None,
+    execution: Execution = USUAL,
     say: Callable[[str], None] = print,
+    stopping: tuple[int, ...] = (signal.SIGINT,),
 ) -> State:
     """Train, or go on with, one run; in a process group together with the others, of which the first one writes.
 
     Args:
         root: the folder of all raw runs.
-        compiled: use torch.compile; None: where its compiler is there, and no process group.
-        stop_after: end the call after this epoch, to be resumed.
-        device: of this process; the images are kept on it.
-        sync_norms: in a process group, the norms look across the whole batch.
-        log_to: a key of `LOGS`, to which the figures are sent besides.
+        execution: device, compiling and the like.
         say: prints one line.
+        stopping: signals that end it after the epoch.
 
     Returns:
         the state after the last epoch.
@@ -72,45 +71,47 @@ def train(
         raise ConfigError(f"the recipe wants {run.recipe.image_size} px images, {data.name} has {data.image_size} px.")
     if data.holdout != run.holdout:
         raise ConfigError(f"the run wants a holdout of {run.holdout}, {data.name} has {data.holdout}.")
+    if execution.threads:
+        torch.set_num_threads(execution.threads)
+    device = choose_device(execution.device)
     torch.manual_seed(run.seed)
     model = ResNet(run.recipe.depth, run.norm, len(data.classes), run.recipe.last_norm or None).to(device)
-    images = _resident(data, device)
+    images = to_device(data, device)
     folder = run.folder(root)
     replicas, writes = count_replicas(), is_writer()
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
     with (
         lock(folder) if writes else contextlib.nullcontext(),
-        open_log(log_to if writes else None, run, folder) as log,
-        first_interrupt_waits() as interrupted,
+        open_log(execution.log_to if writes else None, run, folder) as log,
+        first_interrupt_waits(stopping) as interrupted,
+        contextlib.ExitStack() as closing,
     ):
+        state = open_state(run, data, folder, execution.retrain)
+        last = min(run.recipe.epochs, execution.stop_after or run.recipe.epochs)
         mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
         if replicas > 1:
-            use_compile = False
-            if sync_norms:
+            compiled = False
+            if execution.sync_norms:
                 synchronize_norms(model, device)
-            step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, sync_norms)
+            step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, execution.sync_norms)
         else:
-            reason = missing_for_compile(device.type) if compiled is None else None
-            if reason:
-                say(f"Training without torch.compile ({reason}): the same result, more slowly.")
-            use_compile = reason is None if compiled is None else compiled
-            step = TrainStep(model, run.recipe, mean, std, run.precision, run.recipe.batch_size if use_compile else None)
-        state = open_state(run, data, folder)
+            compiled = choose_compile(execution.compile, run, data, device, last - state.epoch, say)
+            step = TrainStep(model, run.recipe, mean, std, run.precision, run.recipe.batch_size if compiled else None)
         step.check_start(state.epoch)
         if state.epoch:
             model.load_state_dict(state.model)
             # A finished run may have come back from another machine without it.
             if state.epoch < run.recipe.epochs:
                 step.optimizer.load_state_dict(state.optimizer)
-        session = {**provenance(), "compiled": use_compile, "first_epoch": state.epoch + 1, "seconds": 0.0}
+        session = {**provenance(run.command()), "compiled": compiled, "first_epoch": state.epoch + 1, "seconds": 0.0}
         if replicas > 1:
-            session |= {"replicas": replicas, "sync_norms": sync_norms}
+            session |= {"replicas": replicas, "sync_norms": execution.sync_norms}
         state.sessions.append(session)
         start = time.perf_counter()
-        last = min(run.recipe.epochs, run.recipe.epochs if stop_after is None else stop_after)
+        watch = closing.enter_context(Watch(run, folder if writes else None, device, compiled))
         for epoch in range(state.epoch + 1, last + 1):
-            rows = _train_epoch(step, run, images, epoch)
+            rows = _train_epoch(step, run, images, epoch, watch)
             state.history += rows
             state.epoch = epoch
             state.model, state.optimizer = model.state_dict(), step.optimizer.state_dict()
@@ -127,19 +128,79 @@ def train(
     return state
 
 
-def _resident(data: ImageData, device: torch.device) -> ImageData:
+class Watch:
+    """Says what a run does now: on the terminal, and in its folder for a study that waits for it."""
+
+    def __init__(self, run: Run, folder: Path | None, device: torch.device, compiled: bool) -> None:
+        self.run, self.folder, self.device = run, folder, device
+        self.compiling = compiled
+        self.seconds: list[float] = []
+        self.told = 0.0
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.folder:
+            (self.folder / DOING).unlink(missing_ok=True)
+
+    def steps(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Tensor]:
+        """The batches of an epoch; of a compiled run the first whole steps are timed."""
+        hidden = None if self.folder else True  # None: on a terminal only
+        total = self.run.recipe.epochs
+        with tqdm(batches, desc=f"{self.run.variant} {epoch}/{total}", unit="step", disable=hidden, leave=False) as bar:
+            for number, positions in enumerate(bar):
+                if self.compiling and not self.seconds:
+                    self._tell("compiling")
+                    bar.set_postfix_str("compiling")
+                elif time.monotonic() - self.told > WATCH_SECONDS:
+                    self._tell(f"epoch {epoch}/{total}, {number / len(batches):.0%}")
+                start = time.perf_counter()
+                yield positions
+                if self.compiling and len(positions) == self.run.recipe.batch_size:
+                    self._time(time.perf_counter() - start, bar)
+
+    def _time(self, seconds: float, bar: tqdm) -> None:
+        self.seconds.append(seconds)
+        if len(self.seconds) == 1:
+            bar.set_postfix_str("")
+            self.told = 0.0
+        if len(self.seconds) == TIMED_COMPILED_STEPS:
+            first, *others = self.seconds
+            store_compiled(self.run, self.device, first, statistics.median(others))
+            self.compiling = False
+
+    def _tell(self, what: str) -> None:
+        self.told = time.monotonic()
+        if self.folder:
+            tell_doing(self.folder, what)
+
+
+def to_device(data: ImageData, device: torch.device) -> ImageData:
     """The same images, their pixels and labels on the device."""
     pixels, labels = ({split: part[split].to(device) for split in SPLITS} for part in (data.pixels, data.labels))
     return dataclasses.replace(data, pixels=pixels, labels=labels)
 
 
-def open_state(run: Run, data: ImageData, folder: Path) -> State:
+def open_state(run: Run, data: ImageData, folder: Path, retrain: bool = False) -> State:
     """The saved state of a run, or that of one that has not begun.
+
+    Args:
+        retrain: set aside what was made with other settings or images, and begin anew.
 
     Raises:
         TrainingError: the saved one is damaged, or was made with other settings or images.
     """
-    state = State.load(folder)
+    try:
+        state = State.load(folder)
+        fits = state is None or (state.run == run and state.data_digest == data.digest)
+    except TrainingError:
+        if not retrain:
+            raise
+        fits = False
+    if retrain and not fits:
+        set_aside(folder)
+        state = None
     if state is None:
         if is_writer():
             (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
@@ -149,10 +210,10 @@ def open_state(run: Run, data: ImageData, folder: Path) -> State:
             if data.files:
                 shutil.copyfile(data.files, folder / FILES)
         return State(run, data.digest, 0, {}, {}, [], [])
-    if state.run != run or state.data_digest != data.digest:
+    if not fits:
         raise TrainingError(
             f"{folder} holds a run with other settings ({_difference(state.run.to_dict(), run.to_dict()) or 'other images'}). "
-            "Use the same settings, another --runs folder, or delete it."
+            "Use the same settings or another --runs folder; or --retrain, which sets it aside and trains anew."
         )
     return state
 
@@ -164,7 +225,7 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     )
 
 
-def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list[dict[str, Any]]:
+def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int, watch: Watch) -> list[dict[str, Any]]:
     """Train for one epoch, then validate; one history row for each split.
 
     The training figures are those of the batches as they were trained on; the final ones are measured anew by `package`.
@@ -177,14 +238,11 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
     rates = learning_rates(run.recipe, -(-count // batch_size))
     first_step = (epoch - 1) * -(-count // batch_size)
     # Read once, at the end of the epoch: until then nothing waits for the device.
-    total_loss, predicted = torch.zeros((), dtype=torch.float64, device=labels.device), torch.zeros_like(labels)
+    wide = torch.float32 if labels.device.type == "mps" else torch.float64  # which Apple's GPUs lack
+    total_loss, predicted = torch.zeros((), dtype=wide, device=labels.device), torch.zeros_like(labels)
     start = time.perf_counter()
     step.model.train()
-    hidden = None if is_writer() else True  # None: on a terminal only
-    bar = tqdm(
-        order.split(batch_size), desc=f"{run.variant} {epoch}/{run.recipe.epochs}", unit="step", disable=hidden, leave=False
-    )
-    for number, positions in enumerate(bar, start=first_step):
+    for number, positions in enumerate(watch.steps(order.split(batch_size), epoch), start=first_step):
         own = step.share(positions)
         try:
             loss, classes = step(augment(pixels[own], own), labels[own], rates[number])
@@ -193,7 +251,7 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int) -> list
                 f"{run.variant} cannot be trained on {data.image_size} px in a batch of {len(positions)} ({error}) "
                 "Take a larger --image-size, or a --batch-size that leaves no batch of one image."
             ) from error
-        total_loss += loss.double() * len(own)
+        total_loss += loss.to(wide) * len(own)
         predicted[own] = classes
     total_loss, predicted = step.combine(total_loss, predicted)
     mean_loss = total_loss.item() / count
@@ -259,22 +317,30 @@ def epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left
 
 
 @contextlib.contextmanager
-def first_interrupt_waits() -> Iterator[Callable[[], bool]]:
-    """First Ctrl-C is remembered, the second interrupts as usual. Yields a function: was there one?"""
-    asked = False
+def first_interrupt_waits(signals: tuple[int, ...] = (signal.SIGINT,)) -> Iterator[Callable[[], bool]]:
+    """First Ctrl-C is remembered, the second interrupts as usual; other signals are remembered only, however often they come.
 
-    def remember(signum: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, previous)
-        print("Finishing this epoch, then saving. Ctrl-C again stops at once.", file=sys.stderr)
+    Yields a function: was there one?
+    """
+    came: list[int] = []
 
+    def remember(number: int, frame: object) -> None:
+        if not came:
+            print("Finishing this epoch, then saving. Ctrl-C again stops at once.", file=sys.stderr)
+        came.append(number)
+        if came.count(signal.SIGINT) > 1:
+            raise KeyboardInterrupt
+
+    previous: dict[int, Any] = {}
     try:
-        previous = signal.signal(signal.SIGINT, remember)
+        for number in signals:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                previous[number] = signal.signal(number, remember)
     except ValueError:  # not the main thread: signals are somebody else's
         yield lambda: False
         return
     try:
-        yield lambda: asked
+        yield lambda: bool(came)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,23 +1,39 @@
-"""Slurm, through submitit: what a run asks for, its script, the submission, the queue."""
+"""A study on a Slurm cluster, through submitit: every run a task of a job array, which the queue and the runs' folders know."""
 
 import contextlib
 import importlib
 import io
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from normzoo.errors import ConfigError, TrainingError
+from filelock import FileLock, Timeout
+from pydantic import Field
+from tqdm import tqdm
+
+from normzoo.config import config
+from normzoo.errors import ConfigError, NormZooError, TrainingError
 from normzoo.formatting import counted
+from normzoo.nn.named_norms import name_own_norms
+from training.config import Execution, Run
+from training.data.dataset import images_of
+from training.engine.trainer import Interrupted, train
+from training.launch.local import REPORT_SECONDS, Digest, finished, progress_table
+from training.runs import RunBusyError, is_busy, read_history, replace_file
 
 if TYPE_CHECKING:
     from submitit import Executor
+    from submitit.core.utils import DelayedSubmission
 
 #: Of all jobs that studies submit: what the queue is asked for.
 JOB_NAME = "normzoo"
@@ -27,57 +43,318 @@ MOST_TIMEOUTS = 100
 ANSWER_SECONDS = 60
 #: Slurm puts these before what a script says; others, such as SBATCH_ACCOUNT, are the user's way to ask for more.
 OVERRIDES = ("ARRAY_INX", "ERROR", "JOB_NAME", "NO_REQUEUE", "OPEN_MODE", "OUTPUT", "SIGNAL", "TIMELIMIT")
+POLL_SECONDS = 15.0
+#: Folder of submitit's own files, in that of all raw runs.
+SUBMITIT_FILES = "slurm"
+#: In the folder of a run: the job that was submitted for it last, and how that ended, where it was with an error.
+JOB, FAILURE = "job.json", "failed.json"
+LAST_LINES = 5
+SUBMIT_SECONDS = 120
 
 
-@dataclass(frozen=True)
+@config
 class Resources:
-    """Share of a cluster that each run of a study asks for.
+    """Share of a cluster that each run of a study asks for."""
 
-    Args:
-        minutes: after which a run is stopped and queued again.
-        at_a_time: runs at a time; None: as many as the cluster gives.
-        partition: None: the cluster's default.
-    """
-
-    cpus: int = 1
-    gpus: int = 0
-    minutes: int = 60
-    at_a_time: int | None = None
-    partition: str | None = None
+    partition: Annotated[str | None, Field(description="Where to queue (default: the cluster's).")] = None
+    gpus_per_run: Annotated[int, Field(description="GPUs of each run.", ge=0, le=1)] = 0
+    cpus_per_run: Annotated[int, Field(description="Cores of each run.", ge=1, le=1_000_000)] = 1
+    time: Annotated[
+        int,
+        Field(description="Minutes after which a run is queued again, to go on from its last whole epoch.", ge=1, le=1_000_000),
+    ] = 60
+    array_limit: Annotated[int | None, Field(description="Runs at a time (default: all).", ge=1, le=1_000_000)] = None
 
     @property
-    def device(self) -> str:
+    def device(self) -> Literal["cpu", "cuda"]:
         """cpu or cuda: what a run is trained on."""
-        return "cuda" if self.gpus else "cpu"
+        return "cuda" if self.gpus_per_run else "cpu"
 
     def parameters(self, count: int) -> dict[str, Any]:
         """Return what submitit's executor takes, for so many runs."""
         asked = {
             "job_name": JOB_NAME,
             "partition": self.partition,
-            "time": self.minutes,
-            "cpus_per_task": self.cpus,
-            "gpus_per_node": self.gpus or None,
-            "array_parallelism": self.at_a_time or count,
+            "time": self.time,
+            "cpus_per_task": self.cpus_per_run,
+            "gpus_per_node": self.gpus_per_run or None,
+            "array_parallelism": self.array_limit or count,
             # Before the time is up, to be queued again. Slurm may give the signal a minute earlier than it is asked to.
-            "signal_delay_s": min(30, 10 * self.minutes),
-            "srun_args": [f"--cpus-per-task={self.cpus}"],  # since Slurm 22.05 srun does not take it from the job
+            "signal_delay_s": min(30, 10 * self.time),
+            "srun_args": [f"--cpus-per-task={self.cpus_per_run}"],  # since Slurm 22.05 srun does not take it from the job
             "additional_parameters": {"requeue": True},
         }
         return {name: value for name, value in asked.items() if value is not None}
 
     def total(self, count: int) -> str:
         """Return in words what so many runs ask for."""
-        at_a_time = min(count, self.at_a_time or count)
+        at_a_time = min(count, self.array_limit or count)
 
         def units(runs: int) -> str:
-            gpus = f" and {counted(self.gpus * runs, 'GPU')}" if self.gpus else ""
-            return f"{counted(self.cpus * runs, 'CPU')}{gpus}"
+            gpus = f" and {counted(self.gpus_per_run * runs, 'GPU')}" if self.gpus_per_run else ""
+            return f"{counted(self.cpus_per_run * runs, 'CPU')}{gpus}"
 
         return (
-            f"{counted(count, 'run')}, each on {units(1)} for up to {counted(self.minutes, 'minute')} before it is queued "
+            f"{counted(count, 'run')}, each on {units(1)} for up to {counted(self.time, 'minute')} before it is queued "
             f"again; up to {at_a_time} at a time: {units(at_a_time)}."
         )
+
+
+@dataclass
+class Task:
+    """One run as a task of a job array, on the node. Submitit pickles it and loads it there.
+
+    Where the time limit comes near, submitit calls `checkpoint` in the middle of a step, has Slurm queue the job again, and
+    ends this process: what is lost is the epoch that was begun.
+    """
+
+    run: Run
+    root: Path
+    execution: Execution
+    minutes: int
+    environment: dict[str, str]
+    epochs_before: int = 0
+    started: float = 0.0
+
+    def __call__(self) -> None:
+        folder = self.run.folder(self.root)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FAILURE).unlink(missing_ok=True)
+        os.environ.update(self.environment)
+        self.epochs_before, self.started = self._epochs(), time.monotonic()
+        with (
+            open(folder / "train.log", "a", buffering=1, encoding="utf-8") as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
+            failure = self._train()
+        if failure:
+            replace_file(folder / FAILURE, json.dumps({"error": failure}).encode())
+            raise TrainingError(f"The run stopped with an error. See {folder / 'train.log'}.")
+
+    def _train(self) -> str:
+        """Train in this process, which is the one that Slurm tells of its time limit; gives what went wrong."""
+        try:
+            name_own_norms()
+            train(self.run, images_of(self.run.data, self.run.recipe.image_size, self.run.holdout), self.root, self.execution)
+        except (Interrupted, RunBusyError) as error:
+            print(error)
+        except NormZooError as error:
+            print(error)
+            return str(error)
+        except Exception as error:
+            traceback.print_exc()
+            return repr(error)
+        return ""
+
+    def _epochs(self) -> int:
+        return len(read_history(self.run.folder(self.root))) // 2
+
+    def checkpoint(self) -> "DelayedSubmission | None":
+        """Return what to do when the job is queued again; None where that would go on for ever."""
+        from submitit.core.utils import DelayedSubmission
+
+        whole_limit = time.monotonic() - self.started > 15 * self.minutes  # not preempted early on
+        if whole_limit and self._epochs() <= self.epochs_before:
+            print(f"No epoch ended within {counted(self.minutes, 'minute')}: this run needs a longer --time.", file=sys.stderr)
+            return None
+        return DelayedSubmission(self)
+
+
+def cluster_study(
+    runs: list[Run],
+    root: Path,
+    resources: Resources,
+    execution: Execution,
+    retry: bool = False,
+    digest: Digest | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Submit all runs that are neither finished nor queued nor failed, and watch until the last one ends; call again to go on.
+
+    Args:
+        root: the folder of all raw runs, which all nodes must see.
+        execution: how each run is carried out.
+        retry: submit also what failed.
+
+    Raises:
+        ConfigError: Slurm or submitit is not there, or Slurm does not take the runs.
+        TrainingError: some runs failed or were stopped; the others are finished.
+        Interrupted: Ctrl-C; the jobs stay.
+    """
+    study = _ClusterStudy(list(dict.fromkeys(runs)), root, resources, execution, digest, say)
+    study.begin(retry)
+    study.watch()
+
+
+class _ClusterStudy:
+    def __init__(
+        self,
+        runs: list[Run],
+        root: Path,
+        resources: Resources,
+        execution: Execution,
+        digest: Digest | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self.runs, self.root, self.resources, self.digest, self.say = runs, root, resources, digest, say
+        environment = {name: value for name, value in os.environ.items() if name.startswith("NORMZOO_")}
+        self.tasks = {run: Task(run, root, execution, resources.time, environment) for run in runs}
+        self.left: list[Run] = []  # still under way
+        self.failed: list[Run] = []  # by themselves, with an error
+        self.stopped: list[Run] = []  # from outside
+        self.others: set[Run] = set()  # in the hands of a process that is no job
+
+    def begin(self, retry: bool) -> None:
+        """Say what is there, and submit the rest."""
+        before, submitted = self._submit(self.runs, ("open", "failed") if retry else ("open",))
+        counts = Counter(before.values())
+        words = {
+            "finished": "finished before",
+            "queued": "in the queue",
+            "busy": "trained by another process",
+            "failed": "failed",
+        }
+        told = ", ".join(f"{counts[standing]} {word}" for standing, word in words.items() if counts[standing])
+        self.say(f"{counted(len(self.runs), 'run')}{': ' if told else ''}{told}.")
+        if submitted:
+            ids = ", ".join(sorted({job.split("_")[0] for job in submitted.values()}))
+            self.say(f"Submitted as job {ids}: {self.resources.total(len(submitted))}")
+        self.left = [run for run in self.runs if before[run] in ("queued", "busy") or run in submitted]
+        self.others = {run for run in self.runs if before[run] == "busy"}
+        self.failed = [run for run in self.runs if before[run] == "failed" and run not in submitted]
+        for run in self.failed:
+            self._tell_end(run, "failed before; --retry submits it again")
+
+    def watch(self) -> None:
+        """Wait until no run is left.
+
+        Raises:
+            TrainingError: some failed or were stopped.
+            Interrupted: Ctrl-C.
+        """
+        left = self.left
+        last_report, answered = time.monotonic(), True
+        bar = tqdm(total=len(self.runs), initial=len(self.runs) - len(left), unit="run", disable=None)
+        try:
+            while left:
+                time.sleep(POLL_SECONDS)
+                jobs = queue()
+                if (jobs is not None) != answered:
+                    answered = jobs is not None
+                    self.say(
+                        "Slurm's controller answers again." if answered else "Slurm's controller does not answer. Waiting."
+                    )
+                if jobs is None:
+                    continue
+                for run in [run for run in left if not self._is_under_way(run, jobs)]:
+                    left.remove(run)
+                    bar.update(1)
+                states = Counter(state for run in left if (state := jobs.get(_job_of(run, self.root) or "")))
+                told = ", ".join(f"{count} {state}" for state, count in states.items())
+                bar.set_postfix_str(told)
+                if not sys.stderr.isatty() and time.monotonic() - last_report > REPORT_SECONDS:
+                    last_report = time.monotonic()
+                    self.say(f"{progress_table(self.runs, self.root)}\n{told}")
+        except KeyboardInterrupt as error:
+            raise Interrupted(self._goodbye(left)) from error
+        finally:
+            bar.close()
+        self.say(progress_table(self.runs, self.root))
+        if self.failed or self.stopped:
+            counts = [(len(self.failed), "failed"), (len(self.stopped), "stopped")]
+            told = " and ".join(f"{count} {word}" for count, word in counts if count)
+            again = ", with --retry for what failed" if self.failed else ""
+            raise TrainingError(f"Of {counted(len(self.runs), 'run')}, {told}; the others are finished. Call again{again}.")
+
+    def _is_under_way(self, run: Run, jobs: dict[str, str]) -> bool:
+        standing = self._standing(run, jobs)
+        if standing == "busy":
+            self.others.add(run)
+        if standing == "open" and run in self.others:
+            self.others.remove(run)
+            self._submit([run], ("open",))  # what was trained elsewhere is taken over
+            return True
+        if standing == "failed":
+            self.failed.append(run)
+            self._tell_end(run, "failed")
+        if standing == "open":
+            self.stopped.append(run)
+            self._tell_end(run, "was stopped: killed, cancelled or out of time")
+        return standing in ("busy", "queued")
+
+    def _standing(self, run: Run, jobs: dict[str, str]) -> str:
+        """Return finished, queued, busy, failed or open: the first of them that is true."""
+        folder = run.folder(self.root)
+        if _job_of(run, self.root) in jobs:
+            return "queued"
+        with contextlib.suppress(OSError):
+            folder.chmod(folder.stat().st_mode)  # has NFS look again, which may not have noticed what another machine wrote
+        if finished(run, self.root, self.digest):
+            return "finished"
+        if is_busy(folder):
+            return "busy"
+        return "failed" if (folder / FAILURE).exists() else "open"
+
+    def _submit(self, runs: Iterable[Run], wanted: tuple[str, ...]) -> tuple[dict[Run, str], dict[Run, str]]:
+        """Submit those runs of which one of the `wanted` is true.
+
+        Returns:
+            how each run stood before, and the job of each that was submitted.
+        """
+        logs = self.root / SUBMITIT_FILES
+        logs.mkdir(parents=True, exist_ok=True)
+        try:
+            held = FileLock(logs / "lock").acquire(timeout=SUBMIT_SECONDS)
+        except Timeout as error:
+            raise TrainingError(
+                f"Another study is being submitted ({logs / 'lock'} is held). Call again in a while."
+            ) from error
+        with held:  # two people who give the same command at once do not submit everything twice
+            jobs = queue_now()
+            before = {run: self._standing(run, jobs) for run in runs}
+            rest = [run for run in before if before[run] in wanted]
+            if not rest:
+                return before, {}
+            executor = open_executor(logs, self.resources, len(rest))
+            ids = submit(executor, [self.tasks[run] for run in rest])
+            for run, job in zip(rest, ids, strict=True):
+                folder = run.folder(self.root)
+                folder.mkdir(parents=True, exist_ok=True)
+                replace_file(folder / JOB, json.dumps({"job": job}).encode())
+            return before, dict(zip(rest, ids, strict=True))
+
+    def _tell_end(self, run: Run, what: str) -> None:
+        logs = [
+            run.folder(self.root) / "train.log",
+            *sorted((self.root / SUBMITIT_FILES).glob(f"{_job_of(run, self.root)}_0_log.*")),
+        ]
+        self.say(f"{run.recipe.name} {run.variant} seed {run.seed} {what}.")
+        for log in logs:
+            with contextlib.suppress(OSError):
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+                self.say("\n".join([f"{log} ends:", *(f"  {line}" for line in lines)]))
+
+    def _goodbye(self, left: list[Run]) -> str:
+        arrays: dict[str, list[str]] = {}
+        for job in filter(None, (_job_of(run, self.root) for run in left)):
+            array, _, task = job.partition("_")
+            arrays.setdefault(array, []).append(task)
+        names = [f'"{array}_[{",".join(tasks)}]"' if tasks[0] else array for array, tasks in arrays.items()]
+        return (
+            f"No longer watching. {counted(len(left), 'run')} stay with Slurm.\n"
+            f"  look:    squeue --jobs={','.join(arrays)}\n"
+            f"  cancel:  scancel {' '.join(names)}\n"
+            "The same command goes on watching."
+        )
+
+
+def _job_of(run: Run, root: Path) -> str | None:
+    try:
+        job: str = json.loads((run.folder(root) / JOB).read_bytes())["job"]
+    except FileNotFoundError:
+        return None
+    return job
 
 
 def script(folder: Path, resources: Resources, count: int) -> str:
@@ -90,21 +367,22 @@ def script(folder: Path, resources: Resources, count: int) -> str:
 
 
 def open_executor(folder: Path, resources: Resources, count: int) -> "Executor":
-    """Return the executor that submits so many runs; its own files go into the folder, which all nodes must see.
+    """Return the executor that submits so many runs; its own files go into the folder, which all nodes must see."""
+    require_cluster()
+    executor: Executor = _submitit().SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS)
+    executor.update_parameters(**resources.parameters(count))
+    return executor
 
-    Raises:
-        ConfigError: submitit is not installed, or this is no machine of a Slurm cluster.
-    """
-    submitit = _submitit()
+
+def require_cluster() -> None:
+    """Raise a ConfigError where submitit is not installed, or this is no machine of a Slurm cluster."""
+    _submitit()
     missing = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name) is None]
     if missing:
         raise ConfigError(
             f"--launcher slurm needs Slurm's commands, and {', '.join(missing)} cannot be found here. Give the command on a "
             "login node of the cluster, or leave --launcher out to train on this machine."
         )
-    executor: Executor = submitit.SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS)
-    executor.update_parameters(**resources.parameters(count))
-    return executor
 
 
 def submit(executor: "Executor", tasks: Sequence[Callable[[], None]]) -> list[str]:

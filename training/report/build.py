@@ -11,7 +11,7 @@ from normzoo.errors import CheckpointError
 from normzoo.plotting.static import to_svg
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
-from training.experiment.recipes import RECIPES
+from training.config import RECIPES
 from training.report.markdown import Drawing, Section, bullets, details
 from training.report.overview import README, overview_table, overview_words, read_readme, readme_with
 from training.report.runs import missing_runs

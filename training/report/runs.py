@@ -7,7 +7,7 @@ from normzoo.analysis.commands import study_command
 from normzoo.formatting import listed
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import Variant, short_name
-from training.experiment.plans import STUDY, Part
+from training.config import STUDY, Part
 from training.report.markdown import table
 
 

@@ -130,7 +130,7 @@ def test_interrupted_build_leaves_nothing(moment: str, archive: str, root: Path,
 
 
 def test_image_size_must_be_positive(root: Path) -> None:
-    with pytest.raises(ConfigError, match="image_size must be between 1 and 1,024, got 0"):
+    with pytest.raises(ConfigError, match="image_size must be between 16 and 1,024, got 0"):
         fetch(NAME, 0, root=root)
 
 

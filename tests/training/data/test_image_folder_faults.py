@@ -29,7 +29,7 @@ def test_what_can_be_read_in_two_ways_or_would_be_passed_over_is_refused(
     for number, name in enumerate(folders):
         save_colours(tmp_path / "set", name, 1, number)
     with pytest.raises(DataError, match=message):
-        load_folder(tmp_path / "set", 8, silent, root)
+        load_folder(tmp_path / "set", 16, silent, root)
 
 
 def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> None:
@@ -41,7 +41,7 @@ def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> No
     for left_behind in ("__MACOSX", "__pycache__"):
         (folder / left_behind).mkdir()
     lines: list[str] = []
-    data = load_folder(folder, 8, lines.append, root)
+    data = load_folder(folder, 16, lines.append, root)
     assert data.classes == ("ant", "bee")
     assert sum(len(labels) for labels in data.labels.values()) == 8
     skipped = {row["file"]: row["problem"] for row in rows_of(data) if row["split"] == "skipped"}
@@ -55,7 +55,7 @@ def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> No
 def test_a_flat_folder_is_told_what_to_do(tmp_path: Path, root: Path) -> None:
     save_colours(tmp_path, "set", 3, 0)
     with pytest.raises(DataError, match=r"holds 3 files and no folder for each class\. Put the images .*metadata\.csv"):
-        load_folder(tmp_path / "set", 8, silent, root)
+        load_folder(tmp_path / "set", 16, silent, root)
 
 
 def test_that_all_are_copies_is_said(tmp_path: Path, root: Path) -> None:
@@ -63,7 +63,7 @@ def test_that_all_are_copies_is_said(tmp_path: Path, root: Path) -> None:
         for copy in ("a", "b"):
             save_colours(tmp_path / "set" / name, copy, 3, level)
     with pytest.raises(DataError, match="every image is there more than once"):
-        load_folder(tmp_path / "set", 8, silent, root)
+        load_folder(tmp_path / "set", 16, silent, root)
 
 
 def test_an_image_under_two_classes_and_a_class_without_validation_images_are_said(tmp_path: Path, root: Path) -> None:
@@ -73,7 +73,7 @@ def test_an_image_under_two_classes_and_a_class_without_validation_images_are_sa
     for level, name in enumerate(("ant", "bee")):
         save_colours(tmp_path / "set/val", name, 1, 10 + level)
     lines: list[str] = []
-    load_folder(tmp_path / "set", 8, lines.append, root)
+    load_folder(tmp_path / "set", 16, lines.append, root)
     assert "Under two classes or more: 1 image, such as one of ant and bee." in lines
     assert "1 of 3 classes have no validation image (wasp): macro F1 is over the others." in lines
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from training.config import Recipe
 from training.engine.augment import Augmentation, epoch_order
-from training.experiment.recipes import Recipe
 
 SIZE, COUNT = 12, 400
 PAD = 3

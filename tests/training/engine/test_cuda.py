@@ -7,10 +7,11 @@ import torch
 
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.tiny import RECIPE
-from training.benchmarks.gpu import bench_gpu, copy_bandwidth
-from training.data.synthetic import made_up_data
+from training.bench import bench_gpu, copy_bandwidth
+from training.config import Execution, Run
+from training.data.dataset import made_up_data
 from training.engine.trainer import train
-from training.experiment.runs import Run, State
+from training.runs import State
 
 pytestmark = [
     pytest.mark.cuda,
@@ -33,8 +34,8 @@ def _exact() -> object:
 def trained(norm: str, folder: Path, device: torch.device, compiled: bool = False, stop_after: int | None = None) -> State:
     run = Run("made-up", SGD, norm)
     data = made_up_data(4 * 32 + 20)
-    options = {"compiled": compiled, "device": device, "stop_after": stop_after}
-    return train(run, data, folder, **options, say=lambda line: None)  # type: ignore[arg-type]
+    execution = Execution(device.type, "on" if compiled else "off", stop_after=stop_after)
+    return train(run, data, folder, execution, say=lambda line: None)
 
 
 def assert_close(one: State, other: State, tolerance: float) -> None:

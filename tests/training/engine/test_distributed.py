@@ -11,9 +11,10 @@ from normzoo.errors import ConfigError, TrainingError
 from tests.support import warm
 from tests.support.replicas import two_processes
 from tests.support.tiny import FIELDS, RECIPE, ROOT, load_tiny, subprocess_environment
+from training.config import Execution, Run
 from training.engine.distributed import on_cpu, synchronize_norms
 from training.engine.trainer import train
-from training.experiment.runs import Run, State
+from training.runs import State
 
 pytestmark = pytest.mark.process
 
@@ -27,7 +28,13 @@ def run_training(rank: int, folder: Path) -> None:
     data = load_tiny(folder / "data")
 
     def go(norm: str, runs: str, stop_after: int | None = None, sync: bool = True) -> None:
-        train(Run("tiny", SGD, norm), data, folder / runs, stop_after=stop_after, sync_norms=sync, say=lambda line: None)
+        train(
+            Run("tiny", SGD, norm),
+            data,
+            folder / runs,
+            Execution(stop_after=stop_after, sync_norms=sync),
+            say=lambda line: None,
+        )
 
     for norm in TRAINED:
         go(norm, "two")
@@ -47,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     data = load_tiny(folder / "data")
     for norm in TRAINED:
-        train(Run("tiny", SGD, norm), data, folder / "one", compiled=False, say=lambda line: None)
+        train(Run("tiny", SGD, norm), data, folder / "one", Execution(compile="off"), say=lambda line: None)
     two_processes(run_training, folder)
     return folder
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from tests.support import warm
 from tests.support.tiny import FIELDS, OPTIONS, ROOT, load_tiny, subprocess_environment, train_tiny
-from training import __main__ as command_line
+from training import cli as command_line
+from training.config import RECIPES
 from training.engine import trainer
 from training.engine.step import TrainStep
-from training.experiment.recipes import RECIPES
-from training.experiment.runs import State
+from training.runs import State
 
 pytestmark = pytest.mark.process
 

@@ -8,16 +8,18 @@ import pytest
 
 from normzoo.errors import ConfigError
 from tests.support.tiny import RECIPE, load_tiny
+from training.config import Execution, Run
 from training.engine.loggers import LOGS, import_log, open_log
 from training.engine.trainer import train
-from training.experiment.runs import Run
 
 NAMES = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1", "micro_f1")} | {"lr"}
 
 
 def train_and_log(folder: Path, kind: str) -> list[dict[str, float]]:
     run = Run("tiny", RECIPE, "nn")
-    state = train(run, load_tiny(folder / "data"), folder / "runs", compiled=False, log_to=kind, say=lambda line: None)
+    state = train(
+        run, load_tiny(folder / "data"), folder / "runs", Execution(compile="off", log_to=kind), say=lambda line: None
+    )
     return [{row["split"]: row["loss"] for row in state.history[first : first + 2]} for first in (0, 2)]
 
 

@@ -8,13 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm, gates
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
-from training.engine.step import TrainStep, choose_precision, learning_rates, make_optimizer, missing_for_compile
-from training.experiment.recipes import Recipe
+from training.config import Recipe
+from training.engine.step import TrainStep, learning_rates, make_optimizer, missing_for_compile
 
 CLASSES = 4
 HALF = torch.full((3,), 0.5)
@@ -154,13 +153,6 @@ def test_bf16_keeps_weights_loss_and_statistics_in_float32() -> None:
     assert shown.dtype == torch.float32
     assert {tensor.dtype for tensor in step.model.state_dict().values()} == {torch.float32, torch.int64}
     assert shown.isfinite()
-
-
-def test_unknown_precision_names_the_choices() -> None:
-    assert choose_precision("fp32") == "fp32"
-    assert choose_precision("auto") in ("fp32", "bf16")
-    with pytest.raises(ConfigError, match="amp must be one of auto, fp32, bf16, got 'fp16'"):
-        choose_precision("fp16")
 
 
 def test_missing_compiler_is_the_reason_against_compiling(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,12 @@ from normzoo.nn.batch_instance_norm import gates
 from normzoo.nn.resnet import ResNet
 from tests.support.small_disk import fill, small_disk
 from tests.support.tiny import RECIPE, load_tiny, train_tiny
+from training.config import Execution, Run
 from training.data.dataset import ImageData, hold_out
-from training.engine import trainer
+from training.engine import speed, trainer
 from training.engine.step import TrainStep
 from training.engine.trainer import train
-from training.experiment.runs import Run, State, lock
+from training.runs import State, lock
 
 RESUMED = RECIPE.changed(epochs=6, crop_padding=2, horizontal_flip=True)
 COLUMNS = ["seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds"]
@@ -223,21 +224,10 @@ def test_impossible_run_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_seed_below_0_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"seed must be 0 or more.*got -1"):
-        Run("tiny", RECIPE, "bn", -1)
-
-
 def test_missing_compiler_is_said_in_one_line(data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(trainer, "missing_for_compile", lambda device: "no C++ compiler")
-    train(Run("tiny", RECIPE, "bn"), data, tmp_path, stop_after=1, say=lines.append)
+    monkeypatch.setattr(speed, "missing_for_compile", lambda device: "no C++ compiler")
+    train(Run("tiny", RECIPE, "bn"), data, tmp_path, Execution(stop_after=1), say=lines.append)
     assert lines[0] == "Training without torch.compile (no C++ compiler): the same result, more slowly."
     assert lines[1].startswith("bn seed 0 epoch 1/2  train loss ")
     assert len(lines) == 2
-
-
-def test_variant_names_a_batch_size_that_is_not_the_recipes() -> None:
-    paper = trainer.Run("tiny", RECIPE.changed(name="paper", batch_size=32), "gn")
-    assert paper.variant == "gn"
-    assert trainer.Run("tiny", paper.recipe.changed(batch_size=8), "gn").variant == "gn-bs8"

@@ -8,9 +8,9 @@ from normzoo.analysis.commands import PACKAGE
 from normzoo.formatting import listed, percent
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.variants import short_name
-from training.evaluation.recipe_search import COLUMNS, NAME
-from training.experiment.plans import SEARCH, SEARCH_FINAL, changed_recipe
-from training.experiment.recipes import get_recipe
+from training.cards import SEARCH_TABLE as NAME
+from training.config import SEARCH, SEARCH_FINAL, changed_recipe, get_recipe
+from training.package import SEARCH_COLUMNS as COLUMNS
 from training.report.markdown import Section, commands, table
 
 STRONG = "strong"

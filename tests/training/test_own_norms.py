@@ -1,0 +1,275 @@
+"""A norm of somebody's own from its file to the page: trained, packaged, checked, shown; its code never run unasked."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from normzoo.__main__ import main as normzoo_main
+from normzoo.analysis.results import final_metrics
+from normzoo.app import build_demo
+from normzoo.app.tabs.classify.severity_plot import _SHAPES
+from normzoo.app.tabs.inside import cubes
+from normzoo.errors import CheckpointError, ConfigError, HubError
+from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm, name_own_norms
+from normzoo.nn.registry import NORM_LAYERS, describe_norm
+from normzoo.plotting.static import _MARKERS
+from normzoo.plotting.style import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
+from normzoo.pretrained.checkpoint import open_checkpoint
+from normzoo.pretrained.hub import HubId, download
+from normzoo.pretrained.registry import get_model_set, load_model, load_models
+from normzoo.variants import Variant
+from tests.support.tiny import OPTIONS, ROOT, load_tiny
+from training import cli as command_line
+from training.config import Run
+from training.publish import Upload, publish
+from training.runs import State
+from training.verify import _check_folder
+
+SET = "tiny/paper,depth=8,image_size=16,epochs=1,batch_size=40,lr=0.01"
+FRN = ROOT / "examples" / "frn.py"
+
+
+@pytest.fixture(autouse=True)
+def _own_process(monkeypatch):
+    """Each test begins as a new process does: no norm is named."""
+    forget_own_norms()
+    for variable in (NAMES_VARIABLE, ALLOW_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
+    yield
+    forget_own_norms()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the person's file, the images, a run and its checkpoint."""
+    folder = tmp_path_factory.mktemp("own")
+    shutil.copy(FRN, folder / "my_norms.py")
+    load_tiny(folder / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMZOO_DATA", str(folder / "data"))
+        patch.setattr(command_line, "keep_freed_memory", lambda: None)
+        for norm in (f"{folder / 'my_norms.py'}:FRN", "gn"):
+            assert command_line.main(["train", f"--norm={norm}", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"]) == 0
+        assert command_line.main(["package", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}"]) == 0
+    forget_own_norms()
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path, monkeypatch):
+    """A copy of it that a test may change."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def own(folder: Path) -> str:
+    return f"{folder / 'my_norms.py'}:FRN"
+
+
+def test_the_run_is_named_by_the_class_and_carries_the_files_hash_and_a_copy(folder):
+    seed = folder / "runs" / SET / "FRN" / "seed-0"
+    state = State.load(seed)
+    assert (state.run.norm, state.run.variant) == ("FRN", "FRN")
+    assert len(state.run.norm_sha256) == 64
+    assert json.loads((seed / "run.json").read_text())["norm_sha256"] == state.run.norm_sha256
+    assert (seed / COPY).read_bytes() == FRN.read_bytes()
+    assert Run.from_dict(state.run.to_dict()) == state.run
+
+
+def test_a_run_of_the_zoo_says_nothing_of_it(folder):
+    assert "norm_sha256" not in State.load(folder / "runs" / SET / "gn" / "seed-0").run.to_dict()
+    assert "norm_sha256" not in (folder / "checkpoints" / SET / "gn" / "config.json").read_text()
+    assert not (folder / "checkpoints" / SET / "gn" / COPY).exists()
+
+
+def test_the_checkpoint_carries_the_hash_and_a_copy_as_text(folder):
+    checkpoint = open_checkpoint(folder / "checkpoints" / SET / "FRN")
+    assert checkpoint.config.norm == "FRN"
+    assert checkpoint.config.norm_sha256 == State.load(folder / "runs" / SET / "FRN" / "seed-0").run.norm_sha256
+    assert (checkpoint.folder / COPY).read_bytes() == FRN.read_bytes()
+    assert not list(checkpoint.folder.glob("*.py"))
+
+
+def test_its_code_is_not_run_unless_the_user_says_so(folder):
+    path = folder / "checkpoints" / SET / "FRN"
+    with pytest.raises(
+        CheckpointError, match="FRN is a norm of somebody's own, whose code is not run unless you say so"
+    ) as told:
+        load_model(path)
+    assert f"read {SET}/FRN/{COPY}, then" in str(told.value), "visitors of the page read it: no path of the host"
+    assert "FRN" not in NORM_LAYERS
+
+
+def test_the_others_of_its_set_are_loaded_all_the_same(folder):
+    model_set = get_model_set(SET, folder / "checkpoints")
+    assert list(load_models(model_set)) == ["gn"]
+    assert model_set.main_variants == ["gn"]
+    assert list(final_metrics(model_set, ["gn", "FRN"]).frame["variant"]) == ["gn", "FRN"]
+
+
+def test_it_loads_where_the_user_names_the_file(folder):
+    name_own_norm(own(folder))
+    model_set = get_model_set(SET, folder / "checkpoints")
+    assert list(load_models(model_set)) == ["gn", "FRN"]
+    assert type(load_models(model_set)["FRN"].network.norm1).__name__ == "FRN"
+
+
+def test_it_loads_where_the_environment_names_the_file(folder, monkeypatch, capsys):
+    monkeypatch.setenv(NAMES_VARIABLE, own(folder))
+    photo = ROOT / "normzoo" / "app" / "photos" / "cat.jpg"
+    assert normzoo_main(["predict", str(photo), "--model-set", SET, "--checkpoints", str(folder / "checkpoints")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("FRN")
+
+
+def test_it_loads_where_the_user_allows_the_copies(folder, monkeypatch):
+    monkeypatch.setenv(ALLOW_VARIABLE, "1")
+    assert load_model(folder / "checkpoints" / SET / "FRN").variant == "FRN"
+
+
+def test_another_text_of_the_file_is_refused(folder):
+    path = folder / "my_norms.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+    name_own_norm(own(folder))
+    with pytest.raises(CheckpointError, match="FRN was trained with another text of"):
+        load_model(folder / "checkpoints" / SET / "FRN")
+
+
+def test_a_changed_copy_is_refused_also_where_copies_are_allowed(folder, monkeypatch):
+    monkeypatch.setenv(ALLOW_VARIABLE, "1")
+    copy = folder / "checkpoints" / SET / "FRN" / COPY
+    copy.write_text(copy.read_text() + "\n# changed\n")
+    with pytest.raises(CheckpointError, match="is not the file that the network was trained with"):
+        load_model(copy.parent)
+
+
+def test_a_copy_from_the_hub_is_never_run(folder, monkeypatch):
+    monkeypatch.setenv(ALLOW_VARIABLE, "1")
+    cache = folder / "models--user--zoo" / "snapshots" / "abc"
+    shutil.copytree(folder / "checkpoints" / SET / "FRN", cache)
+    with pytest.raises(CheckpointError, match="is not run unless you say so") as caught:
+        load_model(cache)
+    assert ALLOW_VARIABLE not in str(caught.value)
+
+
+def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monkeypatch):
+    lines = []
+    name_own_norm(own(folder))
+    publish(Upload("user/zoo", "models"), folder / "checkpoints", dry_run=True, say=lines.append)
+    assert any(f"FRN/{COPY}" in line for line in lines)
+    asked = {}
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, **options: asked.update(options) or folder)
+    with pytest.raises(HubError, match="There is no NormZoo checkpoint"):
+        download(HubId("user/zoo", "no/such/set"))
+    assert f"no/such/set/{COPY}" in asked["allow_patterns"]
+
+
+def test_changing_the_file_stops_a_run_from_going_on(folder, capsys):
+    path = folder / "my_norms.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+    code = command_line.main(["train", f"--norm={own(folder)}", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"])
+    assert code == 2
+    assert "norm_sha256" in capsys.readouterr().err
+
+
+def test_packaging_leaves_out_what_it_may_not_build_and_says_so(folder, capsys):
+    shutil.rmtree(folder / "checkpoints")
+    assert command_line.main(["package", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}"]) == 0
+    assert "FRN is a norm of somebody's own" in capsys.readouterr().out
+    assert not (folder / "checkpoints" / SET / "FRN").exists()
+    arguments = ["package", f"--norm={own(folder)}", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}"]
+    assert command_line.main(arguments) == 0
+    assert (folder / "checkpoints" / SET / "FRN").exists()
+
+
+def test_evaluating_finds_every_figure_again(folder):
+    assert "whose code is not run" in _check_folder(folder / "checkpoints" / SET / "FRN")[1][0]
+    name_own_norm(own(folder))
+    assert _check_folder(folder / "checkpoints" / SET / "FRN")[1] == []
+
+
+def test_the_report_has_it(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.report.build.to_svg", lambda *_: "")  # it is about the words
+    out = tmp_path / "out"
+    arguments = [f"--norm={own(folder)}", f"--checkpoints={folder / 'checkpoints'}", f"--out={out}"]
+    assert command_line.main(["report", *arguments]) == 0
+    text = (out / "RESULTS.md").read_text()
+    assert "Filter response normalization" in text
+    assert "--norm gn,norm.py:FRN" in text
+
+
+def test_the_page_has_it_where_it_is_named_and_the_others_where_it_is_not(folder):
+    def named() -> str:
+        return json.dumps(build_demo(folder / "checkpoints").get_config_file(), default=str)
+
+    name_own_norm(own(folder))
+    assert "ilter response normalization" in named()
+    forget_own_norms()
+    assert "roup normalization" in named()
+
+
+def test_a_dry_run_checks_the_layer_first(folder, capsys):
+    arguments = ["train", *OPTIONS, "--epochs=1", f"--runs={folder / 'new'}", "--dry-run"]
+    assert command_line.main([*arguments, f"--norm={own(folder)}"]) == 0
+    assert "✓ gradients agree with finite differences" in capsys.readouterr().out
+    (folder / "cut.py").write_text(
+        "from torch import nn\n\n\nclass Cut(nn.Module):\n    def __init__(self, c):\n        super().__init__()\n\n"
+        "    def forward(self, x):\n        return x - x.mean((2, 3), keepdim=True).detach()\n"
+    )
+    assert command_line.main([*arguments, f"--norm={folder / 'cut.py'}:Cut"]) == 2
+    assert "Cut fails a check, so it is not trained" in capsys.readouterr().err
+
+
+def test_children_of_a_study_know_it(folder):
+    key = name_own_norm(own(folder))
+    variable = os.environ[NAMES_VARIABLE]
+    forget_own_norms()
+    os.environ[NAMES_VARIABLE] = variable
+    assert name_own_norms() == [key]
+    assert key in NORM_LAYERS
+
+
+@pytest.mark.parametrize("name", ["bn", "BN", "Gn"])
+def test_a_name_of_the_zoo_is_refused(name, tmp_path):
+    (tmp_path / "own.py").write_text(f"from torch import nn\n\n\nclass {name}(nn.Identity):\n    pass\n")
+    with pytest.raises(ConfigError, match="must not be called as one of the zoo"):
+        name_own_norm(f"{tmp_path / 'own.py'}:{name}")
+
+
+def test_two_classes_of_one_name_are_refused(folder, tmp_path):
+    name_own_norm(own(folder))
+    (tmp_path / "other.py").write_text("from torch import nn\n\n\nclass FRN(nn.Identity):\n    pass\n")
+    with pytest.raises(ConfigError, match="two norms called FRN"):
+        name_own_norm(f"{tmp_path / 'other.py'}:FRN")
+
+
+def test_only_files_are_named(capsys):
+    assert command_line.main(["package", "--norm=bn"]) == 2
+    assert "must be named as FILE.py:CLASS, got 'bn'" in capsys.readouterr().err
+
+
+def test_style_and_words_do_not_depend_on_whether_its_code_is_here(folder):
+    before = style_of("FRN")
+    assert (before.name, before.dash) == ("FRN", "solid")
+    assert before.colour not in {style_of(key).colour for key in NORM_LAYERS}
+    assert before.marker not in {style_of(key).marker for key in NORM_LAYERS}
+    name_own_norm(own(folder))
+    assert style_of("FRN") == before
+    assert Variant.parse("FRN").description == "filter response normalization"
+    assert "filter response normalization" in cubes.figure("FRN", describe_norm("FRN"))
+
+
+def test_every_marker_has_a_counterpart_in_drawings():
+    assert set(_MARKERS) == set(_SHAPES) == {*MARKERS, *OTHER_MARKERS}
+    assert len(set(OTHER_COLOURS)) == len(OTHER_COLOURS)
+
+
+def test_words_for_a_class_that_says_nothing_of_itself(tmp_path):
+    (tmp_path / "own.py").write_text("from torch import nn\n\n\nclass EvoNormS0(nn.Identity):\n    pass\n")
+    key = name_own_norm(f"{tmp_path / 'own.py'}:EvoNormS0")
+    assert (Variant.parse(key).short_name, Variant.parse(key).description) == ("EvoNormS0", "evo norm S0")
+    assert "EvoNormS0" in cubes.figure(key, describe_norm(key))

@@ -1,0 +1,247 @@
+"""What is said to Slurm and made of its answers, with scripts in the place of its commands. tests/cluster has a real one."""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny import OPTIONS, load_tiny
+from training import cli as command_line
+from training.config import Execution, Recipe, Run
+from training.engine import step
+from training.launch import slurm
+from training.launch.slurm import Resources
+
+STUDY = ["study", *OPTIONS, "--norm=bn,gn", "--epochs=4", "--launcher=slurm"]
+
+#: Each keeps what it was given; sbatch numbers the jobs, and squeue lists those of the file.
+SBATCH = """#!/bin/sh
+echo x >> "$0.calls"
+env > "$0.environment"
+cp "$1" "$0.script"
+echo "Submitted batch job $(wc -l < "$0.calls")"
+"""
+SQUEUE = """#!/bin/sh
+env > "$0.environment"
+cat "$0.jobs"
+"""
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the scripts, alone on the path but for the system's own."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in {"sbatch": SBATCH, "squeue": SQUEUE, "srun": "#!/bin/sh\n"}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    (folder / "squeue.jobs").touch()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    load_tiny(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.01)
+    return folder
+
+
+def script(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+
+
+def calls(commands: Path) -> int:
+    path = commands / "sbatch.calls"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def test_ctrl_c_leaves_the_jobs_and_says_how_to_look_at_and_cancel_them_and_the_next_call_finds_them(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks: list[int] = []
+    queue = slurm.queue
+
+    def look() -> dict[str, str] | None:
+        looks.append(1)
+        if len(looks) % 3 == 0:
+            raise KeyboardInterrupt
+        return queue()
+
+    monkeypatch.setattr(slurm, "queue", look)
+    (commands / "squeue.jobs").write_text("1_0 RUNNING None\n1_1 PENDING JobArrayTaskLimit\n99 RUNNING None\n")
+    command = [*STUDY, f"--runs={tmp_path / 'runs'}", "--cpus-per-run=2", "--time=120", "--array-limit=20"]
+    assert command_line.main(command) == 130
+    told = capsys.readouterr()
+    assert told.out == (
+        "2 runs.\nSubmitted as job 1: 2 runs, each on 2 CPUs for up to 120 minutes before it is queued again; "
+        "up to 2 at a time: 4 CPUs.\n"
+    )
+    assert told.err == (
+        "No longer watching. 2 runs stay with Slurm.\n"
+        "  look:    squeue --jobs=1\n"
+        '  cancel:  scancel "1_[0,1]"\n'
+        "The same command goes on watching.\n"
+    )
+    assert command_line.main(command) == 130
+    assert capsys.readouterr().out == "2 runs: 2 in the queue.\n"
+    assert calls(commands) == 1
+
+
+def test_script_asks_for_what_the_options_say(commands: Path, tmp_path: Path) -> None:
+    resources = Resources(cpus_per_run=4, gpus_per_run=1, time=90, array_limit=20, partition="gpu")
+    executor = slurm.open_executor(tmp_path / "slurm", resources, 30)
+    assert slurm.submit(executor, [print] * 30) == [f"1_{task}" for task in range(30)]
+    submitted = (commands / "sbatch.script").read_text()
+    for line in (
+        "array=0-29%20",
+        "cpus-per-task=4",
+        "gpus-per-node=1",
+        "partition=gpu",
+        "requeue",
+        "signal=USR2@30",
+        "time=90",
+    ):
+        assert f"#SBATCH --{line}\n" in submitted
+    assert " --cpus-per-task=4 " in submitted.splitlines()[-1]
+    assert slurm.script(tmp_path / "slurm", resources, 30) == submitted
+    assert slurm.submit(slurm.open_executor(tmp_path / "slurm", Resources(), 1), [print]) == ["2"]
+    assert "--array" not in (commands / "sbatch.script").read_text()
+
+
+def test_variables_of_slurm_add_to_the_script_and_do_not_change_it(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SBATCH_ACCOUNT", "SBATCH_JOB_NAME", "SBATCH_TIMELIMIT", "SBATCH_PARTITION", "SQUEUE_USERS"):
+        monkeypatch.setenv(name, "mine")
+    slurm.submit(slurm.open_executor(tmp_path / "slurm", Resources(partition="gpu"), 1), [print])
+    environment = (commands / "sbatch.environment").read_text()
+    assert "SBATCH_ACCOUNT=mine\n" in environment
+    assert not {"JOB_NAME", "TIMELIMIT", "PARTITION"} & {
+        line.partition("=")[0].removeprefix("SBATCH_") for line in environment.splitlines()
+    }
+    assert os.environ["SBATCH_JOB_NAME"] == "mine"
+    slurm.submit(slurm.open_executor(tmp_path / "slurm", Resources(), 1), [print])
+    assert "SBATCH_PARTITION=mine\n" in (commands / "sbatch.environment").read_text()
+    assert slurm.queue() == {}
+    assert "SQUEUE_USERS" not in (commands / "squeue.environment").read_text()
+
+
+def test_two_people_who_give_the_same_command_at_once_submit_every_run_once(commands: Path, tmp_path: Path) -> None:
+    every_task = 'for job in $(seq "$(wc -l < "${0%/*}/sbatch.calls")"); do printf "%s PENDING x\\n" ${job}_0 ${job}_1; done'
+    script(commands, "squeue", every_task)
+    (commands / "sbatch.calls").touch()
+    runs = [Run("tiny", Recipe(name="quick"), norm) for norm in ("bn", "gn")]
+    told: list[str] = []
+    threads = [
+        threading.Thread(
+            target=slurm._ClusterStudy(runs, tmp_path / "runs", Resources(), Execution(), None, told.append).begin, args=[False]
+        )
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert calls(commands) == 1
+    assert "2 runs: 2 in the queue." in told
+    jobs = [json.loads((run.folder(tmp_path / "runs") / slurm.JOB).read_text())["job"] for run in runs]
+    assert jobs == ["1_0", "1_1"]
+
+
+def test_controller_that_does_not_answer_is_waited_for(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*STUDY, f"--runs={tmp_path / 'runs'}"]
+    down = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+    script(commands, "squeue", down)
+    assert command_line.main(command) == 2
+    assert capsys.readouterr().err == (
+        "Slurm's controller does not answer, so nothing was submitted. `sinfo` says when it is back.\n"
+    )
+    assert calls(commands) == 0
+
+    looks = iter([{}, None, None, {"1_0": "running", "1_1": "running"}])
+
+    def look() -> dict[str, str] | None:
+        try:
+            return next(looks)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(slurm, "queue", look)
+    assert command_line.main(command) == 130
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "Slurm's controller does not answer. Waiting.",
+        "Slurm's controller answers again.",
+    ]
+
+
+def test_report_says_what_the_runs_wait_for(commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    queue = slurm.queue
+
+    def look() -> dict[str, str] | None:
+        if "1 running, 1 pending (PartitionTimeLimit)" in told:
+            raise KeyboardInterrupt
+        return queue()
+
+    monkeypatch.setattr(slurm, "queue", look)
+    monkeypatch.setattr(slurm, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(command_line, "say", lambda text: told.extend(text.splitlines()))
+    (commands / "squeue.jobs").write_text("1_0 RUNNING None\n1_1 PENDING PartitionTimeLimit\n")
+    assert command_line.main([*STUDY, f"--runs={tmp_path / 'runs'}"]) == 130
+
+
+def test_queue_is_not_waited_for_without_end(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(commands, "squeue", "exec sleep 60")
+    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 0.1)
+    assert slurm.queue() is None
+
+
+def test_what_slurm_does_not_take_is_told_in_its_words(
+    commands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script(commands, "sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
+    assert command_line.main([*STUDY, f"--runs={tmp_path / 'runs'}", "--partition=gpu"]) == 2
+    assert capsys.readouterr().err == (
+        "Slurm did not take the runs: invalid partition specified: gpu. `sinfo` lists partitions and their limits.\n"
+    )
+    assert not list((tmp_path / "runs").rglob(slurm.JOB))
+
+
+def test_without_slurm_or_submitit_a_sentence_says_what_is_missing(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*STUDY, f"--runs={tmp_path / 'runs'}"]
+    for name in ("sbatch", "squeue"):
+        (commands / name).unlink()
+    monkeypatch.setenv("PATH", str(commands))
+    assert command_line.main(command) == 2
+    assert capsys.readouterr().err == (
+        "--launcher slurm needs Slurm's commands, and sbatch, squeue cannot be found here. Give the command on a login node "
+        "of the cluster, or leave --launcher out to train on this machine.\n"
+    )
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert command_line.main(command) == 2
+    assert capsys.readouterr().err == (
+        "--launcher slurm needs the package submitit, which is not installed here. Install it with: pip install submitit\n"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_prints_the_script_and_the_sum_of_what_it_asks_for(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*STUDY, f"--runs={tmp_path / 'runs'}", "--dry-run", "--gpus-per-run=1", "--cpus-per-run=2", "--array-limit=1"]
+    monkeypatch.setenv("PATH", "")  # that needs no cluster
+    monkeypatch.setattr(step.torch, "set_num_threads", lambda count: None)
+    assert command_line.main(command) == 0
+    told = capsys.readouterr().out
+    assert "2 runs to train, 24 steps, about " in told
+    assert (
+        "The times are those of this machine. The cluster is asked for: 2 runs, each on 2 CPUs and 1 GPU for up to "
+        "60 minutes before it is queued again; up to 1 at a time: 2 CPUs and 1 GPU.\nBy this script:\n\n#!/bin/bash\n"
+    ) in told
+    assert "#SBATCH --array=0-1%1\n" in told
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,234 @@
+"""Computing packaged figures again: what is as stored passes, whatever was changed is found."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from normzoo.analysis.findings.robustness import CONTRAST_COLUMNS, read_contrast_table
+from normzoo.errors import CheckpointError
+from normzoo.pretrained.checkpoint import CONTRAST_TABLE
+from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
+from tests.support.tiny import PACKAGED
+from training import cli as command_line
+from training import verify
+from training.measurements import companies, robustness
+from training.measurements.contrast import CHECKED, measure_contrast
+from training.package import split_logits
+from training.verify import _check_folder, evaluate
+
+pytestmark = pytest.mark.usefixtures("_data")
+
+BN = "tiny/quick/bn"
+
+
+@pytest.fixture
+def folder(packaged: Path, tmp_path: Path) -> Path:
+    """A copy of a packaged checkpoint, to be changed."""
+    return Path(shutil.copytree(packaged / "checkpoints" / BN, tmp_path / BN))
+
+
+def change_metrics(folder: Path, change: Callable[[dict], object]) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    change(metrics)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
+
+
+def change_tensors(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def test_whole_folder_is_checked_by_the_command(packaged: Path, tmp_path: Path) -> None:
+    shutil.copytree(packaged / "checkpoints", tmp_path, dirs_exist_ok=True)
+    lines: list[str] = []
+    assert evaluate(tmp_path, lines.append, workers=1) == []  # several are at work in `make check`
+    assert [line.split()[0] for line in lines[:-1]] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
+    assert not any(verify.WEAKER in line for line in lines)
+    assert "Every stored figure: --full" in lines[-1]
+
+
+def test_shares_of_networks_in_a_row_make_the_sample_and_whole_is_all(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[list[object]] = [[] for _ in range(verify.SHARES)]
+    whole: list[object] = []
+    for share, found in ((None, whole), *enumerate(done)):
+        with monkeypatch.context() as patch:
+            patch.setattr(verify, "split_logits", lambda *given, to=found: to.append(given[2]) or split_logits(*given))
+            patch.setattr(verify, "measure", lambda *given, to=found: to.extend(given[3]) or robustness.measure(*given))
+            patch.setattr(verify, "check_companies", lambda *given, to=found: to.extend(given[3]) or [])
+            patch.setattr(verify, "check_contrast", lambda *_, to=found: to.append("contrast") or [])
+            patch.setattr(verify, "check_unknowns", lambda *_, to=found: to.append("unknown things") or [])
+            assert _check_folder(packaged / "checkpoints" / BN, share)[1] == []
+    everything = {"train", "val", "contrast", "unknown things", *robustness.ALL, *companies.CASES}
+    assert (len(whole), set(whole)) == (len(everything), everything)
+    rest = everything - set(robustness.ALL) - set(companies.CASES)
+    assert {case for found in done for case in found} == {*rest, *robustness.SAMPLE, *companies.SAMPLE}
+    assert all("val" in found and len(found) < len(whole) / 2 for found in done)
+
+
+def test_difference_fails_the_check_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = [f"{BN}: val accuracy differs"]
+    monkeypatch.setattr(command_line, "evaluate", lambda *_, **__: problems)
+    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
+    assert command_line.main(["evaluate"]) == 0
+    assert command_line.main(["evaluate", "--check"]) == 2
+    assert f"These figures are not what is stored:\n{problems[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["none", "stored", *(each for each in CHECKED if "bias" not in each), ""])
+def test_contrast_that_is_not_what_the_network_does_is_found(folder: Path, tmp_path: Path, change: str) -> None:
+    (table,) = measure_contrast(tmp_path, lambda line: None)
+    rows = [row | ({"accuracy": 2} if row["change"] == change else {}) for row in read_contrast_table(table)]
+    write_csv(table, CONTRAST_COLUMNS, rows)
+    problems = _check_folder(folder)[1]
+    assert len(problems) == bool(change)
+    assert all(f"{CONTRAST_TABLE} has" in problem and repr(change) in problem for problem in problems)
+
+
+def test_nothing_packaged_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"No packaged checkpoint under .*python -m training package"):
+        evaluate(tmp_path)
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["other images", "none"])
+def test_without_the_images_the_weaker_check_is_said_and_the_full_one_fails(
+    is_there: bool, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(packaged / "checkpoints", tmp_path / "checkpoints")
+    if is_there:
+        shutil.copytree(packaged / "data", tmp_path / "data")
+        path = tmp_path / "data/tiny-16px/dataset.json"
+        path.write_text(path.read_text().replace('"digest": "', '"digest": "0'))
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    lines: list[str] = []
+    assert evaluate(tmp_path / "checkpoints", lines.append, workers=1) == []
+    assert [verify.WEAKER in line for line in lines] == [True] * (len(PACKAGED) + 1) + [False]
+    assert ("other images" in lines[0]) == is_there
+    monkeypatch.setattr(verify, "check_together", lambda *_: [])
+    problems = evaluate(tmp_path / "checkpoints", lines.append, workers=1, full=True)
+    assert [problem.partition(":")[0] for problem in problems] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
+
+
+def _val_figure(folder: Path) -> None:
+    change_metrics(folder, lambda m: m["final"]["val"]["accuracy"].update(mean=0.99))
+
+
+def _train_mean(folder: Path) -> None:
+    change_metrics(folder, lambda m: m["final"]["train"]["accuracy"].update(mean=0.99))
+
+
+def _class_figure(folder: Path) -> None:
+    change_metrics(folder, lambda m: m["per_class"]["1"][0].update(f1=0.123))
+
+
+def _confusion(folder: Path) -> None:
+    change_metrics(folder, lambda m: m["confusion_matrix"]["0"][0].reverse())
+
+
+def _parameters(folder: Path) -> None:
+    change_metrics(folder, lambda m: m.update(parameters=1))
+
+
+def _seeds(folder: Path) -> None:
+    change_metrics(folder, lambda m: m.update(seeds=[0, 2]))
+
+
+def _missing_final(folder: Path) -> None:
+    change_metrics(folder, lambda m: m["final"].pop("val"))
+
+
+def _logits(folder: Path) -> None:
+    change_tensors(folder / "val_logits.safetensors", lambda t: t["seed_1"][0, 0].add_(1))
+
+
+def _logits_alike(folder: Path) -> None:
+    """Other numbers that give the same figures."""
+    change_tensors(folder / "val_logits.safetensors", lambda t: t["seed_1"][0].add_(1))
+
+
+def _labels(folder: Path) -> None:
+    change_tensors(folder / "val_logits.safetensors", lambda t: t["labels"].copy_(t["labels"].roll(1)))
+
+
+def _nan_logits(folder: Path) -> None:
+    change_tensors(folder / "val_logits.safetensors", lambda t: t["seed_0"].fill_(torch.nan))
+
+
+def _weights(folder: Path) -> None:
+    change_tensors(folder / "model.safetensors", lambda t: t["fc.bias"].add_(1))
+
+
+def _card(folder: Path) -> None:
+    (folder / "README.md").write_text((folder / "README.md").read_text().replace("tiny", "huge"))
+
+
+def _no_card(folder: Path) -> None:
+    (folder / "README.md").unlink()
+
+
+def _history(folder: Path) -> None:
+    lines = (folder / "history.csv").read_text().splitlines()
+    lines[1] = lines[1].replace("0.", "1.", 1)  # the first epoch: follows from nothing else
+    (folder / "history.csv").write_text("\n".join(lines) + "\n")
+
+
+def _short_history(folder: Path) -> None:
+    lines = (folder / "history.csv").read_text().splitlines()
+    (folder / "history.csv").write_text("\n".join([*lines[:3], *lines[5:]]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_val_figure, "val figures stored and computed from the logits differ"),
+        (_train_mean, "train accuracy stored is not the mean and deviation of its values"),
+        (_class_figure, "per_class stored and computed from the logits differ"),
+        (_confusion, "confusion_matrix stored and computed from the logits differ"),
+        (_parameters, "parameters stored and found differ"),
+        (_seeds, "seeds stored and computed from the logits differ"),
+        (_missing_final, "metrics.json does not hold what it should"),
+        (_logits_alike, "val_logits.safetensors stored and found differ"),
+        (_logits, "val figures stored and computed from the logits differ"),
+        (_labels, "val figures stored and computed from the logits differ"),
+        (_nan_logits, "val figures stored and computed from the logits differ"),
+        (_weights, "model.safetensors is not the file that was packaged"),
+        (_card, "card stored and found differ"),
+        (_no_card, "README.md is missing or damaged"),
+        (_history, "history.csv stored and found differ"),
+        (_short_history, "the history does not hold 2 epochs of each seed"),
+    ],
+    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
+)
+@pytest.mark.parametrize("images", [True, False], ids=["with images", "without"])
+def test_changed_folder_is_found(
+    change: Callable[[Path], None], message: str, images: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not images:
+        monkeypatch.setenv("NORMZOO_DATA", str(folder / "nowhere"))
+    change(folder)
+    assert message in "\n".join(_check_folder(folder, 0)[1])
+
+
+def test_folder_in_the_place_of_another_is_found(folder: Path) -> None:
+    folder.rename(folder.parent / "gn")
+    assert "place stored and found differ" in _check_folder(folder.parent / "gn")[1]
+
+
+def test_weights_that_do_not_make_the_figures_are_found_from_the_images(folder: Path) -> None:
+    """The weights of another training, with all hashes put right."""
+    tensors, metadata = read_tensors(folder / "model.safetensors")
+    tensors["fc.weight"] = -tensors["fc.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata=metadata)
+    sha = file_sha256(folder / "model.safetensors")
+    change_metrics(folder, lambda m: m["provenance"].update(weights_sha256=sha))
+    found = "\n".join(_check_folder(folder)[1])
+    assert "logits from the images are up to" in found
+    assert "train loss of seed 0 is" in found
+    assert "val loss of seed 0 is" in found

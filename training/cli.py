@@ -1,0 +1,482 @@
+"""The command line of the training: its options are the fields of the configurations."""
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from normzoo.allocator import keep_freed_memory
+from normzoo.checking.report import check_generic
+from normzoo.checking.subject import Subject
+from normzoo.config import fields_of
+from normzoo.console import Parser, positive, run_command
+from normzoo.errors import CheckpointError, ConfigError, NormZooError
+from normzoo.nn.named_norms import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
+from normzoo.nn.registry import NORM_LAYERS
+from normzoo.nn.resnet import norm_keys
+from training.config import PLANS, RECIPE_FIELDS, RECIPES, Execution, Run, Study, flag
+from training.data.dataset import ImageData, fetch, hold_out
+from training.data.image_folder import open_images
+from training.data.sources import SOURCES
+from training.engine.distributed import is_writer, launched_replicas, process_group
+from training.engine.loggers import import_log
+from training.engine.speed import choose_precision
+from training.engine.step import DEVICES, choose_device
+from training.engine.trainer import Interrupted, train
+from training.launch.estimate import estimate, print_estimate
+from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, study
+from training.launch.slurm import SUBMITIT_FILES, Resources, cluster_study, require_cluster, script
+from training.measurements.companies import measure_companies
+from training.measurements.contrast import measure_contrast
+from training.measurements.unknowns import measure_unknowns
+from training.package import package
+from training.runs import RunBusyError, replace_file
+from training.verify import evaluate
+
+EXAMPLES = """the whole way, from images to checkpoints:
+  python -m training data fetch tiny-imagenet-25
+  python -m training study --recipe paper --dry-run
+  python -m training study --recipe paper
+  python -m training package
+  python -m training evaluate --check
+
+with your own images, a folder for each class:
+  python -m training study --data path/to/folder --recipe strong --image-size 64
+
+which learning rate is better, for which norm?
+  python -m training study --norm bn,gn --lr 0.05,0.1,0.2 --seeds 0-4
+  python -m training compare --by lr
+
+the same as a file, with lists of any setting:
+  python -m training study study.toml --dry-run
+
+many networks on a Slurm cluster, each a task of a job array:
+  python -m training study --recipe strong --seeds 0,1,2 --launcher slurm --time 120 --dry-run
+
+one network in two processes:
+  torchrun --nproc-per-node 2 -m training train --norm bn --recipe strong
+
+python -m training COMMAND --help says more about each."""
+
+#: More runs than this are asked about.
+MANY_RUNS = 500
+_FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
+#: Commands that measure what is stored beside the networks of a data set.
+_MEASUREMENTS = {
+    "contrast": (measure_contrast, "measure why less contrast harms the packaged networks"),
+    "companies": (measure_companies, "measure what batch statistics of the images themselves change"),
+    "unknowns": (measure_unknowns, "measure how sure the packaged networks are of things they do not know"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    options = build_parser().parse_args(arguments)
+    keep_freed_memory()
+
+    def call() -> int | None:
+        try:
+            name_own_norms()  # of the environment: the children of a study read them there
+            for word in getattr(options, "own_norms", ()):
+                name_own_norm(word)
+            code: int | None = options.call(options)
+        except (RunBusyError, Interrupted) as error:
+            print(error, file=sys.stderr)
+            return EXIT_BUSY if isinstance(error, RunBusyError) else EXIT_INTERRUPTED
+        return code
+
+    return run_command(call)
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="python -m training",
+        description="Fetch images, train networks, package and check the results.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = parser.command(commands, "data", _fetch, "fetch a data set and build its cache")
+    command.add_argument("action", choices=["fetch"])
+    command.add_argument("name", metavar="NAME", help=f"one of: {', '.join(SOURCES)}")
+    command.add_argument("--archive", metavar="PATH-OR-URL", help="a copy of the official archive")
+    command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the squares (default: the data set's own)")
+
+    command = parser.command(commands, "train", call_train, "train one network")
+    command.add_argument("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}; or FILE.py:CLASS")
+    command.add_argument("--seed", default="0", help="decides initial weights, order and augmentation (default: 0)")
+    _add_run_options(command)
+    command.add_argument("--no-sync-norms", dest="sync_norms", action="store_false", help="the opposite of --sync-norms")
+
+    command = parser.command(commands, "study", call_study, "train many networks, a process per core; call again to go on")
+    command.add_argument("file", nargs="?", type=Path, metavar="FILE.toml", help="the settings below, any of them as a list")
+    command.add_argument("--plan", metavar="NAME", help=f"one of: {', '.join(PLANS)} (default: study, without other settings)")
+    command.add_argument("--norm", metavar="KEYS", help="all, or comma-separated, FILE.py:CLASS for your own (default: all)")
+    command.add_argument("--seeds", metavar="N,N", help="such as 0,1,2 or 0-4 (default: 0)")
+    command.add_argument("--combine", metavar="HOW", help=f"{fields_of(Study)['combine'].description} (product or pairs)")
+    command.add_argument("--yes", action="store_true", help=f"train also more than {MANY_RUNS} runs")
+    _add_run_options(command, without=("threads", "stop_after", "sync_norms"))
+    command.add_argument("--workers", type=positive, metavar="N", help="runs at a time (default: one per core, one on a GPU)")
+    words = "local: processes of this machine; slurm: a job array of a Slurm cluster, through submitit (default: local)"
+    command.add_argument("--launcher", choices=["local", "slurm"], default="local", help=words)
+    group = command.add_argument_group("with --launcher slurm", "More goes by Slurm's own variables, such as SBATCH_ACCOUNT.")
+    _add_fields(group, Resources)
+    group.add_argument("--retry", action="store_true", default=None, help="submit also what failed")
+
+    command = parser.command(commands, "package", _package, "turn finished runs into checkpoint folders")
+    words = "measure again what is packaged already, and replace what was trained otherwise or cannot be read"
+    command.add_argument("--again", action="store_true", help=words)
+    _add_folders(command, "runs", "checkpoints")
+    _add_own_norms(command)
+
+    command = parser.command(commands, "evaluate", _evaluate, "compute the packaged figures again")
+    command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
+    words = "every stored figure, and not a sample; fail where the images are not here; half an hour on two cores"
+    command.add_argument("--full", action="store_true", help=words)
+    command.add_argument("--whole", action=_Renamed, new="full", help=argparse.SUPPRESS)
+    _add_folders(command, "checkpoints")
+    _add_own_norms(command)
+
+    for name, (measure, words) in _MEASUREMENTS.items():
+        measuring = functools.partial(_measure, measure=measure)
+        command = parser.command(commands, name, measuring, words)
+        command.add_argument("--data", metavar="NAME", help="networks of this data set alone (default: all)")
+        _add_folders(command, "checkpoints")
+        _add_own_norms(command)
+
+    command = parser.command(commands, "report", _report, "write RESULTS.md and its figures from what is packaged")
+    command.add_argument("--check", action="store_true", help="write nothing; fail where it is no longer what is packaged")
+    command.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to (default: here)")
+    _add_folders(command, "checkpoints")
+    _add_own_norms(command)
+
+    words = "upload the packaged networks, or the page as a Space, to the Hugging Face Hub"
+    command = parser.command(commands, "publish", _publish, words)
+    command.add_argument("what", choices=["models", "space"])
+    command.add_argument("repository", metavar="USER/REPO", help="where to; made if it is not there")
+    command.add_argument("--only", metavar="SETS", help="these model sets alone, such as my-pets/strong (default: all)")
+    command.add_argument("--license", metavar="ID", help="of the networks, such as cc-by-4.0 (default: the cards name none)")
+    command.add_argument("--dry-run", action="store_true", help="print the files and their sizes, and send nothing")
+    command.add_argument("--private", action="store_true", help="make a new repository private")
+    hardware = ["cpu-basic", "cpu-upgrade", "zero-a10g"]
+    command.add_argument("--hardware", choices=hardware, help="of a new Space (default: what the Hub gives)")
+    _add_folders(command, "checkpoints")
+    _add_own_norms(command)
+
+    command = parser.command(commands, "bench", _bench, "measure the speed of training")
+    command.add_argument("--steps", type=positive, default=60, metavar="N", help="timed steps of each kind (default: 60)")
+    command.add_argument("--device", choices=DEVICES, default="auto", help="what follows concerns GPUs (default: auto)")
+    command.add_argument("--out", type=Path, default=Path("bench-gpu.json"), metavar="FILE", help="figures (bench-gpu.json)")
+    command.add_argument("--norm", metavar="KEYS", help="comma-separated (default: the zoo and torch's own)")
+    words = "compiled steps, last (default: auto)"
+    command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help=words)
+    return parser
+
+
+class _Renamed(argparse.Action):
+    """An option under its old name, for a release."""
+
+    def __init__(self, option_strings: list[str], dest: str, new: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+        self.new = new
+
+    def __call__(self, parser: Any, options: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        print(f"{option} is now called {flag(self.new)}; the old name goes with the next release.", file=sys.stderr)
+        setattr(options, self.new, True)
+
+
+def _add_fields(group: Any, cls: type, without: Iterable[str] = ()) -> None:
+    """An option for each field of a configuration, which reads the words itself."""
+    for name, about in fields_of(cls).items():
+        if name in without or name == "sync_norms":
+            continue
+        if about.annotation is bool:
+            group.add_argument(flag(name), action="store_true", default=None, help=about.description)
+        else:
+            group.add_argument(flag(name), metavar="X", help=about.description)
+
+
+def _add_folders(command: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        words = f"{_FOLDERS[name]} (default: {name})"
+        command.add_argument(flag(name), type=Path, default=Path(name), metavar="FOLDER", help=words)
+
+
+def _add_run_options(command: argparse.ArgumentParser, without: Iterable[str] = ()) -> None:
+    command.add_argument("--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)} (default: paper)")
+    words = (
+        f"one of: {', '.join(SOURCES)}; or a folder of your own images, train/<class>/… with or without val/<class>/…, "
+        "or <class>/… (default: tiny-imagenet-25)"
+    )
+    command.add_argument("--data", metavar="NAME-OR-FOLDER", help=words)
+    words = "validate on this share of the training images, never seen in training: for choosing a recipe (default: 0, off)"
+    command.add_argument("--holdout", metavar="SHARE", help=words)
+    words = "fp32, bf16, or auto: bf16 convolutions where they are faster here, by timing both once (default: auto)"
+    command.add_argument("--amp", metavar="PRECISION", help=words)
+    words = "train nothing: say how many steps there are, and what time and disk they need"
+    command.add_argument("--dry-run", action="store_true", help=words)
+    _add_fields(command, Execution, without)
+    _add_folders(command, "runs")
+    fields = command.add_argument_group("instead of the recipe's own", "Without them everything is as the recipe says.")
+    for name, about in RECIPE_FIELDS.items():
+        fields.add_argument(flag(name), metavar="X", help=about.description)
+
+
+def _add_own_norms(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--norm",
+        dest="own_norms",
+        type=lambda words: [word.strip() for word in words.split(",")],
+        default=[],
+        metavar="FILE.py:CLASS",
+        help=f"custom norms that networks here have, comma-separated (default: ${NAMES_VARIABLE}); runs those files",
+    )
+
+
+def given(options: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of the options that were given."""
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
+
+
+def chosen_study(options: argparse.Namespace) -> Study:
+    """The study of the options, of the file that they name, or of both.
+
+    Raises:
+        ConfigError: a setting that there is not, or a value out of its bounds.
+    """
+    fields = given(options, (*(name for name in fields_of(Study) if name != "changes"), *RECIPE_FIELDS))
+    if getattr(options, "file", None):
+        return Study.read(options.file, fields)
+    if not fields.keys() - {"data", "seeds", "holdout", "amp"}:
+        fields["plan"] = "study"
+    return Study.from_fields(fields)
+
+
+class Chosen:
+    """Runs of a study with their images, opened once for each size."""
+
+    def __init__(self, study: Study, device: torch.device, root: Path) -> None:
+        self.study, self.images = study, functools.cache(self._open)
+        parts = study.parts()
+        study.check_norms()
+        first = study.runs(study.data, "fp32")[0].recipe  # the images' own size and name are known once they are open
+        self.name = self.images(first.image_size).name
+        recipe = study.runs(self.name, "fp32")[0].recipe
+        precision = choose_precision(study.amp, recipe, device, say)
+        runs = study.runs(self.name, precision) if parts else []
+        self.runs = [_as_stored(run, root) for run in runs] if study.amp == "auto" else runs
+
+    def _open(self, image_size: int) -> ImageData:
+        data = open_images(self.study.data, image_size, say)
+        return hold_out(data, self.study.held_out) if self.study.held_out else data
+
+    def data(self, run: Run) -> ImageData:
+        """The images of a run."""
+        return self.images(run.recipe.image_size)
+
+    def digest(self, run: Run) -> str:
+        """The digest of the images of a run."""
+        return self.data(run).digest
+
+    def check_own_norms(self) -> None:
+        """Check what holds for every norm on custom ones, before time is spent on them.
+
+        Raises:
+            ConfigError: one of them fails.
+        """
+        for norm in dict.fromkeys(run.norm for run in self.runs if run.norm in OWN_NORMS):
+            report = check_generic(Subject(OWN_NORMS[norm], "own"))
+            say(report.to_text())
+            if not report.passed:
+                raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")
+
+
+def _as_stored(run: Run, root: Path) -> Run:
+    """The run with the precision that it was begun with, where nothing else differs."""
+    try:
+        stored = Run.from_dict(json.loads((run.folder(root) / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, NormZooError):
+        return run  # `train` says what is wrong with it
+    return stored if dataclasses.replace(run, precision=stored.precision) == stored else run
+
+
+def call_train(options: argparse.Namespace) -> None:
+    """Train one network; under torchrun, together with the other processes."""
+    options.seeds = options.seed
+    chosen_one = chosen_study(options)
+    _check_single(chosen_one)
+    execution = Execution(**given(options, fields_of(Execution)))
+    device = choose_device(execution.device)
+    if execution.threads:
+        torch.set_num_threads(execution.threads)
+    if launched_replicas() > 1 and (options.dry_run or execution.compile == "on"):
+        raise ConfigError("--dry-run and --compile on are for one process. Leave them out, or torchrun.")
+    chosen = Chosen(chosen_one, device, options.runs)
+    (run,) = chosen.runs
+    if options.dry_run:
+        chosen.check_own_norms()
+        print_estimate(estimate([run], chosen.data, options.runs, device, execution.compile), options.runs, 1, say)
+        return
+    replicas = launched_replicas()
+    with process_group(device):
+        tell = say if is_writer() else _say_nothing
+        if replicas > 1:
+            tell(f"{replicas} processes, each with its share of a batch of {run.recipe.batch_size}.")
+        state = train(run, chosen.data(run), options.runs, execution, tell, STOPPING)
+        tell(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
+
+
+def _check_single(study: Study) -> None:
+    lists = {"norm": study.norm, "recipe": study.recipe, "seed": study.seeds, **study.changes}
+    for name, values in lists.items():
+        if len(values) != 1 or values == ("all",):
+            words = ",".join(map(str, values))
+            raise ConfigError(f"train takes one {name}, got {words!r}. Use study for several.")
+    if study.norm[0] not in norm_keys() and ":" not in study.norm[0]:
+        raise ConfigError(f"Unknown norm {study.norm[0]!r}. Choose one of: {', '.join(NORM_LAYERS)}.")
+
+
+def call_study(options: argparse.Namespace) -> None:
+    """Train many networks here or on a cluster, or estimate it."""
+    resources = _resources(options)
+    execution = Execution(**given(options, ("device", "compile", "log_to", "retrain")))
+    device = choose_device("auto" if resources else execution.device)
+    if not resources:
+        torch.set_num_threads(1)  # as each worker
+    on = torch.device(resources.device) if resources else device
+    chosen = Chosen(chosen_study(options), on, options.runs)
+    runs, root = chosen.runs, options.runs
+    if options.dry_run:
+        _dry_run(options, chosen, device, resources, execution)
+        return
+    if len(runs) > MANY_RUNS and not options.yes:
+        raise ConfigError(f"These are {len(runs):,} runs. If that is meant, add --yes; --dry-run says what they take.")
+    for run in {run.recipe.image_size: run for run in runs}.values():
+        chosen.data(run)  # decoded before any run begins
+    check_images(runs, root, chosen.digest, execution.retrain, say)
+    if execution.log_to:
+        import_log(execution.log_to)
+    if resources:
+        require_cluster()
+    _keep_study(chosen, options)
+    if resources:
+        placed = dataclasses.replace(execution, device=resources.device, threads=resources.cpus_per_run)
+        cluster_study(runs, root, resources, placed, bool(options.retry), chosen.digest, say)
+        return
+    arguments = [f"--compile={execution.compile}", f"--device={device.type}"]
+    arguments += [f"--log-to={execution.log_to}"] * bool(execution.log_to) + ["--retrain"] * execution.retrain
+    study(runs, root, _workers(options, device), arguments, chosen.digest, say)
+
+
+def _resources(options: argparse.Namespace) -> Resources | None:
+    """Return what each run asks of a cluster, or None where the runs stay on this machine.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    asked = given(options, fields_of(Resources))
+    if options.launcher == "local":
+        if asked or options.retry:
+            name = flag(next(iter(asked), "retry"))
+            raise ConfigError(f"{name} is for a cluster. Add --launcher slurm, or leave it out.")
+        return None
+    if options.workers is not None:
+        raise ConfigError("--workers is for one machine. With --launcher slurm take --array-limit.")
+    resources = Resources(**asked)
+    if options.device not in (None, "auto", resources.device):
+        raise ConfigError(f"--device {options.device} does not go with --gpus-per-run {resources.gpus_per_run}. Leave it out.")
+    return resources
+
+
+def _keep_study(chosen: Chosen, options: argparse.Namespace) -> None:
+    """Store the file that makes this study again, beside its runs."""
+    text = chosen.study.to_toml(chosen.name)
+    folder = chosen.runs[0].folder(options.runs).parents[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{options.file.stem if options.file else 'study'}.toml"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        path = path.with_name(f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.toml")
+    replace_file(path, text.encode())
+
+
+def _workers(options: argparse.Namespace, device: torch.device) -> int:
+    return options.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
+
+
+def _dry_run(
+    options: argparse.Namespace, chosen: Chosen, device: torch.device, resources: Resources | None, execution: Execution
+) -> None:
+    torch.set_num_threads(resources.cpus_per_run if resources else 1)
+    chosen.check_own_norms()
+    found = estimate(chosen.runs, chosen.data, options.runs, device, execution.compile)
+    count = sum(each.epochs_left > 0 for each in found)
+    workers = min(resources.array_limit or count, count) if resources else _workers(options, device)
+    print_estimate(found, options.runs, workers, say)
+    if resources and count:
+        say(f"The times are those of this machine. The cluster is asked for: {resources.total(count)}\nBy this script:\n")
+        say(script(options.runs / SUBMITIT_FILES, resources, count))
+
+
+def say(line: str) -> None:
+    """Print a line at once, for who watches through a pipe."""
+    print(line, flush=True)
+
+
+def _say_nothing(line: str) -> None:
+    pass
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    print(f"{options.name} is in {fetch(options.name, options.image_size, options.archive)}.")
+
+
+def _package(options: argparse.Namespace) -> None:
+    package(options.runs, options.checkpoints, say, options.again)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    problems = evaluate(options.checkpoints, say, full=options.full)
+    if (options.check or options.full) and problems:
+        raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
+
+
+def _measure(options: argparse.Namespace, measure: Callable[..., object]) -> None:
+    measure(options.checkpoints, say, options.data)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from training.report.build import check_report, write_report  # brings matplotlib and scipy, which no other command needs
+
+    if not options.check:
+        write_report(options.checkpoints, options.out, say)
+    elif problems := check_report(options.checkpoints, options.out):
+        raise CheckpointError("\n".join(["The report is stale. Write it again: python -m training report", *problems]))
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from training.publish import Upload, publish  # brings the Hub's client, which no other command needs
+
+    only = options.only.split(",") if options.only else None
+    upload = Upload(options.repository, options.what, options.private, options.hardware, options.license)
+    publish(upload, options.checkpoints, only, options.dry_run, say)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    device = choose_device(options.device)
+    from training.bench import bench, bench_gpu  # brings torchvision, which no other command needs
+
+    if device.type == "cuda":
+        norms = name_own_norms(options.norm) if options.norm else None
+        bench_gpu(device, options.out, norms, options.compile != "off", options.steps, say=say)
+        return
+
+    bench(options.steps, say)

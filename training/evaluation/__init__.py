@@ -1,1 +1,0 @@
-"""Measuring trained networks and packaging them."""

@@ -1,1 +1,0 @@
-"""Experiments as data: recipes, plans, runs and where they were made."""

@@ -1,0 +1,201 @@
+"""A study on this machine: many runs as a queue over its cores, each in a process of its own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from normzoo.errors import ConfigError, TrainingError
+from normzoo.formatting import counted
+from training.config import Run
+from training.runs import RunBusyError, State, is_busy, lock, read_doing, read_history, set_aside
+
+POLL_SECONDS = 2.0
+#: How `python -m training train` ends where another process trains that run (EX_TEMPFAIL of sysexits.h).
+EXIT_BUSY = 75
+#: How it ends after Ctrl-C, as a shell's commands do.
+EXIT_INTERRUPTED = 130
+#: A line about a study that is not watched on a terminal, at most this often.
+REPORT_SECONDS = 60.0
+#: Signals that end a run after its epoch and a study after those of its runs; a closed terminal sends SIGHUP.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+Digest = Callable[[Run], str]
+
+
+def study(
+    runs: list[Run],
+    root: Path,
+    workers: int,
+    arguments: Sequence[str],
+    digest: Digest | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train all runs that are not finished, `workers` at a time, one thread each; call again to go on.
+
+    Several studies may share the folder of runs, on one machine or on many: what another is training is left to it, and taken
+    over where that one dies.
+
+    Args:
+        root: the folder of all raw runs; each run's output goes to `train.log` in its own.
+        arguments: options of `python -m training train` that do not change the result, for all runs.
+        digest: gives that of the images of a run, which a finished one must have.
+
+    Raises:
+        TrainingError: some runs failed; the others are finished.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {workers}.")
+    runs = list(dict.fromkeys(runs))  # the same one twice would only meet its own lock
+    waiting = [run for run in runs if not finished(run, root, digest)]
+    say(f"{counted(len(runs), 'run')}, {len(runs) - len(waiting)} finished before, {workers} at a time.")
+    active: dict[Run, subprocess.Popen[bytes]] = {}
+    failed: list[Run] = []
+    last_report, told = time.monotonic(), False
+    bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), unit="run", disable=None)
+    with _stopping(active), bar:
+        while waiting or active:
+            for run in list(waiting):
+                if len(active) == workers:
+                    break
+                if is_busy(run.folder(root)):
+                    continue
+                waiting.remove(run)
+                if finished(run, root, digest):
+                    bar.update(1)  # by another study
+                else:
+                    active[run] = _start(run, root, arguments)
+            if waiting and not active and not told:
+                told = True
+                say(f"Trained by other processes: {counted(len(waiting), 'run')}. Waiting, to take over what they leave.")
+            time.sleep(POLL_SECONDS)
+            for run, process in list(active.items()):
+                if process.poll() is not None:
+                    del active[run]
+                    if process.returncode == EXIT_BUSY:
+                        waiting.append(run)  # another was faster
+                        continue
+                    bar.update(1)
+                    if process.returncode:
+                        failed.append(run)
+            line = ", ".join(f"{run.recipe.name} {run.variant} {standing(run, root)}" for run in active)
+            bar.set_postfix_str(line)
+            if bar.disable and time.monotonic() - last_report > REPORT_SECONDS:
+                last_report = time.monotonic()
+                say(f"{len(runs) - len(waiting) - len(active)} of {counted(len(runs), 'run')} ended. {line}")
+    say(progress_table(runs, root))
+    if failed:
+        logs = ", ".join(str(run.folder(root) / "train.log") for run in failed)
+        raise TrainingError(f"{len(failed)} of {counted(len(runs), 'run')} stopped with an error. See {logs}, then call again.")
+
+
+@contextlib.contextmanager
+def _stopping(active: dict[Run, "subprocess.Popen[bytes]"]) -> Iterator[None]:
+    """Whatever ends a study ends its runs after their epoch, as Ctrl-C does; asked again, at once.
+
+    A terminal sends Ctrl-C to the runs as well; SIGTERM, which they take for the same, however often, reaches them otherwise.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        if number != signal.SIGINT:
+            _leave_terminal(number)
+        raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # not the main thread: signals are somebody else's
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if active:
+            print(f"Waiting for the epoch of {counted(len(active), 'run')}. Again stops at once.", file=sys.stderr, flush=True)
+        for process in active.values():
+            process.terminate()
+        for process in active.values():
+            process.wait()
+        raise
+    finally:
+        for process in active.values():
+            if process.poll() is None:
+                process.kill()  # what was saved stays
+                process.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave_terminal(number: int) -> None:
+    """After a terminal was closed, write nowhere: to write there would be an error."""
+    if number == getattr(signal, "SIGHUP", None):
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (1, 2):
+            with contextlib.suppress(OSError):
+                os.dup2(nowhere, stream)
+
+
+def finished(run: Run, root: Path, digest: Digest | None = None) -> bool:
+    """Has this very run, with these settings and images, gone through all its epochs?"""
+    state = State.load(run.folder(root))
+    fits = state is not None and state.run == run and (digest is None or state.data_digest == digest(run))
+    return fits and state is not None and state.is_finished
+
+
+def check_images(runs: list[Run], root: Path, digest: Digest, retrain: bool, say: Callable[[str], None] = print) -> None:
+    """Find the runs that were trained on other images than are here now; with `retrain` they are set aside.
+
+    Raises:
+        ConfigError: there are some, and they may not be trained anew.
+    """
+    states = {run: State.load(run.folder(root)) for run in runs}
+    other = [run for run, state in states.items() if state is not None and state.data_digest != digest(run)]
+    if not other:
+        return
+    names = ", ".join(f"{run.variant} seed {run.seed}" for run in other[:6]) + (", …" if len(other) > 6 else "")
+    if not retrain:
+        raise ConfigError(
+            f"{len(other)} of {counted(len(runs), 'run')} were trained on other images than {other[0].data} has now ({names}). "
+            "Add --retrain, which keeps them beside and trains them anew; or give the images under another name."
+        )
+    for run in other:
+        try:
+            with lock(run.folder(root)):
+                say(f"Set aside: {set_aside(run.folder(root))}, trained on other images.")
+        except RunBusyError:
+            say(f"{run.folder(root)} is being trained by another process, and stays.")
+
+
+def standing(run: Run, root: Path) -> str:
+    """What a run does now, in a few words."""
+    rows = read_history(run.folder(root))
+    return read_doing(run.folder(root)) or (f"epoch {len(rows) // 2}/{run.recipe.epochs}" if rows else "starting")
+
+
+def progress_table(runs: list[Run], root: Path) -> str:
+    """Every run with its last epoch."""
+    rows = []
+    for run in runs:
+        last = {row["split"]: row for row in read_history(run.folder(root))[-2:]}
+        figures = [f"{int(last['val']['epoch'])}/{run.recipe.epochs}"] if last else [standing(run, root)]
+        for split, key in (("train", "loss"), ("val", "loss"), ("val", "accuracy")) if last else ():
+            figures.append(f"{float(last[split][key]):.4f}")
+        rows.append([run.recipe.name, run.variant, run.seed, *figures])
+    return tabulate(
+        rows, ["recipe", "variant", "seed", "epoch", "train loss", "val loss", "val accuracy"], "plain", floatfmt=".4f"
+    )
+
+
+def _start(run: Run, root: Path, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+    folder = run.folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "training", "train", "--threads=1", f"--runs={root}", *run.options(), *arguments]
+    with open(folder / "train.log", "ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})

@@ -1,0 +1,364 @@
+"""From raw runs to the packaged checkpoints: final figures measured anew, robustness, provenance, model card."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch.utils.flop_counter import FlopCounterMode
+
+from normzoo.errors import CheckpointError, TrainingError
+from normzoo.inference.predict import compute_logits
+from normzoo.nn.named_norms import require_own_norm
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained.checkpoint import (
+    HASHED,
+    Checkpoint,
+    Contents,
+    ModelConfig,
+    count_parameters,
+    default_arguments,
+    open_checkpoint,
+    save_checkpoint,
+)
+from normzoo.pretrained.serialization import file_sha256, read_table, write_csv
+from training.cards import README, SEARCH_TABLE, folder_card, model_card
+from training.data.dataset import ImageData, data_root, load_once
+from training.engine import metrics
+from training.measurements.robustness import measure
+from training.measurements.rounding import rounded
+from training.progress import progress
+from training.runs import LOCK, PROBE_SECONDS, State, iter_runs
+
+#: Of the table of the runs that were tried to choose a recipe.
+SEARCH_COLUMNS = (
+    *("recipe", "variant", "seed", "epochs", "holdout", "train_accuracy", "holdout_loss", "holdout_accuracy", "seconds"),
+)
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """Results that one seed adds to a packaged folder."""
+
+    sessions: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    train: dict[str, float]  # final figures on the training images
+    val_logits: torch.Tensor
+
+
+class SeedsLostError(TrainingError):
+    """Packaging this would take the place of what cannot be made again; the others are packaged."""
+
+
+def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, again: bool = False) -> list[Path]:
+    """Package every finished run under `runs`: one folder per data set, recipe and variant, with all of its seeds.
+
+    Seeds that are packaged already and trained with the same settings on the same images stay, also where their runs are
+    gone. Runs that are not finished are named and left out. Those that were validated on training images, to choose a
+    recipe, become one table, `search.csv`.
+
+    Args:
+        again: measure and write also what is packaged already, and replace seeds that were trained otherwise.
+
+    Returns:
+        the folders of all finished runs.
+
+    Raises:
+        TrainingError: no run is finished, or packaged seeds of other settings would be lost; the others are packaged.
+        DataError: the images that the runs were trained on are not here.
+    """
+    if not runs.is_dir():
+        raise _nothing_finished(runs)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(checkpoints / LOCK).acquire(timeout=PROBE_SECONDS):
+            return _package(runs, checkpoints, say, again)
+    except Timeout as error:
+        raise TrainingError(f"Another process packages into {checkpoints}. Wait for it, or stop it.") from error
+
+
+def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: bool) -> list[Path]:
+    remove_partial(checkpoints)
+    done, refused = [], []
+    found = _finished_states(runs, say)
+    for folder, states in progress(found.items(), "packaging", lambda item: str(item[0].relative_to(runs)), say):
+        target = checkpoints / folder.relative_to(runs)
+        try:
+            kept = _packaged(target, again, say)
+            if kept and not again and _holds(kept, states):
+                say(f"{target}  unchanged")
+            else:
+                seeds = _package_variant(folder.name, states, kept, target, again)
+                replaced = sorted(set(kept.metrics["seeds"] if kept else ()) - set(seeds))
+                lost = f"; they replace seeds {', '.join(map(str, replaced))}, trained otherwise" if replaced else ""
+                say(f"{target}  seeds {', '.join(map(str, seeds))}{lost}")
+        except SeedsLostError as error:
+            refused.append(str(error))
+            continue
+        done.append(target)
+    tables = write_search(runs, checkpoints)
+    for table in tables:
+        say(f"{table}  what was tried to choose a recipe")
+    if not (done or tables or refused):
+        raise _nothing_finished(runs)
+    for study in runs.glob("*/*.toml"):  # which make these runs again
+        target = checkpoints / study.relative_to(runs)
+        if target.parent.is_dir():
+            shutil.copyfile(study, target)
+    (checkpoints / README).write_text(folder_card(checkpoints), encoding="utf-8")
+    if refused:
+        raise SeedsLostError("\n".join(refused))
+    return done
+
+
+def _nothing_finished(runs: Path) -> TrainingError:
+    return TrainingError(f"No finished run under {runs}. Train one with: python -m training study")
+
+
+def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[int, State]]:
+    """The finished runs that are no search for a recipe: the folder of each variant, and its states by seed."""
+    found: dict[Path, dict[int, State]] = {}
+    for seed_folder, state in iter_runs(runs):
+        if state.run.holdout:
+            continue
+        if state.is_finished and not _can_be_built(state, seed_folder, say):
+            continue
+        if state.is_finished:
+            found.setdefault(seed_folder.parent, {})[state.run.seed] = state
+        else:
+            say(f"left out: {seed_folder} has {state.epoch} of {state.run.recipe.epochs} epochs")
+    for folder, states in found.items():
+        if len({(dataclasses.replace(state.run, seed=0), state.data_digest) for state in states.values()}) > 1:
+            raise TrainingError(
+                f"The seeds under {folder} were trained with different settings or images. Keep those of one kind."
+            )
+    return found
+
+
+def _can_be_built(state: State, seed_folder: Path, say: Callable[[str], None]) -> bool:
+    """Is the norm one of the zoo's, or one whose file the user has named?"""
+    if state.run.norm_sha256:
+        try:
+            require_own_norm(state.run.norm, state.run.norm_sha256, seed_folder)
+        except CheckpointError as error:
+            say(f"left out: {seed_folder}: {error}")
+            return False
+    return True
+
+
+def _packaged(folder: Path, again: bool, say: Callable[[str], None]) -> Checkpoint | None:
+    """Return what is packaged there; None where nothing is.
+
+    Raises:
+        SeedsLostError: it cannot be read, and may not be replaced.
+    """
+    if not folder.exists():
+        return None
+    try:
+        return open_checkpoint(folder)
+    except CheckpointError as error:
+        if not again:
+            raise SeedsLostError(
+                f"{folder} cannot be read, and stays as it is: {error} Replace it with --again, which keeps it beside; or "
+                "package into another folder with --checkpoints."
+            ) from error
+        place = next(new for i in range(1, 10_000) if not (new := folder.with_name(f".{folder.name}.damaged{i}")).exists())
+        say(f"{folder} cannot be read ({error}); it is kept as {folder.rename(place)}.")
+        return None
+
+
+def _holds(kept: Checkpoint, states: dict[int, State]) -> bool:
+    """Are these very runs what is packaged, and is every file the one that was?"""
+    provenance = kept.metrics["provenance"]
+    sessions = {run["seed"]: run["sessions"] for run in provenance["runs"]}
+    is_same = all(seed in sessions and sessions[seed] == rounded(state.sessions) for seed, state in states.items())
+    try:
+        return is_same and all(file_sha256(kept.folder / name) == provenance.get(key) for key, name in HASHED.items())
+    except CheckpointError:
+        return False
+
+
+def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | None, target: Path, replace: bool) -> list[int]:
+    run, digest = (first_state := states[min(states)]).run, first_state.data_digest
+    recipe, norm = run.recipe, run.norm
+    data = load_once(run.data, recipe.image_size, data_root())
+    if digest != data.digest:
+        raise SeedsLostError(
+            f"{target.name} of {recipe.name} was trained on other images than the {data.name} that is here, and is left out. "
+            "Train it on these with `python -m training study … --retrain`, or put the images back as they were."
+        )
+    config = ModelConfig(
+        recipe.depth,
+        norm,
+        default_arguments(norm),
+        data.classes,
+        data.image_size,
+        data.mean,
+        data.std,
+        norm_sha256=run.norm_sha256,
+        last_norm=recipe.last_norm,
+    )
+    settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
+    networks = {seed: _network(config, state) for seed, state in states.items()}
+    try:
+        results = {} if kept is None or set(kept.metrics["seeds"]) <= set(states) else _kept_results(kept, config, settings)
+    except CheckpointError as error:
+        raise SeedsLostError(
+            f"{target} has seeds whose runs are not here, and cannot be read whole: {error} It stays as it is; package into "
+            "another folder with --checkpoints."
+        ) from error
+    lost = set(kept.metrics["seeds"] if kept else ()) - set(states) - set(results)
+    if lost and not replace:
+        raise SeedsLostError(
+            f"{target} has {', '.join(f'seed {seed}' for seed in sorted(lost))}, trained otherwise than {variant} now (recipe, "
+            "precision or images). Replace them with --again, or package into another folder with --checkpoints."
+        )
+    results |= {seed: _measure(networks[seed], state, data) for seed, state in states.items()}
+    results = dict(sorted(results.items()))
+    first = min(results)
+    network = networks[first] if first in networks or kept is None else kept.load_model()
+    labels, val_logits = data.labels["val"], {seed: result.val_logits for seed, result in results.items()}
+    train = {name: metrics.spread([result.train[name] for result in results.values()]) for name in metrics.METRICS}
+    final = {"train": rounded(train), "val": final_figures(val_logits.values(), labels)}
+    figures: dict[str, Any] = {
+        "format_version": 1,
+        "variant": variant,
+        "norm": norm,
+        "recipe": recipe.name,
+        "data": data.name,
+        "seeds": list(results),
+        "final": final,
+        **class_figures(val_logits, labels, data.classes),
+        "parameters": count_parameters(network),
+        "macs": count_macs(network, data.image_size),
+        "provenance": {
+            **settings,
+            "runs": [{"seed": seed, "sessions": result.sessions} for seed, result in results.items()],
+        },
+    }
+    figures = rounded(figures)
+    history = [_stored_row(row) for result in results.values() for row in result.history]
+    for position, seed in enumerate(results):
+        # The last epoch's validation row is measured again with the rest: the stored figure, to the digit.
+        row = next(r for r in reversed(history) if r["seed"] == seed and r["split"] == "val")
+        row.update({name: final["val"][name]["values"][position] for name in metrics.METRICS})
+    robustness_rows = rounded(measure(network, data, first))
+    card = model_card(config, figures)
+    save_checkpoint(target, Contents(network, config, history, figures, val_logits, labels, robustness_rows, card))
+    return list(results)
+
+
+def _kept_results(kept: Checkpoint, config: ModelConfig, settings: dict[str, Any]) -> dict[int, SeedResult]:
+    """The seeds that are packaged already, if they were trained in the same way."""
+    # An argument that the layer was given since then, by its default, makes it no other layer; one without any ignores them.
+    known = default_arguments(config.norm)
+    arguments = {**known, **kept.config.norm_arguments} if known else {}
+    if dataclasses.replace(kept.config, norm_arguments=arguments) != config:
+        return {}
+    stored = kept.metrics
+    if any(stored["provenance"][key] != rounded(value) for key, value in settings.items()):
+        return {}
+    history, (val_logits, _) = kept.history(), kept.val_logits()
+    train = stored["final"]["train"]
+    return {
+        run["seed"]: SeedResult(
+            run["sessions"],
+            [row for row in history if row["seed"] == run["seed"]],
+            {name: train[name]["values"][position] for name in metrics.METRICS},
+            val_logits[run["seed"]],
+        )
+        for position, run in enumerate(stored["provenance"]["runs"])
+    }
+
+
+def _measure(network: ResNet, state: State, data: ImageData) -> SeedResult:
+    # Rounded to what is stored, so that every validation figure can be computed again from the stored logits.
+    train = rounded(metrics.from_logits(split_logits(network, data, "train"), data.labels["train"]))
+    return SeedResult(state.sessions, state.history, train, split_logits(network, data, "val"))
+
+
+def _network(config: ModelConfig, state: State) -> ResNet:
+    network = config.build()
+    network.load_state_dict(state.model, strict=True)
+    return network.eval()
+
+
+def split_logits(network: ResNet, data: ImageData, split: str) -> torch.Tensor:
+    """Logits of every image of a split, float16 as they are stored; the figures are computed from these."""
+    mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+    return compute_logits(network, data.pixels[split], mean, std, torch.channels_last).half()
+
+
+def final_figures(logits: Iterable[torch.Tensor], labels: torch.Tensor) -> dict[str, Any]:
+    """The four figures over the seeds: mean, sample standard deviation and values."""
+    per_seed = [metrics.from_logits(each, labels) for each in logits]
+    return rounded({name: metrics.spread([figures[name] for figures in per_seed]) for name in metrics.METRICS})
+
+
+def class_figures(val_logits: dict[int, torch.Tensor], labels: torch.Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Per seed: the figures of every class, and the confusion matrix."""
+    return {
+        "per_class": {str(seed): rounded(metrics.per_class(each, labels, classes)) for seed, each in val_logits.items()},
+        "confusion_matrix": {str(seed): metrics.confusion(each, labels) for seed, each in val_logits.items()},
+    }
+
+
+def _stored_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {**rounded(row), "seconds": round(row["seconds"], 3)}
+
+
+def count_macs(network: ResNet, image_size: int) -> int:
+    """Multiply-accumulates of the convolutions and the last layer for one image."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
+        network(torch.zeros(1, 3, image_size, image_size))
+    counts = counter.get_flop_counts()["Global"]
+    # Not those of the norms: group normalization has small matrix products, the others have none.
+    return sum(counts[kind] for kind in (torch.ops.aten.convolution, torch.ops.aten.addmm)) // 2
+
+
+def remove_partial(checkpoints: Path) -> None:
+    """Delete what an interrupted packaging left behind."""
+    for path in checkpoints.glob("*/*/.*-????????"):  # as tempfile names them
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def write_search(runs: Path, checkpoints: Path) -> list[Path]:
+    """Write a table of the finished ones into the folder of each data set; return the tables written.
+
+    Rows that are stored already stay, also where their runs are gone; those of the same run are replaced.
+
+    Raises:
+        CheckpointError: it could not be written, or one that is there is damaged.
+    """
+    tables: dict[Path, list[dict[str, Any]]] = {}
+    for _, state in iter_runs(runs):
+        if state.run.holdout and state.is_finished:
+            tables.setdefault(checkpoints / state.run.data / SEARCH_TABLE, []).append(_search_row(state))
+    for table, rows in tables.items():
+        stored = {_identity(row): row for row in (*read_table(table, _identity), *rows)}
+        write_csv(table, SEARCH_COLUMNS, [row for _, row in sorted(stored.items())])
+    return list(tables)
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("recipe", "variant", "seed", "holdout"))
+
+
+def _search_row(state: State) -> dict[str, Any]:
+    last = {row["split"]: row for row in state.history[-2:]}
+    return {
+        "recipe": state.run.recipe.name,
+        "variant": state.run.variant,
+        "seed": state.run.seed,
+        "epochs": state.epoch,
+        "holdout": state.run.holdout,
+        "train_accuracy": round(last["train"]["accuracy"], 6),
+        "holdout_loss": round(last["val"]["loss"], 6),
+        "holdout_accuracy": round(last["val"]["accuracy"], 6),
+        "seconds": round(sum(session["seconds"] for session in state.sessions), 1),
+    }

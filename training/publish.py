@@ -1,0 +1,154 @@
+"""From this checkout to the Hugging Face Hub: packaged model sets, or the page as a Space."""
+
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware, get_token
+
+from normzoo.errors import CheckpointError, ConfigError, DataError, HubError
+from normzoo.nn.named_norms import COPY
+from normzoo.pretrained.checkpoint import CARD, FILES, TABLES
+from normzoo.pretrained.hub import PREFIX, HubId, explain
+from normzoo.pretrained.registry import ModelSet, list_model_sets
+from normzoo.pretrained.serialization import read_text
+from training.cards import model_card, repository_card
+
+ROOT = Path(__file__).parents[1]
+#: What the page needs, and no more: no training, no tests, nothing that is not tracked. The checkpoints come besides.
+SPACE_FILES = ("README.md", "LICENSE", "requirements.txt", "app.py", "normzoo")
+#: What an earlier version may have left in these folders of a Space is deleted.
+SPACE_FOLDERS = ("normzoo/", "checkpoints/")
+
+Files = dict[str, Path | bytes]  # path in the repository -> a file here, or what it holds
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Where files go on the Hub, and as what."""
+
+    repository: str
+    what: str  # models or space
+    private: bool = False  # where the repository is new
+    hardware: str | None = None  # of a new Space, by the Hub's name; None takes what the Hub gives
+    license: str | None = None  # of the networks, by its name on the Hub
+
+    @property
+    def kind(self) -> str:
+        """The Hub's name of it."""
+        return "space" if self.what == "space" else "model"
+
+    def send(self, api: HfApi, files: Files, message: str) -> str:
+        """Make the repository where there is none, and commit the files; gives the address of the commit."""
+        is_space = self.kind == "space"
+        api.create_repo(
+            self.repository,
+            repo_type=self.kind,
+            private=self.private or None,
+            exist_ok=True,
+            space_sdk="gradio" if is_space else None,
+            space_hardware=SpaceHardware(self.hardware) if self.hardware else None,
+        )
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationAdd(name, file) for name, file in files.items()
+        ]
+        if is_space:
+            there = api.list_repo_files(self.repository, repo_type=self.kind)
+            stale = [name for name in there if name.startswith(SPACE_FOLDERS) and name not in files]
+            operations += [CommitOperationDelete(name) for name in stale]
+        return api.create_commit(self.repository, operations, commit_message=message, repo_type=self.kind).commit_url
+
+
+def publish(
+    upload: Upload,
+    checkpoints: Path,
+    only: Sequence[str] | None = None,
+    dry_run: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Upload packaged model sets with a card of the whole, or the page with them as a Space that starts by itself; one commit.
+
+    Args:
+        only: names of the model sets; None: all.
+
+    Raises:
+        CheckpointError: a variant is damaged, or there is none.
+        ConfigError: there is no such model set.
+        HubError: the Hub cannot be reached, or does not take it.
+    """
+    repository, kind = upload.repository, upload.kind
+    if HubId.parse(f"{PREFIX}{repository}") != HubId(repository):
+        raise HubError(f"{repository!r} cannot be the name of a repository on the Hugging Face Hub: name it as user/repo.")
+    model_sets = _whole_sets(checkpoints, only)
+    files = _checkpoint_files(model_sets, checkpoints, upload.license)
+    if kind == "space":
+        files = page_files() | {f"checkpoints/{name}": file for name, file in files.items()}
+    else:
+        files = {CARD: repository_card(repository, model_sets, upload.license).encode(), **files}
+    sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
+    total = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB"
+    if dry_run:
+        for name, size in sizes.items():
+            say(f"{size:>10,}  {name}")
+        say(f"{total} would go to the {kind} {repository}. Nothing was sent.")
+        return
+    if get_token() is None:
+        raise HubError("There is no token for the Hugging Face Hub: `hf auth login`, or set HF_TOKEN to one that may write.")
+    try:
+        url = upload.send(HfApi(), files, f"NormZoo: {total}")
+    except Exception as error:  # the Hub's own, those of its HTTP client, and those of the disk have no common base
+        raise HubError(explain(error, repository)) from error
+    say(f"{total} are at {url}")
+
+
+def page_files(root: Path = ROOT) -> Files:
+    """Every tracked file of the page.
+
+    Raises:
+        DataError: this is no checkout, but for instance an installed package.
+    """
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-z", "--", *SPACE_FILES], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        listing = ""
+    names = [name for name in listing.split("\0") if name and (root / name).is_file()]
+    if missing := [each for each in SPACE_FILES if not any(f"{name}/".startswith(f"{each}/") for name in names)]:
+        raise DataError(f"There is no {missing[0]} in {root}: publish the Space from a checkout of the whole repository.")
+    return {name: root / name for name in names}
+
+
+def _whole_sets(checkpoints: Path, only: Sequence[str] | None) -> list[ModelSet]:
+    """The model sets, each of whose checkpoints was read once to see that it can be."""
+    model_sets = list_model_sets(checkpoints)
+    if not any(model_set.checkpoints for model_set in model_sets):
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+    names = [model_set.name for model_set in model_sets]
+    for name in only or ():
+        if name not in names:
+            raise ConfigError(f"Unknown model set {name!r}. Choose from: {', '.join(names)}.")
+    model_sets = [model_set for model_set in model_sets if only is None or model_set.name in only]
+    for model_set in model_sets:
+        problems = dict(model_set.problems)
+        for variant, checkpoint in model_set.checkpoints.items():
+            try:
+                checkpoint.load_model(), checkpoint.history(), checkpoint.val_logits(), read_text(checkpoint.folder / CARD)
+            except CheckpointError as error:
+                problems[variant] = str(error)
+        if problems:
+            reasons = "\n".join(f"{model_set.name}/{variant}: {problem}" for variant, problem in problems.items())
+            raise CheckpointError(f"Nothing is published while a network is damaged.\n{reasons}")
+    return model_sets
+
+
+def _checkpoint_files(model_sets: Iterable[ModelSet], checkpoints: Path, license: str | None) -> Files:
+    found = [checkpoint for model_set in model_sets for checkpoint in model_set.checkpoints.values()]
+    paths = [checkpoint.folder / file for checkpoint in found for file in (*FILES, COPY)]
+    paths += [data / table for data in dict.fromkeys(each.folder.parents[1] for each in found) for table in TABLES]
+    files: Files = {path.relative_to(checkpoints).as_posix(): path for path in paths if path.is_file()}
+    for checkpoint in found if license else ():
+        card = model_card(checkpoint.config, checkpoint.metrics, license)
+        files[(checkpoint.folder / CARD).relative_to(checkpoints).as_posix()] = card.encode()
+    return files

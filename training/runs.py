@@ -1,0 +1,187 @@
+"""The folder of a run: its saved state, its history, how far it is, and the lock that it is trained under."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from normzoo.errors import ConfigError, TrainingError
+from normzoo.pretrained.checkpoint import HISTORY_COLUMNS
+from training.config import Run
+
+LOCK = "lock"
+#: Whoever asks `is_busy` holds the lock for a moment: longer than that, and another process is training.
+PROBE_SECONDS = 0.2
+#: In the folder of a run that is being trained: what it does now.
+DOING = "doing.json"
+#: A reader, or a virus scanner, may hold a file for a moment; on Windows it cannot be replaced meanwhile.
+REPLACE_SECONDS = 2.0
+
+
+@dataclass
+class State:
+    """A run after some epochs; what is saved and resumed."""
+
+    run: Run
+    data_digest: str
+    epoch: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    history: list[dict[str, Any]]
+    sessions: list[dict[str, Any]]  # provenance and seconds of every process that worked on it
+
+    @property
+    def is_finished(self) -> bool:
+        """Has it gone through all its epochs?"""
+        return self.epoch >= self.run.recipe.epochs
+
+    def save(self, folder: Path) -> None:
+        """Write beside, then rename: a reader finds the old state or the new one.
+
+        Raises:
+            TrainingError: it could not be written; the old one stays.
+        """
+        table, state = io.StringIO(newline=""), io.BytesIO()
+        writer = csv.DictWriter(table, HISTORY_COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.history)
+        torch.save({**self.__dict__, "run": self.run.to_dict()}, state)
+        try:
+            # The history first: killed in between, it is one epoch ahead, which the next call writes again; the other
+            # way round it could stay one behind for good.
+            replace_file(folder / "history.csv", table.getvalue().encode())
+            replace_file(folder / "state.pt", state.getvalue())
+        except OSError as error:
+            raise TrainingError(
+                f"Epoch {self.epoch} could not be saved in {folder} ({error.strerror}). The state before it is kept: see to "
+                "it, and the same command goes on from there."
+            ) from error
+
+    @classmethod
+    def load(cls, folder: Path) -> "State | None":
+        """Return the saved state of a run, or None where it has not begun.
+
+        Raises:
+            TrainingError: the file is damaged.
+        """
+        path = folder / "state.pt"
+        try:
+            fields = torch.load(path, weights_only=True)
+            return cls(**{**fields, "run": Run.from_dict(fields["run"])})
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise TrainingError(f"{path} may not be read. See to it, and call again.") from error
+        except ConfigError as error:
+            raise TrainingError(f"{path} was saved by another version of this code: {error}") from error
+        except Exception as error:
+            # Not torch's own words: for a foreign file they recommend to run what is in it.
+            raise TrainingError(f"{path} is damaged. Delete {folder} to start this run anew.") from error
+
+
+def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:
+    """Yield the folder and the saved state of every run that has begun, in the order of their folders, seeds as numbers.
+
+    Raises:
+        TrainingError: a state is damaged.
+    """
+    paths = root.glob("*/*/*/seed-*/state.pt")
+    # Not those that somebody has renamed, to keep them.
+    paths = (path for path in paths if path.parent.name.removeprefix("seed-").isdigit())
+    for path in sorted(paths, key=lambda path: (path.parents[1], int(path.parent.name.removeprefix("seed-")))):
+        state = State.load(path.parent)
+        if state is not None:
+            yield path.parent, state
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write beside, then rename: a reader finds the old file or the new one, and never a part."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        deadline = time.monotonic() + REPLACE_SECONDS
+        while True:
+            try:
+                os.replace(part, path)
+                break
+            except PermissionError:
+                if os.name != "nt" or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def set_aside(folder: Path) -> Path:
+    """Move what is in the folder of a run, which is held, into one beside it: nothing is lost; gives the new place."""
+    place = next(new for i in range(1, 10_000) if not (new := folder.with_name(f"{folder.name}-before-{i}")).exists())
+    place.mkdir()
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            path.rename(place / path.name)
+    return place
+
+
+def tell_doing(folder: Path, what: str) -> None:
+    """Write down what a run does now: for whoever watches, and of no other use."""
+    with contextlib.suppress(OSError):
+        (folder / DOING).write_text(json.dumps({"doing": what, "time": time.time()}), encoding="utf-8")
+
+
+def read_doing(folder: Path) -> str:
+    """Return what a run does now, as it said itself; empty where it did not."""
+    try:
+        return str(json.loads((folder / DOING).read_text(encoding="utf-8"))["doing"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def read_history(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the history of a run as words; none where it has not begun."""
+    try:
+        with open(folder / "history.csv", newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+class RunBusyError(TrainingError):
+    """Another process is training this run."""
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a run: two processes never train the same one. Released by the system if the process dies.
+
+    Raises:
+        RunBusyError: another process holds it.
+    """
+    try:
+        held = FileLock(folder / LOCK).acquire(timeout=PROBE_SECONDS)
+    except Timeout as error:
+        raise RunBusyError(f"Another process is training {folder}. Wait for it, or stop it.") from error
+    with held:
+        yield
+
+
+def is_busy(folder: Path) -> bool:
+    """Is another process training this run, on this machine or, where they share the folder, on another?"""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -1,0 +1,233 @@
+"""Computing packaged figures again: from the images where they are, from the stored logits where not."""
+
+import concurrent.futures
+import contextlib
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from normzoo.allocator import keep_freed_memory
+from normzoo.analysis.findings.robustness import CHANGES
+from normzoo.errors import CheckpointError, DataError
+from normzoo.nn.named_norms import name_own_norms
+from normzoo.nn.resnet import ResNet
+from normzoo.pretrained.checkpoint import CARD, HASHED, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
+from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
+from normzoo.pretrained.registry import list_model_sets
+from normzoo.pretrained.serialization import file_sha256, read_text
+from training.cards import README, folder_card, model_card
+from training.data.dataset import SPLITS, ImageData, data_root, load_once
+from training.engine.metrics import METRICS, spread
+from training.measurements.companies import CASES, check_companies
+from training.measurements.companies import SAMPLE as COMPANIES
+from training.measurements.contrast import CHECKED, check_contrast
+from training.measurements.robustness import ALL, SAMPLE, measure
+from training.measurements.rounding import DECIMALS, rounded
+from training.measurements.unknowns import check_together, check_unknowns
+from training.package import class_figures, count_macs, final_figures, split_logits
+
+#: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
+#: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
+LOGIT_TOLERANCE = 0.02
+LOSS_TOLERANCE = 5e-5
+#: What takes long is shared out among so many networks in a row, unless the whole is asked for. Not a multiple of six: each
+#: norm gets each share in some recipe.
+SHARES = 11
+#: What is said where the images are not here.
+WEAKER = "WEAKER CHECK"
+SHARED = (
+    f"What takes long was shared out, to {SHARES} networks in a row: one was computed again on the training images, one with "
+    f"changed contrast, one on unknown things, {len(SAMPLE)} under a corruption each. Every stored figure: --full"
+)
+
+
+def evaluate(
+    checkpoints: Path, say: Callable[[str], None] = print, workers: int | None = None, full: bool = False
+) -> list[str]:
+    """Compute the figures of every packaged checkpoint again: those of the validation images, and some of the others.
+
+    Args:
+        checkpoints: the folder of all model sets.
+        say: prints one line for each checkpoint.
+        workers: processes, one thread each; None: one per core. One is this process, with the threads that it has.
+        full: all of the rest, which takes many times as long, and which takes the images.
+
+    Returns:
+        every difference found, in words; none where all is as stored.
+
+    Raises:
+        CheckpointError: nothing is packaged there.
+    """
+    folders = sorted(path for path in checkpoints.glob("*/*/*") if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+    shares = itertools.cycle([None] if full else range(SHARES))
+    problems, weaker = [], 0
+    with _mapper(min(workers or os.cpu_count() or 1, len(folders))) as mapped:
+        for folder, (line, found) in zip(folders, mapped(_check_folder, folders, shares), strict=True):
+            name = folder.relative_to(checkpoints).as_posix()
+            say(f"{name:40s} {line}{'' if not found else '  DIFFERS'}")
+            problems += [f"{name}: {problem}" for problem in found]
+            weaker += WEAKER in line
+    if weaker:
+        say(f"{WEAKER}: the images of {weaker} of {len(folders)} networks are not here; their stored logits were taken.")
+    if (checkpoints / README).exists() and read_text(checkpoints / README) != folder_card(checkpoints):
+        problems.append(f"{README} is not what the packager writes. Package again.")
+    if full:
+        sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.main_variants]
+        problems += [f"{model_set.name}: {problem}" for model_set in sets for problem in check_together(model_set)]
+    else:
+        say(SHARED)
+    return problems
+
+
+@contextlib.contextmanager
+def _mapper(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """`map` over so many processes; a single one would only take time to begin."""
+    if workers == 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker) as pool:
+        yield pool.map
+
+
+def _begin_worker() -> None:
+    torch.set_num_threads(1)
+    name_own_norms()
+    keep_freed_memory()
+
+
+def _check_folder(folder: Path, share: int | None = None) -> tuple[str, list[str]]:
+    """One line about a checkpoint, and what differs from what is stored; None is the whole."""
+    try:
+        return _check(open_checkpoint(folder), share)
+    except CheckpointError as error:
+        return "cannot be read", [str(error)]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return "cannot be read", [f"{METRICS_FILE} does not hold what it should ({error!r}). Package the run again."]
+
+
+def _check(checkpoint: Checkpoint, share: int | None) -> tuple[str, list[str]]:
+    network, stored = checkpoint.load_model(), checkpoint.metrics
+    problems = [*_check_identity(checkpoint, network), *_check_logits(checkpoint), *_check_history(checkpoint)]
+    line = "  ".join(f"val {name.replace('_', ' ')} {stored['final']['val'][name]['mean']:.4f}" for name in METRICS)
+    data, reason = _images(checkpoint)
+    if data is None:
+        if share is None:
+            problems.append(f"the full check takes the images, and {reason}")
+        return f"{line}  ({WEAKER}, from the stored logits: {reason})", problems
+    return f"{line}  (from the images)", problems + _check_images(checkpoint, network, data, share)
+
+
+def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
+    """Return what a folder says that does not follow from its place, its network and its other figures."""
+    stored, final = checkpoint.metrics, checkpoint.metrics["final"]
+    where = "/".join(checkpoint.folder.parts[-3:])
+    provenance = stored["provenance"]
+    pairs: dict[str, tuple[Any, Any]] = {
+        "place": (f"{stored['data']}/{stored['recipe']}/{stored['variant']}", where),
+        **{name: (provenance[key], file_sha256(checkpoint.folder / name)) for key, name in HASHED.items()},
+        "parameters": (stored["parameters"], count_parameters(network)),
+        "macs": (stored["macs"], count_macs(network, checkpoint.config.image_size)),
+        "card": (read_text(checkpoint.folder / CARD), model_card(checkpoint.config, stored)),
+    }
+    problems = [f"{key} stored and found differ" for key, (kept, found) in pairs.items() if kept != found]
+    for name in METRICS:
+        again = spread(final["train"][name]["values"])
+        # Of figures that are rounded already: the last digit may move.
+        if not all(_close(final["train"][name][key], again[key], 2 * 10**-DECIMALS) for key in ("mean", "sd")):
+            problems.append(f"train {name} stored is not the mean and deviation of its values")
+    return problems
+
+
+def _check_logits(checkpoint: Checkpoint) -> list[str]:
+    """Return what does not follow from the stored logits."""
+    stored = checkpoint.metrics
+    val_logits, labels = checkpoint.val_logits()
+    again = {
+        "seeds": list(val_logits),
+        "val figures": final_figures(list(val_logits.values()), labels),
+        **class_figures(val_logits, labels, checkpoint.config.classes),
+    }
+    kept = {**stored, "val figures": stored["final"]["val"]}
+    return [f"{key} stored and computed from the logits differ" for key in again if again[key] != kept.get(key)]
+
+
+def _check_history(checkpoint: Checkpoint) -> list[str]:
+    """Is the history whole, and does it end with the final figures?"""
+    stored, history = checkpoint.metrics, checkpoint.history()
+    epochs, seeds = stored["provenance"]["recipe"]["epochs"], stored["seeds"]
+    problems = []
+    whole = [(seed, epoch, split) for seed in seeds for epoch in range(1, epochs + 1) for split in SPLITS]
+    if sorted(whole) != sorted((row["seed"], row["epoch"], row["split"]) for row in history):
+        problems.append(f"the history does not hold {epochs} epochs of each seed")
+    last = [row for row in history if row["epoch"] == epochs and row["split"] == "val"]
+    for name in METRICS:
+        if [row[name] for row in last] != stored["final"]["val"][name]["values"]:
+            problems.append(f"the history does not end with the final val {name}")
+    return problems
+
+
+def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData, share: int | None) -> list[str]:
+    """Hold what the network itself makes of the images against what is stored of its seed."""
+    final, seed = checkpoint.metrics["final"], min(checkpoint.metrics["seeds"])
+    position = checkpoint.metrics["seeds"].index(seed)
+    problems = []
+    for split in SPLITS if share in (None, 0) else ("val",):
+        logits = split_logits(network, data, split)
+        if split == "val":
+            apart = (logits.float() - checkpoint.val_logits()[0][seed].float()).abs().max().item()
+            if not apart <= LOGIT_TOLERANCE:
+                problems.append(f"logits from the images are up to {apart:.4f} from the stored ones")
+        found = final_figures([logits], data.labels[split])
+        for name in METRICS:
+            value, expected = found[name]["values"][0], final[split][name]["values"][position]
+            if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
+                problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
+    is_whole, mine = share is None, slice(share, None, SHARES)
+    problems += _check_robustness(checkpoint, network, data, ALL if is_whole else SAMPLE[mine])
+    problems += check_companies(checkpoint, network, data, CASES if is_whole else COMPANIES[mine])
+    if is_whole or share == 1:
+        problems += check_contrast(checkpoint, network, data, tuple(CHANGES) if is_whole else CHECKED)
+    if is_whole or share == 2:
+        problems += check_unknowns(checkpoint, network)
+    return problems
+
+
+def _check_robustness(
+    checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[tuple[str, int], ...]
+) -> list[str]:
+    """Is the table whole, and what it says of some cases what the network does?"""
+    stored, seed = checkpoint.robustness(), min(checkpoint.metrics["seeds"])
+    if [(row["seed"], row["corruption"], row["severity"]) for row in stored] != [(seed, *case) for case in ALL]:
+        return [f"{ROBUSTNESS} does not hold every corruption at every severity"]
+    kept = {(row["corruption"], row["severity"]): row for row in stored}
+    problems = []
+    for found in rounded(measure(network, data, seed, cases)):
+        expected = kept[found["corruption"], found["severity"]]
+        if found["accuracy"] != expected["accuracy"] or not _close(found["loss"], expected["loss"], LOSS_TOLERANCE):
+            problems.append(f"under {found['corruption']} {found['severity']} the images give {found}, stored is {expected}")
+    return problems
+
+
+def _close(value: Any, expected: Any, tolerance: float) -> bool:
+    """Are both the same, or numbers no further apart? Never, where one is not a number."""
+    return bool(value == expected or (None not in (value, expected) and abs(value - expected) <= tolerance))
+
+
+def _images(checkpoint: Checkpoint) -> tuple[ImageData | None, str]:
+    """The images a checkpoint was made from, or why they cannot be had."""
+    description = checkpoint.metrics["provenance"]["data"]
+    try:
+        data = load_once(description["name"], checkpoint.config.image_size, data_root())
+    except DataError as error:
+        return None, f"no images here: {error}"
+    if data.digest != description["digest"]:
+        return None, f"other images of the name {data.name} are here"
+    return data, ""
