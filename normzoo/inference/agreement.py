@@ -31,6 +31,26 @@ class Agreement:
         first = f"{_number(len(variants)).capitalize()} of {_number(total)} say {label} ({_names(variants)})"
         return f"{first}; {', '.join(_who_says(*group) for group in self.groups[1:])}."
 
+    def verdict(self, truth: str = "") -> tuple[str, str]:
+        """A headline, and who says something else: ("Four of six are right: lion", "NN says orange, GN says pizza.").
+
+        Args:
+            truth: what the image shows; empty where that is not known.
+        """
+        total = sum(len(variants) for _, variants in self.groups)
+        if not truth or not total:
+            headline, mark, rest = self.sentence.rstrip(".").partition("; " if "; " in self.sentence else ": ")
+            return headline, f"{rest}." if mark else ""
+        right = len(dict(self.groups).get(truth, ()))
+        others = ", ".join(_who_says(*group) for group in self.groups if group[0] != truth)
+        if right == total:
+            count = "It is right" if total == 1 else f"{'Both' if total == 2 else f'All {_number(total)}'} are right"
+        elif right:
+            count = f"{_number(right).capitalize()} of {_number(total)} {'is' if right == 1 else 'are'} right"
+        else:
+            count = "It is wrong" if total == 1 else f"All {_number(total)} are wrong"
+        return f"{count}: {truth}", f"{others}." if others else ""
+
 
 def agreement(labels: Mapping[str, str]) -> Agreement:
     """Group the networks by what they say.

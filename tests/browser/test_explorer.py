@@ -19,7 +19,7 @@ def page(page: Page) -> Page:
     """The page with the tab open and the maps drawn."""
     open_tab(page, "Inside")
     expect(page.locator("#explorer-maps .map.lit")).to_have_count(LIT["bn"])
-    expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (mountains.jpg)")
+    expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (camel.jpg)")
     return page
 
 

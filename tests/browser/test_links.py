@@ -95,4 +95,4 @@ def test_a_link_opens_exactly_one_value_of_an_example(page):
 def test_a_value_that_is_not_there_is_left_out_and_said(page, server_url):
     page.goto(f"{server_url}?tab=inside&photo=nowhere&value=bn/attic/1/1/1/1/bn/100/100")
     expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
-    expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (mountains.jpg), channel 4")
+    expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (camel.jpg), channel 4")

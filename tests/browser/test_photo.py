@@ -29,14 +29,14 @@ def expect_photo(page: Page, name: str) -> None:
 
 def everything(page: Page) -> list[str | None]:
     """The photo and all answers to it."""
-    pictures = page.locator("#photo img, .seen img, #maps img, #corrupted img").all()
+    pictures = page.locator("#photo img, img.seen").all()
     return [page.locator("#report").inner_text(), *(each.get_attribute("src") for each in pictures)]
 
 
 def expect_refusal(page: Page, act: Callable[[], object], words: str) -> None:
     """What is done is answered in one sentence, and changes nothing."""
     before = everything(page)
-    assert len(before) > ZOO
+    assert len(before) == 3
     act()
     message = page.get_by_test_id("toast-body")
     expect(message).to_contain_text(words)

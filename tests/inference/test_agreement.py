@@ -38,3 +38,19 @@ def test_other_variants_go_by_their_short_names():
 
 def test_more_than_twelve_are_counted_in_digits():
     assert agreement({f"v{number}": "lion" for number in range(13)}).sentence == "All 13 say lion."
+
+
+@pytest.mark.parametrize(
+    ("answers", "truth", "verdict"),
+    [
+        ("lion " * 6, "lion", ("All six are right: lion", "")),
+        ("pizza lion lion lion orange lion", "lion", ("Four of six are right: lion", "NN says pizza, GN says orange.")),
+        ("lion lion", "orange", ("All two are wrong: orange", "two say lion (NN, BN).")),
+        ("lion", "lion", ("It is right: lion", "")),
+        ("lion lion orange", "", ("Two of three say lion (NN, BN)", "IN says orange.")),
+        ("a b", "", ("They disagree", "NN says a, BN says b.")),
+        ("", "lion", ("No network was asked", "")),
+    ],
+)
+def test_the_verdict_says_who_is_right_where_that_is_known(answers, truth, verdict):
+    assert agreement(dict(zip(SIX, answers.split(), strict=False))).verdict(truth) == verdict

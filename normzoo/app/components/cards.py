@@ -1,16 +1,9 @@
-"""The answers of the networks as HTML: a sentence, the picture that they saw, a card for each.
+"""Cards of the networks, and what stands in their place."""
 
-Colours are those of the theme, so that light and dark both work.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import render
-from normzoo.inference.agreement import Agreement
 from normzoo.inference.predict import Prediction
 
 NO_PHOTO = '<p class="hint">Add a photo, or choose one of the examples.</p>'
@@ -23,20 +16,13 @@ class Card:
 
     variant: str
     prediction: Prediction | None  # None: unavailable
-    problem: str  # why
-    val_accuracy: tuple[float, int] | None  # the mean over n seeds, and n
+    original: Prediction | None  # of the photo as it came, with running statistics
+    problem: str  # why it is unavailable
 
-
-def report(cards: Sequence[Card], who: Agreement, seen: np.ndarray | None, doubt: str = "") -> str:
-    """The whole answer.
-
-    Args:
-        who: who agrees with whom.
-        doubt: that the photo may show nothing they know, in words.
-        seen: the pixels that the networks were given, uint8 (H, W, 3).
-    """
-    picture = None if seen is None else {"url": png_url(seen), "size": f"{seen.shape[1]}×{seen.shape[0]}"}
-    return render("report.html", cards=cards, who=who, seen=picture, doubt=doubt)
+    @property
+    def is_changed(self) -> bool:
+        """Is another class the most probable one now?"""
+        return self.prediction is not None and self.original is not None and self.prediction.label != self.original.label
 
 
 def unavailable(problems: Mapping[str, str]) -> str:

@@ -21,8 +21,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"style_of": style_of, "short_name": short_name, "describe_variant": describe_variant}
+    for function in (style_of, short_name, describe_variant, per_cent):
+        environment.globals[function.__name__] = function
     return environment
+
+
+def per_cent(probability: float) -> str:
+    """Return a probability with as many digits as tell it from certainty: "83 %", "99.8 %"."""
+    return f"{100 * probability:.{1 if 0.99 < probability < 0.9995 else 0}f} %"
 
 
 def render(template: str, **context: Any) -> str:

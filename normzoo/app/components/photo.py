@@ -13,7 +13,7 @@ from normzoo.app.components.html import render
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED
-from normzoo.app.core.examples import EXAMPLES, PREPARED, Example
+from normzoo.app.core.examples import EXAMPLES, PREPARED, Example, prepared_photo
 from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import chosen_path, open_photo
 
@@ -25,21 +25,26 @@ THUMBNAIL_PIXELS = 112
 ANSWERED = 'document.dispatchEvent(new Event("photo-answered"));'
 
 
-def build(chooser: Chooser) -> Dependency:
-    """Place the picture and the buttons, an example at first; gives the event in which every choice of a photo ends."""
+def build(chooser: Chooser) -> tuple[Dependency, gr.Textbox]:
+    """Place the picture and the buttons, an example at first.
+
+    Returns:
+        the event in which every choice of a photo ends; and the class that the photo shows, empty where nobody said.
+    """
+    truth = gr.Textbox(EXAMPLES[0].label, visible=False, label="truth")
     preview = gr.HTML(show(EXAMPLES[0].path), js_on_load=None, elem_id="photo")
     gr.HTML(render("photo_controls.html"), js_on_load=None)
 
     @guarded
-    def choose_photo(choice: object) -> tuple[Path | None, str]:
+    def choose_photo(choice: object) -> tuple[Path | None, str, str]:
         """Put what was chosen in the place of the photo, if it is a picture; if not, nothing changes."""
         path = chosen_path(choice)
-        return path, show(path)
+        return path, show(path), _label(choice)
 
     chosen = chooser.photo_choice.select(
         choose_photo,
         chooser.photo_choice,
-        [chooser.photo, preview],
+        [chooser.photo, preview, truth],
         api_name="choose_photo",
         **UNDOCUMENTED,
     )
@@ -51,11 +56,19 @@ def build(chooser: Chooser) -> Dependency:
             [chooser.photo_choice],
             f'({json.dumps(names)}[given[0].set] ?? [])[given[0].number] ?? ""',  # a photo of somebody's own is in no link
             lambda _, name: open_prepared(name),
-            [chooser.photo, preview],
+            [chooser.photo, preview, truth],
         )
     )
     chosen.failure(None, js=f"() => {{ {ANSWERED} }}", api_name="photo_refused", **UNDOCUMENTED)
-    return chosen
+    return chosen, truth
+
+
+def _label(choice: Any) -> str:
+    """The class that a chosen photo shows: of one that is here, or of the folder that an upload lies in."""
+    if "set" in choice:
+        return prepared_photo(choice["set"], choice["number"]).label
+    label = choice.get("label")
+    return label if isinstance(label, str) else ""
 
 
 def strip_of_examples() -> str:
@@ -73,9 +86,9 @@ def open_prepared(name: str) -> list[Any]:
     Raises:
         ConfigError: there is no such photo.
     """
-    paths = {_in_link(photo): photo.path for photos in PREPARED.values() for photo in photos}
-    path = paths[check_choice("photo", name, paths)]
-    return [str(path), show(path)]
+    known = {_in_link(photo): photo for photos in PREPARED.values() for photo in photos}
+    photo = known[check_choice("photo", name, known)]
+    return [str(photo.path), show(photo.path), photo.label]
 
 
 def _in_link(photo: Example) -> str:

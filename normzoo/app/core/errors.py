@@ -1,6 +1,7 @@
 """What a person reads when something goes wrong: one plain sentence, never a traceback or a path."""
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
@@ -77,13 +78,16 @@ class GuardedBlocks(gr.Blocks):
         super().__init__(*args, **kwargs)
         self.default_config = GuardedEvents(self)
 
-    async def preprocess_data(self, block_fn: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        """The inputs of an event's function, from what a visitor sent."""
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """The inputs of an event's function, from what a visitor sent; the last ones may be left out where it has defaults."""
         if block_fn.fn is None:
             raise gr.Error(NO_FUNCTION, title=TITLE, print_exception=False)
+        missing = list(inspect.signature(block_fn.fn).parameters.values())[len(inputs) : len(block_fn.inputs)]
+        if all(parameter.default is not inspect.Parameter.empty for parameter in missing):
+            inputs = [*inputs, *(parameter.default for parameter in missing)]
         try:
-            inputs: list[Any] = await super().preprocess_data(block_fn, *args, **kwargs)
+            processed: list[Any] = await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except Exception as error:
             logger.info("Gradio refused the inputs of an event", exc_info=True)  # a visitor's slip, not the page's
             raise gr.Error(NO_INPUTS, title=TITLE, print_exception=False) from error
-        return inputs
+        return processed

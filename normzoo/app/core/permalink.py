@@ -62,6 +62,13 @@ if (link.waits.has("tab")) {
     if (event.isTrusted && event.target.closest?.('[role="tab"]')) link.waits.delete("tab");
   }, true);
 }
+document.addEventListener("click", (event) => {
+  const to = event.target.closest?.("a[data-tab]");
+  if (!to) return;
+  event.preventDefault();
+  tabs()[TABS.indexOf(to.dataset.tab)]?.click();
+  window.scrollTo({top: 0});
+});
 if (link.waits.has("view")) {
   props.value = Object.fromEntries(KEYS.map((key) => [key, link.asked.get(key)]));
   trigger("select");

@@ -82,7 +82,7 @@ def test_the_sentence_and_the_line_say_what_the_data_say(follow, norm):
     said, table, _, data = follow(norm=norm)
     value = data[norm]
     assert value["arithmetic"] in words(said)
-    assert "Photo 1 (mountains.jpg), channel 4, row 16, column 16: x = " in words(said)
+    assert "Photo 1 (camel.jpg), channel 4, row 16, column 16: x = " in words(said)
     for shared in value["sets"]:
         assert f"{shared['count']:,} values" in words(said)
     assert said.count("<svg") == len(value["sets"])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from normzoo import NORM_LAYERS, load_image
+from normzoo.app.components import cubes
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.app.tabs.inside import cubes, features
+from normzoo.app.tabs.inside import features
 from normzoo.app.tabs.inside import tab as inside
 from normzoo.app.tabs.inside.gates import NO_GATES, explain_gates
 from normzoo.errors import ConfigError
@@ -54,7 +55,7 @@ def test_every_norm_of_the_zoo_is_drawn_from_what_it_says_of_itself(catalog):
         assert figure in drawn
         assert figure.count("<svg") == max(1, len(norm.pooled_axes))
         assert ('class="pooled"' in figure) == bool(norm.pooled_axes)
-        assert norm.title in words(figure)
+        assert key.upper() in words(figure)
 
 
 def test_a_norm_is_drawn_once_however_often_it_was_trained(catalog):
@@ -66,7 +67,7 @@ def test_a_norm_that_does_not_say_over_what_it_averages_is_named_all_the_same():
     plain, worded = describe_norm("plain"), NormRecord("spectral <b>", "the moon")
     assert "<svg" not in cubes.figure("plain", plain)
     assert "PLAIN" in words(cubes.figure("plain", plain))
-    assert "spectral <b> mean and variance over the moon" in words(cubes.figure("plain", worded))
+    assert "the moon" in words(cubes.figure("plain", worded))
 
 
 def test_gates_are_explained_with_the_norms_that_they_mix():

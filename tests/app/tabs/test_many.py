@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from normzoo import NORM_LAYERS
+from normzoo.app.components import photo_sets as photos
+from normzoo.app.components.photo_sets import read_photos
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, PREPARED
 from normzoo.app.core.upload import MOST, chosen_path
-from normzoo.app.tabs.many import answers, photos, strip
-from normzoo.app.tabs.many.photos import read_photos
+from normzoo.app.tabs.many import answers, strip
 from normzoo.app.tabs.many.scores import paired_tests
 from normzoo.errors import ConfigError, ImageError
 from normzoo.images.preprocess import load_image

@@ -25,7 +25,7 @@ def test_as_trained_the_answers_are_those_of_classify(events, turn):
     shown, answers = turn()
     assert "All as trained, and the photo as it is." in words(shown)
     assert list(answers) == list(NORM_LAYERS)
-    classified = events["classify"](PHOTO, "toy/paper", None)[1]["networks"]
+    classified = events["classify"](PHOTO, "toy/paper", None)[2]["networks"]
     for variant, answer in answers.items():
         label, probability = answer["as_trained"]
         assert label == classified[variant]["answer"]

@@ -7,6 +7,7 @@ import gradio as gr
 from gradio.components.plot import PlotData
 from PIL import Image
 
+from normzoo.app.components import cubes
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import NO_NETWORKS, render
@@ -16,7 +17,7 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo, photo_name
-from normzoo.app.tabs.inside import cubes, explorer, features, turning
+from normzoo.app.tabs.inside import explorer, features, turning
 from normzoo.app.tabs.inside.gates import explain_gates
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.activations import LayerActivations, LayerGates, layer_activations, layer_gates

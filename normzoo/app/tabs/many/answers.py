@@ -12,9 +12,9 @@ from normzoo.analysis.comparisons import SIGNIFICANT
 from normzoo.analysis.findings.finding import Figures
 from normzoo.app.components.findings import figures_html
 from normzoo.app.components.html import render
+from normzoo.app.components.photo_sets import Photo
 from normzoo.app.components.tables import csv_link
 from normzoo.app.core.batching import computing_many
-from normzoo.app.tabs.many.photos import Photo
 from normzoo.app.tabs.many.scores import Score, match_classes, paired_tests, score
 from normzoo.errors import ConfigError
 from normzoo.formatting import counted, listed, minus, p_text

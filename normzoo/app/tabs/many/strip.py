@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from normzoo.app.components.html import render
+from normzoo.app.components.photo_sets import Photo
 from normzoo.app.core.batching import computing_many
-from normzoo.app.tabs.many.photos import Photo
 from normzoo.formatting import listed
 from normzoo.inference.company import answer_in_companies
 from normzoo.inference.statistics import Statistics, remembers

@@ -8,6 +8,7 @@ import gradio as gr
 
 from normzoo.app.components import cards
 from normzoo.app.components.html import NO_NETWORKS, render
+from normzoo.app.components.photo_sets import FIRST_SET, Photo, read_photos
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
@@ -17,7 +18,6 @@ from normzoo.app.core.examples import PREPARED, Example
 from normzoo.app.core.upload import MOST
 from normzoo.app.tabs.many import answers, strip
 from normzoo.app.tabs.many.answers import EVERYBODY, UNCHANGED
-from normzoo.app.tabs.many.photos import FIRST_SET, Photo, read_photos
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES

@@ -15,20 +15,23 @@ CELL, DEPTH = 15, (8, -6)  # pixels: a side of a cell, a step to the back
 LEFT, TOP = 30, 28  # of the front face
 
 
-def draw(model_set: ModelSet, variants: Iterable[str]) -> str:
-    """The norms of the networks shown, each once, as HTML."""
-    norms = dict.fromkeys(_norm_of(model_set, variant) for variant in variants)
-    drawn = "".join(figure(key, describe_norm(key)) for key in norms if key in NORM_LAYERS)
+def draw(model_set: ModelSet, variants: Iterable[str], stored: Collection[str] = ()) -> str:
+    """The norms of the networks shown, each once, as HTML.
+
+    Args:
+        stored: the variants that use running statistics: nothing of their cubes is lit.
+    """
+    norms = {_norm_of(model_set, variant): variant in stored for variant in variants}
+    drawn = "".join(figure(key, describe_norm(key), is_stored) for key, is_stored in norms.items() if key in NORM_LAYERS)
     return f'<div class="cubes">{drawn}</div>'
 
 
-def figure(key: str, norm: NormRecord) -> str:
+def figure(key: str, norm: NormRecord, is_stored: bool = False) -> str:
     """A norm's cube with its name, or two where it takes two means; only words for a norm that names no axes."""
     pooled = norm.pooled_axes
-    averages = pooled is None or len(pooled) > 0
-    words = f"mean and variance over {norm.axes}" if averages and norm.axes else "" if averages else "no mean, no variance"
+    words = "none" if pooled == () else " + ".join(map(", ".join, pooled or ())) or norm.axes
     drawings = [_cube(group) for group in pooled or [()]] if pooled is not None else []
-    return render("cube.html", key=key, title=norm.title, words=words, drawings=drawings)
+    return render("cube.html", key=key, title=norm.title, words=words, drawings=drawings, is_stored=is_stored)
 
 
 def shares(axes: Collection[str], photo: int, channel: int) -> bool:

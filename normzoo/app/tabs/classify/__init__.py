@@ -1,1 +1,0 @@
-"""The tab Classify: every selected network's answer to an upload."""
