@@ -89,7 +89,9 @@ def read_each(
 def measured_rows(
     model_set: ModelSet, variants: Iterable[str], table: str, read: Callable[[Path], list[dict[str, str]]]
 ) -> list[dict[str, str]]:
-    """Return the rows for these variants of a set in a table of its data set; none where it was not measured.
+    """Return the rows for these variants of a set in a table of its data set; none where these weights were not measured.
+
+    A row says in `covers` which weights it is of. Where an older table does not, it is taken for a single variant's alone.
 
     Args:
         table: the name of the file.
@@ -97,7 +99,13 @@ def measured_rows(
     """
     wanted, checkpoint = set(variants), next(iter(model_set.checkpoints.values()), None)
     rows = read(checkpoint.folder.parents[1] / table) if checkpoint else []
-    return [row for row in rows if row["recipe"] == model_set.recipe and row["variant"] in wanted]
+    own = [row for row in rows if row["recipe"] == model_set.recipe and row["variant"] in wanted]
+    covered = {variant: model_set.covers(variant) for variant in {row["variant"] for row in own}}
+    return [
+        row
+        for row in own
+        if row.get("covers") == covered[row["variant"]] or (not row.get("covers") and row["variant"] in model_set.checkpoints)
+    ]
 
 
 def history(model_set: ModelSet, variants: Iterable[str]) -> Table:

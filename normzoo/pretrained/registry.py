@@ -53,6 +53,12 @@ class ModelSet:
         """The readable variants that are one of the zoo's norms, trained as the recipe says."""
         return [key for key in self.checkpoints if Variant.parse(key).is_main]
 
+    def covers(self, variant: str) -> str:
+        """Return which weights a measurement of a variant is of; for what is none of its variants, those of all main ones."""
+        variants = [variant] if variant in self.checkpoints else self.main_variants
+        hashes = {key: str(self.checkpoints[key].metrics["provenance"].get("weights_sha256")) for key in variants}
+        return " ".join(f"{key}:{sha[:12]}" for key, sha in hashes.items())
+
 
 def checkpoints_root(place: str | None = None) -> Path:
     """The folder in which the model sets lie: that of `place`, or of `$NORMZOO_CHECKPOINTS`, or the one beside the library.

@@ -20,6 +20,7 @@ def write_tables(
     say: Callable[[str], None],
     together: Callable[[ModelSet], list[Row]] = lambda model_set: [],
     data: str | None = None,
+    concerns: Callable[[ModelSet], bool] = lambda model_set: True,
 ) -> list[Path]:
     """Measure the main networks of every model set, and write a table for each data set.
 
@@ -28,27 +29,35 @@ def write_tables(
         measure: gives the rows of a network, but for its recipe and variant.
         together: gives the rows of all networks of a set together, but for its recipe.
         data: the data set whose table is written; None for all of them.
+        concerns: whether a set can be measured so.
 
     Raises:
         CheckpointError: nothing is packaged of it, or a table could not be written.
     """
     tables: dict[Path, list[Row]] = {}
+    left_out = False
     for model_set in list_model_sets(checkpoints):
         if data not in (None, model_set.data):
+            continue
+        if not concerns(model_set):
+            say(f"{model_set.name}  left out: what its classes have in common with what is asked is not known")
+            left_out = True
             continue
         for variant in model_set.main_variants:
             rows = measure(model_set.checkpoints[variant])
             named = [{"recipe": model_set.recipe, "variant": variant, **row} for row in rows]
+            for row in named:
+                row["covers"] = model_set.covers(variant)
             tables.setdefault(checkpoints / model_set.data / name, []).extend(named)
         if model_set.main_variants:
-            rows = [{"recipe": model_set.recipe, **row} for row in together(model_set)]
+            rows = [{"recipe": model_set.recipe, **row, "covers": model_set.covers("")} for row in together(model_set)]
             tables[checkpoints / model_set.data / name].extend(rows)
-    if not tables:
+    if not tables and not left_out:
         raise CheckpointError(
             f"No packaged checkpoint under {checkpoints / (data or '')}. Make them with: python -m training package"
         )
     for path, rows in tables.items():
-        write_csv(path, columns, rows)
+        write_csv(path, (*columns, "covers"), rows)
         say(f"{path}  {len(rows)} rows")
     return list(tables)
 

@@ -63,8 +63,9 @@ def read_unknowns_table(path: Path) -> list[dict[str, str]]:
     Raises:
         CheckpointError: it is damaged.
     """
+    optional = ("noise_confidence", "threshold", "known_below", "unknown_below")
     kept = UNKNOWNS_COLUMNS[2:]
-    return read_table(path, lambda row: [float(row[name]) for name in kept if row[name] != "" or name != "noise_confidence"])
+    return read_table(path, lambda row: [float(row[name]) for name in kept if row[name] != "" or name not in optional])
 
 
 def unknown_words(largest: float, together: Unknowns, networks: int, classes: int) -> str:
@@ -75,7 +76,7 @@ def unknown_words(largest: float, together: Unknowns, networks: int, classes: in
         together: what was measured of that.
         networks, classes: how many there are, and how many things they know.
     """
-    if largest >= together.threshold:
+    if not largest < together.threshold:  # nor where nothing parts them
         return ""
     return (
         f"This may be none of the {classes} things that the {networks} networks know: of no class are they more than "

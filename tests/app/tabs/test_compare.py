@@ -20,6 +20,7 @@ from normzoo.errors import ConfigError, ImageError
 from normzoo.images.corruptions import CORRUPTIONS, corrupt
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import predict_many
+from normzoo.pretrained.registry import get_model_set
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 from tests.support.html_words import words
 
@@ -165,7 +166,7 @@ def test_what_is_not_there_is_left_out_or_refused_in_a_sentence(catalog, toy, pi
         assert re.fullmatch(r"[A-Za-z].*\.", refused.value.message)
 
 
-UNKNOWNS = f"{','.join(UNKNOWNS_COLUMNS)}\npaper,together,0,4,4,0.9,0.99,0.1,0.8,\n"
+UNKNOWNS = f"{','.join(UNKNOWNS_COLUMNS)},covers\npaper,together,0,4,4,0.9,0.99,0.1,0.8,,COVERS\n"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,8 @@ def test_the_notice_is_for_original_photos_of_unknown_class_and_needs_a_whole_ta
     tmp_path, picture, table, broken, truth, severity, has_notice
 ):
     save_zoo(tmp_path)
-    (tmp_path / "toy" / "unknowns.csv").write_text(table)
+    covers = get_model_set("toy/paper", tmp_path).covers("together")
+    (tmp_path / "toy" / "unknowns.csv").write_text(table.replace("COVERS", covers))
     for variant in broken:
         (tmp_path / "toy/paper" / variant / "config.json").write_text("{")
     catalog = Catalog(tmp_path)

@@ -20,6 +20,7 @@ from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.registry import get_model_set
 from training.data.dataset import load, load_once, write_cache
+from training.measurements import unknowns
 from training.measurements.unknowns import _unknown_pixels, check_together, check_unknowns, measure_unknowns
 
 CLASSES = ("airplane", "bird", "deer", "frog", "horse")
@@ -36,6 +37,7 @@ def folder(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     description |= {"mean": (0.5,) * 3, "std": (0.25,) * 3, "note": "Made up."}
     write_cache(root / f"data/cifar-10-{UNKNOWN_SIZE}px", description, pixels, labels)
     monkeypatch.setenv("NORMZOO_DATA", str(root / "data"))
+    monkeypatch.setattr(unknowns, "ASKED", {"tiny"})
     load_once.cache_clear()
     return root / "checkpoints"
 
@@ -61,6 +63,29 @@ def test_one_data_set_alone_can_be_measured(folder: Path) -> None:
     assert measure_unknowns(folder, lambda line: None, "tiny") == [folder / "tiny/unknowns.csv"]
     with pytest.raises(CheckpointError, match=r"No packaged checkpoint under .*checkpoints/nothing"):
         measure_unknowns(folder, lambda line: None, "nothing")
+
+
+def test_of_a_persons_own_classes_nothing_is_taken_for_unknown(folder: Path) -> None:
+    shutil.move(folder / "tiny", folder / "my-animals")
+    lines: list[str] = []
+    assert measure_unknowns(folder, lines.append) == []
+    assert "my-animals/quick  left out" in lines[0]
+
+
+def test_a_measurement_is_used_for_the_weights_that_it_covers_alone(folder: Path) -> None:
+    (table,) = measure_unknowns(folder, lambda line: None)
+    model_set = get_model_set("tiny/quick", folder)
+    assert set(read_unknowns(model_set, model_set.main_variants)) == {*model_set.main_variants, TOGETHER}
+    first, *others = model_set.main_variants
+    sha = model_set.checkpoints[first].metrics["provenance"]["weights_sha256"]
+    table.write_text(table.read_text().replace(f"{first}:{sha[:12]}", f"{first}:{'0' * 12}"))
+    assert set(read_unknowns(model_set, model_set.main_variants)) == set(others)
+
+
+def test_what_does_not_part_known_from_unknown_gives_no_threshold() -> None:
+    found = unknowns._parted(np.array([0.1, 0.2, 0.3]), np.array([0.7, 0.8]))
+    assert (found["auroc"], found["threshold"], found["unknown_below"]) == (0.0, "", "")
+    assert unknown_words(0.01, Unknowns(0.4, float("nan"), float("nan"), float("nan"), 0.5), 6, 25) == ""
 
 
 def test_only_the_four_classes_that_no_network_knows_are_asked(folder: Path) -> None:
