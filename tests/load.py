@@ -99,7 +99,7 @@ def drive(
                 visitor.session = secrets.token_hex(6) if always_new else visitor.session
                 begin = time.perf_counter()
                 path = json.loads(visitor.upload(photo.content).body)[0]
-                _, answer = visitor.run(classify, [file_value(path), model_set, variants])
+                *_, answer = visitor.run(classify, [file_value(path), model_set, variants])
                 tally.seconds.append(time.perf_counter() - begin)
                 given = np.array([list(answer["networks"][variant]["probabilities"].values()) for variant in variants])
                 difference = float(np.abs(given - photo.probabilities).max())

@@ -1,11 +1,13 @@
 """Files in a .zip, read into memory: no name in it becomes a path, and nothing is read further than allowed."""
 
+import contextlib
+import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from normzoo.errors import ImageError
 from normzoo.images.formats.limits import MAX_BYTES
@@ -13,7 +15,7 @@ from normzoo.images.formats.limits import MAX_BYTES
 #: Of one archive: files that are looked at, their sizes together, and the table of contents, which is read before anything.
 MAX_FILES = 1_000
 MAX_TOTAL_BYTES = 200_000_000
-MAX_CONTENTS_BYTES = 1_000_000
+MAX_CONTENTS_BYTES = 250_000
 
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x07"
 _TAIL_BYTES = 22 + 65_535  # the end record and its comment
@@ -31,34 +33,64 @@ class ArchivedFile:
     content: bytes
 
 
-def read_archive(path: Path, most: int) -> Iterator[ArchivedFile]:
+def list_archive(path: Path, most: int) -> list[int]:
+    """The declared sizes in bytes of the files that `read_archive` gives, from the table of contents alone.
+
+    Raises:
+        ImageError: as `read_archive`.
+    """
+    with _opened(path, most) as (_, entries):
+        return [entry.file_size for entry in entries]
+
+
+def read_archive(path: Path, most: int, only: object = None) -> Iterator[ArchivedFile]:
     """Read the files of an archive one by one, folders and the clutter of file managers left out.
 
     A file that is larger than one photo may be comes cut off right behind the limit, for the loader to refuse.
 
     Args:
         most: files.
+        only: the position of the one file to read; None reads all.
 
     Raises:
         ImageError: it is no .zip, damaged, encrypted, made of more than allowed, or holds links.
+        OSError: there is no such file.
     """
-    try:
-        _check_contents(path)
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_clutter(entry.filename)]
+    with _opened(path, most) as (archive, entries):
+        left = MAX_TOTAL_BYTES
+        for position, entry in enumerate(entries):
+            if only is not None and only != position:
+                continue
+            with _sentence(), archive.open(entry) as file:  # what it declares of its size may be wrong
+                content = file.read(MAX_BYTES + 1)
+            left -= len(content)
+            if left < 0:
+                raise _too_large()
+            place = PurePosixPath(entry.filename.replace("\\", "/"))
+            yield ArchivedFile(place.name, place.parent.name, content)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, most: int) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """The archive and its files, after their table of contents has been looked at."""
+    with open(path, "rb") as file:
+        with _sentence():
+            _check_contents(file)
+            archive = zipfile.ZipFile(file)
+            entries = [entry for entry in archive.infolist() if not _is_clutter(entry.filename) and not entry.is_dir()]
             _check(entries, most)
-            left = MAX_TOTAL_BYTES
-            for entry in entries:
-                with archive.open(entry) as file:  # what it declares of its size may be wrong
-                    content = file.read(MAX_BYTES + 1)
-                left -= len(content)
-                if left < 0:
-                    raise _too_large()
-                place = PurePosixPath(entry.filename.replace("\\", "/"))
-                yield ArchivedFile(place.name, place.parent.name, content)
+        with archive:
+            yield archive, entries
+
+
+@contextlib.contextmanager
+def _sentence() -> Iterator[None]:
+    """Tell in a sentence whatever `zipfile` raises on hostile bytes: among others OSError, IndexError and RuntimeError."""
+    try:
+        yield
     except ImageError:
         raise
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+    except Exception as error:
         raise ImageError(_DAMAGED) from error
 
 
@@ -68,12 +100,10 @@ def is_archive(path: Path) -> bool:
         return file.read(4) in (b"PK\x03\x04", _END)
 
 
-def _check_contents(path: Path) -> None:
+def _check_contents(file: BinaryIO) -> None:
     """Look at how long the table of contents says it is: Python would make an object of every entry at once."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        file.seek(max(0, size - _TAIL_BYTES - 20))
-        tail = file.read()
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES - 20))
+    tail = file.read()
     if _END_64 in tail:
         raise ImageError(_DAMAGED)
     position = tail.find(_END)
@@ -106,4 +136,4 @@ def _too_large() -> ImageError:
 
 def _is_clutter(name: str) -> bool:
     parts = name.replace("\\", "/").split("/")
-    return parts[0] in _CLUTTER or parts[-1] in _CLUTTER or parts[-1].startswith(".")
+    return not name or parts[0] in _CLUTTER or parts[-1] in _CLUTTER or parts[-1].startswith(".")

@@ -5,10 +5,12 @@ Each of the formats that browsers show is known by its signature and has one dec
 (`tests/support/memory_patterns.py`); each looks as in a browser (`tests/browser/test_pictures.py`).
 """
 
+import contextlib
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from PIL import Image
 
@@ -28,15 +30,15 @@ _HEIC = (
 )
 _UNOPENED = "The file could not be opened; choose it again."
 
-_SIGNATURES: tuple[tuple[re.Pattern[bytes], Callable[[bytes, int], Decoded]], ...] = tuple(
-    (re.compile(signature, re.DOTALL), decode)
-    for signature, decode in (
-        (rb"\xff\xd8\xff", jpeg.decode),
-        (rb"\x89PNG\r\n\x1a\n", png.decode),
-        (rb"RIFF....WEBP", webp.decode),
-        (rb"GIF8[79]a", gif.decode),
-        (rb"BM", bmp.decode),
-        (rb"II[*+]\0|MM\0[*+]", tiff.decode),
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], ModuleType], ...] = tuple(
+    (re.compile(signature, re.DOTALL), module)
+    for signature, module in (
+        (rb"\xff\xd8\xff", jpeg),
+        (rb"\x89PNG\r\n\x1a\n", png),
+        (rb"RIFF....WEBP", webp),
+        (rb"GIF8[79]a", gif),
+        (rb"BM", bmp),
+        (rb"II[*+]\0|MM\0[*+]", tiff),
     )
 )
 
@@ -56,14 +58,29 @@ def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_ti
         ImageError: with one sentence that can be shown to the person whose file it is.
     """
     data = _read(source)
-    decode = _decoder_of(data)
-    if decode is tiff.decode and not allow_tiff:
-        raise ImageError(_TIFF)
+    with _sentences():
+        return _finish(_format_of(data, allow_tiff).decode(data, max_side), max_side)
+
+
+def count_pixels(source: bytes | str | Path) -> int:
+    """How many pixels `load_image` would decode of a file, by what it declares; nothing is decoded.
+
+    Raises:
+        ImageError: as `load_image`, of what can be seen without decoding.
+    """
+    data = _read(source)
+    with _sentences():
+        return int(_format_of(data, allow_tiff=False).pixels(data))
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """Tell in a sentence whatever a decoder raises on hostile bytes."""
     try:
-        return _finish(decode(data, max_side), max_side)
+        yield
     except ImageError:
         raise
-    except Exception as error:  # a decoder on hostile bytes may raise anything
+    except Exception as error:
         is_short = isinstance(error, IndexError | struct.error) or "truncated" in str(error).lower()
         raise ImageError(INCOMPLETE if is_short else DAMAGED) from error
 
@@ -85,14 +102,17 @@ def _read(source: bytes | str | Path) -> bytes:
     return data
 
 
-def _decoder_of(data: bytes) -> Callable[[bytes, int], Decoded]:
-    for signature, decode in _SIGNATURES:
+def _format_of(data: bytes, allow_tiff: bool) -> ModuleType:
+    """The module of the file's format, which has `decode` and `pixels`."""
+    for signature, module in _SIGNATURES:
         if signature.match(data):
-            return decode
+            if module is tiff and not allow_tiff:
+                raise ImageError(_TIFF)
+            return module
     if data[4:8] == b"ftyp":
         brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
         if b"avif" in brands or b"avis" in brands:
-            return avif.decode
+            return avif
         if re.search(rb"hei[cxms]|hev[cxms]|mif1|msf1", brands):
             raise ImageError(_HEIC)
     raise ImageError(_UNKNOWN)

@@ -1,8 +1,8 @@
 """Many photos at once: from what a visitor sends, files, archives or the name of a prepared set, to small pictures."""
 
+import contextlib
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,17 +10,18 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from normzoo.app.components.data_urls import jpeg_url
-from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.examples import PREPARED
-from normzoo.app.core.upload import MOST, photo_path
+from normzoo.app.core.upload import MOST, SMALL_BYTES, Kept, photo_path
+from normzoo.app.core.work import check_wanted, computing
 from normzoo.errors import ConfigError, ImageError
-from normzoo.images.archive import MAX_TOTAL_BYTES, is_archive, read_archive
+from normzoo.images.archive import MAX_TOTAL_BYTES, is_archive, list_archive, read_archive
+from normzoo.images.decode import count_pixels
 from normzoo.images.preprocess import load_image, to_pixels
 
 FIRST_SET = "drawings"
 THUMBNAIL_PIXELS = 48
-#: Files whose photos are kept small, at some 5 kB a photo; every event about them asks for them again.
-KEPT = 512
+#: Of all photos together, as `count_pixels` counts them: decoding so many takes about two seconds.
+MAX_PIXELS = 200_000_000
 _NAME_LETTERS = 80
 
 
@@ -67,11 +68,10 @@ def read_photos(wanted: object, image_size: int, tell: Callable[[int, int], None
             raise ImageError(f"There is no such set of photos. Choose one of: {', '.join(PREPARED)}.")
         return Photos(tuple(_prepared(name, number, image_size) for number in range(len(PREPARED[name]))), ())
     uploads = _check(wanted)
-    with ThreadPoolExecutor(2) as pool:
-        answers = []
-        for done, answer in enumerate(pool.map(lambda upload: _read(upload[0], image_size), uploads), start=1):
-            answers.append(answer)
-            tell(done, len(uploads))
+    answers: list[list[_Small | str] | str] = []
+    for done, (path, _, _) in enumerate(uploads, start=1):
+        answers.append(_read(path, image_size))
+        tell(done, len(uploads))
     read: list[Photo] = []
     problems: list[str] = []
     for (path, name, folder), answer in zip(uploads, answers, strict=True):
@@ -88,8 +88,6 @@ def read_photos(wanted: object, image_size: int, tell: Callable[[int, int], None
                 )
             else:
                 read.append(Photo(name, folder, member.square, member.thumbnail, {"file": file}))
-    if len(read) > MOST:
-        raise ImageError(f"These are {len(read)} photos, more than the {MOST} that go through together; choose fewer.")
     return Photos(tuple(read), tuple(problems))
 
 
@@ -113,14 +111,45 @@ def _check(wanted: object) -> list[tuple[Path, str, str]]:
         if path is None:
             raise ImageError("A photo did not arrive as a file; choose it again.")
         uploads.append((path, _words(each.get("name") or each.get("orig_name") or path.name), _words(each.get("folder"))))
+    uploads = [upload for number, upload in enumerate(uploads) if upload[0] not in {path for path, *_ in uploads[:number]}]
     try:
         total = sum(path.stat().st_size for path, _, _ in uploads)
+        if total <= MAX_TOTAL_BYTES:  # of archives what they declare is added up before any of it is unpacked
+            total = sum(_declared.get(path, functools.partial(_declare, path)) for path, _, _ in uploads)
+        if total > MAX_TOTAL_BYTES:
+            most = MAX_TOTAL_BYTES // 10**6
+            raise ImageError(f"These files have {total / 1e6:.0f} MB, more than the {most} MB allowed; choose fewer.")
+        pixels = [number for path, _, _ in uploads for number in _counted.get(path, functools.partial(_count, path))]
     except OSError:
         raise ImageError("These photos are no longer here; choose them again.") from None
-    if total > MAX_TOTAL_BYTES:
-        most = MAX_TOTAL_BYTES // 10**6
-        raise ImageError(f"These files have {total / 1e6:.0f} MB, more than the {most} MB allowed; choose fewer.")
+    if len(pixels) > MOST:
+        raise ImageError(f"These are {len(pixels)} photos, more than the {MOST} that go through together; choose fewer.")
+    if sum(pixels) > MAX_PIXELS:
+        raise ImageError(
+            f"These photos have more than {MAX_PIXELS // 10**6} million pixels together; choose fewer or smaller ones."
+        )
     return uploads
+
+
+def _declare(path: Path) -> int:
+    """The size in bytes of a file, of an archive that of its files as they declare it; nothing of one that cannot be read."""
+    try:
+        return sum(list_archive(path, MOST)) if is_archive(path) else path.stat().st_size
+    except ImageError:
+        return 0
+
+
+def _count(path: Path) -> list[int]:
+    """How many pixels each picture in a file has, before any is decoded; nothing else in it counts."""
+    found = []
+    try:
+        for content in [path] if not is_archive(path) else (file.content for file in read_archive(path, MOST)):
+            check_wanted()
+            with contextlib.suppress(ImageError):  # which is told when it is read
+                found.append(count_pixels(content))
+    except ImageError:
+        return []
+    return found
 
 
 def _words(value: object) -> str:
@@ -136,22 +165,36 @@ class _Small(NamedTuple):
     thumbnail: str
 
 
+_declared = Kept[int](SMALL_BYTES // 10, lambda _: 200)
+_counted = Kept[list[int]](SMALL_BYTES // 10, lambda counted: 200 + 40 * len(counted))
+_small = Kept[list[_Small | str] | str](
+    SMALL_BYTES, lambda kept: sum(map(_bytes, kept)) if isinstance(kept, list) else len(kept)
+)
+
+
+def _bytes(small: _Small | str) -> int:
+    """What is kept takes in memory, about."""
+    return 1000 + (len(small) if isinstance(small, str) else 4 * small.square.width**2 + len(small.thumbnail))
+
+
 def _read(path: Path, image_size: int) -> list[_Small | str] | str:
     """The photos in a file, or the sentence that says why there are none."""
     try:
-        return _read_once(path, image_size)
-    except (ImageError, ConfigError) as error:
-        return str(error)
-    except OSError:
+        return _small.get(path, lambda: _read_once(path, image_size), image_size)
+    except (ImageError, OSError):
         return "It is no longer here; choose it again."
 
 
-@functools.lru_cache(maxsize=KEPT)
-def _read_once(path: Path, image_size: int) -> list[_Small | str]:
-    """An upload never changes: its folder is its hash. What is raised is not kept: it may have been a moment's."""
-    if not is_archive(path):
-        return [_Small("", "", *_reduce(path, image_size))]
-    return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
+def _read_once(path: Path, image_size: int) -> list[_Small | str] | str:
+    """A refusal is an answer like others; what may be a moment's, such as that the file is gone, is raised."""
+    try:
+        if not is_archive(path):
+            return [_Small("", "", *_reduce(path, image_size))]
+        return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
+    except (ImageError, ConfigError) as error:
+        if not path.is_file():
+            raise OSError from error
+        return str(error)
 
 
 def _read_member(name: str, folder: str, content: bytes, image_size: int) -> _Small | str:
@@ -163,7 +206,7 @@ def _read_member(name: str, folder: str, content: bytes, image_size: int) -> _Sm
 
 
 def _reduce(source: Path | bytes, image_size: int) -> tuple[Image.Image, str]:
-    with COMPUTING:
+    with computing(count_pixels(source)):
         picture = load_image(source)
         square = Image.fromarray(to_pixels(picture, image_size))
         return square, jpeg_url(Image.fromarray(to_pixels(picture, THUMBNAIL_PIXELS)))

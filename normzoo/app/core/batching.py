@@ -1,4 +1,4 @@
-"""Photos that wait for the same networks, computed together; never more than two threads compute."""
+"""Photos that wait for the same networks, computed together."""
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
+from normzoo.app.core.work import COMPUTING, computing
 from normzoo.inference.predict import Prediction, predict_many
 from normzoo.pretrained.registry import Model
 
@@ -16,9 +17,6 @@ Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Held by whoever decodes a photo or runs networks: a small host has two cores, and a third thread would slow the others.
-#: Not to be held while calling what holds it too.
-COMPUTING = threading.BoundedSemaphore(2)
 #: A photo among 8 takes half the time of one alone; more gain little, and each waits for all.
 MAX_BATCH = 8
 #: How long one who asks a network about many photos lets those with a single one go first, in seconds.
@@ -113,7 +111,7 @@ def _predict_batch(_: object, asked: Sequence[tuple[Mapping[str, Model], Image.I
 def computing_many() -> Iterator[None]:
     """Hold `COMPUTING` for work on many photos, after those who wait with a single one."""
     _photos.wait_for_others(PATIENCE)
-    with COMPUTING:
+    with computing():
         yield
 
 

@@ -1,25 +1,29 @@
 """The photo that the page works on: the component that holds its file, and from what that sends to a picture."""
 
-import functools
 import hashlib
 import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
 from normzoo.app.core import examples
-from normzoo.app.core.batching import COMPUTING
+from normzoo.app.core.work import computing
 from normzoo.errors import ImageError
 from normzoo.images.archive import read_archive
+from normzoo.images.decode import count_pixels
 from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
 
-#: Pictures that are kept decoded: what a visitor asks about a photo comes in several events at once.
-KEPT = 4
+Value = TypeVar("Value")
 
+#: Pictures that are kept decoded, and small ones of many photos, in bytes: what a visitor asks comes in several events at once.
+DECODED_BYTES, SMALL_BYTES = 30_000_000, 60_000_000
 #: Most photos that go through together.
 MOST = 64
 
@@ -71,8 +75,8 @@ def chosen_path(choice: object) -> Path | None:
 
 def _extract(archive: Path, number: object) -> Path:
     """Put one photo of an archive where uploads are, as an upload is: its folder is its hash, its name says nothing."""
-    files = read_archive(archive, MOST)
-    content = next((file.content for position, file in enumerate(files) if position == number), None)
+    known = isinstance(number, int) and not isinstance(number, bool)
+    content = next((file.content for file in read_archive(archive, MOST, only=number)), None) if known else None
     if content is None:
         raise ImageError("There is no such photo in this archive.")
     path = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest() / "photo"
@@ -114,8 +118,71 @@ def photo_name(photo: dict[str, Any] | None) -> str:
     return "" if path is None else path.name
 
 
-@functools.lru_cache(maxsize=KEPT)
+class Kept(Generic[Value]):
+    """What was made of files, the newest of it up to so many bytes, for as long as each file is there.
+
+    An upload never changes: its folder is the hash of its bytes.
+
+    Args:
+        size: of a value in bytes.
+    """
+
+    everything: ClassVar[list["Kept[Any]"]] = []
+
+    def __init__(self, max_bytes: int, size: Callable[[Value], int]) -> None:
+        self._max_bytes, self._size = max_bytes, size
+        self._values: OrderedDict[tuple[Path, Hashable], Value] = OrderedDict()
+        self._lock = threading.Lock()
+        self.bytes = 0
+        self.everything.append(self)
+
+    def get(self, path: Path, make: Callable[[], Value], what: Hashable = None) -> Value:
+        """What was made of a file, or is now; what `make` raises is not kept."""
+        key, is_there = (path, what), path.is_file()
+        with self._lock:
+            if is_there and key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = value
+                self.bytes += self._size(value)
+            while self.bytes > self._max_bytes:
+                self.bytes -= self._size(self._values.popitem(last=False)[1])
+        return value
+
+    def forget_missing(self) -> None:
+        """Forget what was made of files that are gone."""
+        with self._lock:
+            for path, what in [key for key in self._values if not key[0].is_file()]:
+                self.bytes -= self._size(self._values.pop((path, what)))
+
+
+def forget_missing() -> None:
+    """Forget whatever was made of files that are gone."""
+    for kept in Kept.everything:
+        kept.forget_missing()
+
+
+_decoded = Kept[Image.Image | str](
+    DECODED_BYTES, lambda kept: len(kept) if isinstance(kept, str) else 4 * kept.width * kept.height
+)
+
+
 def _decode(path: Path) -> Image.Image:
-    """The picture in a file. Gradio keeps an upload in a folder named after the hash of its bytes: it never changes."""
-    with COMPUTING:
-        return load_image(path)
+    """The picture in a file; a refusal is remembered as well."""
+
+    def make() -> Image.Image | str:
+        try:
+            with computing(count_pixels(path)):
+                return load_image(path)
+        except ImageError as error:
+            if not path.is_file():
+                raise
+            return str(error)
+
+    kept = _decoded.get(path, make)
+    if isinstance(kept, str):
+        raise ImageError(kept)
+    return kept

@@ -19,13 +19,14 @@ from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.photo_sets import read_photos
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core import examples
-from normzoo.app.core.batching import COMPUTING, MAX_BATCH, predict_together
+from normzoo.app.core.batching import MAX_BATCH, predict_together
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
 from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import open_photo
+from normzoo.app.core.work import computing
 from normzoo.formatting import capital, listed
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
@@ -315,7 +316,7 @@ def _in_batch(models: Mapping[str, Model], square: Image.Image, batch: object, k
     others = [each.square for each in read_photos(batch, size).read]
     if severity:
         others = [corrupt(other, kind, severity, seed=number) for number, other in enumerate(others, start=1)]
-    with COMPUTING:
+    with computing():
         return predict_many(dependent, [square, *others], TOP, "batch")[0]
 
 
@@ -350,7 +351,7 @@ def tabulate_answers(catalog: Catalog, model_set: ModelSet, variants: list[str],
 
 def severities(models: Mapping[str, Model], photo: Image.Image, kind: str) -> tuple[PlotData, dict[str, Any]]:
     """The probability of each network's answer to the original at every severity: a chart, and data for the API."""
-    with COMPUTING:
+    with computing():
         curves, _ = severity_curves(models, photo, kind)
     frame = pd.DataFrame(
         [
@@ -384,7 +385,7 @@ def draw_maps(
     models, _ = catalog.load(model_set, variants)
     if severity:
         photo = corrupt(Image.fromarray(to_pixels(photo, model_set.image_size)), kind, severity)
-    with COMPUTING:
+    with computing():
         maps = activation_maps(models, photo, None if label in (None, "", OWN_ANSWER) else label)
     if not maps:
         return "", {}

@@ -17,11 +17,21 @@ _CODES = re.compile(rb"colrnclx(....)", re.DOTALL)
 _EXIF_ITEM = re.compile(rb"(infe.{8,10})Exif", re.DOTALL)
 
 
+def pixels(data: bytes) -> int:
+    """How many pixels its container declares, which libavif holds the coded picture against."""
+    width, height = _open(data).size
+    return width * height
+
+
+def _open(data: bytes) -> AvifImageFile:
+    return open_with(AvifImageFile, _EXIF_ITEM.sub(rb"\1none", data))
+
+
 def decode(data: bytes, _max_side: int) -> Decoded:
     """Return the picture; of a sequence the first."""
     if _ends_early(data):
         raise ImageError(INCOMPLETE)
-    image = open_with(AvifImageFile, _EXIF_ITEM.sub(rb"\1none", data))
+    image = _open(data)
     image.load()
     colour: bytes | Coding | None = image.info.get("icc_profile")
     if colour is None and (codes := _CODES.search(data)):

@@ -23,6 +23,12 @@ _MASKS_OF_555 = (0x7C00, 0x3E0, 0x1F, 0)
 _MASKS_OF_888 = (0xFF0000, 0xFF00, 0xFF, 0)
 
 
+def pixels(data: bytes) -> int:
+    """How many pixels its header declares."""
+    header = _Header(data)
+    return int(header.width * header.height)
+
+
 def decode(data: bytes, _max_side: int) -> Decoded:
     """Return the picture."""
     header = _Header(data)

@@ -9,12 +9,18 @@ from normzoo.errors import ImageError
 from normzoo.images.formats.limits import DAMAGED, INCOMPLETE, check_size, too_many
 from normzoo.images.formats.pillow import Decoded, open_with
 
-_MAX_BLOCKS = 300_000  # of one to 255 bytes, each looked at on its own: XMP of 20 MB is read in so many
+_MAX_BLOCKS = 100_000  # of one to 255 bytes, each looked at on its own: XMP of 20 MB is read in so many
 _EXTENSION, _CONTROL, _FRAME = b"!"[0], 0xF9, b","[0]
 
 
-def decode(data: bytes, _max_side: int) -> Decoded:
-    """Return the first frame; what of the canvas it leaves free is white."""
+def pixels(data: bytes) -> int:
+    """How many pixels the canvas has that the first frame is on."""
+    *_, (width, height), _ = _first_frame(data)
+    return width * height
+
+
+def _first_frame(data: bytes) -> tuple[bytes, int | None, tuple[int, int, int, int, int], tuple[int, int], int]:
+    """Palette, transparent colour, the frame's left, top, width, height and flags, the canvas, and where the pixels begin."""
     flags = data[10]
     at = 13 + _palette_size(flags)
     palette, transparent = data[13:at], None
@@ -31,7 +37,12 @@ def decode(data: bytes, _max_side: int) -> Decoded:
     canvas = struct.unpack_from("<HH", data, 6)
     canvas = max(canvas[0], left + width), max(canvas[1], top + height)
     check_size(canvas)
+    return palette, transparent, (left, top, width, height, flags), canvas, at
 
+
+def decode(data: bytes, _max_side: int) -> Decoded:
+    """Return the first frame; what of the canvas it leaves free is white."""
+    palette, transparent, (left, top, width, height, flags), canvas, at = _first_frame(data)
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0) + palette.ljust(768, b"\0")
     descriptor = b"," + struct.pack("<4HB", 0, 0, width, height, flags & 0x40)
     image = open_with(GifImageFile, head + descriptor + data[at : _end_of_blocks(data, at + 1, is_last=True)] + b"\0;")

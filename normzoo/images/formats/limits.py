@@ -27,14 +27,14 @@ def check_bytes(size: int) -> None:
         )
 
 
-def check_size(size: tuple[int, int]) -> None:
+def check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
     """Raise ImageError for a picture of this width and height, unless it may be decoded."""
     width, height = size
     if min(size) < 1:
         raise ImageError(DAMAGED)
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise ImageError(
-            f"This picture has {width} × {height} pixels, more than the {MAX_PIXELS // 10**6} million allowed; "
+            f"This picture has {width} × {height} pixels, more than the {max_pixels // 10**6} million allowed; "
             "make it smaller and try again."
         )
     if max(size) > MAX_INPUT_SIDE:

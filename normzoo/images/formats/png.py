@@ -15,13 +15,20 @@ from normzoo.images.formats.limits import DAMAGED, INCOMPLETE, check_size, too_m
 from normzoo.images.formats.pillow import Decoded, open_with
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MAX_CHUNKS = 100_000  # each is looked at on its own; encoders write pixels in pieces of 8 kB or more
+_MAX_CHUNKS = 20_000  # each is looked at on its own; encoders write pixels in pieces of 8 kB or more
 #: What is read besides, and how long it may be. Where its checksum is wrong, it is passed over as in browsers.
 _READ = {b"PLTE": 768, b"tRNS": 256, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"acTL": 8, b"fcTL": 26, b"eXIf": 65_536}
 _READ |= {b"iCCP": MAX_PROFILE_BYTES}
 _GREY, _COLOUR, _PALETTE = 0, 2, 3
 
 Chunk = tuple[bytes, memoryview, bool]
+
+
+def pixels(data: bytes) -> int:
+    """How many pixels its header declares; of 16 bits each counts twice, since those take twice as long."""
+    width, height, depth = struct.unpack_from(">IIB", data, 16)
+    check_size((width, height))
+    return int(width * height * (2 if depth == 16 else 1))
 
 
 def decode(data: bytes, _max_side: int) -> Decoded:
@@ -32,6 +39,8 @@ def decode(data: bytes, _max_side: int) -> Decoded:
     place = (0, 0)
     if b"fdAT" in chunks:
         *size, left, top = struct.unpack(">4I", chunks[b"fcTL"][4:20])
+        if left + size[0] > width or top + size[1] > height:
+            raise ImageError(DAMAGED)
         header, place = struct.pack(">II", *size) + header[8:], (left, top)
     image = _load(header, chunks, pixels)
     if image.size != (width, height):

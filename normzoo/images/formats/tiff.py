@@ -12,6 +12,12 @@ _COMPRESSIONS = {1, 5, 8, 32946, 32773}
 _COMPRESSION, _TILE_WIDTH, _TILE_HEIGHT = 259, 322, 323
 
 
+def pixels(data: bytes) -> int:
+    """How many pixels it declares."""
+    width, height = open_with(TiffImageFile, data, _TAG_BYTES).size
+    return width * height
+
+
 def decode(data: bytes, _max_side: int) -> Decoded:
     """Return the first picture; Pillow turns it itself."""
     image = open_with(TiffImageFile, data, _TAG_BYTES)

@@ -12,6 +12,8 @@ class Limits:
     # NORMZOO_RATE_LIMIT: requests that make work, which one visitor may sustain; 0 lifts the limit, for a load test. A photo
     # takes three and one more for each megabyte. On two cores this leaves half of the page to the others.
     requests_per_second: float = 10
+    # For each second of a core that a visitor's events take besides: decoding, and networks.
+    requests_per_core_second: float = 20
     # As many at once on top of that: a class of thirty behind one address all drop a photo in the same minute.
     burst: int = 400
     # NORMZOO_TRUST_PROXY: the host's proxy sets X-Forwarded-For; without a proxy anyone could, so not by default.

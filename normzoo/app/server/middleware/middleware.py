@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from normzoo.app.core.work import VISITOR, Visitor
 from normzoo.app.server.middleware.answer import Answer, Send
 from normzoo.app.server.middleware.body import Body, Receive, boundary_of, header
 from normzoo.app.server.middleware.headers import Policy
@@ -100,6 +101,10 @@ class Gate:
             if len(sessions) != 1:  # of two, Gradio might take the other
                 raise Refusal(400)
             stack.enter_context(self._sessions.listen(sessions[0], lambda: answer.is_heard))
+        elif (
+            kind is Kind.STREAM and "/call/" in scope["path"]
+        ):  # of one event, whose session is the event itself where a program names none
+            stack.enter_context(self._sessions.listen(scope["path"].rpartition("/")[2], lambda: answer.is_heard))
         # Gradio remembers every upload that someone asks the progress of.
         if kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD) or scope["path"].endswith("/upload_progress"):
             self._visitors.charge(who)
@@ -117,6 +122,8 @@ class Gate:
         session = check_event(content, lambda path: is_upload(path, self._uploads))
         if session:
             self._sessions.ask(session)
+        price = self._limits.requests_per_core_second
+        scope[VISITOR] = Visitor(lambda seconds: self._visitors.spend(who, seconds * price), self._sessions.is_listening)
         return _replay(content, body)
 
     def _trusted_headers(self, scope: Any) -> list[tuple[bytes, bytes]]:

@@ -29,6 +29,10 @@ class Sessions:
         if unread >= self._limits.unread_events and session not in self._streams:
             raise Refusal(429, "This page asked for more than it came to fetch; reload it and try again.")
 
+    def is_listening(self, session: str) -> bool:
+        """Whether this session has a stream open."""
+        return session in self._streams
+
     @contextlib.contextmanager
     def listen(self, session: str, is_whole: Callable[[], bool]) -> Iterator[None]:
         """A stream on which this session receives its answers.

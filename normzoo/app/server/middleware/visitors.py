@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import re
+import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ class Visitors:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
+        self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # visitor -> tokens, at this time
         self._open: Counter[str] = Counter()
 
@@ -69,12 +71,13 @@ class Visitors:
         rate, burst, now = self._limits.requests_per_second, self._limits.burst, self._clock()
         if not rate:
             return burst
-        left, since = self._buckets.pop(visitor, (burst, now))
-        left = min(burst, left + (now - since) * rate) - tokens
-        self._buckets[visitor] = (left, now)
-        if len(self._buckets) > self._limits.remembered:
-            self._buckets.popitem(last=False)
-        return left
+        with self._lock:  # events are charged from the threads that compute them
+            left, since = self._buckets.pop(visitor, (burst, now))
+            left = min(burst, left + (now - since) * rate) - tokens
+            self._buckets[visitor] = (left, now)
+            if len(self._buckets) > self._limits.remembered:
+                self._buckets.popitem(last=False)
+            return left
 
     @contextlib.contextmanager
     def request(self, visitor: str) -> Iterator[None]:

@@ -10,12 +10,12 @@ from PIL import Image
 from normzoo.app.components import cards
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import render
-from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo
+from normzoo.app.core.work import computing
 from normzoo.inference.activations import FeatureMaps, blocks, feature_maps
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import Model, ModelSet
@@ -97,7 +97,7 @@ def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str,
     models, problems = catalog.load(model_set, [variant])
     if variant in problems:
         return f'<figure style="--variant: {style_of(variant).colour}">{cards.unavailable(problems)}</figure>'
-    with COMPUTING:
+    with computing():
         maps = feature_maps(models[variant], photo, block)
     return _figure(models[variant], maps)
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor, nn
 
-from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo, photo_path
+from normzoo.app.core.work import computing
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.activations import activations_before, norm_layers
@@ -91,7 +91,7 @@ def look(photo: dict[str, Any] | None, model: Model, layer: str, brightness: obj
     others = [example for example in EXAMPLES if example.file != path.name][: PHOTOS - 1]
     pictures = [picture, *(open_photo({"path": str(example.path)}) for example in others)]
     size = model.config.image_size
-    with COMPUTING:
+    with computing():
         squares = [Image.fromarray(to_pixels(each, size)) for each in pictures if each is not None]
         changed = ImageEnhance.Brightness(squares[0]).enhance(factors[0])
         changed = ImageEnhance.Contrast(changed).enhance(factors[1])

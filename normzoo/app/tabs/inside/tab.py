@@ -11,12 +11,12 @@ from normzoo.app.components import cubes
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import NO_NETWORKS, render
-from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo, photo_name
+from normzoo.app.core.work import computing
 from normzoo.app.tabs.inside import explorer, features, turning
 from normzoo.app.tabs.inside.gates import explain_gates
 from normzoo.images.preprocess import to_pixels
@@ -81,7 +81,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         if picture is None or not models:
             nothing = NO_PHOTO if picture is None else NO_NETWORKS
             return nothing, drawing, None, None, "", "", gr.Plot(visible=False), {}
-        with COMPUTING:
+        with computing():
             layers = {variant: layer_activations(model, picture) for variant, model in models.items()}
         gated = {variant: layer_gates(model.network) for variant, model in models.items()}
         gated = {variant: found for variant, found in gated.items() if found}

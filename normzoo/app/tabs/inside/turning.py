@@ -9,12 +9,12 @@ from PIL import Image
 
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import csv_link
-from normzoo.app.core.batching import COMPUTING
 from normzoo.app.core.catalog import Catalog, chosen
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo
+from normzoo.app.core.work import computing
 from normzoo.formatting import capital
 from normzoo.images.corruptions import SEVERITIES
 from normzoo.inference.alterations import BORDERS, altered
@@ -69,7 +69,7 @@ def build(catalog: Catalog, chooser: Chooser) -> None:
         models, _ = catalog.load(chosen_set, chosen(chosen_set, variants))
         if picture is None or not models:
             return ("" if picture is None else NO_NETWORKS), {}
-        with COMPUTING:
+        with computing():
             answers = turned_answers(models, picture, gate_shift, border, level)
         has_gates = any(gates(model.network) for model in models.values())
         table = render("turned.html", answers=answers, level=level, has_gates=has_gates, verdict=_verdict(answers))

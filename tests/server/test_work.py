@@ -1,0 +1,167 @@
+"""What visitors ask of the page in little: bounded before it is done, remembered, charged, and ended when they leave."""
+
+import contextlib
+import io
+import json
+import struct
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+from urllib.parse import urlsplit
+
+import pytest
+
+from normzoo.app import build_demo
+from normzoo.app.components import photo_sets as photos
+from normzoo.app.core import upload
+from normzoo.app.server.middleware.limits import Limits
+from normzoo.images.preprocess import load_image
+from tests.support.checkpoints import save_zoo
+from tests.support.page import served
+from tests.support.visitor import API, Failed, Visitor
+
+CHOICE = ["toy/paper", ["bn"], "batch", 16, "everybody", 64, "none", 5, False]
+
+
+def png(width: int, height: int) -> bytes:
+    """A black picture in a file of hardly any bytes."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    pixels = zlib.compress(bytes((1 + 3 * width) * height), 9)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def archive(*contents: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for number, content in enumerate(contents):
+            packed.writestr(f"{number}.png", content)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    demo = build_demo(save_zoo(tmp_path_factory.mktemp("zoo")))
+    with served(demo, limits=Limits(trust_proxy=True)) as url:
+        yield urlsplit(url).port or 0
+
+
+@pytest.fixture
+def visitor(port: int) -> Iterator[Visitor]:
+    with contextlib.closing(Visitor(port)) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def decode(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """What decodes the photos of the tab for many."""
+    decode = Mock(wraps=load_image)
+    monkeypatch.setattr(photos, "load_image", decode)
+    return decode
+
+
+def ask(visitor: Visitor, *files: bytes, again: int = 1) -> list[Any]:
+    paths = [json.loads(visitor.upload(content, name=f"{number}.zip").body)[0] for number, content in enumerate(files)]
+    return visitor.run(visitor.functions()["many_photos"], [[{"path": path} for path in paths] * again, *CHOICE])
+
+
+LARGE = png(7000, 7000)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([archive(*[LARGE] * 40), archive(*[LARGE] * 40, b"")], "80 photos, more than the 64"),
+        ([archive(*[LARGE] * 64)], "more than 200 million pixels"),
+        ([archive(*[LARGE] * 3), archive(LARGE, LARGE, b"2")], "more than 200 million pixels"),
+        ([archive(*[bytes(19_000_000)] * 6), archive(*[bytes(19_000_000)] * 5)], "more than the 200 MB"),
+    ],
+    ids=["files", "pixels", "pixels of two", "bytes of two"],
+)
+def test_what_is_too_much_together_is_refused_before_anything_is_decoded(
+    visitor: Visitor, decode: Mock, files: list[bytes], said: str
+) -> None:
+    with pytest.raises(Failed, match=said):
+        ask(visitor, *files)
+    assert decode.call_count == 0
+
+
+def test_a_refused_archive_is_remembered_and_the_other_files_are_answered(visitor: Visitor, decode: Mock) -> None:
+    broken = bytearray(archive(png(40, 30), png(30, 40)))
+    start = broken.rfind(b"PK\x01\x02")
+    broken[start + 16] ^= 1  # its checksum
+    for _ in range(2):
+        shown, _, found = ask(visitor, bytes(broken), png(20, 20))
+        assert [photo["photo"] for photo in found["photos"]] == ["1.zip"]
+        assert "This archive is damaged" in shown
+        visitor.session += "x"
+    assert decode.call_count == 2  # the first of the archive, and the photo
+
+
+def test_the_same_upload_counts_once(visitor: Visitor, decode: Mock) -> None:
+    assert len(ask(visitor, png(21, 20), again=64)[2]["photos"]) == 1
+    assert decode.call_count == 1
+
+
+@pytest.mark.parametrize("front", [b"", b"PK\x03\x04"])
+def test_an_archive_without_its_front_spoils_nobody_else_s(visitor: Visitor, front: bytes) -> None:
+    cut = archive(png(40, 30), png(30, 40))[60:]
+    nameless = archive(png(1, 1)).replace(b"0.png", b"\0" * 5)
+    shown, _, found = ask(visitor, b"PK\x03\x04" + front + cut, nameless, png(22, 20))
+    assert "2.zip" in [photo["photo"] for photo in found["photos"]]
+    assert "0.zip: This archive is damaged" in shown
+
+
+def test_work_ends_when_nobody_listens(port: int, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), []
+
+    def slow(source: Any) -> Any:
+        begun.set()
+        go_on.wait(30)
+        done.append(source)
+        return load_image(source)
+
+    path = json.loads(visitor.upload(archive(*[png(10 + number, 9) for number in range(30)])).body)[0]
+    many = visitor.functions()["many_photos"]
+    with contextlib.closing(Visitor(port)) as leaver:
+        monkeypatch.setattr(photos, "load_image", slow)
+        assert leaver.join(many, [[{"path": path}], *CHOICE]).status == 200
+        leaver._connection.request("GET", f"{API}/queue/data?session_hash={leaver.session}")
+        stream = leaver._connection.getresponse()
+        assert begun.wait(30)
+        stream.close()
+    time.sleep(0.5)
+    go_on.set()
+    assert len(visitor.run(many, [{"set": "drawings"}, *CHOICE])[2]["photos"]) == 32
+    assert len([source for source in done if isinstance(source, bytes)]) < 5
+
+
+def test_whoever_makes_much_work_is_told_to_wait_and_no_other(tmp_path: Path) -> None:
+    limits = Limits(trust_proxy=True, requests_per_core_second=100_000)
+    with served(build_demo(save_zoo(tmp_path)), limits=limits) as url, contextlib.ExitStack() as stack:
+        one, other = (stack.enter_context(contextlib.closing(Visitor(urlsplit(url).port or 0, f"11.0.0.{n}"))) for n in (1, 2))
+        assert ask(one, png(2000, 1500))[2]["photos"]
+        assert (one.get("/config").status, other.get("/config").status) == (429, 200)
+
+
+def test_what_an_upload_left_in_memory_goes_when_its_file_goes(visitor: Visitor) -> None:
+    photo = png(400, 300)
+    path = Path(json.loads(visitor.upload(photo).body)[0])
+    functions = visitor.functions()
+    file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    assert visitor.run(functions["classify"], [file, "toy/paper", ["bn"]])[-1]["networks"]
+    assert visitor.run(functions["many_photos"], [[{"path": str(path)}], *CHOICE])[2]["photos"]
+    assert [key for kept in upload.Kept.everything for key in kept._values if key[0] == path]
+    path.unlink()
+    upload.forget_missing()
+    assert [key for kept in upload.Kept.everything for key in kept._values if key[0] == path] == []
+    with pytest.raises(Failed, match="choose it again"):
+        visitor.run(functions["classify"], [file, "toy/paper", ["bn"]])
