@@ -1,7 +1,7 @@
 # The same commands for people and for CI. Each makes the virtual environment that it needs, once.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # cpu: PyTorch's own index of builds without CUDA (about 1 GB in place of 5); or the address of another index.
 TORCH_INDEX ?=
 TORCH_INDEX_URL := $(if $(filter cpu,$(TORCH_INDEX)),https://download.pytorch.org/whl/cpu,$(TORCH_INDEX))

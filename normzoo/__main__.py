@@ -3,7 +3,6 @@
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,8 @@ from PIL import Image
 
 from normzoo.checking.report import check
 from normzoo.checking.subject import KINDS, SYMBOLS, Subject
-from normzoo.errors import CheckpointError, ConfigError, ImageError, NormZooError
+from normzoo.console import Parser, positive, run_command
+from normzoo.errors import CheckpointError, ConfigError, ImageError
 from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.agreement import agreement
@@ -37,22 +37,19 @@ from normzoo.variants import short_name
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     options = build_parser().parse_args(arguments)
-    try:
+
+    def call() -> int:
         name_own_norms()
         code: int = options.call(options) or 0
-    except NormZooError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever reads has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return code
+        return code
+
+    return run_command(call)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="normzoo", description="Networks that differ only in their normalization layer.")
+def build_parser() -> Parser:
+    parser = Parser(prog="normzoo", description="Networks that differ only in their normalization layer.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    command = commands.add_parser("predict", help="classify a photo with every network", description=predict.__doc__)
+    command = parser.command(commands, "predict", _predict, "classify a photo with every network")
     command.add_argument(
         "photos",
         metavar="PHOTO",
@@ -61,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
     command.add_argument("--variants", type=_words, metavar="KEY,KEY", help="such as bn,gn (default: the zoo's norms)")
-    command.add_argument("--k", type=_positive, default=5, metavar="N", help="how many classes of each (default: 5)")
+    command.add_argument("--k", type=positive, default=5, metavar="N", help="how many classes of each (default: 5)")
     command.add_argument(
         "--statistics",
         type=_statistics,
@@ -79,11 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="where the networks are: a folder, or hf://user/repo[@revision] on the Hugging Face Hub "
         "(default: $NORMZOO_CHECKPOINTS, or the folder beside the library)",
     )
-    command.set_defaults(call=_predict)
 
-    command = commands.add_parser(
-        "check", help="hold a norm layer of your own against the formulas", description=_check.__doc__, epilog=_CHECK_EPILOG
-    )
+    command = parser.command(commands, "check", _check, "hold a norm layer of your own against the formulas")
+    command.epilog = _CHECK_EPILOG
     command.add_argument(
         "layer", metavar="FILE.py:CLASS", help="your layer: a torch.nn.Module made with the number of channels"
     )
@@ -103,7 +98,6 @@ def build_parser() -> argparse.ArgumentParser:
         f"{', '.join(f'{letter} is {size}' for letter, size in SYMBOLS.items())}",
     )
     command.add_argument("--json", action="store_true", help="answer in JSON")
-    command.set_defaults(call=_check)
     return parser
 
 
@@ -239,13 +233,6 @@ def _statistics(word: str) -> Statistics:
         return check_statistics(float(word) if word[:1].isdigit() else word)
     except (ConfigError, ValueError):
         raise argparse.ArgumentTypeError(f"remembered, batch or a number of photos from 0 on, got {word!r}") from None
-
-
-def _positive(word: str) -> int:
-    """A whole number above 0."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number above 0, got {word!r}")
-    return int(word)
 
 
 if __name__ == "__main__":

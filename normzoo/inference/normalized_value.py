@@ -175,8 +175,10 @@ def photo_gaps(maps: np.ndarray) -> np.ndarray:
         maps: of one channel, (N, H, W).
 
     Returns:
-        (N,); 0 where no map varies.
+        (N,); 0 where no map varies, and for a photo without others.
     """
+    if len(maps) == 1:
+        return np.zeros(1)
     means, within = maps.mean((1, 2)), math.sqrt(maps.var((1, 2)).mean())
     others = (means.sum() - means) / (len(means) - 1)
     return (means - others) / within if within > 0 else np.zeros_like(means)

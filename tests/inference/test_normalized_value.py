@@ -174,6 +174,7 @@ def test_batch_norm_keeps_how_far_a_photo_is_from_the_others_and_instance_norm_d
     np.testing.assert_allclose(photo_gaps(maps["nn"]), before, rtol=1e-6)
     np.testing.assert_allclose(photo_gaps(maps["in"]), 0, atol=1e-9)
     assert photo_gaps(np.zeros((4, 2, 2))).tolist() == [0, 0, 0, 0]
+    assert photo_gaps(np.random.default_rng(0).random((1, 2, 2))).tolist() == [0]
 
 
 def test_numbers_are_shown_without_an_exponent_and_with_a_true_minus():

@@ -43,7 +43,7 @@ def test_settings_come_from_the_environment():
         {
             "GRADIO_SERVER_NAME": "0.0.0.0",
             "GRADIO_SERVER_PORT": "8000",
-            "GRADIO_ROOT_PATH": "/zoo",
+            "GRADIO_ROOT_PATH": "/zoo/",
             "NORMZOO_MAX_FILE_SIZE": "5mb",
             "NORMZOO_THREADS": "2",
             "NORMZOO_RATE_LIMIT": "0",

@@ -31,7 +31,17 @@ from training.data.dataset import (
     write_cache,
 )
 from training.data.sources import SOURCES, digest
-from training.data.splits import SPLIT_SEED, VAL_SHARE, Found, ImageFile, as_text, check_classes, decide_splits, find_files
+from training.data.splits import (
+    HIDDEN,
+    SPLIT_SEED,
+    VAL_SHARE,
+    Found,
+    ImageFile,
+    as_text,
+    check_classes,
+    decide_splits,
+    find_files,
+)
 
 SKIPPED = "skipped"
 #: In the cache: which folder it was made from, and how that looked.
@@ -95,8 +105,13 @@ def _set_name(folder: Path) -> str:
 def _fingerprint(found: Found) -> str:
     """Return a hash that changes when a file comes, goes, is written anew or gets another label."""
     stats = [(file.name, file.split, file.label, (stat := file.path.stat()).st_size, stat.st_mtime_ns) for file in found.files]
-    parts = [FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats, found.classes, found.passed_over]
+    parts = [FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats, found.classes, _told(found)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _told(found: Found) -> list[tuple[str, str]]:
+    """What was passed over, but for what everybody has."""
+    return [each for each in found.passed_over if each[1] != HIDDEN]
 
 
 def _read_source(cache: Path) -> dict[str, str]:
@@ -149,9 +164,9 @@ def _build(
         "mean": mean,
         "std": [max(value, 1 / 255) for value in std],
         "digest": digest(used),
-        "note": " ".join([_note(folder, files, splits, len(found.passed_over)), *warnings]),
+        "note": " ".join([_note(folder, files, splits, len(_told(found))), *warnings]),
     }
-    skipped = [(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem] + found.passed_over
+    skipped = sorted([(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem] + _told(found))
     rows = [(splits[i], classes[file.label], file.name, hashes[i], problems[i]) for i, file in enumerate(files)]
     rows += [(SKIPPED, "", file_name, "", problem) for file_name, problem in found.passed_over]
     squares = {split: pixels[chosen[split]] for split in SPLITS}
@@ -162,7 +177,7 @@ def _build(
     for warning in warnings:
         say(warning)
     if skipped:
-        say(f"{len(skipped)} of {len(files) + len(found.passed_over)} files are left out; {cache / FILES} lists them all:")
+        say(f"{len(skipped)} of {len(files) + len(_told(found))} files are left out; {cache / FILES} lists them all:")
         for file_name, problem in skipped[:MAX_NAMED]:
             say(f"  {file_name}: {problem}")
 
@@ -184,7 +199,7 @@ def _note(folder: Path, files: list[ImageFile], splits: list[str], passed_over: 
     if files[0].split is None:
         words.append(f"Of each class a share of {VAL_SHARE}, drawn with seed {SPLIT_SEED}, is for validation.")
     if skipped := splits.count(SKIPPED) + passed_over:
-        words.append(f"{skipped} of {len(files) + passed_over} files could not be read and are left out.")
+        words.append(f"{skipped} of {len(files) + passed_over} files are left out.")
     return " ".join(words)
 
 

@@ -1,7 +1,9 @@
 """Files of a folder: the class and the split of each."""
 
 import csv
+import io
 import os
+import posixpath
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -21,8 +23,12 @@ VAL_NAMES = {"val", "valid", "validation", "validation_set", "dev"}
 TEST_NAMES = {"test", "testing", "test_set"}
 #: What programs leave behind; never a class.
 LEFT_BEHIND = {"__macosx", "__pycache__", "@eadir"}
-#: A table of files and their labels, as the Hugging Face Hub's image folders have it.
+#: A table of files and their labels, as the Hugging Face Hub's image folders have it: in each part, or one beside them.
 METADATA = "metadata.csv"
+#: What lies beside images and is none.
+_NO_IMAGES = {".md", ".txt", ".json", ".xml", ".html", ".pdf", ".ini", ".db", ".zip"}
+#: Why a file was passed over that everybody has and nobody misses: it is listed, but neither told nor counted.
+HIDDEN = "It is hidden."
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,11 @@ def find_files(folder: Path) -> Found:
         raise DataError(f"There is no folder {folder}. Give one with a folder of images for each class in it.")
     train, val = _parts(folder)
     passed_over: list[tuple[str, str]] = []
-    by_split = {"train" if val else None: _labelled(train, folder, passed_over)}
+    shared = folder / METADATA if val and (folder / METADATA).is_file() else None
+    by_split = {"train" if val else None: _labelled(train, folder, shared, passed_over)}
     if val:
-        by_split["val"] = _labelled(val, folder, passed_over)
-        passed_over += _loose_files(folder, folder)
+        by_split["val"] = _labelled(val, folder, shared, passed_over)
+        passed_over += [each for each in _loose_files(folder, folder) if each[0] != METADATA or not shared]
     classes = tuple(sorted(next(iter(by_split.values()))))
     if len(classes) < 2:
         raise DataError(
@@ -68,6 +75,8 @@ def find_files(folder: Path) -> Found:
         )
     if val and (unknown := sorted(by_split["val"].keys() - set(classes))):
         raise DataError(f"{val} has classes that {train.name} has not: {', '.join(unknown)}.")
+    if empty := [name for name, paths in next(iter(by_split.values())).items() if not paths]:
+        raise DataError(f"No image to train on in {folder} for {', '.join(empty)}. Add some, or remove the folder.")
     labels = {name: label for label, name in enumerate(classes)}
     files = [
         ImageFile(split, labels[name], as_text(path.relative_to(folder).as_posix()), path)
@@ -110,10 +119,11 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
 _KINDS = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
 
 
-def _labelled(part: Path, folder: Path, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
+def _labelled(part: Path, folder: Path, shared: Path | None, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
     """Class -> its files in one part of a data set."""
-    if (part / METADATA).is_file():
-        return _from_metadata(part, folder, passed_over)
+    table = part / METADATA
+    if table.is_file() or shared:
+        return _from_metadata(table if table.is_file() else shared or table, part, folder, passed_over)
     folders = _class_folders(part)
     loose = _loose_files(part, folder)
     if not folders and loose:
@@ -126,27 +136,58 @@ def _labelled(part: Path, folder: Path, passed_over: list[tuple[str, str]]) -> d
     return {name: list(_walk(path, folder, closed - {os.path.realpath(path)}, passed_over)) for name, path in folders.items()}
 
 
-def _from_metadata(part: Path, folder: Path, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
-    try:
-        with open(part / METADATA, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        pairs = [(row["file_name"], as_text(row["label"].strip())) for row in rows]
-    except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
-        raise DataError(f"{part / METADATA} must have the columns file_name and label in every row.") from error
+def _from_metadata(table: Path, part: Path, folder: Path, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
+    there = {_comparable(path.relative_to(table.parent).as_posix()): path for path in _walk(part, folder, set(), passed_over)}
+    there.pop(METADATA, None)
     found: dict[str, list[Path]] = {}
-    for name, label in pairs:
-        path = part / name
-        if not path.resolve().is_relative_to(part.resolve()) or not path.is_file():
-            passed_over.append((f"{part.name}/{as_text(name)}", f"{METADATA} names it, but there is no such file here."))
+    missing = []
+    for name, label in _read_metadata(table):
+        path = there.pop(_comparable(name), None)
+        shown = as_text(f"{part.name}/{name}" if table.parent == part else name)
+        if path is None and table.parent != part and not _comparable(name).startswith(f"{part.name}/"):
+            continue  # of the other part
+        if path is None:
+            missing.append(name)
+            passed_over.append((shown, f"{METADATA} names it, but there is no such file here."))
         elif label and label.isprintable():
             found.setdefault(label, []).append(path)
         else:
-            passed_over.append((f"{part.name}/{as_text(name)}", f"{METADATA} gives it no label."))
-    named = {path.resolve() for paths in found.values() for path in paths}
-    for path in _walk(part, folder, set(), passed_over):
-        if path.resolve() not in named and path.name != METADATA:
-            passed_over.append((as_text(path.relative_to(folder).as_posix()), f"{METADATA} does not name it."))
+            passed_over.append((shown, f"{METADATA} gives it no label."))
+    if missing and not found:
+        raise DataError(
+            f"None of the {len(missing)} files that {table} names is in {part}, such as {as_text(missing[0])!r}. file_name "
+            "must be the path of an image below the folder of the table, with its extension."
+        )
+    passed_over += [(as_text(path.relative_to(folder).as_posix()), f"{METADATA} does not name it.") for path in there.values()]
     return found
+
+
+def _comparable(name: str) -> str:
+    """A path below a folder, as other systems may have written it."""
+    return posixpath.normpath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+
+
+def _read_metadata(table: Path) -> list[tuple[str, str]]:
+    """File and label of every row.
+
+    Raises:
+        DataError: the table cannot be read, or has other columns.
+    """
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f'{table} is not in UTF-8. Save it so; in Excel as "CSV UTF-8".') from error
+    except OSError as error:
+        raise DataError(f"{table} cannot be read ({error.strerror}).") from error
+    try:
+        rows = list(csv.DictReader(io.StringIO(text)))
+        return [(row["file_name"], _decoded(row["label"].strip())) for row in rows]
+    except (KeyError, AttributeError, csv.Error) as error:
+        columns = text.partition("\n")[0].strip()
+        message = (
+            f"{table} must have the columns file_name and label in every row, with commas between; its first is {columns!r}."
+        )
+        raise DataError(message) from error
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -159,7 +200,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _class_folders(folder: Path) -> dict[str, Path]:
     paths = _folders(folder)
-    folders = {as_text(unicodedata.normalize("NFC", path.name)): path for path in paths}
+    folders = {_decoded(unicodedata.normalize("NFC", path.name)): path for path in paths}
     if len(folders) < len(paths):
         raise DataError(f"{folder} has two folders whose names look the same. Rename one.")
     for name in folders:
@@ -193,11 +234,32 @@ def _walk(start: Path, folder: Path, closed: set[str], passed_over: list[tuple[s
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in LEFT_BEHIND)
-        yield from (Path(parent, name) for name in names if not name.startswith(".") and Path(parent, name).is_file())
+        for name in names:
+            path = Path(parent, name)
+            reason = _why_not(path)
+            if reason:
+                passed_over.append((as_text(path.relative_to(folder).as_posix()), reason))
+            elif name != METADATA:
+                yield path
+
+
+def _why_not(path: Path) -> str:
+    """Why a file is not looked at; empty where it is."""
+    if path.name.startswith("."):
+        return HIDDEN
+    if path.is_symlink() and not path.exists():
+        return "It is a link to nothing."
+    if path.suffix.lower() in _NO_IMAGES or path.stem.upper() in ("README", "LICENSE"):
+        return "It is no image, by its name."
+    return "" if path.is_file() else "It is no file."
 
 
 def as_text(name: str) -> str:
-    """A file's name as text, also where it is none in the system's encoding."""
+    """A file's name as text that a terminal can show, also where it is none in the system's encoding."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in _decoded(name))
+
+
+def _decoded(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

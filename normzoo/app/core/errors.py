@@ -1,6 +1,7 @@
 """What a person reads when something goes wrong: one plain sentence, never a traceback or a path."""
 
 import functools
+import html
 import inspect
 import logging
 from collections.abc import Callable, Collection
@@ -8,7 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
-from markupsafe import escape
 
 from normzoo.errors import ConfigError, NormZooError
 
@@ -31,8 +31,8 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except NormZooError as error:
-            # The message is shown as HTML.
-            raise gr.Error(str(escape(str(error))), title=TITLE, print_exception=False) from error
+            # The message is shown as HTML, of which quotes are no part: programs read it as well.
+            raise gr.Error(html.escape(str(error), quote=False), title=TITLE, print_exception=False) from error
         except gr.Error:
             raise
         except Exception as error:

@@ -80,7 +80,8 @@ def find_port(host: str, port: int | None) -> int:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
             with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # On Windows that would let a taken port look free.
+                probe.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
                 probe.bind(address)
         except (OSError, UnicodeError) as error:
             code = error.errno if isinstance(error, OSError) else None
@@ -149,7 +150,7 @@ def _host(text: str) -> str:
 def _root(text: str) -> str:
     if not re.match(r"/|https?://", text):
         raise ValueError
-    return text
+    return text.rstrip("/")
 
 
 def _size(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_folder_without_val_gives_a_tenth_of_each_class(photos: Path, root: Path
     ]
     assert data.note == (
         "The images of the folder 'My photos, 2026'. Of each class a share of 0.1, drawn with seed 0, is for validation. "
-        "3 of 69 files could not be read and are left out."
+        "3 of 69 files are left out."
     )
 
 
@@ -48,7 +49,7 @@ def test_table_says_where_every_file_went(photos: Path, root: Path) -> None:
     data = load_folder(photos, 16, silent, root)
     rows = rows_of(data)
     splits = Counter(row["split"] for row in rows)
-    assert splits == {"train": len(data.labels["train"]), "val": len(data.labels["val"]), "skipped": 3}
+    assert splits == {"train": len(data.labels["train"]), "val": len(data.labels["val"]), "skipped": 4}  # and a hidden one
     for split in ("train", "val"):
         of_split = [row for row in rows if row["split"] == split]
         assert [row["class"] for row in of_split] == [data.classes[label] for label in data.labels[split].tolist()]
@@ -104,8 +105,11 @@ def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path: Path, root
     save_colours(folder, "pictures", 8, 0)
     with pytest.raises(DataError, match="at least 2 classes"):
         load_folder(folder, 16, silent, root)
-    rows = [f"pictures/{number}.png,{'ant' if number % 2 else 'bee'}" for number in range(7)]
-    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *rows, "../../secret.png,ant"]) + "\n")
+    decomposed = unicodedata.normalize("NFD", "pictures/é.png")
+    (folder / "pictures/7.png").rename(folder / decomposed)
+    rows = [f"pictures{'/' if number else chr(92)}{number}.png,{'ant' if number % 2 else 'bee'}" for number in range(6)]
+    rows += ["pictures/é.png,ant", "../../secret.png,ant"]  # written by Windows, in the other form of the accent, outside
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *rows]) + "\n")
     data = load_folder(folder, 16, silent, root)
     assert data.classes == ("ant", "bee")
     assert sum(len(labels) for labels in data.labels.values()) == 7
@@ -113,9 +117,32 @@ def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path: Path, root
         "metadata.csv does not name it.",
         "metadata.csv names it, but there is no such file here.",
     }
-    (folder / "metadata.csv").write_text("name,kind\n1.png,ant\n")
-    with pytest.raises(DataError, match="must have the columns file_name and label"):
-        load_folder(folder, 16, silent, root)
+
+
+def test_one_metadata_table_beside_the_parts_is_theirs(tmp_path: Path, root: Path) -> None:
+    for part, level in (("train", 0), ("validation", 9)):
+        save_colours(tmp_path / "set", part, 4, level)
+    rows = [f"{part}/{number}.png,{'ant' if number % 2 else 'bee'}" for part in ("train", "validation") for number in range(4)]
+    (tmp_path / "set/metadata.csv").write_text("\n".join(["file_name,label", *rows]) + "\n")
+    data = load_folder(tmp_path / "set", 16, silent, root)
+    assert (data.classes, {split: len(each) for split, each in data.labels.items()}) == (("ant", "bee"), {"train": 4, "val": 4})
+    assert not [row for row in rows_of(data) if row["split"] == "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"name,kind\n1.png,ant\n", "must have the columns file_name and label .* 'name,kind'"),
+        (b"file_name;label\n1.png;ant\n", "with commas between; its first is 'file_name;label'"),
+        ("file_name,label\npictures/1.png,Bär\n".encode("cp1252"), "is not in UTF-8"),
+        (b"file_name,label\n1,ant\n2,bee\n", "None of the 2 files that .* names is in .*, such as '1'"),
+    ],
+)
+def test_a_metadata_table_that_cannot_be_used_says_why(table: bytes, message: str, tmp_path: Path, root: Path) -> None:
+    save_colours(tmp_path / "set", "pictures", 4, 0)
+    (tmp_path / "set/metadata.csv").write_bytes(table)
+    with pytest.raises(DataError, match=message):
+        load_folder(tmp_path / "set", 16, silent, root)
 
 
 def test_copies_of_a_file_stay_in_training_together(tmp_path: Path, root: Path) -> None:

@@ -40,16 +40,25 @@ def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> No
     (folder / "bee/all").symlink_to(folder)  # pulls in what is no bee
     for left_behind in ("__MACOSX", "__pycache__"):
         (folder / left_behind).mkdir()
+    (folder / "bee/gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "bee/README").write_text("Bees.")
+    (folder / "bee/.DS_Store").write_bytes(b"")
+    (folder / "bee/two\rlines.png").write_bytes(b"no image")
     lines: list[str] = []
     data = load_folder(folder, 16, lines.append, root)
     assert data.classes == ("ant", "bee")
     assert sum(len(labels) for labels in data.labels.values()) == 8
+    assert not any("\r" in line for line in lines)
     skipped = {row["file"]: row["problem"] for row in rows_of(data) if row["split"] == "skipped"}
+    assert skipped.pop(r"bee/two\rlines.png")
     assert skipped == {
         "stray.png": "It lies in no folder of a class.",
         "bee/all": "It is a link to a folder that holds other classes.",
+        "bee/gone.png": "It is a link to nothing.",
+        "bee/README": "It is no image, by its name.",
+        "bee/.DS_Store": "It is hidden.",
     }
-    assert any(line.startswith("2 of 10 files are left out") for line in lines)
+    assert any(line.startswith("5 of 13 files are left out") for line in lines)
 
 
 def test_a_flat_folder_is_told_what_to_do(tmp_path: Path, root: Path) -> None:
