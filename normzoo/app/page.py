@@ -9,12 +9,11 @@ import gradio as gr
 from normzoo.app.components.photo_sets import FIRST_SET
 from normzoo.app.core import controls as chooser
 from normzoo.app.core import permalink as link
-from normzoo.app.core.catalog import Catalog, titled_sets
+from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.errors import GuardedBlocks
-from normzoo.app.tabs import compare
+from normzoo.app.tabs import compare, curves
 from normzoo.app.tabs.about import tab as about
 from normzoo.app.tabs.batch_size import tab as batch_size
-from normzoo.app.tabs.curves import tab as curves
 from normzoo.app.tabs.inside import tab as inside
 from normzoo.app.tabs.many import tab as many
 from normzoo.app.tabs.results import tab as results
@@ -24,7 +23,7 @@ from normzoo.app.tabs.robustness import tab as robustness
 TABS: tuple[tuple[str, str, tuple[Callable[..., None], ...]], ...] = (
     ("compare", "Compare", (compare.build,)),
     ("batches", "Batches", (many.build,)),
-    ("curves", "Curves & metrics", (curves.build, results.build)),
+    ("curves", "Curves & metrics", (curves.build,)),
     ("evidence", "Evidence", (results.build_evidence, batch_size.build, robustness.build)),
     ("inside", "Inside", (inside.build,)),
     ("about", "About", (about.build,)),
@@ -59,7 +58,7 @@ def build(catalog: Catalog) -> gr.Blocks:
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:
-            controls = chooser.build(default, titled_sets(catalog.sets.values()), link_button, FIRST_SET, BATCHES)
+            controls = chooser.build(default, catalog.titles, link_button, FIRST_SET, BATCHES)
             with gr.Tabs(overflow_behavior="wrap"):  # on a phone all stay in sight
                 tabs = {}
                 for key, title, parts in TABS:

@@ -26,6 +26,10 @@ class Style:
     dash: str  # solid for the zoo's norms as the recipe trains them, else dash, dashdot or longdash
 
 
+#: In the key of a network of another model set than the one that is shown; its title follows.
+ELSEWHERE = " @ "
+
+
 def style_of(variant: str) -> Style:
     """Return the style of a variant; by its name alone, so that it is the same on every page and in every report.
 
@@ -33,6 +37,10 @@ def style_of(variant: str) -> Style:
     whether its code is at hand does not count. Another training of it, such as `bn-bs8` or
     `torch-bn`, takes its marker and a lighter or darker shade of its colour, dashed.
     """
+    variant, _, title = variant.partition(ELSEWHERE)
+    if title:
+        style, dashes = style_of(variant), ("dash", "dashdot", "longdash")
+        return Style(f"{style.name} · {title}", style.colour, style.marker, dashes[zlib.crc32(title.encode()) % len(dashes)])
     parsed = Variant.parse(variant)
     keys = [key for key in NORM_LAYERS if key not in OWN_NORMS]
     if parsed.norm in keys:

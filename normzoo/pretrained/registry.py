@@ -39,6 +39,11 @@ class ModelSet:
         return self.name.partition("/")[0]
 
     @property
+    def base_data(self) -> str:
+        """The same, whatever the side of its images: "tiny-imagenet-25" for "tiny-imagenet-25-64px" too."""
+        return self.data.removesuffix(f"-{self.image_size}px")
+
+    @property
     def recipe(self) -> str:
         """Name of the recipe: "paper"."""
         return self.name.partition("/")[2]

@@ -18,7 +18,6 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
-from normzoo.analysis.results import METRICS
 from normzoo.app import build_demo
 from normzoo.app.components import theme
 from normzoo.app.components.html import NO_NETWORKS
@@ -27,10 +26,8 @@ from normzoo.app.core.catalog import variants_of
 from normzoo.app.core.errors import PLAIN, UNEXPECTED, GuardedBlocks, guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.page import TABS
-from normzoo.app.tabs import compare
-from normzoo.app.tabs.curves import tab as curves
-from normzoo.app.tabs.results import tab as results
-from normzoo.errors import ConfigError, ImageError
+from normzoo.app.tabs import compare, curves
+from normzoo.errors import ImageError
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 from tests.support.html_words import words
 from tests.support.visitor import Failed, Visitor, file_value
@@ -137,8 +134,7 @@ def test_a_broken_variant_is_shown_with_its_reason_and_the_others_answer(catalog
     assert words(report).count("Unavailable.") == 2
     for reason in data["unavailable"].values():
         assert reason in words(report)
-    _, chart_words = curves.draw(model_set, variants_of(model_set), "loss", "Both")
-    table, rows = results.tabulate(model_set, variants_of(model_set))
+    _, chart_words, table, rows = curves.draw(catalog, model_set, variants_of(model_set), "loss", "Both")
     assert "torch BN is unavailable" in words(chart_words)
     assert "torch BN is unavailable" in words(table)
     assert [row["variant"] for row in rows] == ["bn", "gn", "bn-bs8"]
@@ -162,8 +158,8 @@ def test_without_networks_the_page_asks_for_some(catalog):
     model_set = catalog.get("toy/paper")
     assert compare.answer(catalog, model_set, [], load_image(PHOTO)) == (NO_NETWORKS, "", {})
     assert compare.tabulate_answers(catalog, model_set, [], load_image(PHOTO)) == ""
-    assert NO_NETWORKS in curves.draw(model_set, [], "loss", "Both")[1]
-    assert results.tabulate(model_set, []) == (NO_NETWORKS, [])
+    assert NO_NETWORKS in curves.draw(catalog, model_set, [], "loss", "Both")[1]
+    assert curves.tabulate(catalog, model_set, []) == (NO_NETWORKS, [])
 
 
 @pytest.mark.parametrize("value", [{}, {"path": None}, {"path": ""}, {"url": "data:image/png;base64,AAAA"}, "photo.png", 3])
@@ -174,23 +170,6 @@ def test_what_is_not_an_upload_is_refused(value):
 
 def test_no_photo_is_no_error():
     assert photo.photo_path(None) is None
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("splits", curves.SPLIT_CHOICES)
-def test_every_metric_and_split_is_drawn_and_told_in_words(catalog, metric, splits):
-    plot, text = curves.draw(catalog.get("toy/paper"), list(NORM_LAYERS), metric, splits)
-    chart = json.loads(plot.plot)
-    assert len(chart["data"]) == 6 * len(curves.SPLIT_CHOICES[splits])
-    assert ("ln 4" in words(text)) == (metric == "loss")
-    assert f"{METRICS[metric].title}, best first: " in words(text)
-    assert "seed 0" in words(text)
-
-
-@pytest.mark.parametrize(("metric", "splits"), [("speed", "Both"), ("loss", "both")])
-def test_an_unknown_metric_or_split_is_refused(catalog, metric, splits):
-    with pytest.raises(ConfigError, match="Choose one of"):
-        curves.draw(catalog.get("toy/paper"), ["bn"], metric, splits)
 
 
 def test_an_expected_error_is_told_as_text():

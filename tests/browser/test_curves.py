@@ -1,7 +1,8 @@
-"""Learning curves as a person uses them: smoothing, axes, the legend, the two views, files."""
+"""Curves & metrics as a person uses it: networks side by side, smoothing, axes, files, the matrix."""
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from normzoo import NORM_LAYERS
 from tests.browser.visitor import ZOO, open_tab
-
-FIRST_BYTES = {"PNG": b"\x89PNG", "SVG": b"<?xml"}
 
 
 @pytest.fixture
@@ -22,59 +21,91 @@ def chart(page: Page) -> Locator:
     return chart
 
 
-def download(page: Page, button: str) -> tuple[str, bytes]:
-    """A file's name and content."""
-    with page.expect_download() as saved:
-        page.get_by_role("button", name=f"Download {button}").locator("visible=true").click()
-    return saved.value.suggested_filename, Path(saved.value.path()).read_bytes()
-
-
-def test_smoothing_leaves_the_measured_lines_behind_the_smooth_ones(page, chart):
-    measured = chart.locator(".scatterlayer .trace").count()  # lines, and bands where there are several seeds
-    slider = page.get_by_role("slider", name="Smoothing")
-    slider.focus()
-    for _ in range(3):
-        page.keyboard.press("ArrowRight")
-    expect(chart.locator(".scatterlayer .trace")).to_have_count(measured + ZOO)
-    expect(page.locator("#curves-text")).to_contain_text("Smoothed by 0.15")
-    expect(page.locator("#curves-text")).to_contain_text("TensorBoard")
-
-
-def test_the_axes_become_logarithmic(page, chart):
-    expect(chart.locator(".xtick").filter(has_text="7")).to_have_count(0)
+def test_the_chart_follows_metric_split_smoothing_and_axes(page, chart):
+    page.get_by_role("radio", name="Loss", exact=True).check()
+    expect(chart.locator(".ytitle")).to_have_text("Loss (nats)")
+    page.get_by_role("radio", name="Both").check()
+    expect(chart.locator(".legendtext")).to_have_count(2 * ZOO)
+    page.get_by_role("button", name="Smoothing and axes").click()
+    lines = chart.locator(".scatterlayer .trace")
+    measured = lines.count()
+    page.get_by_role("slider", name="Smoothing").focus()
+    page.keyboard.press("ArrowRight")
+    expect(lines).to_have_count(measured + 2 * ZOO)
     page.get_by_role("checkbox", name="Epochs").check()
     expect(chart.locator(".xtick").filter(has_text="7")).to_have_count(1)
+    page.get_by_role("button", name="All four metrics").click()
+    expect(page.locator("#panel-micro-f1 .legendtext")).to_have_count(2 * ZOO)
+    expect(page).to_have_url(re.compile("curves=loss/Both/0.05/x"))
 
 
-def test_a_click_in_the_legend_hides_a_line(page, chart):
+def test_a_network_of_another_set_stands_beside_in_chart_and_table(page, chart):
+    page.get_by_label("Add networks").click()
+    page.get_by_role("option", name="BN batch 8 · 32×32 · original recipe", exact=True).click()
+    expect(chart.locator(".legendtext")).to_have_count(ZOO + 1)
+    expect(page.locator("#results tbody tr")).to_have_count(ZOO + 1)
+
+
+def test_the_values_under_the_pointer_are_told_and_the_legend_hides_lines(page, chart):
+    chart.locator(".nsewdrag").first.hover()
+    expect(chart.locator(".hoverlayer")).to_contain_text(re.compile(r"BN \d+\.\d\d"))
     toggles = chart.locator(".legendtoggle")
     lines = chart.locator(".scatterlayer .trace .points path.point").locator("xpath=ancestor::*[contains(@class, 'trace')]")
     toggles.first.click()
     expect(lines).to_have_count(ZOO - 1)
-    toggles.first.click()
-    expect(lines).to_have_count(ZOO)
 
 
-def test_the_chart_is_saved_as_a_picture_and_its_numbers_as_csv(page, chart):
-    for file_format, first in FIRST_BYTES.items():
-        name, content = download(page, file_format)
-        assert name.endswith(f"-accuracy-validation.{file_format.lower()}")
-        assert content.startswith(first)
-    name, content = download(page, "CSV")
-    rows = list(csv.DictReader(io.StringIO(content.decode())))
-    assert name.endswith("-accuracy-validation.csv")
+def test_the_numbers_are_saved_as_csv(page, chart):
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text())))
     assert {row["variant"] for row in rows} == set(NORM_LAYERS)
     assert {row["split"] for row in rows} == {"val"}
 
 
-def test_one_network_is_shown_in_four_panels_and_saved(page, chart):
-    page.get_by_role("radio", name="One network, four panels").check()
-    expect(page.locator("#panel-micro-f1 .legendtext")).to_have_count(2)
-    expect(chart).not_to_be_visible()
-    titles = [page.locator(f"#panel-{key} .ytitle").text_content() for key in ("loss", "accuracy", "macro-f1", "micro-f1")]
-    assert titles == ["Loss (nats)", "Accuracy (%)", "Macro F1 (%)", "Micro F1 (%)"]
-    page.locator("#panels-network").get_by_role("radio", name="GN", exact=True).check()
-    expect(page.locator("#panel-loss .legendtext").first).to_contain_text("GN validation")
-    name, content = download(page, "PNG")
-    assert name.endswith("-gn.png")
-    assert content.startswith(FIRST_BYTES["PNG"])
+def test_the_table_fits_is_sorted_with_the_keyboard_and_marks_the_best(page, chart):
+    table = page.locator("#results .table")
+    assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
+    rows = table.locator("tbody tr")
+
+    def values(cells: Locator) -> list[float]:
+        return [float(value) for value in cells.evaluate_all("cells => cells.map((cell) => cell.dataset.value)")]
+
+    expect(rows).to_have_count(ZOO)
+    for place, best in ((2, max), (4, min)):  # accuracy, loss
+        cells = rows.locator(f":nth-child({place})")
+        assert values(cells.locator("xpath=self::*[contains(@class, 'best')]")) == [best(values(cells))]
+    table.locator("thead button").nth(1).focus()
+    for order, key in (("ascending", "Enter"), ("descending", "Space")):
+        page.keyboard.press(key)
+        expect(page.locator(f'th[aria-sort="{order}"]')).to_have_count(1)
+        shown = values(rows.locator(":nth-child(2)"))
+        assert shown == sorted(shown, reverse=order == "descending")
+
+
+def click_cell(page: Page, chart: str, row: int, column: int) -> tuple[str, str]:
+    """Click a cell of a heat map as a person does; gives what its row and its column are called."""
+    plot = page.locator(chart)
+    expect(plot.locator(".heatmaplayer image")).to_be_visible()
+    rows, columns = (plot.locator(f".{axis}tick text").all_text_contents() for axis in "yx")
+    field = plot.locator(".nsewdrag").first
+    field.scroll_into_view_if_needed()
+    box = field.bounding_box()
+    place = {"x": box["width"] * (column + 0.5) / len(columns), "y": box["height"] * (row + 0.5) / len(rows)}
+    field.hover(position={"x": place["x"] + 3, "y": place["y"] + 3})  # a chart hears of a pointer that moves
+    page.wait_for_timeout(200)
+    field.click(position=place)
+    return rows[row], columns[column]
+
+
+@pytest.mark.parametrize("viewport", ["desktop", "phone"])
+def test_a_click_on_a_cell_says_what_it_means(page, chart):
+    label, said = click_cell(page, "#confusion", 3, 4)
+    text = page.locator("#confusion-text")
+    expect(text).to_contain_text(re.compile(rf"\w+ predicts {said} for \d+ of \d+ images of {label}"))
+    expect(text).to_be_in_viewport()
+    expect(page.get_by_label("Class", exact=True).locator("visible=true")).to_have_value(label)
+    label, network = click_cell(page, "#per-class", 2, 1)
+    text = page.locator("#per-class-text")
+    expect(text).to_contain_text(re.compile(rf"{network} recognizes \d+ of \d+ images of {label}"))
+    expect(text).to_be_in_viewport()

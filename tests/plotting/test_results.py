@@ -25,7 +25,6 @@ def test_a_cell_is_the_share_of_its_row_and_tells_the_counts():
     heat = confusion_heat(COUNTS, CLASSES, "BN")["data"][0]
     assert heat["z"] == [[80, 20], [50, 50]]
     assert heat["customdata"][0][1] == [2, 10]
-    assert "BN says %{x}" in heat["hovertemplate"]
     assert (heat["zmin"], heat["zmax"]) == (0, 100)
 
 
@@ -58,5 +57,5 @@ def test_f1_has_a_row_for_each_class_and_a_column_for_each_variant():
 def test_the_first_row_is_on_top_and_every_class_has_its_label():
     for figure in (confusion_heat(COUNTS, CLASSES, "BN"), f1_heat({"bn": [0.5, 1.0]}, CLASSES)):
         axis = figure["layout"]["yaxis"]
-        assert (axis["autorange"], axis["dtick"]) == ("reversed", 1)
+        assert (axis["autorange"], len(axis["ticktext"])) == ("reversed", len(CLASSES))
         json.dumps(figure, allow_nan=False)

@@ -13,7 +13,8 @@ from normzoo.app.core.errors import guarded
 from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED
 
 #: file format -> its media type
-FORMATS = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv;charset=utf-8"}
+FORMATS = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv;charset=utf-8", "tex": "application/x-tex"}
+TITLES = {"tex": "LaTeX"}
 
 _SAVE = """
 (file) => {
@@ -43,7 +44,7 @@ def build(
     with gr.Row(elem_classes="downloads"):
         for file_format in formats:
             file = gr.JSON(visible=False)
-            button = gr.Button(f"Download {file_format.upper()}", size="sm", scale=0, min_width=150)
+            button = gr.Button(f"Download {TITLES.get(file_format, file_format.upper())}", size="sm", scale=0, min_width=120)
             made = button.click(
                 _maker(make, file_format),
                 list(inputs),

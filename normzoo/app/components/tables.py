@@ -58,9 +58,14 @@ def sortable(
     return render("table.html", caption=caption, titles=list(texts.columns), rows=rows)
 
 
-def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV") -> str:
-    """Return links that hold a table as CSV and as LaTeX: nothing is written on the server, and nothing is left there."""
-    csv, latex = (base64.b64encode(text.encode()).decode() for text in (texts.to_csv(index=False), to_latex(texts)))
+def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV", full: pd.DataFrame | None = None) -> str:
+    """Return links that hold a table as CSV and as LaTeX: nothing is written on the server, and nothing is left there.
+
+    Args:
+        full: what the CSV holds in the place of what is shown.
+    """
+    table = (texts if full is None else full).to_csv(index=False)
+    csv, latex = (base64.b64encode(text.encode()).decode() for text in (table, to_latex(texts)))
     return render("csv_link.html", name=name.removesuffix(".csv"), csv=csv, latex=latex, words=words)
 
 

@@ -20,6 +20,7 @@ class Catalog:
 
     def __init__(self, root: Path | None = None) -> None:
         self.sets = {model_set.name: model_set for model_set in list_model_sets(root)}
+        self.titles = titled_sets(self.sets.values())
         self._models: dict[tuple[str, str], Model | CheckpointError] = {}
         self._unknowns: dict[str, dict[str, Unknowns]] = {}
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ _RECIPES = {"strong": "strong recipe", "paper": "original recipe", "paper-sgd": 
 def titled_sets(sets: Iterable[ModelSet]) -> list[tuple[str, str]]:
     """Titles for people and names of model sets, the most accurate first; what teaches about a change of recipe comes last."""
     ranked = sorted(sets, key=best_accuracy, reverse=True)
-    data = {model_set.name: model_set.data.removesuffix(f"-{model_set.image_size}px") for model_set in ranked}
+    data = {model_set.name: model_set.base_data for model_set in ranked}
     most = max((len(model_set.main_variants) for model_set in ranked), default=0)
     titles: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
     for model_set in ranked:

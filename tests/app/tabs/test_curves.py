@@ -1,19 +1,27 @@
-"""The tab of learning curves without a browser: what it draws, says and saves."""
+"""Curves & metrics without a browser: what it draws, tabulates, says and saves."""
 
+import base64
 import csv
+import html
 import io
 import json
+import re
 
+import numpy as np
 import pytest
 
 from normzoo import NORM_LAYERS
+from normzoo.analysis.confusion import Confusion, confusions
 from normzoo.analysis.results import METRICS
-from normzoo.app.tabs.curves import panels
-from normzoo.app.tabs.curves import tab as curves
+from normzoo.app.core.catalog import Catalog
+from normzoo.app.tabs import curves
 from normzoo.errors import ConfigError
-from tests.support.checkpoints import save_variant, save_zoo
+from normzoo.plotting.results import confusion_heat, f1_heat
+from tests.support.checkpoints import CLASSES, save_variant, save_zoo, write_answers
+from tests.support.html_words import words
 
-FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml"}
+FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "tex": b"\\begin{tabular}"}
+OTHER = "toy/seeds/bn"
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +29,7 @@ def root(tmp_path_factory):
     root = save_zoo(tmp_path_factory.mktemp("zoo"))
     save_variant(root, "bn", "toy/seeds", seeds=(0, 1, 2), epochs=5)
     (save_variant(root, "gn", "toy/seeds") / "metrics.json").write_text("{")
+    save_variant(root, "bn", "else/paper")
     return root
 
 
@@ -28,90 +37,181 @@ def chart(plot) -> dict:
     return json.loads(plot.plot)
 
 
+def draw(catalog, name, variants, *rest):
+    return curves.draw(catalog, catalog.get(name), variants, *rest)
+
+
+def as_file(catalog, name, *rest):
+    return curves.as_file(catalog, name, *rest)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("splits", curves.SPLIT_CHOICES)
+def test_every_metric_and_split_is_drawn_and_its_last_values_told(catalog, metric, splits):
+    plot, text, *_ = draw(catalog, "toy/paper", list(NORM_LAYERS), metric, splits)
+    assert len(chart(plot)["data"]) == 6 * len(curves.SPLIT_CHOICES[splits])
+    assert ("shapes" in chart(plot)["layout"]) == (metric == "loss")  # chance
+    last = {"loss": "0.5000", "accuracy": "60.00", "macro_f1": "57.00", "micro_f1": "60.00"}[metric]
+    assert words(text).count(f" {last}") == 6 * len(curves.SPLIT_CHOICES[splits])
+
+
+def test_networks_of_other_sets_of_the_same_data_stand_beside_in_chart_table_and_files(catalog):
+    plot, _, table, rows = draw(catalog, "toy/paper", ["bn"], "accuracy", "Validation", 0, None, [OTHER])
+    names = [line["name"] for line in chart(plot)["data"] if line.get("name")]
+    assert names[0] == "BN"
+    assert names[1].startswith("BN · ")
+    assert [row["n"] for row in rows] == [1, 3]
+    assert table.count('<th scope="row"') == 2
+    found = as_file(catalog, "toy/paper", ["bn"], "accuracy", "Validation", 0, None, [OTHER], "csv")[1].decode()
+    assert len({row["variant"] for row in csv.DictReader(io.StringIO(found))}) == 2
+    for wrong in (["else/paper/bn"], ["toy/seeds/ln"], "toy/seeds/bn", [["bn"]]):
+        with pytest.raises(ConfigError, match="Unknown networks"):
+            draw(catalog, "toy/paper", ["bn"], "accuracy", "Validation", 0, None, wrong)
+
+
 def test_a_smoothed_line_has_the_measured_one_faint_behind_it(catalog):
-    plot, words = curves.draw(catalog.get("toy/seeds"), ["bn"], "accuracy", "Validation", 0.6)
-    measured, band, line = chart(plot)["data"]
+    measured, band, line = chart(draw(catalog, "toy/seeds", ["bn"], "accuracy", "Validation", 0.6)[0])["data"]
     assert measured["y"] == pytest.approx([20, 40, 60, 80, 100])
     assert measured["opacity"] < 0.5
     assert line["y"][0] == pytest.approx(20)
     assert line["y"][-1] < 100
     assert len({measured["legendgroup"], band["legendgroup"], line["legendgroup"]}) == 1
-    assert "TensorBoard" in words
-    assert "n\u00a0=\u00a03 seeds" in words
-
-
-def test_without_smoothing_nothing_is_faint(catalog):
-    plot, words = curves.draw(catalog.get("toy/paper"), list(NORM_LAYERS), "accuracy", "Validation")
-    assert len(chart(plot)["data"]) == len(NORM_LAYERS)
-    assert "TensorBoard" not in words
 
 
 def test_logarithmic_axes_have_plain_numbers_and_bands_stay_above_zero(catalog):
-    plot, _ = curves.draw(catalog.get("toy/seeds"), ["bn"], "loss", "Both", 0.5, ["x", "y"])
-    drawn = chart(plot)
+    drawn = chart(draw(catalog, "toy/seeds", ["bn"], "loss", "Both", 0.5, ["x", "y"])[0])
     assert drawn["layout"]["xaxis"]["type"] == drawn["layout"]["yaxis"]["type"] == "log"
     assert {"2", "20"} <= set(drawn["layout"]["xaxis"]["ticktext"])
     assert min(min(line["y"]) for line in drawn["data"]) > 0
-    plain, _ = curves.draw(catalog.get("toy/seeds"), ["bn"], "loss", "Both", 0.5, [])
-    assert "type" not in chart(plain)["layout"]["yaxis"]
 
 
-def test_one_network_has_a_panel_for_every_metric(catalog):
-    *plots, words = panels.draw(catalog.get("toy/paper"), "gn")
+def test_there_is_a_panel_for_every_metric(events):
+    plots = events["learning_panels"]("toy/paper", "gn")
     titles = [chart(plot)["layout"]["yaxis"]["title"]["text"] for plot in plots]
     assert titles == ["Loss (nats)", "Accuracy (%)", "Macro F1 (%)", "Micro F1 (%)"]
-    for plot in plots:
-        assert [line["name"] for line in chart(plot)["data"]] == ["GN validation", "GN training"]
-    assert "Validation after epoch 3: loss 0.5000, accuracy 60.00%, macro F1 57.00%, micro F1 60.00%." in words
-
-
-def test_a_broken_network_is_named_in_its_panels(catalog):
-    *_, words = panels.draw(catalog.get("toy/seeds"), "gn")
-    assert "GN</strong> is unavailable" in words
+    assert [line["name"] for line in chart(plots[0])["data"]] == ["GN validation", "GN training"]
 
 
 @pytest.mark.parametrize("file_format", FIRST_BYTES)
 @pytest.mark.parametrize("log_axes", [[], ["x", "y"]])
-def test_both_views_become_pictures(catalog, file_format, log_axes):
-    name, content = curves.as_file(catalog.get("toy/seeds"), ["bn"], "macro_f1", "Both", 0.5, log_axes, file_format)
+def test_the_chart_becomes_a_file(catalog, file_format, log_axes):
+    name, content = as_file(catalog, "toy/seeds", ["bn"], "macro_f1", "Both", 0.5, log_axes, None, file_format)
     assert name == "normzoo-toy-seeds-macro-f1-both"
     assert content.startswith(FIRST_BYTES[file_format])
-    name, content = panels.as_file(catalog.get("toy/seeds"), "bn", 0.5, log_axes, file_format)
-    assert name == "normzoo-toy-seeds-bn"
-    assert content.startswith(FIRST_BYTES[file_format])
+    assert as_file(catalog, "toy/paper", [], "loss", "Both", 0.5, log_axes, None, file_format)[1]
 
 
 def test_the_csv_holds_what_is_drawn(catalog):
-    _, content = curves.as_file(catalog.get("toy/seeds"), ["bn"], "loss", "Training", 0.5, [], "csv")
+    _, content = as_file(catalog, "toy/seeds", ["bn"], "loss", "Training", 0.5, [], None, "csv")
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert [row["split"] for row in rows] == ["train"] * 5
     assert [float(row["loss_mean"]) for row in rows] == pytest.approx([1.5 / epoch + 1 for epoch in range(1, 6)])
     assert {(row["n"], row["loss_sd"]) for row in rows} == {("3", "1")}
-    plot, _ = curves.draw(catalog.get("toy/seeds"), ["bn"], "loss", "Training", 0.5)
+    plot, *_ = draw(catalog, "toy/seeds", ["bn"], "loss", "Training", 0.5)
     assert [float(row["loss_smoothed_0.5"]) for row in rows] == pytest.approx(chart(plot)["data"][-1]["y"], abs=1e-6)
 
 
-def test_the_csv_of_panels_holds_every_metric_of_both_splits(catalog):
-    _, content = panels.as_file(catalog.get("toy/paper"), "bn", 0, [], "csv")
-    rows = list(csv.DictReader(io.StringIO(content.decode())))
-    assert len(rows) == 2 * 3
-    assert list(rows[0]) == ["variant", "split", "epoch", "loss_mean", "loss_sd", "n"] + [
-        f"{key}_{part}" for key in list(METRICS)[1:] for part in ("mean", "sd")
-    ]
+@pytest.mark.parametrize(
+    "wrong", [("speed", "Both"), ("loss", "both"), *(("loss", "Both", 0, axes) for axes in ("xy", ["z"], [["x"]], {"x": 1}, 3))]
+)
+def test_what_is_unknown_is_refused(catalog, wrong):
+    with pytest.raises(ConfigError, match=r"Choose one of|list of x and y"):
+        draw(catalog, "toy/paper", ["bn"], *wrong)
 
 
-def test_nothing_chosen_makes_an_empty_file_and_no_error(catalog):
-    for file_format in ("png", "csv"):
-        assert curves.as_file(catalog.get("toy/paper"), [], "loss", "Both", 0.5, ["y"], file_format)[1]
+def test_the_best_final_figure_is_the_highest_accuracy_and_the_lowest_loss_and_the_csv_has_all(tmp_path):
+    for variant, (loss, accuracy) in {"bn": (2.0, 0.6), "gn": (1.0, 0.5)}.items():
+        both = {key: {"mean": accuracy, "sd": None, "values": [accuracy]} for key in ("accuracy", "macro_f1", "micro_f1")}
+        one = {"loss": {"mean": loss, "sd": None, "values": [loss]}, **both}
+        save_variant(tmp_path, variant, final={"val": one, "train": one})
+    catalog = Catalog(tmp_path)
+    table, _ = curves.tabulate(catalog, catalog.get("toy/paper"), ["bn", "gn"])
+    _, bn, gn = re.findall(r"<tr>(?:(?!</tr>).)*</tr>", table)
+    assert re.findall(r'class="best" data-value="([^"]+)"', bn) == ["60.0"] * 4
+    assert re.findall(r'class="best" data-value="([^"]+)"', gn) == ["1.0"] * 2
+    full = base64.b64decode(re.search(r"text/csv[^,]*,([^\"]+)", table)[1]).decode()
+    assert {f"{split}_{key}" for split in ("val", "train") for key in METRICS} <= set(full.splitlines()[0].split(","))
 
 
-@pytest.mark.parametrize("log_axes", ["xy", ["z"], [["x"]], {"x": 1}, 3])
-def test_unknown_axes_are_refused(catalog, log_axes):
-    with pytest.raises(ConfigError, match="list of x and y"):
-        curves.draw(catalog.get("toy/paper"), ["bn"], "loss", "Both", 0, log_axes)
+@pytest.fixture(scope="module")
+def unequal(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """Of 100 photos BN gets all right, GN none, LN all but one; the other norms were never trained."""
+    root = tmp_path_factory.mktemp("unequal")
+    labels = [0, 1, 2, 3] * 25
+    write_answers(save_variant(root, "bn"), labels, labels)
+    write_answers(save_variant(root, "gn"), labels, [1, 2, 3, 0] * 25)
+    write_answers(save_variant(root, "ln"), labels, [1, *labels[1:]])
+    return Catalog(root)
 
 
-@pytest.mark.parametrize("variant", ["torch-bn", None, ["bn"]])
-def test_an_unknown_network_is_refused(catalog, variant):
-    with pytest.raises(ConfigError, match="Choose one of: nn, bn"):
-        panels.draw(catalog.get("toy/paper"), variant)
+def test_confusion_counts_every_seed_and_agrees_with_scikit_learn(tmp_path):
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels, answers = [0, 0, 1, 1, 2, 3], ([0, 1, 1, 1, 2, 0], [0, 0, 2, 1, 2, 2])
+    write_answers(save_variant(tmp_path, "bn", seeds=(0, 1)), labels, *answers)
+    found = confusions(Catalog(tmp_path).get("toy/paper"), ["bn"])[0]["bn"]
+    assert found.counts[0].tolist() == [3, 1, 0, 0]
+    expected = np.mean([precision_recall_fscore_support(labels, said, zero_division=0)[:3] for said in answers], axis=0)
+    np.testing.assert_allclose([found.precision, found.recall, found.f1], expected)
+
+
+def test_what_a_class_is_taken_for_is_told():
+    found = Confusion(np.array([[[6, 3, 1, 0], [2, 8, 0, 0], [0, 0, 10, 0], [0, 0, 10, 0]]]))
+    text = curves.about("BN", found, CLASSES, 0)
+    for told in ("6 of 10 images of ant", "recall 60.0 %", f"{CLASSES[1]} (3)", "8 times", "precision 75.0 %"):
+        assert told in text
+    assert "precision" not in curves.about("BN", found, CLASSES, 3)
+
+
+def test_one_network_is_a_matrix_and_two_are_a_difference(unequal):
+    model_set = unequal.get("toy/paper")
+    _, plot, data = curves.tell_confusion(model_set, "gn", "", "")
+    heat = chart(plot)["data"][0]
+    assert (heat["z"][0], heat["text"][0]) == ([0, 100, 0, 0], ["", "25", "", ""])
+    assert data["counts"]["gn"][0] == [0, 25, 0, 0]
+    text, plot, data = curves.tell_confusion(model_set, "bn", "gn", "ant")
+    assert chart(plot)["data"][0]["z"][0] == [100, -100, 0, 0]
+    assert words(text).count("images of ant") == 2
+    assert list(data["counts"]) == ["bn", "gn"]
+
+
+def test_classes_are_ordered_by_how_well_they_are_known(unequal):
+    _, plot, table, data = curves.tell_classes(unequal.get("toy/paper"), ["bn", "ln"])
+    heat = chart(plot)["data"][0]
+    assert heat["x"] == ["BN", "LN"]
+    assert heat["z"][0] == [100, 100]
+    assert data["ln"]["ant"] == pytest.approx(48 / 49)
+    assert "bee &lt;b&gt;" in table
+
+
+@pytest.mark.parametrize("count", [2, 25, 200])
+@pytest.mark.parametrize("letters", [3, 75])
+def test_heat_maps_stay_readable_with_few_and_many_classes_and_long_names(count, letters):
+    classes = [f"<b>{number}".ljust(letters, "x") for number in range(count)]
+    matrix = confusion_heat(np.eye(count, dtype=int), classes, "BN")
+    f1 = f1_heat({"bn": [0.5] * count}, classes)
+    for figure, axes in ((matrix, ("xaxis", "yaxis")), (f1, ("yaxis",))):
+        layout = figure["layout"]
+        assert layout["height"] - layout["margin"]["b"] - layout["margin"]["t"] >= 14 * count
+        assert layout["margin"]["l"] <= 240
+        for axis in axes:
+            labels = [html.unescape(label) for label in layout[axis]["ticktext"]]
+            assert max(map(len, labels)) <= 24
+            assert all(name.startswith(label.rstrip("…")) for name, label in zip(classes, labels, strict=True))
+            assert not any("<" in label for label in layout[axis]["ticktext"])
+    assert [html.unescape(name) for name in matrix["data"][0]["x"]] == classes
+
+
+def test_a_clicked_cell_is_told_with_its_class_and_nonsense_refused(unequal):
+    model_set = unequal.get("toy/paper")
+    text = words(curves.tell_cell(model_set, "ln", "bn", CLASSES[0], CLASSES[1]))
+    assert "1 of 25 images" in text
+    assert "0 of 25 images" in text
+    assert "24 of 25" in text
+    for wrong in (("xx", "", CLASSES[0], CLASSES[1]), ("bn", "", "", CLASSES[1]), ("bn", "", CLASSES[0], "unicorn")):
+        with pytest.raises(ConfigError, match=r"Unknown (network|class)"):
+            curves.tell_cell(model_set, *wrong)
+    assert "0 of 25" in words(curves.tell_class(model_set, ["bn", "gn"], "GN", CLASSES[0]))
+    for name, label in (("XX", CLASSES[0]), ("GN", "unicorn")):
+        with pytest.raises(ConfigError, match="Click again"):
+            curves.tell_class(model_set, ["bn", "gn"], name, label)

@@ -1,0 +1,560 @@
+"""The tab Curves & metrics: how networks learned, where they ended, and which classes they confuse."""
+
+import html
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+from gradio.components.plot import PlotData
+
+from normzoo.analysis.confusion import Confusion, confusions
+from normzoo.analysis.results import (
+    METRICS,
+    SPLITS,
+    Metric,
+    Table,
+    chance_loss,
+    final_metrics,
+    history,
+    over_seeds,
+    val_accuracy,
+)
+from normzoo.analysis.smoothing import smoothed
+from normzoo.app.components import cards, charts, downloads
+from normzoo.app.components.charts import as_plot
+from normzoo.app.components.html import NO_NETWORKS, render
+from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable, to_latex
+from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of, variants_of
+from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
+from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.events import UNDOCUMENTED, start_after
+from normzoo.app.core.permalink import Linked
+from normzoo.errors import ConfigError
+from normzoo.formatting import capital
+from normzoo.plotting import curves as curve_charts
+from normzoo.plotting import results as result_charts
+from normzoo.plotting.style import ELSEWHERE, style_of
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+FIRST_METRIC = "accuracy"
+MAX_SMOOTHING = 0.95
+PANEL_PIXELS = 320
+#: What the dropdowns hold where nothing is chosen.
+NONE = ""
+#: Columns of the table on the screen: micro F1 equals accuracy, since every photo has one label; the CSV has both.
+SHOWN = {"accuracy": "accuracy = micro F1 (%)", "macro_f1": "macro F1 (%)", "loss": "loss (nats)"}
+HOW_TO_READ = """
+<details class="explanation"><summary>How to read it</summary><p>Validation: images that the networks never learned from, after
+every epoch. Training: each batch as the network learns from it; a growing gap indicates overfitting. Lines are means over
+seeds, bands ± one standard deviation. Smoothing is TensorBoard's: an exponential moving average with bias correction; the
+measured line stays, faint. The table is measured after the last epoch, in evaluation mode, without augmentation. Click a name
+in a legend to hide its line.</p></details>
+"""
+CONFUSION = """
+<h2>Confusion matrix</h2>
+<details class="explanation"><summary>How to read it</summary><p>Rows are true classes, columns predicted ones; numbers count
+validation images, of all seeds together, colours are shares of the row. Minus another network: blue where the first predicts it
+more often. Click a cell to read it in words.</p></details>
+"""
+PER_CLASS = '<h2>F1 of every class</h2><p class="explanation">The easiest class on top.</p>'
+
+
+def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    """Place the tab, with the first chart and table in it."""
+    metrics = [(capital(metric.title), key) for key, metric in METRICS.items()]
+    figure, words, finals, _ = draw(catalog, default, main_variants_of(default), FIRST_METRIC, FIRST_SPLITS)
+    with gr.Row(elem_classes="controls"):
+        metric = gr.Radio(metrics, value=FIRST_METRIC, label="Metric", min_width=260, scale=3)
+        splits = gr.Radio(list(SPLIT_CHOICES), value=FIRST_SPLITS, label="Split", min_width=240, scale=2)
+        others = gr.Dropdown(**_others(catalog, default), label="Add networks", min_width=220, scale=3)
+    with gr.Accordion("Smoothing and axes", open=False), gr.Row():
+        smoothing = gr.Slider(0, MAX_SMOOTHING, value=0, step=0.05, label="Smoothing (0: none)", buttons=[], min_width=260)
+        log_axes = gr.CheckboxGroup([("Values", "y"), ("Epochs", "x")], label="Logarithmic axes", min_width=200)
+    plot = gr.Plot(figure, show_label=False, container=False, elem_id="curves", label="figure")
+    explanation = gr.HTML(words, js_on_load=None, elem_id="curves-text", label="report")
+    inputs = [*chooser.inputs, metric, splits, smoothing, log_axes, others]
+    downloads.build(lambda *asked: as_file(catalog, *asked), inputs, "curves", plot)
+    gr.HTML(HOW_TO_READ, js_on_load=None)
+    with gr.Accordion("All four metrics", open=False) as open_panels, gr.Row(elem_classes="panels"):
+        plots = [_place_panel(key) for key in METRICS]
+    table = gr.HTML(finals, js_on_load=SORT_SCRIPT, elem_id="results", label="table")
+    rows = gr.JSON(visible=False, label="rows")
+
+    @guarded
+    def learning_curves(
+        model_set: str,
+        variants: list[str] | None = None,
+        metric: str = FIRST_METRIC,
+        splits: str = FIRST_SPLITS,
+        smoothing: float = 0,
+        log_axes: list[str] | None = None,
+        others: list[str] | None = None,
+    ) -> tuple[PlotData, str]:
+        """The stored learning curves of networks: a plotly figure, and in words what it shows.
+
+        metric: loss, accuracy, macro_f1 or micro_f1. splits: Validation, Training or Both. smoothing: from 0, which is none,
+        to less than 1. log_axes: those of x and y that are logarithmic. others: networks of other model sets of the same data
+        beside the chosen ones, such as tiny-imagenet-25/paper/bn-bs8.
+        """
+        chosen_set = catalog.get(model_set)
+        return draw(catalog, chosen_set, chosen(chosen_set, variants), metric, splits, smoothing, log_axes, others)[:2]
+
+    @guarded
+    def results(
+        model_set: str, variants: list[str] | None = None, others: list[str] | None = None
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """The final figures of networks: an HTML table for the page, and the same as data.
+
+        others: as for learning_curves. The data hold for each network the mean over its seeds and the standard deviation of
+        every metric, as fractions and nats.
+        """
+        chosen_set = catalog.get(model_set)
+        return tabulate(catalog, chosen_set, chosen(chosen_set, variants), others)
+
+    @guarded
+    def learning_panels(
+        model_set: str,
+        variants: list[str] | str | None = None,
+        smoothing: float = 0,
+        log_axes: list[str] | None = None,
+        others: list[str] | None = None,
+    ) -> list[PlotData]:
+        """The stored learning curves in all metrics, training and validation: a plotly figure for each.
+
+        variants: one network or a list. smoothing, log_axes, others: as for learning_curves.
+        """
+        chosen_set = catalog.get(model_set)
+        if isinstance(variants, str):
+            variants = [check_choice("network", variants, variants_of(chosen_set))]
+        shown = chosen(chosen_set, variants)
+        figures = [_figure(catalog, chosen_set, shown, key, "Both", smoothing, log_axes, others)[0] for key in METRICS]
+        for drawn in figures:
+            drawn["layout"] |= {"height": PANEL_PIXELS}
+        return [as_plot(drawn) for drawn in figures]
+
+    changed = [smoothing.input, log_axes.input, others.input]
+    drawing = chooser.follow(
+        learning_curves, inputs, [plot, explanation], also=[metric.input, splits.input, *changed], api_name="learning_curves"
+    )
+    chooser.follow(
+        results, [*chooser.inputs, others], [table, rows], also=[others.input], api_name="results", show_progress_on=table
+    )
+    panels = chooser.follow(
+        learning_panels,
+        [*chooser.inputs, smoothing, log_axes, others],
+        plots,
+        choices=(),
+        also=[open_panels.expand],
+        api_name="learning_panels",
+    )
+    start_after(drawing.event, [panels], only_if='document.querySelector("#panel-loss")?.offsetParent')
+    chooser.add_to_link(Linked("curves", [drawing.event], [metric, splits, smoothing, log_axes]))
+    chooser.list_of_set(lambda other: [gr.Dropdown(**_others(catalog, other))], [others])
+    _build_confusion(catalog, default, chooser)
+    _build_per_class(catalog, chooser)
+
+
+def draw(
+    catalog: Catalog,
+    model_set: ModelSet,
+    variants: list[str],
+    metric: str,
+    splits: str,
+    smoothing: float = 0,
+    log_axes: list[str] | None = None,
+    others: list[str] | None = None,
+) -> tuple[PlotData, str, str, list[dict[str, Any]]]:
+    """The chart, the words below it, and the table of final figures with its rows as data.
+
+    Raises:
+        ConfigError: an unknown metric, choice of splits, amount of smoothing, axis or network.
+    """
+    figure, table = _figure(catalog, model_set, variants, metric, splits, smoothing, log_axes, others)
+    words = explain(table.frame, METRICS[metric], splits) + cards.unavailable(table.problems)
+    return as_plot(figure), words, *tabulate(catalog, model_set, variants, others)
+
+
+def _figure(
+    catalog: Catalog,
+    model_set: ModelSet,
+    variants: list[str],
+    metric: str,
+    splits: str,
+    smoothing: float,
+    log_axes: list[str] | None,
+    others: list[str] | None,
+) -> tuple[dict[str, Any], Table]:
+    check_choice("metric", metric, METRICS)
+    check_choice("splits", splits, SPLIT_CHOICES)
+    table = _collect(catalog, model_set, variants, others, history)
+    shown_splits, axes = SPLIT_CHOICES[splits], check_axes(log_axes)
+    return curve_charts.curves(table.frame, METRICS[metric], shown_splits, _chance(model_set, metric), smoothing, axes), table
+
+
+def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others: object, read: Any) -> Table:
+    """What a function of a model set and variants gives, also of networks elsewhere, which bring their set's title.
+
+    Raises:
+        ConfigError: networks that there are not.
+    """
+    known = dict(value[::-1] for value in _others(catalog, model_set)["choices"])
+    if others is not None and (
+        not isinstance(others, list) or not all(isinstance(other, str) and other in known for other in others)
+    ):
+        raise ConfigError(f"Unknown networks. Choose from: {', '.join(known)}.")
+    found = [read(model_set, variants)]
+    titles = {name: title for title, name in catalog.titles}
+    for other in others or []:
+        name, _, variant = other.rpartition("/")
+        one = read(catalog.get(name), [variant])
+        key = f"{variant}{ELSEWHERE}{titles[name]}"
+        frame = one.frame if one.frame.empty else one.frame.assign(variant=key)
+        found.append(Table(frame, {f"{broken}{ELSEWHERE}{titles[name]}": why for broken, why in one.problems.items()}))
+    frames = [one.frame for one in found if not one.frame.empty]
+    problems = {variant: why for one in found for variant, why in one.problems.items()}
+    return Table(pd.concat(frames, ignore_index=True) if frames else found[0].frame, problems)
+
+
+def _others(catalog: Catalog, model_set: ModelSet) -> dict[str, Any]:
+    """Networks of all sets of the same data, but those that can be ticked above: their titles and keys."""
+    choices = [
+        (f"{short_name(variant)} · {title}", f"{name}/{variant}")
+        for title, name in catalog.titles
+        if name != model_set.name and catalog.get(name).base_data == model_set.base_data
+        for variant in variants_of(catalog.get(name))
+    ]
+    return {"choices": choices, "value": [], "multiselect": True, "interactive": bool(choices)}
+
+
+def explain(frame: pd.DataFrame, metric: Metric, splits: str) -> str:
+    """How many seeds a chart shows, and for those who cannot see it the last values; as HTML."""
+    if frame.empty:
+        return NO_NETWORKS
+    unit = " %" if metric.is_fraction else ""
+    ends = []
+    for split in SPLIT_CHOICES[splits]:
+        last = over_seeds(frame[frame["split"] == split], metric.key).groupby("variant", sort=False).last()
+        last = last.sort_values("mean", ascending=not metric.higher_is_better)
+        values = ", ".join(f"{style_of(str(key)).name} {metric.text(mean)}{unit}" for key, mean in last["mean"].items())
+        ends.append(f"{SPLITS[split]} {metric.title} after epoch {int(last['epoch'].max())}, best first: {values}.")
+    counts = sorted(frame.groupby("variant")["seed"].nunique().unique().tolist())
+    n = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return render("curves.html", n=n, ends=ends)
+
+
+def tabulate(
+    catalog: Catalog, model_set: ModelSet, variants: list[str], others: list[str] | None = None
+) -> tuple[str, list[dict[str, Any]]]:
+    """The final figures with their files, as HTML; and as data for the API."""
+    finals = _collect(catalog, model_set, variants, others, final_metrics)
+    problems = cards.unavailable(finals.problems)
+    if finals.frame.empty:
+        return problems or NO_NETWORKS, []
+    frame = finals.frame
+    names = [style_of(variant).name for variant in frame["variant"]]
+    numbers, texts, better = pd.DataFrame({"Network": names}), pd.DataFrame({"Network": names}), {}
+    for split, title in SPLITS.items():
+        for key, words in SHOWN.items():
+            column = f"{title} {words}"
+            numbers[column] = [METRICS[key].on_screen(value) for value in frame[f"{split}_{key}"]]
+            texts[column] = [
+                _rounded(METRICS[key], mean, sd)
+                for mean, sd in zip(frame[f"{split}_{key}"], frame[f"{split}_{key}_sd"], strict=True)
+            ]
+            better[column] = METRICS[key].higher_is_better
+    numbers["n"] = texts["n"] = frame["n"].to_numpy()
+    full = frame.assign(network=names)
+    caption = "Final figures: mean ± standard deviation over n seeds; ★ best"
+    name = downloads.file_name(model_set.name, "results")
+    table = sortable(numbers, texts, caption, better) + csv_link(texts, name, full=full)
+    return table + problems, json.loads(frame.to_json(orient="records", double_precision=15))  # NaN becomes null
+
+
+def _rounded(metric: Metric, mean: float, sd: float | None) -> str:
+    """As many digits as the differences between seeds bear."""
+    digits = 1 if metric.is_fraction else 3
+    value = f"{metric.on_screen(mean):.{digits}f}"
+    return value if sd is None or np.isnan(sd) else f"{value} ± {metric.on_screen(sd):.{digits}f}"
+
+
+def as_file(
+    catalog: Catalog,
+    model_set: str,
+    variants: list[str] | None,
+    metric: str,
+    splits: str,
+    smoothing: float,
+    log_axes: list[str] | None,
+    others: list[str] | None,
+    file_format: str,
+) -> tuple[str, bytes]:
+    """The chart as a picture, or its numbers: a name without ending, and the content."""
+    chosen_set = catalog.get(model_set)
+    shown = chosen(chosen_set, variants)
+    _, table = _figure(catalog, chosen_set, shown, metric, splits, smoothing, log_axes, others)
+    name = downloads.file_name(chosen_set.name, metric, splits)
+    chosen_splits = SPLIT_CHOICES[splits]
+    if file_format in ("csv", "tex"):
+        numbers = to_frame(table.frame[table.frame["split"].isin(chosen_splits)], metric, smoothing)
+        if file_format == "csv":
+            return name, numbers.to_csv(index=False, float_format="%.8g").encode()
+        return name, to_latex(numbers.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
+    from normzoo.plotting import static as plots  # matplotlib: only for those who want a picture
+
+    figure = plots.curves(
+        table.frame, METRICS[metric], chosen_splits, _chance(chosen_set, metric), smoothing, check_axes(log_axes)
+    )
+    return name, plots.to_bytes(figure, file_format)
+
+
+def to_frame(frame: pd.DataFrame, metric: str, smoothing: float) -> pd.DataFrame:
+    """The numbers of curves: mean, standard deviation and n of every epoch, and the smooth mean where there is one."""
+    keys = ["variant", "split", "epoch"]
+    table = over_seeds(frame, metric).rename(columns={name: f"{metric}_{name}" for name in ("mean", "sd")})
+    if smoothing:
+        smooth = over_seeds(smoothed(frame, metric, smoothing), metric)[[*keys, "mean"]]
+        table = table.merge(smooth.rename(columns={"mean": f"{metric}_smoothed_{smoothing:g}"}), on=keys)
+    return table
+
+
+def check_axes(log_axes: Sequence[str] | None) -> tuple[str, ...]:
+    """The logarithmic axes.
+
+    Raises:
+        ConfigError: one of them is neither x nor y.
+    """
+    if log_axes is None:
+        return ()
+    if not isinstance(log_axes, list | tuple) or not all(axis in ("x", "y") for axis in log_axes):
+        raise ConfigError('The logarithmic axes must be a list of x and y, such as ["y"].')
+    return tuple(dict.fromkeys(log_axes))
+
+
+def _chance(model_set: ModelSet, metric: str) -> float | None:
+    num_classes = len(classes_of(model_set))
+    return chance_loss(num_classes) if metric == "loss" and num_classes else None
+
+
+def _place_panel(key: str) -> gr.Plot:
+    with gr.Column(min_width=300, elem_classes="panel"):
+        label, elem_id = f"{key}_figure", f"panel-{key.replace('_', '-')}"
+        return gr.Plot(show_label=False, container=False, elem_id=elem_id, elem_classes="chart", label=label)
+
+
+def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    """The part with the confusion matrix of one network, or the difference of two; filled when the tab is opened."""
+    gr.HTML(CONFUSION, js_on_load=None, elem_classes="section")
+    with gr.Row(elem_classes="controls"):
+        controls = [gr.Dropdown(**settings) for settings in _confusion_controls(default)]
+    words = gr.HTML(js_on_load=None, elem_id="confusion-text", label="report")
+    plot = gr.Plot(show_label=False, container=False, elem_id="confusion", elem_classes=["chart", "wide"], label="figure")
+    clicks = charts.listener("confusion")
+    counts = gr.JSON(visible=False, label="counts")
+
+    @guarded
+    def confusion(
+        model_set: str, network: str, other: str = NONE, label: str = NONE
+    ) -> tuple[str, PlotData | None, dict[str, Any]]:
+        """Which classes a network takes for which on the validation images.
+
+        network: a variant, such as bn. other: another to subtract, or empty. label: a class to tell about, or empty for all.
+        Gives HTML and a plotly figure for the page; last the classes, and for each network the counts over all seeds, a row
+        for each true class.
+        """
+        return tell_confusion(catalog.get(model_set), network, other, label)
+
+    @guarded
+    def confusion_cell(model_set: str, network: str, other: str, clicked: object) -> tuple[Any, str]:
+        """What the clicked cell means, in words; and its class, to be told about."""
+        said, label = map(html.unescape, charts.cell(clicked))
+        return label, tell_cell(catalog.get(model_set), network, other, label, said)
+
+    chooser.follow(
+        confusion,
+        [chooser.model_set, *controls],
+        [words, plot, counts],
+        choices=["set"],
+        also=[*(control.input for control in controls)],
+        on_open=True,
+        api_name="confusion",
+        concurrency_id="confusion",
+    )
+    picked = clicks.select(
+        confusion_cell,
+        [chooser.model_set, *controls[:2], clicks],
+        [controls[2], words],
+        api_name="confusion_cell",
+        concurrency_id="confusion",  # they take turns
+        **UNDOCUMENTED,
+    )
+    picked.success(None, js=charts.show("confusion-text"), api_name="show_confusion_cell", **UNDOCUMENTED)
+    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _confusion_controls(other)], controls)
+
+
+def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str, PlotData | None, dict[str, Any]]:
+    """The words, the heat map, and the counts as data.
+
+    Raises:
+        ConfigError: no such network or class.
+    """
+    found, problems = _find(model_set, network, other, [] if label == NONE else [label])
+    classes = classes_of(model_set)
+    if not found:
+        return cards.unavailable(problems) or NO_NETWORKS, None, {}
+    names, each = [short_name(variant) for variant in found], list(found.values())
+    if len(each) == 2:
+        figure = result_charts.difference_heat(each[0].shares, each[1].shares, classes, (names[0], names[1]))
+    else:
+        figure = result_charts.confusion_heat(each[0].counts, classes, names[0])
+    told = [] if label == NONE else [about(*pair, classes, classes.index(label)) for pair in zip(names, each, strict=True)]
+    data = {"classes": list(classes), "counts": {variant: one.counts.tolist() for variant, one in found.items()}}
+    return _as_status(told) + cards.unavailable(problems), as_plot(figure), data
+
+
+def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: Any) -> str:
+    """What a cell means, and the class of its row, as HTML.
+
+    Raises:
+        ConfigError: no such network or class.
+    """
+    found, problems = _find(model_set, network, other, [label, said])
+    classes = classes_of(model_set)
+    row, column = classes.index(label), classes.index(said)
+    told = [
+        f"{short_name(variant)} predicts {said} for {one.counts[row, column]} of {one.counts[row].sum()} images of {label}."
+        for variant, one in found.items()
+        if row != column  # of the diagonal the rest tells anyway
+    ]
+    told += [about(short_name(variant), one, classes, row) for variant, one in found.items()]
+    return _as_status(told) + cards.unavailable(problems)
+
+
+def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> tuple[dict[str, Confusion], dict[str, str]]:
+    """The confusions of one network or two, and what cannot be read.
+
+    Raises:
+        ConfigError: no such network or class.
+    """
+    known = variants_of(model_set)
+    asked = [check_choice("network", variant, known) for variant in (network, other) if variant != NONE]
+    for label in labels:
+        check_choice("class", label, classes_of(model_set))
+    return confusions(model_set, dict.fromkeys(asked))
+
+
+def about(name: str, found: Confusion, classes: tuple[str, ...], place: int) -> str:
+    """What a network makes of the images of one class, and when it predicts that class."""
+    counts, label = found.counts, classes[place]
+    right, total, predicted = int(counts[place, place]), int(counts[place].sum()), int(counts[:, place].sum())
+    seeds = f", {len(found.by_seed)} seeds together" if len(found.by_seed) > 1 else ""
+    parts = [f"{name} recognizes {right} of {total} images of {label}{seeds}: recall {100 * found.recall[place]:.1f} %."]
+    parts += [f"The others are most often predicted as {_largest(counts[place], classes, place)}."] * (right < total)
+    if predicted:
+        parts.append(f"It predicts {label} {predicted} times: precision {100 * found.precision[place]:.1f} %.")
+        parts += [f"Confused with it: {_largest(counts[:, place], classes, place)}."] * (predicted > right)
+    else:
+        parts.append(f"It never predicts {label}.")
+    return " ".join([*parts, f"F1 {100 * found.f1[place]:.1f} %."])
+
+
+def _largest(counts: Any, classes: tuple[str, ...], place: int) -> str:
+    """The three most frequent other classes."""
+    order = [k for k in np.argsort(-counts, kind="stable").tolist() if k != place and counts[k]][:3]
+    return ", ".join(f"{classes[k]} ({counts[k]})" for k in order)
+
+
+def _as_status(paragraphs: list[str]) -> str:
+    """Paragraphs as HTML that a screen reader tells when it changes."""
+    return render("paragraphs.html", paragraphs=paragraphs, is_status=True)
+
+
+def _confusion_controls(model_set: ModelSet) -> list[dict[str, Any]]:
+    """The settings of the three dropdowns: a network, at first the most accurate; another; a class."""
+    networks = [(short_name(variant), variant) for variant in variants_of(model_set)]
+    accuracies = {variant: (val_accuracy(model_set, variant) or (-1.0, 0))[0] for variant in main_variants_of(model_set)}
+    best = max(accuracies, key=lambda variant: accuracies[variant], default=None)
+    labels = [(name, name) for name in classes_of(model_set)]
+    return [
+        {"choices": networks, "value": best, "label": "Network", "min_width": 160},
+        {"choices": [("nothing", NONE), *networks], "value": NONE, "label": "Minus", "min_width": 160},
+        {"choices": [("all classes", NONE), *labels], "value": NONE, "label": "Class", "min_width": 160},
+    ]
+
+
+def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
+    """The part with the F1 of every class and network; filled when the tab is opened."""
+    gr.HTML(PER_CLASS, js_on_load=None, elem_classes="section")
+    words = gr.HTML(js_on_load=None, elem_id="per-class-text", label="report")
+    plot = gr.Plot(show_label=False, container=False, elem_id="per-class", elem_classes="chart", label="figure")
+    clicks = charts.listener("per-class")
+    with gr.Accordion("F1 of every class as a table", open=False):
+        table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="per-class-table", label="table")
+    f1 = gr.JSON(visible=False, label="f1")
+
+    @guarded
+    def per_class(model_set: str, variants: list[str] | None = None) -> tuple[str, PlotData | None, str, dict[str, Any]]:
+        """How well each of the chosen networks knows each class.
+
+        Gives HTML and a plotly figure for the page, and as data the F1 of each class for each network, as fractions.
+        """
+        chosen_set = catalog.get(model_set)
+        return tell_classes(chosen_set, chosen(chosen_set, variants))
+
+    @guarded
+    def per_class_cell(model_set: str, variants: list[str] | None, clicked: object) -> str:
+        """What the clicked cell means, in words."""
+        name, label = map(html.unescape, charts.cell(clicked))
+        chosen_set = catalog.get(model_set)
+        return tell_class(chosen_set, chosen(chosen_set, variants), name, label)
+
+    chooser.follow(
+        per_class, chooser.inputs, [words, plot, table, f1], on_open=True, api_name="per_class", concurrency_id="per class"
+    )
+    picked = clicks.select(
+        per_class_cell,
+        [*chooser.inputs, clicks],
+        words,
+        api_name="per_class_cell",
+        concurrency_id="per class",  # they take turns
+        **UNDOCUMENTED,
+    )
+    picked.success(None, js=charts.show("per-class-text"), api_name="show_per_class_cell", **UNDOCUMENTED)
+
+
+def tell_class(model_set: ModelSet, variants: list[str], name: str, label: str) -> str:
+    """What one network makes of one class, as HTML.
+
+    Args:
+        name: of the network, as the chart shows it.
+
+    Raises:
+        ConfigError: no such network or class.
+    """
+    variant = next((variant for variant in variants if style_of(variant).name == name), None)
+    classes = classes_of(model_set)
+    found, problems = confusions(model_set, [variant] if variant else [])
+    if label not in classes or not (found or problems):
+        raise ConfigError("The chart shows no such network or class any more. Click again.")
+    told = [about(short_name(variant), one, classes, classes.index(label)) for variant, one in found.items()]
+    return _as_status(told) + cards.unavailable(problems)
+
+
+def tell_classes(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None, str, dict[str, Any]]:
+    """The words, the heat map, the table, and the figures as data."""
+    found, problems = confusions(model_set, variants)
+    classes = classes_of(model_set)
+    if not found:
+        return cards.unavailable(problems) or NO_NETWORKS, None, "", {}
+    f1 = pd.DataFrame({variant: one.f1 for variant, one in found.items()}, index=pd.Index(classes))
+    ordered = f1.loc[f1.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    figure = result_charts.f1_heat({str(variant): ordered[variant].tolist() for variant in ordered}, ordered.index.tolist())
+    numbers = (100 * ordered).rename(columns=short_name).rename_axis("Class").reset_index()
+    texts = numbers.map(lambda value: value if isinstance(value, str) else f"{value:.1f}")
+    name = downloads.file_name(model_set.name, "f1")
+    table = sortable(numbers, texts, "F1 of every class (%)") + csv_link(texts, name, full=numbers)
+    data = {variant: dict(zip(classes, f1[variant].tolist(), strict=True)) for variant in f1}
+    return cards.unavailable(problems), as_plot(figure), table, data
