@@ -22,6 +22,7 @@ from normzoo.errors import CheckpointError, ConfigError, NormZooError
 from normzoo.nn.named_norms import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
+from training.compare import FIGURES, chosen_rows, finished_runs, table
 from training.config import PLANS, RECIPE_FIELDS, RECIPES, Execution, Run, Study, flag
 from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
@@ -131,6 +132,15 @@ def build_parser() -> Parser:
     group = command.add_argument_group("with --launcher slurm", "More goes by Slurm's own variables, such as SBATCH_ACCOUNT.")
     _add_fields(group, Resources)
     group.add_argument("--retry", action="store_true", default=None, help="submit also what failed")
+
+    command = parser.command(commands, "compare", _compare, "show finished runs side by side: which setting is better?")
+    command.add_argument("--by", default="", metavar="SETTING", help="the setting whose values are compared, such as lr")
+    words = "runs with these settings alone, such as recipe=strong or lr=0.05,0.1; can be given again"
+    command.add_argument("--where", action="append", default=[], metavar="SETTING=VALUE", help=words)
+    words = f"comma-separated settings and figures ({', '.join(FIGURES)}) to show (default: what differs)"
+    command.add_argument("--columns", metavar="NAMES", help=words)
+    command.add_argument("--format", default="text", metavar="FORM", help="text, csv or latex (default: text)")
+    _add_folders(command, "runs", "checkpoints")
 
     command = parser.command(commands, "package", _package, "turn finished runs into checkpoint folders")
     words = "measure again what is packaged already, and replace what was trained otherwise or cannot be read"
@@ -437,6 +447,12 @@ def _say_nothing(line: str) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     print(f"{options.name} is in {fetch(options.name, options.image_size, options.archive)}.")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    rows = chosen_rows(finished_runs(options.runs, options.checkpoints), options.where)
+    columns = options.columns.split(",") if options.columns else []
+    say(table(rows, columns, options.by, options.format).rstrip("\n"))
 
 
 def _package(options: argparse.Namespace) -> None:

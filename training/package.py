@@ -204,8 +204,10 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     )
     settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
     networks = {seed: _network(config, state) for seed, state in states.items()}
+    is_joined = kept is not None and not set(kept.metrics["seeds"]) <= set(states)
     try:
-        results = {} if kept is None or set(kept.metrics["seeds"]) <= set(states) else _kept_results(kept, config, settings)
+        results = _kept_results(kept, config, settings) if kept and is_joined else {}
+        oldest = kept.load_model() if kept and results and min(results) < min(states) else None
     except CheckpointError as error:
         raise SeedsLostError(
             f"{target} has seeds whose runs are not here, and cannot be read whole: {error} It stays as it is; package into "
@@ -220,7 +222,7 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     results |= {seed: _measure(networks[seed], state, data) for seed, state in states.items()}
     results = dict(sorted(results.items()))
     first = min(results)
-    network = networks[first] if first in networks or kept is None else kept.load_model()
+    network = oldest or networks[first]
     labels, val_logits = data.labels["val"], {seed: result.val_logits for seed, result in results.items()}
     train = {name: metrics.spread([result.train[name] for result in results.values()]) for name in metrics.METRICS}
     final = {"train": rounded(train), "val": final_figures(val_logits.values(), labels)}
@@ -262,6 +264,9 @@ def _kept_results(kept: Checkpoint, config: ModelConfig, settings: dict[str, Any
     stored = kept.metrics
     if any(stored["provenance"][key] != rounded(value) for key, value in settings.items()):
         return {}
+    for key in ("history_sha256", "logits_sha256"):
+        if file_sha256(kept.folder / HASHED[key]) != stored["provenance"].get(key):
+            raise CheckpointError(f"{HASHED[key]} is not the file that was packaged.")
     history, (val_logits, _) = kept.history(), kept.val_logits()
     train = stored["final"]["train"]
     return {

@@ -1,22 +1,28 @@
 """Packaging where something is packaged already: what stays, what joins, what is repaired."""
 
 import dataclasses
+import io
 import itertools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from normzoo.errors import TrainingError
+from normzoo.nn.named_norms import forget_own_norms
 from normzoo.pretrained.checkpoint import HASHED
-from tests.support.tiny import load_tiny, train_tiny
+from tests.support.own_images import write_photos
+from tests.support.tiny import ROOT, load_tiny, train_tiny
 from tests.training.test_package import read_json, silent
+from training import cli
 from training import package as packaging
 from training.data.dataset import data_root
 from training.package import SeedsLostError, package
 from training.runs import LOCK, State
+from training.verify import evaluate
 
 pytestmark = pytest.mark.usefixtures("_data")
 
@@ -130,3 +136,92 @@ def test_seeds_of_different_settings_are_refused(runs: Path, tmp_path: Path) -> 
     state.save(runs / "tiny/quick/bn/seed-1")
     with pytest.raises(TrainingError, match="trained with different settings or images"):
         package(runs, tmp_path / "checkpoints", silent)
+
+
+def _newer(folder: Path) -> None:
+    config = read_json(folder / "config.json")
+    (folder / "config.json").write_text(json.dumps({**config, "format_version": 2}))
+
+
+def _no_metrics(folder: Path) -> None:
+    (folder / "metrics.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [_newer, _no_metrics, lambda folder: (folder / "config.json").unlink()])
+def test_what_cannot_be_read_is_not_replaced_unless_asked_and_then_kept_beside(
+    damage: Callable[[Path], None], runs: Path, tmp_path: Path
+) -> None:
+    (folder,) = package(runs, tmp_path / "checkpoints", silent)
+    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
+    damage(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(SeedsLostError, match=r"bn cannot be read, and stays as it is: .* Replace it with --again"):
+        package(runs, tmp_path / "checkpoints", silent)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    package(runs, tmp_path / "checkpoints", silent, again=True)
+    package(runs, tmp_path / "checkpoints", silent)
+    assert read_json(folder / "metrics.json")["seeds"] == [0]
+    (kept,) = folder.parent.glob(".bn.damaged*")
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+
+
+def test_seeds_whose_runs_are_gone_are_not_lost_where_a_file_of_theirs_is_damaged(runs: Path, tmp_path: Path) -> None:
+    (folder,) = package(runs, tmp_path / "checkpoints", silent)
+    shutil.rmtree(runs / "tiny/quick/bn/seed-1")
+    (folder / "history.csv").write_text("seed\n")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(SeedsLostError, match="has seeds whose runs are not here, and cannot be read whole"):
+        package(runs, tmp_path / "checkpoints", silent)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_seed_that_joins_leaves_the_weights_those_of_the_oldest(runs: Path, tmp_path: Path) -> None:
+    both, checkpoints = runs / "tiny/quick/bn", tmp_path / "checkpoints"
+    shutil.move(both / "seed-1", tmp_path / "seed-1")
+    (folder,) = package(runs, checkpoints, silent)
+    weights = (folder / "model.safetensors").read_bytes()
+    shutil.move(tmp_path / "seed-1", both / "seed-1")
+    shutil.rmtree(both / "seed-0")
+    package(runs, checkpoints, silent)
+    assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert evaluate(checkpoints, silent, workers=1) == []  # which computes seed 0 from them
+
+
+def test_runs_on_other_images_are_left_out_with_what_to_do_and_the_others_packaged(packaged: Path, tmp_path: Path) -> None:
+    shutil.copytree(packaged / "runs", tmp_path / "runs")
+    state = State.load(tmp_path / "runs/tiny/quick/gn/seed-0")
+    assert state is not None
+    state.data_digest = "0" * 64
+    state.save(tmp_path / "runs/tiny/quick/gn/seed-0")
+    with pytest.raises(SeedsLostError, match=r"gn of quick was trained on other images .* --retrain"):
+        package(tmp_path / "runs", tmp_path / "checkpoints", silent)
+    assert {path.name for path in (tmp_path / "checkpoints/tiny/quick").iterdir()} == {"bin", "bn", "torch-bn"}
+
+
+def test_nothing_that_is_published_says_whose_machine_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home" / "agatha.telling"
+    write_photos(home / "pets")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("socket.gethostname", "platform.node"):
+        monkeypatch.setattr(name, lambda: "agathas-laptop")
+    monkeypatch.setenv("NORMZOO_DATA", str(home / "data"))
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    monkeypatch.chdir(home)
+    shutil.copy(ROOT / "examples/frn.py", home / "mine.py")
+    quick = ["--depth=8", "--image-size=16", "--epochs=1", "--batch-size=20", "--amp=fp32", "--compile=off"]
+    for norm in ("bn", f"{home / 'mine.py'}:FRN"):
+        words = ["train", "--norm", norm, "--data", str(home / "pets"), "--runs", str(home / "runs"), *quick]
+        assert cli.main(words) == 0
+    assert cli.main(["package", f"--norm={home / 'mine.py'}:FRN"]) == 0
+    forget_own_norms()
+    published = [path for path in (home / "checkpoints").rglob("*") if path.is_file() and path.name != "lock"]
+    assert len(published) > 14
+    for path in published:
+        content = path.read_bytes()
+        assert not [word for word in ("agatha", str(tmp_path)) if word.encode() in content], path
+    metrics = read_json(next(home.glob("checkpoints/*/*/bn/metrics.json")))
+    sessions = metrics["provenance"]["runs"][0]["sessions"]
+    assert sessions[0]["command"].startswith("python -m training train --norm=bn --recipe=paper --data=pets --seed=0 ")
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert cli.main([*sessions[0]["command"].split()[3:], "--compile=off", "--dry-run"]) == 0  # it runs where the images are

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 from normzoo.app.core.examples import FOLDER
+from normzoo.errors import ConfigError
 from normzoo.pretrained.checkpoint import FILES, TABLES
 from tests.browser.driver import ROOT, running_server
 from tests.support import warm
@@ -18,6 +21,9 @@ from tests.support.checkpoints import save_variant
 from tests.support.hub_server import READ, WRITE, Hub, client_environment, serve_hub
 from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
+from training.cards import repository_card
+from training.publish import Upload, _whole_sets, page_files
+from training.publish import publish as publish_here
 
 pytestmark = pytest.mark.process
 
@@ -69,7 +75,8 @@ def product_files() -> set[str]:
     for folder, _, names in os.walk(ROOT / "normzoo"):
         if "__pycache__" not in folder:
             files |= {(Path(folder) / name).relative_to(ROOT).as_posix() for name in names}
-    return files
+    untracked = subprocess.run(["git", "ls-files", "-o", "normzoo"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return files - set(untracked.stdout.splitlines())
 
 
 def checkpoint_files(prefix: str = "") -> set[str]:
@@ -128,7 +135,7 @@ def test_the_space_starts_from_its_files_alone_and_classifies_a_photo(hardware, 
     ):
         photo = json.loads(visitor.upload((FOLDER / "cat.jpg").read_bytes()).body)[0]
         outputs = visitor.run(visitor.functions()["classify"], [file_value(photo), SET, list(VARIANTS)])
-    assert list(outputs[1]["networks"]) == list(VARIANTS)
+    assert list(outputs[-1]["networks"]) == list(VARIANTS)
     assert server.outside_calls() == []
     assert ("gpu_name may use a GPU for 1 s" in server.log.read_text()) == (hardware == "ZeroGPU")
 
@@ -144,6 +151,28 @@ def test_a_dry_run_prints_every_file_and_its_size_and_sends_nothing(hub, checkpo
     assert set(listed[1]) == product_files() | checkpoint_files("checkpoints/")
     assert listed[1]["app.py"] == f"{(ROOT / 'app.py').stat().st_size:,}"
     assert lines[ends[1]].startswith(f"{len(listed[1])} files, ")
+
+
+def test_only_tracked_files_and_the_sets_that_are_named_go_and_the_licence_is_the_one_that_is_given(checkpoints, tmp_path):
+    (tmp_path / "normzoo").mkdir()
+    for name in ("README.md", "LICENSE", "requirements.txt", "app.py", "normzoo/page.py"):
+        (tmp_path / name).write_text("")
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (tmp_path / "normzoo/my-secret.txt").write_text("")
+    assert set(page_files(tmp_path)) == {"README.md", "LICENSE", "requirements.txt", "app.py", "normzoo/page.py"}
+
+    shutil.copytree(checkpoints / "toy", tmp_path / "zoo/toy")
+    shutil.copytree(checkpoints / "toy", tmp_path / "zoo/pets")
+    lines: list[str] = []
+    publish_here(Upload("me/pets", "models"), tmp_path / "zoo", ["pets/paper"], dry_run=True, say=lines.append)
+    assert {line.split()[1].partition("/")[0] for line in lines[:-1]} == {"README.md", "pets"}
+    with pytest.raises(ConfigError, match="Unknown model set 'pets/strong'"):
+        publish_here(Upload("me/pets", "models"), tmp_path / "zoo", ["pets/strong"], dry_run=True)
+    sets = _whole_sets(tmp_path / "zoo", ["pets/paper"])
+    for license in (None, "mit"):
+        front = yaml.safe_load(repository_card("me/pets", sets, license).split("---\n")[1])
+        assert front.get("license") == license
 
 
 def test_what_the_hub_does_not_take_is_told_in_a_sentence(hub, checkpoints, tmp_path):

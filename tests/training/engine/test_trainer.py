@@ -15,6 +15,7 @@ from normzoo.nn.batch_instance_norm import gates
 from normzoo.nn.resnet import ResNet
 from tests.support.small_disk import fill, small_disk
 from tests.support.tiny import RECIPE, load_tiny, train_tiny
+from training import runs
 from training.config import Execution, Run
 from training.data.dataset import ImageData, hold_out
 from training.engine import speed, trainer
@@ -206,6 +207,28 @@ def test_full_disk_keeps_the_last_state(data: ImageData, tmp_path: Path) -> None
         assert not list(folder_of(disk).glob("*.part"))
         (disk / "filler").unlink()
         assert train_tiny(data, disk).epoch == 2
+
+
+@pytest.mark.parametrize("file", ["history.csv", "state.pt"])
+def test_killed_between_two_files_a_run_is_never_behind_its_history(
+    file: str, data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_tiny(data, tmp_path, stop_after=1)
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == file:
+            raise KeyboardInterrupt
+        replace_file(path, content)
+
+    replace_file = runs.replace_file
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "replace_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(data, tmp_path)
+    epochs = [int(row["epoch"]) for row in runs.read_history(folder_of(tmp_path))]
+    assert (saved(folder_of(tmp_path)).epoch, max(epochs)) == (1, 1 if file == "history.csv" else 2)
+    assert train_tiny(data, tmp_path).epoch == 2
+    assert len(runs.read_history(folder_of(tmp_path))) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Finished runs side by side: every way to train is a row, whether it lies in runs or is packaged, and counts once."""
+
+import csv
+import io
+import statistics
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny import RECIPE, load_tiny, train_tiny
+from training import cli
+from training.runs import State, iter_runs
+
+RATES = (0.01, 0.02)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two norms at two learning rates in two seeds, one of which is not finished."""
+    root = tmp_path_factory.mktemp("sweep")
+    data = load_tiny(root / "data")
+    for rate in RATES:
+        recipe = RECIPE.changed(name=f"quick,lr={rate}", lr=rate)
+        for norm, seed in (("bn", 0), ("bn", 1), ("gn", 0), ("gn", 1)):
+            unfinished = (norm, seed, rate) == ("gn", 1, 0.02)
+            train_tiny(data, root / "runs", norm, seed, recipe, stop_after=1 if unfinished else None)
+    return root
+
+
+def compare(folder: Path, *words: str) -> int:
+    return cli.main(["compare", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}", *words])
+
+
+@pytest.fixture(autouse=True)
+def _usual(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    monkeypatch.setenv("NORMZOO_DATA", str(folder / "data"))
+
+
+def accuracies(folder: Path, norm: str, rate: float) -> list[float]:
+    states: list[State] = [state for _, state in iter_runs(folder / "runs")]
+    chosen = [each for each in states if each.run.norm == norm and each.run.recipe.lr == rate and each.is_finished]
+    return [each.history[-1]["accuracy"] for each in chosen]
+
+
+def test_csv_has_a_row_for_each_way_to_train_with_mean_and_deviation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare(folder, "--format=csv", "--by=lr") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(float(row["lr"]), row["norm"], row["n"]) for row in rows] == [
+        (0.01, "bn", "2"),
+        (0.01, "gn", "2"),
+        (0.02, "bn", "2"),
+        (0.02, "gn", "1"),
+    ]
+    for row in rows:
+        values = accuracies(folder, row["norm"], float(row["lr"]))
+        assert float(row["val_accuracy"]) == pytest.approx(statistics.mean(values))
+        sd = row["val_accuracy_sd"]
+        assert (sd == "") if len(values) == 1 else float(sd) == pytest.approx(statistics.stdev(values))
+
+
+def test_text_and_latex_have_the_settings_that_differ_and_the_columns_that_are_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(folder, "--where=norm=bn") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["norm", "lr", "n"]
+    assert [row.split()[:3] for row in rows] == [["bn", "0.01", "2"], ["bn", "0.02", "2"]]
+    assert compare(folder, "--where=lr=1e-2", "--format=latex", "--columns=norm,seeds,val_accuracy") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[1], lines[-1]) == (r"\toprule", r"\end{tabular}")
+    mean, sd = statistics.mean(accuracies(folder, "gn", 0.01)), statistics.stdev(accuracies(folder, "gn", 0.01))
+    assert any(f"{100 * mean:.2f} ± {100 * sd:.2f}" in line for line in lines)
+
+
+def test_what_is_packaged_counts_once_and_stays_where_its_runs_are_gone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = [f"--checkpoints={tmp_path / 'checkpoints'}", "--format=csv", "--columns=norm,lr,n,val_accuracy"]
+    assert cli.main(["package", f"--runs={folder / 'runs'}", where[0]]) == 0
+    capsys.readouterr()
+    tables = []
+    for runs in (folder / "runs", tmp_path / "gone"):
+        assert cli.main(["compare", f"--runs={runs}", *where]) == 0
+        tables.append(list(csv.DictReader(io.StringIO(capsys.readouterr().out))))
+    assert tables[0] == tables[1]
+    assert [row["n"] for row in tables[0]] == ["2", "2", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--where=nrom=bn", "Unknown column 'nrom'. Did you mean norm?"),
+        ("--where=lr=7", "No run has lr=7. There are: 0.01, 0.02."),
+        ("--columns=lr,accuracy", "Unknown column 'accuracy'"),
+        ("--by=learning_rate", "Unknown column 'learning_rate'"),
+        ("--format=html", "format must be one of text, csv, latex, got 'html'."),
+        ("--runs=nowhere", "No finished run under nowhere"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(
+    words: str, message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(folder, words) == 2
+    assert message in capsys.readouterr().err
