@@ -29,7 +29,9 @@ def counted(count: int, thing: str) -> str:
 
 
 def p_text(value: float) -> str:
-    """Return a p-value: "0.012", "3.4e−05"."""
+    """Return a p-value: "0.012", "3.4e−05"; a dash for what was not tested."""
+    if value != value:
+        return "–"
     return f"{value:.3f}" if value >= 0.001 else minus(f"{value:.1e}")
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from normzoo.analysis.findings.other_trainings import sized_sets
+from normzoo.findings.finding import images_of
 from normzoo.formatting import counted, listed
 from normzoo.nn.registry import describe_norm
-from normzoo.pretrained.checkpoint import COMPANIES_TABLE, CONTRAST_TABLE, UNKNOWNS_TABLE, Checkpoint, ModelConfig
+from normzoo.pretrained.checkpoint import BATCH_STATISTICS_TABLE, CONTRAST_TABLE, OOD_TABLE, Checkpoint, ModelConfig
 from normzoo.pretrained.hub import PREFIX
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.variants import Variant, describe_variant
@@ -151,9 +151,8 @@ model card).
 Beside the recipes of a data set:
 
 - `{SEARCH_TABLE}`: what was tried to choose `strong`, judged on held-out training images.
-- `{CONTRAST_TABLE}`: why less contrast harms, measured by `python -m training contrast`.
-- `{COMPANIES_TABLE}`: what batch statistics of the images themselves change, by `python -m training companies`.
-- `{UNKNOWNS_TABLE}`: how sure the networks are of things they do not know, by `python -m training unknowns`.
+- `{CONTRAST_TABLE}`, `{BATCH_STATISTICS_TABLE}`, `{OOD_TABLE}`: less contrast, batch statistics at test time, and
+  out-of-distribution images, measured by `python -m training measure all`.
 
 `paper-sgd` hardly learns: with plain SGD a weight moves by learning rate × gradient, and the rates of all its steps sum up to
 {_sum(slow):.2f}, those of `strong` to {_sum(usual):,.0f} (with momentum besides). It is kept as the original study reports it.
@@ -167,7 +166,8 @@ def _set_row(model_set: ModelSet, model_sets: list[ModelSet]) -> str:
 
 
 def _what_for(model_set: ModelSet, model_sets: list[ModelSet]) -> str:
-    smallest = sized_sets(model_set, model_sets)[0]
+    same = [each for each in model_sets if each.recipe == model_set.recipe and images_of(each) == images_of(model_set)]
+    smallest = min(same, key=lambda each: each.image_size)
     if smallest is not model_set:
         size = model_set.image_size
         return f"`{smallest.name}` again, on the same photos at {size}×{size} pixels"

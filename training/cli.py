@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ from training.engine.trainer import Interrupted, train
 from training.launch.estimate import estimate, print_estimate
 from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, study
 from training.launch.slurm import SUBMITIT_FILES, Resources, cluster_study, require_cluster, script
-from training.measurements.companies import measure_companies
-from training.measurements.contrast import measure_contrast
-from training.measurements.unknowns import measure_unknowns
+from training.measurements.batch_statistics import measure_batch_statistics
+from training.measurements.ood import measure_ood
+from training.measurements.robustness import measure_contrast
 from training.package import package
 from training.runs import RunBusyError, replace_file
 from training.verify import evaluate
@@ -70,12 +70,10 @@ python -m training COMMAND --help says more about each."""
 #: More runs than this are asked about.
 MANY_RUNS = 500
 _FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
-#: Commands that measure what is stored beside the networks of a data set.
-_MEASUREMENTS = {
-    "contrast": (measure_contrast, "measure why less contrast harms the packaged networks"),
-    "companies": (measure_companies, "measure what batch statistics of the images themselves change"),
-    "unknowns": (measure_unknowns, "measure how sure the packaged networks are of things they do not know"),
-}
+#: What can be measured of packaged networks, and is stored beside them.
+_MEASUREMENTS = {"contrast": measure_contrast, "batch-statistics": measure_batch_statistics, "ood": measure_ood}
+#: Commands of the last release -> what they measure.
+_OLD_MEASUREMENTS = {"contrast": "contrast", "companies": "batch-statistics", "unknowns": "ood"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,9 +154,11 @@ def build_parser() -> Parser:
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
-    for name, (measure, words) in _MEASUREMENTS.items():
-        measuring = functools.partial(_measure, measure=measure)
-        command = parser.command(commands, name, measuring, words)
+    words = "measure packaged networks: less contrast, batch statistics at test time, out-of-distribution images"
+    for name, help_ in {"measure": words, **dict.fromkeys(_OLD_MEASUREMENTS, "old name of a part of measure")}.items():
+        command = parser.command(commands, name, functools.partial(_measure, command=name), help_)
+        if name == "measure":
+            command.add_argument("what", choices=[*_MEASUREMENTS, "all"])
         command.add_argument("--data", metavar="NAME", help="networks of this data set alone (default: all)")
         _add_folders(command, "checkpoints")
         _add_own_norms(command)
@@ -465,12 +465,17 @@ def _evaluate(options: argparse.Namespace) -> None:
         raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
 
 
-def _measure(options: argparse.Namespace, measure: Callable[..., object]) -> None:
-    measure(options.checkpoints, say, options.data)
+def _measure(options: argparse.Namespace, command: str) -> None:
+    what = _OLD_MEASUREMENTS.get(command) or options.what
+    if command in _OLD_MEASUREMENTS:
+        print(f"`{command}` is now `measure {what}`; the old name goes with the next release.", file=sys.stderr)
+    for name, measure in _MEASUREMENTS.items():
+        if what in (name, "all"):
+            measure(options.checkpoints, say, options.data)
 
 
 def _report(options: argparse.Namespace) -> None:
-    from training.report.build import check_report, write_report  # brings matplotlib and scipy, which no other command needs
+    from training.report import check_report, write_report  # brings scipy, which no other command needs
 
     if not options.check:
         write_report(options.checkpoints, options.out, say)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from normzoo.allocator import keep_freed_memory
-from normzoo.analysis.findings.robustness import CHANGES
+from normzoo.analysis.robustness import CHANGES
 from normzoo.errors import CheckpointError, DataError
 from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.resnet import ResNet
@@ -23,12 +23,11 @@ from normzoo.pretrained.serialization import file_sha256, read_text
 from training.cards import README, folder_card, model_card
 from training.data.dataset import SPLITS, ImageData, data_root, load_once
 from training.engine.metrics import METRICS, spread
-from training.measurements.companies import CASES, check_companies
-from training.measurements.companies import SAMPLE as COMPANIES
-from training.measurements.contrast import CHECKED, check_contrast
-from training.measurements.robustness import ALL, SAMPLE, measure
+from training.measurements.batch_statistics import CASES, check_batch_statistics
+from training.measurements.batch_statistics import SAMPLE as BATCH_STATISTICS
+from training.measurements.ood import check_ood
+from training.measurements.robustness import ALL, CHECKED, SAMPLE, check_contrast, measure
 from training.measurements.rounding import DECIMALS, rounded
-from training.measurements.unknowns import check_together, check_unknowns
 from training.package import class_figures, count_macs, final_figures, split_logits
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
@@ -42,7 +41,7 @@ SHARES = 11
 WEAKER = "WEAKER CHECK"
 SHARED = (
     f"What takes long was shared out, to {SHARES} networks in a row: one was computed again on the training images, one with "
-    f"changed contrast, one on unknown things, {len(SAMPLE)} under a corruption each. Every stored figure: --full"
+    f"changed contrast, {len(SAMPLE)} under a corruption each. Every stored figure: --full"
 )
 
 
@@ -78,10 +77,10 @@ def evaluate(
         say(f"{WEAKER}: the images of {weaker} of {len(folders)} networks are not here; their stored logits were taken.")
     if (checkpoints / README).exists() and read_text(checkpoints / README) != folder_card(checkpoints):
         problems.append(f"{README} is not what the packager writes. Package again.")
-    if full:
-        sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.main_variants]
-        problems += [f"{model_set.name}: {problem}" for model_set in sets for problem in check_together(model_set)]
-    else:
+    sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.main_variants]
+    for model_set in sets if full else sets[:1]:
+        problems += [f"{model_set.name}: {problem}" for problem in check_ood(model_set)]
+    if not full:
         say(SHARED)
     return problems
 
@@ -192,11 +191,9 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData, shar
                 problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
     is_whole, mine = share is None, slice(share, None, SHARES)
     problems += _check_robustness(checkpoint, network, data, ALL if is_whole else SAMPLE[mine])
-    problems += check_companies(checkpoint, network, data, CASES if is_whole else COMPANIES[mine])
+    problems += check_batch_statistics(checkpoint, network, data, CASES if is_whole else BATCH_STATISTICS[mine])
     if is_whole or share == 1:
         problems += check_contrast(checkpoint, network, data, tuple(CHANGES) if is_whole else CHECKED)
-    if is_whole or share == 2:
-        problems += check_unknowns(checkpoint, network)
     return problems
 
 

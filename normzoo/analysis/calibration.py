@@ -1,15 +1,19 @@
-"""Calibration: is a network right as often as it is sure?"""
+"""Calibration: does a network's confidence say how often it is correct?"""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from normzoo.analysis.results import read_each
 from normzoo.analysis.statistics import Correct
+from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.registry import ModelSet
 
 BINS = 15
 FOLDS = 5
-#: Draws of answers that are right as often as the network is sure.
+#: Draws of predictions that are correct as often as the network's confidence says.
 DRAWS = 500
 
 Floats = NDArray[np.float64]
@@ -17,19 +21,21 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well a network's probabilities say how often it is right; of one seed.
+    """How well a network's confidence says how often it is correct; of one run.
 
     Args:
         ece: expected calibration error, a fraction, over `BINS` bins of equal mass.
-        ece_if_perfect: what a perfectly calibrated network as sure as this one would show with so few images.
+        expected_ece, expected_ece_high: mean and 95% point of what a perfectly calibrated network of this confidence would show
+            with so few images.
         nll: mean cross entropy, nats.
         nll_scaled: the same with the logits divided by a temperature that was fitted on other images.
-        temperature: mean of the fitted ones; above 1 the network is surer than it should be.
+        temperature: mean of the fitted ones; above 1 the network is overconfident.
         confidence, accuracy: of each bin, (bins,): the reliability diagram.
     """
 
     ece: float
-    ece_if_perfect: float
+    expected_ece: float
+    expected_ece_high: float
     nll: float
     nll_scaled: float
     temperature: float
@@ -49,10 +55,10 @@ def calibrate(logits: Floats, labels: NDArray[np.int64], seed: int = 0) -> Calib
         Guo, Pleiss, Sun, Weinberger. On Calibration of Modern Neural Networks. 2017. arXiv:1706.04599
     """
     probabilities = _softmax(logits)
-    sure, right = probabilities.max(1), probabilities.argmax(1) == labels
+    confidences, correct = probabilities.max(1), probabilities.argmax(1) == labels
     rng = np.random.default_rng(seed)
-    drawn = [calibration_error(sure, rng.random(len(sure)) < sure) for _ in range(DRAWS)]
-    confidence, accuracy = reliability(sure, right)
+    drawn = _expected_errors(confidences, rng)
+    confidence, accuracy = reliability(confidences, correct)
     scaled, temperatures = np.empty(len(labels)), []
     folds = rng.permutation(len(labels)) % FOLDS
     for fold in range(FOLDS):
@@ -61,8 +67,9 @@ def calibrate(logits: Floats, labels: NDArray[np.int64], seed: int = 0) -> Calib
         temperatures.append(temperature)
         scaled[inside] = _cross_entropy(logits[inside] / temperature, labels[inside])
     return Calibration(
-        calibration_error(sure, right),
+        calibration_error(confidences, correct),
         float(np.mean(drawn)),
+        float(np.quantile(drawn, 0.95)),
         float(_cross_entropy(logits, labels).mean()),
         float(scaled.mean()),
         float(np.mean(temperatures)),
@@ -71,16 +78,36 @@ def calibrate(logits: Floats, labels: NDArray[np.int64], seed: int = 0) -> Calib
     )
 
 
-def reliability(sure: Floats, right: Correct, bins: int = BINS) -> tuple[Floats, Floats]:
-    """Return mean confidence and accuracy of bins that hold as many images each, the least sure first."""
-    parts = np.array_split(np.argsort(sure, kind="stable"), min(bins, len(sure)))
-    return np.array([sure[part].mean() for part in parts]), np.array([right[part].mean() for part in parts])
+def calibrations(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, list[Calibration]], dict[str, str]]:
+    """Return the calibration of every run of each variant, and for those that cannot be read the reason."""
+    return read_each(model_set, variants, _of_runs)
 
 
-def calibration_error(sure: Floats, right: Correct, bins: int = BINS) -> float:
+def _of_runs(checkpoint: Checkpoint) -> list[Calibration]:
+    logits, labels = checkpoint.val_logits()
+    return [calibrate(each.double().numpy(), labels.numpy()) for each in logits.values()]
+
+
+def reliability(confidence: Floats, correct: Correct, bins: int = BINS) -> tuple[Floats, Floats]:
+    """Return mean confidence and accuracy of bins that hold as many images each, the lowest confidence first."""
+    parts = np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(confidence)))
+    return np.array([confidence[part].mean() for part in parts]), np.array([correct[part].mean() for part in parts])
+
+
+def calibration_error(confidence: Floats, correct: Correct, bins: int = BINS) -> float:
     """Return the mean distance between confidence and accuracy over bins of equal mass."""
-    confidence, accuracy = reliability(sure, right, bins)
-    return float(np.abs(confidence - accuracy).mean())
+    means, accuracy = reliability(confidence, correct, bins)
+    return float(np.abs(means - accuracy).mean())
+
+
+def _expected_errors(confidence: Floats, rng: np.random.Generator, bins: int = BINS) -> Floats:
+    """Return the calibration errors of draws in which each prediction is correct with the probability of its confidence."""
+    ordered = np.sort(confidence)
+    parts = np.array_split(np.arange(len(ordered)), min(bins, len(ordered)))
+    drawn = rng.random((DRAWS, len(ordered))) < ordered
+    gaps = [np.abs(drawn[:, part].mean(1) - ordered[part].mean()) for part in parts]
+    errors: Floats = np.mean(gaps, axis=0)
+    return errors
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:

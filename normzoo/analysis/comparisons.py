@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.results import Table, read_each
+from normzoo.analysis.results import Table, correct_images, read_each
 from normzoo.analysis.statistics import (
     Correct,
     Interval,
@@ -25,16 +25,6 @@ from normzoo.pretrained.registry import ModelSet
 
 #: Below this, after Holm's correction, two networks are said to differ.
 SIGNIFICANT = 0.05
-
-
-def correct_images(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, dict[int, Correct]], dict[str, str]]:
-    """For every variant and seed which validation images it gets right, (N,); and for what cannot be read the reason."""
-    return read_each(model_set, variants, _correct)
-
-
-def _correct(checkpoint: Checkpoint) -> dict[int, Correct]:
-    logits, labels = checkpoint.val_logits()
-    return {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}
 
 
 def accuracies(model_set: ModelSet, variants: Iterable[str]) -> Table:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from normzoo.analysis.statistics import Runs
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import HISTORY_COLUMNS, Checkpoint
 from normzoo.pretrained.registry import ModelSet
@@ -40,6 +41,12 @@ class Metric:
         if value is None or not math.isfinite(value):
             return "–"
         return f"{100 * value:.2f}" if self.is_fraction else f"{value:.4f}"
+
+    def with_sd(self, mean: float, sd: float | None) -> str:
+        """A mean over runs with its standard deviation, as it is shown: "79.1 ± 0.6"; the mean alone of one run."""
+        scale, digits = (100, 1) if self.is_fraction else (1, 3)
+        told = f"{scale * mean:.{digits}f}"
+        return told if sd is None or math.isnan(sd) else f"{told} ± {scale * sd:.{digits}f}"
 
 
 METRICS = {
@@ -157,3 +164,13 @@ def _final_row(metrics: dict[str, Any]) -> dict[str, Any]:
             row[f"{split}_{key}"] = float(figure["mean"])
             row[f"{split}_{key}_sd"] = None if figure["sd"] is None else float(figure["sd"])
     return row
+
+
+def correct_images(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, Runs], dict[str, str]]:
+    """For every variant and seed which validation images it gets right, (N,); and for what cannot be read the reason."""
+    return read_each(model_set, variants, _correct)
+
+
+def _correct(checkpoint: Checkpoint) -> Runs:
+    logits, labels = checkpoint.val_logits()
+    return {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}

@@ -1,16 +1,21 @@
-"""Intervals and paired tests for classifiers that saw the same images, and figures of how they learned."""
+"""Intervals and tests for networks that answered the same images, and for how they rank."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
-RESAMPLES = 10_000
+#: Below this, after Holm's correction, a difference is significant.
+SIGNIFICANT = 0.05
+RESAMPLES = 2_000
 
 Correct = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+#: Seed -> which images the network trained with it gets right, (N,).
+Runs = Mapping[int, Correct]
 
 
 @dataclass(frozen=True)
@@ -21,78 +26,121 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def half_width(self) -> float:
+        """Half of the interval."""
+        return (self.high - self.low) / 2
+
 
 @dataclass(frozen=True)
-class McNemar:
-    """Difference of two classifiers on the same images."""
+class RunVariance:
+    """Variance of the accuracy between runs of one network that differ in their seed, pooled over several networks."""
 
-    only_first: int  # images that only the first got right
-    only_second: int
-    p_value: float  # exact, two-sided
+    variance: float
+    df: int
+
+    @property
+    def sd(self) -> float:
+        """Its root; not a number where no network was trained twice."""
+        return math.sqrt(self.variance) if self.df else math.nan
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of mean accuracies, such as a difference of two, with its t test.
+
+    Args:
+        estimate: with its 95% interval.
+        p_value: two-sided, that it is 0; not a number where some network was trained only once: the interval is then over
+        images
+            alone, unless others of its kind say how much runs differ.
+        runs: how many of each network.
+    """
+
+    estimate: Interval
+    standard_error: float
+    df: float
+    p_value: float
+    runs: tuple[int, ...]
+
+
+def pooled_run_variance(networks: Iterable[Runs]) -> RunVariance:
+    """Return the variance of accuracy between runs, pooled over networks."""
+    means = [np.array([float(run.mean()) for run in runs.values()]) for runs in networks if len(runs) > 1]
+    df = sum(len(each) - 1 for each in means)
+    return RunVariance(sum(float(((each - each.mean()) ** 2).sum()) for each in means) / df if df else 0.0, df)
+
+
+def contrast(networks: Sequence[Runs], weights: Sequence[float], between_runs: RunVariance) -> Contrast:
+    """Return the sum of weight times mean accuracy over some networks, with runs and images both taken as samples.
+
+    Crossed random effects. With D[s, i] the weighted sum for seed s and image i, the variance of the estimate is
+    (MS_images - MS_residual) / (seeds · N), of the seeds that all have, plus `between_runs` times the sum of weight² / runs. A
+    seed pairs nothing across networks but what an image varies from run to run. Degrees of freedom after Satterthwaite.
+
+    Args:
+        networks: of each the runs; the same N images for all.
+        weights: of each network; 1 and -1 compare two.
+        between_runs: of networks of this kind, as `pooled_run_variance` gives it.
+
+    Reference:
+        Bouthillier et al., Accounting for variance in machine learning benchmarks, 2021, arXiv:2103.03098. Miller, Adding error
+        bars to evals, 2024, arXiv:2411.00640. Satterthwaite, An approximate distribution of estimates of variance components,
+        1946.
+    """
+    from scipy.stats import t as student  # here, as below: nobody who starts the page should wait for it
+
+    value = float(sum(weight * accuracy(runs) for weight, runs in zip(weights, networks, strict=True)))
+    of_images, count = _image_variance(networks, weights)
+    of_runs = between_runs.variance * sum(weight**2 / len(runs) for weight, runs in zip(weights, networks, strict=True))
+    variance = of_images + of_runs
+    shares = (of_runs**2 / between_runs.df if between_runs.df else 0.0) + of_images**2 / (count - 1)
+    df, error = variance**2 / shares if shares else math.inf, math.sqrt(variance)
+    half = error * float(student.ppf((1 + LEVEL) / 2, df))
+    p_value = math.nan
+    if between_runs.df and min(map(len, networks)) > 1:
+        p_value = 2 * float(student.sf(abs(value) / error, df)) if error else float(value == 0)
+    return Contrast(Interval(value, value - half, value + half), error, df, p_value, tuple(map(len, networks)))
+
+
+def accuracy(runs: Runs) -> float:
+    """Return the mean over runs and images."""
+    return float(np.mean([run.mean() for run in runs.values()]))
+
+
+def _image_variance(networks: Sequence[Runs], weights: Sequence[float]) -> tuple[float, int]:
+    """Return the part of the images in the variance of a contrast, and how many there are.
+
+    Without two seeds that all networks have, the residual cannot be taken out: the part is then larger than it need be.
+    """
+    seeds = sorted(set.intersection(*(set(runs) for runs in networks)))
+    if len(seeds) < 2:
+        means = (weight * np.mean(list(runs.values()), axis=0) for weight, runs in zip(weights, networks, strict=True))
+        by_image = np.sum(list(means), axis=0)
+        return float(by_image.var(ddof=1)) / len(by_image), len(by_image)
+    table = np.sum([w * np.stack([runs[s] for s in seeds]) for w, runs in zip(weights, networks, strict=True)], axis=0)
+    count = table.shape[1]
+    residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    of_residual = float((residual**2).sum()) / ((len(seeds) - 1) * (count - 1))
+    of_images = len(seeds) * float(table.mean(0).var(ddof=1))
+    return max(of_images - of_residual, 0.0) / (len(seeds) * count), count
+
+
+def mean_accuracy(runs: Runs, between_runs: RunVariance | None = None) -> Interval:
+    """Return the mean accuracy over runs and its interval over runs and images; for one run Wilson's, over images.
+
+    Args:
+        between_runs: pooled over networks of this kind; that of this one alone if None.
+    """
+    if len(runs) == 1:
+        return accuracy_interval(next(iter(runs.values())))
+    found = contrast([runs], [1.0], between_runs or pooled_run_variance([runs])).estimate
+    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
 
 
 def accuracy_interval(correct: Correct) -> Interval:
-    """The accuracy of one trained network and its Wilson interval over images.
-
-    Args:
-        correct: which images it got right, (N,).
-    """
-    return wilson_interval(int(correct.sum()) / len(correct), len(correct))
-
-
-def mean_accuracy_interval(correct: Correct) -> Interval:
-    """The mean accuracy over seeds and its percentile bootstrap interval over images and seeds; for one seed, Wilson's.
-
-    Args:
-        correct: (seeds, N).
-    """
-    if len(correct) == 1:
-        return accuracy_interval(correct[0])
-    return _bootstrap(correct.astype(np.float64))
-
-
-def mcnemar(first: Correct, second: Correct) -> McNemar:
-    """The exact test that two networks, each trained once, err equally often on the same images, both (N,).
-
-    Reference:
-        McNemar, Note on the sampling error of the difference between correlated proportions or percentages, 1947.
-        Dietterich, Approximate statistical tests for comparing supervised classification learning algorithms, 1998.
-    """
-    from scipy.stats import binomtest  # here, as below: nobody who starts the page should wait for it
-
-    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    count = only_first + only_second
-    return McNemar(only_first, only_second, float(binomtest(only_first, count).pvalue) if count else 1.0)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for how many there are, in their order.
-
-    Reference:
-        Holm, A simple sequentially rejective multiple test procedure, 1979.
-    """
-    order = np.argsort(p_values, kind="stable")
-    corrected = np.empty(len(p_values))
-    factors = np.arange(len(p_values), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[order]), 1)
-    return [float(value) for value in corrected]
-
-
-def difference_interval(first: Correct, second: Correct) -> Interval:
-    """First accuracy minus second, both (seeds, N) on the same images, with a paired bootstrap interval.
-
-    Images are drawn once for both; seeds, if there are several, as well.
-    """
-    return _bootstrap(first.astype(np.float64) - second)
-
-
-def change_interval(first: Correct, second: Correct, control_first: Correct, control_second: Correct) -> Interval:
-    """Return how much more the accuracy changes from `first` to `second` than from one control to the other.
-
-    All are (seeds, N) on the same images, drawn together in a paired bootstrap.
-    """
-    changes = [after.astype(np.float64) - before for before, after in ((first, second), (control_first, control_second))]
-    return _bootstrap(changes[0] - changes[1])
+    """Return the accuracy of one trained network on images, (N,), with its Wilson interval."""
+    return wilson_interval(float(correct.mean()), len(correct))
 
 
 def wilson_interval(share: float, count: int) -> Interval:
@@ -110,6 +158,131 @@ def wilson_interval(share: float, count: int) -> Interval:
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half))  # 0 and 1 but for rounding, at the ends
 
 
+@dataclass(frozen=True)
+class McNemar:
+    """Difference of two classifiers on the same images."""
+
+    only_first: int  # images that only the first got right
+    only_second: int
+    p_value: float  # exact, two-sided
+
+
+def mcnemar(first: Correct, second: Correct) -> McNemar:
+    """Return the exact test that two networks, each trained once, err equally often on the same images, both (N,).
+
+    Reference:
+        McNemar, Note on the sampling error of the difference between correlated proportions or percentages, 1947.
+        Dietterich, Approximate statistical tests for comparing supervised classification learning algorithms, 1998.
+    """
+    from scipy.stats import binomtest
+
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    count = only_first + only_second
+    return McNemar(only_first, only_second, float(binomtest(only_first, count).pvalue) if count else 1.0)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for how many there are, in their order; those that are not numbers stay so and do not count.
+
+    Reference:
+        Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    corrected = np.full(len(values), np.nan)
+    order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]  # what is no number is last
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1)
+    return [float(value) for value in corrected]
+
+
+def epochs_to(accuracies: Sequence[float], level: float) -> int | None:
+    """Return the first epoch, from 1, whose accuracy is at least `level`; None where there is none."""
+    return next((epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= level), None)
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the agreement of two orders of the same things, tau-b: 1 the same, -1 reversed; not a number where one is all
+    ties.
+
+    Reference:
+        Kendall, A new measure of rank correlation, 1938.
+    """
+    return float(_kendall_taus(np.asarray(first, dtype=np.float64)[None], np.asarray(second, dtype=np.float64))[0])
+
+
+def _kendall_taus(drawn: Floats, other: Floats) -> Floats:
+    """Return tau-b of each row, (draws, things), with one order, (things,)."""
+    i, j = np.triu_indices(drawn.shape[1], 1)
+    rows, fixed = np.sign(drawn[:, i] - drawn[:, j]), np.sign(other[i] - other[j])
+    untied = np.sqrt((rows**2).sum(1) * (fixed**2).sum())
+    taus: Floats = np.divide(rows @ fixed, untied, out=np.full(len(rows), np.nan), where=untied > 0)
+    return taus
+
+
+def kendall_interval(networks: Sequence[Runs], other: Sequence[float]) -> Interval:
+    """Return Kendall's tau between the mean accuracies of networks and a fixed order, with its percentile bootstrap interval.
+
+    Images are drawn again, the same for all networks, and the runs of each network.
+
+    Args:
+        other: what to rank the networks by else; the higher, the better.
+    """
+    rng = np.random.default_rng(0)
+    cells = [np.stack(list(runs.values())).astype(np.float64) for runs in networks]
+    count = cells[0].shape[1]
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    drawn = []
+    for cell in cells:
+        chosen = rng.integers(len(cell), size=(len(cell), RESAMPLES))
+        drawn.append(np.take_along_axis(cell @ weights.T, chosen, axis=0).mean(0))
+    taus = _kendall_taus(np.stack(drawn, axis=1), np.asarray(other, dtype=np.float64))
+    low, high = np.nanquantile(taus, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(kendall_tau([accuracy(runs) for runs in networks], other), float(low), float(high))
+
+
+def auroc_covariance(scores: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """Return the areas under the ROC curve of several detectors on the same cases, and the covariance of the estimates.
+
+    Args:
+        scores: of each detector those of the positive cases, (P,), and of the negative ones, (M,); the positive should be
+        higher.
+
+    Returns:
+        (detectors,) and (detectors, detectors).
+
+    Reference:
+        DeLong, DeLong, Clarke-Pearson, Comparing the areas under two or more correlated receiver operating characteristic
+        curves, 1988; by ranks as Sun and Xu, 2014.
+    """
+    from scipy.stats import rankdata
+
+    of_positives, of_negatives = [], []
+    for positive, negative in scores:
+        ranks = rankdata(np.concatenate([positive, negative]))
+        of_positives.append((ranks[: len(positive)] - rankdata(positive)) / len(negative))
+        of_negatives.append(1 - (ranks[len(positive) :] - rankdata(negative)) / len(positive))
+    above, below = np.stack(of_positives), np.stack(of_negatives)
+    return above.mean(1), np.atleast_2d(np.cov(above)) / above.shape[1] + np.atleast_2d(np.cov(below)) / below.shape[1]
+
+
+# Until the tabs are findings.
+def difference_interval(first: Correct, second: Correct) -> Interval:
+    """First accuracy minus second, both (seeds, N) on the same images, with a paired bootstrap interval.
+
+    Images are drawn once for both; seeds, if there are several, as well.
+    """
+    return _bootstrap(first.astype(np.float64) - second)
+
+
+def change_interval(first: Correct, second: Correct, control_first: Correct, control_second: Correct) -> Interval:
+    """Return how much more the accuracy changes from `first` to `second` than from one control to the other.
+
+    All are (seeds, N) on the same images, drawn together in a paired bootstrap.
+    """
+    changes = [after.astype(np.float64) - before for before, after in ((first, second), (control_first, control_second))]
+    return _bootstrap(changes[0] - changes[1])
+
+
 def _bootstrap(scores: NDArray[np.float64]) -> Interval:
     """Mean of (seeds, N) scores; the percentile interval when images and seeds are drawn again.
 
@@ -117,25 +290,13 @@ def _bootstrap(scores: NDArray[np.float64]) -> Interval:
     """
     rng = np.random.default_rng(0)
     seeds, count = scores.shape
-    drawn, times = np.unique(np.sort(rng.integers(seeds, size=(RESAMPLES, seeds)), axis=1), axis=0, return_counts=True)
+    drawn, times = np.unique(np.sort(rng.integers(seeds, size=(10_000, seeds)), axis=1), axis=0, return_counts=True)
     means = []
     for chosen, resamples in zip(drawn, times, strict=True):
         values, frequencies = np.unique(scores[chosen].sum(0), return_counts=True)
         means.append(rng.multinomial(count, frequencies / count, size=resamples) @ values / (count * seeds))
     low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(scores.mean()), float(low), float(high))
-
-
-def epochs_to(accuracies: Sequence[float], level: float) -> int | None:
-    """The first epoch, from 1, whose accuracy is at least `level`; None where there is none."""
-    return next((epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= level), None)
-
-
-def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
-    """Agreement of two orders of the same things: 1 the same, -1 reversed (Kendall, 1938)."""
-    from scipy.stats import kendalltau
-
-    return float(kendalltau(first, second).statistic)
 
 
 def auroc_half_width(auroc: float, positives: int, negatives: int) -> float:
@@ -148,3 +309,7 @@ def auroc_half_width(auroc: float, positives: int, negatives: int) -> float:
     variance = auroc * (1 - auroc)
     variance += (positives - 1) * (both_positive - auroc**2) + (negatives - 1) * (both_negative - auroc**2)
     return 1.96 * float(np.sqrt(variance / (positives * negatives)))
+
+
+def mean_accuracy_interval(correct: Correct) -> Interval:
+    return mean_accuracy(dict(enumerate(correct)))

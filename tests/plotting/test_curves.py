@@ -55,7 +55,7 @@ def test_several_seeds_make_a_band_and_their_number_is_told(three_seeds):
 def test_guessing_is_a_line_across(frame):
     layout = charts.curves(frame, METRICS["loss"], ("val",), chance_loss(25))["layout"]
     assert layout["shapes"][0]["y0"] == layout["shapes"][0]["y1"] == pytest.approx(3.2189, abs=1e-4)
-    assert layout["annotations"][0]["text"] == "guessing: 3.2189"
+    assert layout["annotations"][0]["text"] == "chance: 3.2189"
 
 
 def test_a_chart_is_strict_json_and_lets_the_page_show_through(frame, three_seeds):
@@ -76,7 +76,7 @@ def test_a_figure_draws_the_same_lines_as_the_chart(frame):
 
 def test_a_figure_of_several_seeds_has_a_band(three_seeds):
     axes = plots.curves(three_seeds, METRICS["loss"], ("val",), chance_loss(4)).axes[0]
-    assert [line.get_label() for line in axes.lines] == ["BN (n=3)", "guessing: 1.3863"]
+    assert [line.get_label() for line in axes.lines] == ["chance: 1.3863", "BN (n=3)"]
     assert len(axes.collections) == 1
 
 

@@ -192,12 +192,12 @@ def test_evaluating_finds_every_figure_again(folder):
 
 
 def test_the_report_has_it(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.report.build.to_svg", lambda *_: "")  # it is about the words
+    monkeypatch.setattr("normzoo.plotting.matplotlib.to_svg", lambda *_: "")  # it is about the words
     out = tmp_path / "out"
     arguments = [f"--norm={own(folder)}", f"--checkpoints={folder / 'checkpoints'}", f"--out={out}"]
     assert command_line.main(["report", *arguments]) == 0
     text = (out / "RESULTS.md").read_text()
-    assert "Filter response normalization" in text
+    assert "FRN, filter response normalization" in text
     assert "--norm gn,norm.py:FRN" in text
 
 

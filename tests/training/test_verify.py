@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from normzoo.analysis.findings.robustness import CONTRAST_COLUMNS, read_contrast_table
+from normzoo.analysis.robustness import CONTRAST_COLUMNS, read_contrast_table
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
 from tests.support.tiny import PACKAGED
 from training import cli as command_line
 from training import verify
-from training.measurements import companies, robustness
-from training.measurements.contrast import CHECKED, measure_contrast
+from training.measurements import batch_statistics, robustness
+from training.measurements.robustness import CHECKED, measure_contrast
 from training.package import split_logits
 from training.verify import _check_folder, evaluate
 
@@ -60,14 +60,13 @@ def test_shares_of_networks_in_a_row_make_the_sample_and_whole_is_all(packaged: 
         with monkeypatch.context() as patch:
             patch.setattr(verify, "split_logits", lambda *given, to=found: to.append(given[2]) or split_logits(*given))
             patch.setattr(verify, "measure", lambda *given, to=found: to.extend(given[3]) or robustness.measure(*given))
-            patch.setattr(verify, "check_companies", lambda *given, to=found: to.extend(given[3]) or [])
+            patch.setattr(verify, "check_batch_statistics", lambda *given, to=found: to.extend(given[3]) or [])
             patch.setattr(verify, "check_contrast", lambda *_, to=found: to.append("contrast") or [])
-            patch.setattr(verify, "check_unknowns", lambda *_, to=found: to.append("unknown things") or [])
             assert _check_folder(packaged / "checkpoints" / BN, share)[1] == []
-    everything = {"train", "val", "contrast", "unknown things", *robustness.ALL, *companies.CASES}
+    everything = {"train", "val", "contrast", *robustness.ALL, *batch_statistics.CASES}
     assert (len(whole), set(whole)) == (len(everything), everything)
-    rest = everything - set(robustness.ALL) - set(companies.CASES)
-    assert {case for found in done for case in found} == {*rest, *robustness.SAMPLE, *companies.SAMPLE}
+    rest = everything - set(robustness.ALL) - set(batch_statistics.CASES)
+    assert {case for found in done for case in found} == {*rest, *robustness.SAMPLE, *batch_statistics.SAMPLE}
     assert all("val" in found and len(found) < len(whole) / 2 for found in done)
 
 
@@ -86,7 +85,7 @@ def test_difference_fails_the_check_alone(
 def test_contrast_that_is_not_what_the_network_does_is_found(folder: Path, tmp_path: Path, change: str) -> None:
     (table,) = measure_contrast(tmp_path, lambda line: None)
     rows = [row | ({"accuracy": 2} if row["change"] == change else {}) for row in read_contrast_table(table)]
-    write_csv(table, CONTRAST_COLUMNS, rows)
+    write_csv(table, (*CONTRAST_COLUMNS, "covers"), rows)
     problems = _check_folder(folder)[1]
     assert len(problems) == bool(change)
     assert all(f"{CONTRAST_TABLE} has" in problem and repr(change) in problem for problem in problems)
@@ -111,7 +110,7 @@ def test_without_the_images_the_weaker_check_is_said_and_the_full_one_fails(
     assert evaluate(tmp_path / "checkpoints", lines.append, workers=1) == []
     assert [verify.WEAKER in line for line in lines] == [True] * (len(PACKAGED) + 1) + [False]
     assert ("other images" in lines[0]) == is_there
-    monkeypatch.setattr(verify, "check_together", lambda *_: [])
+    monkeypatch.setattr(verify, "check_ood", lambda *_: [])
     problems = evaluate(tmp_path / "checkpoints", lines.append, workers=1, full=True)
     assert [problem.partition(":")[0] for problem in problems] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
 

@@ -17,7 +17,7 @@ def write_tables(
     name: str,
     columns: Sequence[str],
     measure: Callable[[Checkpoint], list[Row]],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     together: Callable[[ModelSet], list[Row]] = lambda model_set: [],
     data: str | None = None,
     concerns: Callable[[ModelSet], bool] = lambda model_set: True,
@@ -40,7 +40,7 @@ def write_tables(
         if data not in (None, model_set.data):
             continue
         if not concerns(model_set):
-            say(f"{model_set.name}  left out: what its classes have in common with what is asked is not known")
+            log(f"{model_set.name}  left out: whether it knows the classes that are taken as unknown cannot be told")
             left_out = True
             continue
         for variant in model_set.main_variants:
@@ -50,7 +50,9 @@ def write_tables(
                 row["covers"] = model_set.covers(variant)
             tables.setdefault(checkpoints / model_set.data / name, []).extend(named)
         if model_set.main_variants:
-            rows = [{"recipe": model_set.recipe, **row, "covers": model_set.covers("")} for row in together(model_set)]
+            rows = [
+                {"recipe": model_set.recipe, **row, "covers": model_set.covers(row["variant"])} for row in together(model_set)
+            ]
             tables[checkpoints / model_set.data / name].extend(rows)
     if not tables and not left_out:
         raise CheckpointError(
@@ -58,7 +60,7 @@ def write_tables(
         )
     for path, rows in tables.items():
         write_csv(path, (*columns, "covers"), rows)
-        say(f"{path}  {len(rows)} rows")
+        log(f"{path}  {len(rows)} rows")
     return list(tables)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normzoo.analysis import comparisons
+from normzoo.analysis import comparisons, results
 from normzoo.analysis.batch_sizes import by_batch_size, norms_of_study
 from normzoo.analysis.findings.finding import Figures, Finding, beyond_words
 from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
@@ -57,7 +57,7 @@ def _beyond_the_steps(model_set: ModelSet, by_norm: dict[str, pd.DataFrame]) -> 
         norm: [str(by_norm[norm].set_index("batch_size").loc[size, "variant"]) for size in (small, large)]
         for norm in (STUDIED, CONTROL)
     }
-    correct, unreadable = comparisons.correct_images(model_set, [*named[STUDIED], *named[CONTROL]])
+    correct, unreadable = results.correct_images(model_set, [*named[STUDIED], *named[CONTROL]])
     if unreadable:
         return []
     change = comparisons.controlled_change(*([correct[variant] for variant in named[norm]] for norm in (STUDIED, CONTROL)))

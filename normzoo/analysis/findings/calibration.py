@@ -24,7 +24,7 @@ def calibrations(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str
 
 def _beside_perfect(variant: str, means: Mapping[str, Mapping[str, float]]) -> str:
     found = means[variant]
-    return f"{percent(found['ece'], 1)}% and {percent(found['ece_if_perfect'], 1)}% ({short_name(variant)})"
+    return f"{percent(found['ece'], 1)}% and {percent(found['expected_ece'], 1)}% ({short_name(variant)})"
 
 
 def _of_seeds(checkpoint: Checkpoint) -> list[Calibration]:
@@ -45,7 +45,7 @@ def calibration_finding(found: dict[str, list[Calibration]]) -> Finding:
     counts = listed([str(n) for n in sorted({len(each) for each in found.values()})])
     table = Figures("Calibration on the validation images, means over the seeds")
     table.add("Network", [short_name(variant) for variant in means])
-    for title, key in (("ECE (%)", "ece"), ("ECE if perfect (%)", "ece_if_perfect")):
+    for title, key in (("ECE (%)", "ece"), ("ECE if perfect (%)", "expected_ece")):
         table.add(title, [100 * each[key] for each in means.values()], ".1f", higher_is_better=False if key == "ece" else None)
     table.add("NLL (nats)", [each["nll"] for each in means.values()], ".4f", higher_is_better=False)
     table.add("NLL after temperature (nats)", [each["nll_scaled"] for each in means.values()], ".4f")
@@ -85,5 +85,5 @@ def _names(variants: list[str]) -> str:
 
 
 def _means(found: list[Calibration]) -> dict[str, float]:
-    keys = ("ece", "ece_if_perfect", "nll", "nll_scaled", "temperature")
+    keys = ("ece", "expected_ece", "nll", "nll_scaled", "temperature")
     return {key: float(np.mean([getattr(each, key) for each in found])) for key in keys}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from normzoo.analysis import comparisons
+from normzoo.analysis import comparisons, results
 from normzoo.analysis.findings.finding import Finding, beyond_words, change_figures, changes_told
 from normzoo.formatting import listed, percent, signed
 from normzoo.nn.resnet import WIDTHS
@@ -111,7 +111,7 @@ def _fit(before: ModelSet, after: ModelSet, changes: pd.DataFrame) -> list[str]:
 
 def _beyond_the_control(before: ModelSet, after: ModelSet) -> list[str]:
     """Return what changes for the norm with statistics of single maps, and how much of it is not so for its control."""
-    forms = [comparisons.correct_images(each, (STUDIED, CONTROL))[0] for each in (before, after)]
+    forms = [results.correct_images(each, (STUDIED, CONTROL))[0] for each in (before, after)]
     if not all({STUDIED, CONTROL} <= form.keys() for form in forms):
         return []
     change = comparisons.controlled_change(*([form[norm] for form in forms] for norm in (STUDIED, CONTROL)))

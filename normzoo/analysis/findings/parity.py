@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from normzoo.analysis import comparisons, results
+from normzoo.analysis import results
 from normzoo.analysis.comparisons import SIGNIFICANT
 from normzoo.analysis.findings.finding import Figures, Finding
 from normzoo.analysis.results import METRICS, SPLITS
@@ -86,7 +86,7 @@ def _words(model_set: ModelSet, differences: pd.DataFrame) -> list[str]:
 
 def _single_runs(model_set: ModelSet) -> pd.DataFrame:
     """Return one row per seed that both have: `seed`, `difference` (ours minus torch's), `apart` (images), `p_value`."""
-    correct, _ = comparisons.correct_images(model_set, [OURS, TORCHS])
+    correct, _ = results.correct_images(model_set, [OURS, TORCHS])
     if len(correct) < 2:
         return pd.DataFrame()
     ours, torchs = correct[OURS], correct[TORCHS]

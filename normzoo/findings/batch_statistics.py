@@ -1,0 +1,115 @@
+"""Batch statistics at test time: what the statistics of the corrupted images themselves change."""
+
+import functools
+
+import pandas as pd
+
+from normzoo.analysis import batch_statistics as analysis
+from normzoo.analysis import robustness
+from normzoo.analysis.batch_statistics import BATCHES, BY_CLASS, CHANGED, CLEAN, MIXED, RANDOM, SHOWN_BATCH, SOURCE_WEIGHTS
+from normzoo.findings.finding import Evidence, Finding, ResultTable, where
+from normzoo.findings.robustness import severity_chart
+from normzoo.formatting import listed, percent, signed
+from normzoo.variants import short_name
+
+MEASURE = "python -m training measure batch-statistics"
+
+
+def batch_statistics_finding(evidence: Evidence) -> Finding | None:
+    """Return what batch statistics change for the norms with running statistics of the set that is shown."""
+    frame = analysis.read_batch_statistics(evidence.shown, evidence.shown.main_variants)
+    running = robustness.robustness(evidence.shown, evidence.shown.main_variants).frame
+    frame = frame[frame["variant"].isin(running["variant"])]
+    variants = [str(variant) for variant in frame["variant"].unique()]
+    if not variants:
+        return None
+    clean = running.groupby("variant", sort=False)["clean"].first()
+    corrupted = running.groupby("variant", sort=False)["accuracy"].mean()
+    batch = functools.partial(analysis.mean_accuracy_with, frame)
+    told = [
+        f"{short_name(key)} from {percent(corrupted[key], 1)} to {percent(batch(key, 'corrupted'), 1)}%"
+        + (
+            f", and only to {percent(mixed, 1)}% where the corruptions are mixed"
+            if (mixed := batch(key, MIXED)) == mixed
+            else ""
+        )
+        for key in variants
+    ]
+    return Finding(
+        key="batch-statistics",
+        title="Batch statistics at test time",
+        headline=f"With the statistics of batches of {SHOWN_BATCH} images that share a corruption, accuracy under corruption "
+        f"changes: {listed(told)} ({where(evidence.shown)}, n = 1).",
+        chart=severity_chart(robustness.by_severity(running[running["variant"].isin(variants)]), analysis.by_severity(frame)),
+        tables=[_table(frame, clean, corrupted)],
+        method=[
+            "In evaluation batch and batch-instance normalization use running statistics, an exponential average over the "
+            "last batches of "
+            "training. Here they use those of the images that go through together (prediction-time batch normalization), or a "
+            "blend in "
+            f"which the running statistics weigh as much as {SOURCE_WEIGHTS[-1]} images (Schneider et al. 2020). No weight "
+            "changes. "
+            "n = 1: the packaged runs.",
+            "Mixed: every image under every corruption and severity, in random order, so that a batch holds them all.",
+        ],
+        notes=_notes(frame, clean, corrupted, variants),
+        commands=[MEASURE],
+    )
+
+
+def _notes(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series, variants: list[str]) -> list[str]:
+    batch = functools.partial(analysis.mean_accuracy_with, frame)
+    others = corrupted.drop(index=variants)
+    notes = []
+    if len(others):
+        best = str(others.idxmax())
+        notes.append(f"The best network without batch statistics, {short_name(best)}, has {percent(others[best], 1)}%.")
+    costs = [f"{short_name(key)} {signed(batch(key, CLEAN) - clean[key], 1)}" for key in variants]
+    notes.append(f"On clean images batch statistics change accuracy by (points): {listed(costs)}.")
+    told = [
+        f"{short_name(key)} from {percent(batch(key, CLEAN, '8'), 1)} to {percent(batch(key, CLEAN, '8', BY_CLASS), 1)}%"
+        for key in variants
+    ]
+    notes.append(
+        "Batches sorted by class ruin it: most batches of 8 then hold one class, and the statistics remove what its images "
+        "have in "
+        f"common. Clean accuracy goes, in batches of 8: {listed(told)}."
+    )
+    changed = [
+        f"{short_name(key)} {_changed(frame, key, '8')}% in batches of 8, {_changed(frame, key, '32')}% of 32"
+        for key in variants
+    ]
+    return [
+        *notes,
+        f"Predictions depend on batch composition: in other random batches these shares change: {'; '.join(changed)}.",
+    ]
+
+
+def _changed(frame: pd.DataFrame, variant: str, batch: str) -> str:
+    rows = frame[
+        (frame["variant"] == variant) & (frame["batch"] == batch) & (frame[CHANGED] != "") & (frame["source_weight"] == 0)
+    ]
+    return percent(float(rows[CHANGED].iloc[0]), 1) if len(rows) else "–"
+
+
+def _table(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series) -> ResultTable:
+    kinds = (
+        ("clean", clean, CLEAN, RANDOM, 0),
+        ("clean, sorted by class", clean, CLEAN, BY_CLASS, 0),
+        ("corrupted", corrupted, "corrupted", RANDOM, 0),
+        (f"corrupted, blend with {SOURCE_WEIGHTS[-1]}", corrupted, "corrupted", RANDOM, SOURCE_WEIGHTS[-1]),
+        ("corrupted, mixed", corrupted, MIXED, RANDOM, 0),
+        (f"corrupted, mixed, blend with {SOURCE_WEIGHTS[-1]}", corrupted, MIXED, RANDOM, SOURCE_WEIGHTS[-1]),
+    )
+    rows = [
+        [f"{short_name(key)}, {words}", running[key]]
+        + [analysis.mean_accuracy_with(frame, key, images, batch, order, weight) for batch in BATCHES]
+        for key in map(str, frame["variant"].unique())
+        for words, running, images, order, weight in kinds
+    ]
+    table = ResultTable("Accuracy (%) with running statistics, and with those of batches of so many images; n = 1")
+    titles = ("Network, images", "Running", *(f"Batches of {each}" if each != "all" else "All together" for each in BATCHES))
+    table.add(titles[0], [row[0] for row in rows])
+    for place, title in enumerate(titles[1:], start=1):
+        table.add(title, [100 * row[place] for row in rows], ".1f")
+    return table

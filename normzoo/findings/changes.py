@@ -1,0 +1,113 @@
+"""Larger images, or a changed field of the recipe: what they change for the same norms."""
+
+import re
+
+from normzoo.analysis.commands import PACKAGE, training_commands
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, accuracy, holm, pooled_run_variance
+from normzoo.findings.finding import SINGLE_RUN, TEST, Evidence, Finding, ResultTable, compare, counts, with_interval
+from normzoo.findings.learning_rate import rated_sets
+from normzoo.formatting import listed, p_text
+from normzoo.plotting.spec import Axis, Chart, Panel, Rule, series
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import short_name
+
+#: What a field has to do with the norms, where there is something to know.
+EXPLANATIONS = {
+    "last_norm": (
+        "Average pooling follows the last norm and keeps only the mean of each map. Instance normalization sets that mean to "
+        "its bias, "
+        "the same for every photo, just before the shortcut is added. Here this one layer is replaced, and nothing else "
+        "(`nn`: removed, with its weight and bias)."
+    ),
+}
+
+
+def image_size_finding(evidence: Evidence) -> Finding | None:
+    """Return what larger images change for the same recipe."""
+    for recipe in dict.fromkeys([evidence.shown.recipe, *(each.recipe for each in evidence.model_sets)]):
+        sets = sorted((each for each in evidence.model_sets if each.recipe == recipe), key=lambda each: each.image_size)
+        if len({each.image_size for each in sets}) > 1 and (found := _changes(evidence, sets[0], sets[-1])):
+            small, large = (f"{each.image_size}×{each.image_size}" for each in (sets[0], sets[-1]))
+            return _finding(
+                evidence,
+                ("image-size", "Image size", f"From {small} to {large} pixels"),
+                (sets[0], sets[-1]),
+                found,
+                [
+                    f"The same photos and recipe (`{recipe}`) at both sizes. What the recipe or a corruption measures in "
+                    "pixels, such "
+                    "as a shift or a blur, is a smaller part of a larger photo."
+                ],
+            )
+    return None
+
+
+def recipe_change_finding(evidence: Evidence) -> Finding | None:
+    """Return what a changed field of a recipe, other than its learning rate, changes; of the set that is shown first."""
+    for changed in (evidence.shown, *evidence.model_sets):
+        base = evidence.find(changed.recipe.partition(",")[0])
+        if base is None or changed in rated_sets(evidence, base.recipe).values() or base.image_size != changed.image_size:
+            continue
+        if found := _changes(evidence, base, changed):
+            fields = re.split(",", changed.recipe)[1:]
+            told = ", ".join(field.replace("=", " = ") for field in fields)
+            notes = [text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))]
+            words = f"With {told} in place of `{base.recipe}`'s own"
+            return _finding(evidence, ("recipe-change", f"Changed recipe: {told}", words), (base, changed), found, notes)
+    return None
+
+
+def _changes(evidence: Evidence, before: ModelSet, after: ModelSet) -> dict[str, tuple[float, float, Contrast]]:
+    """Return of each norm that both have its accuracies, and the change, the largest first."""
+    old, new = evidence.runs(before), evidence.runs(after)
+    common = [key for key in old if key in new and before is not after]
+    between_runs = pooled_run_variance([*old.values(), *new.values()])
+    found = {key: (accuracy(old[key]), accuracy(new[key]), compare(new[key], old[key], between_runs)) for key in common}
+    return dict(sorted(found.items(), key=lambda item: -item[1][2].estimate.value))
+
+
+def _finding(
+    evidence: Evidence,
+    words: tuple[str, str, str],
+    sets: tuple[ModelSet, ModelSet],
+    found: dict[str, tuple[float, float, Contrast]],
+    notes: list[str],
+) -> Finding:
+    key, title, start = words
+    changes = [each for _, _, each in found.values()]
+    corrected = holm([each.p_value for each in changes])
+    single = any(1 in each.runs for each in changes)
+    told = [f"{short_name(variant)} {with_interval(each, 1)}" for variant, each in zip(found, changes, strict=True)]
+    table = ResultTable("Validation accuracy and its change, with the 95% interval")
+    table.add("Norm", [short_name(variant) for variant in found])
+    table.add("Before (%)", [100 * before for before, _, _ in found.values()], ".1f", higher_is_better=True)
+    table.add("After (%)", [100 * after for _, after, _ in found.values()], ".1f", higher_is_better=True)
+    table.add_interval("Change (points)", changes)
+    table.add("p (Holm)", corrected, texts=["–" if p != p else p_text(p) for p in corrected])
+    table.add("Significant", ["yes" if p < SIGNIFICANT else "no" for p in corrected])
+    runs = counts(n for each in changes for n in each.runs)
+    return Finding(
+        key=key,
+        title=title,
+        headline=f"{start} validation accuracy changes by (points): {listed(told)} ({runs}).",
+        chart=_chart(found),
+        tables=[table],
+        method=[f"{TEST} {SINGLE_RUN}" if single else TEST],
+        notes=notes,
+        commands=[*(line for each in sets for line in training_commands(each, found) if line != PACKAGE), PACKAGE],
+    )
+
+
+def _chart(found: dict[str, tuple[float, float, Contrast]]) -> Chart:
+    rows = []
+    for place, (variant, (_, _, change)) in enumerate(found.items()):
+        ends = {"low": [100 * change.estimate.low], "high": [100 * change.estimate.high]}
+        rows.append(series(variant, [100 * change.estimate.value], [place], **ends, dash=None, is_listed=False))
+    return Chart(
+        "Change of validation accuracy with its 95% interval",
+        Axis("Change (points)"),
+        Axis(names=tuple(short_name(variant) for variant in found)),
+        (Panel(tuple(rows)),),
+        (Rule(0.0, axis="x"),),
+        is_sideways=True,
+    )

@@ -1,0 +1,191 @@
+"""Learning rate: the order of the norms at each rate, and each norm at its best one."""
+
+import itertools
+from dataclasses import dataclass
+
+from normzoo.analysis.commands import PACKAGE, training_commands
+from normzoo.analysis.statistics import (
+    Contrast,
+    Interval,
+    Runs,
+    RunVariance,
+    accuracy,
+    holm,
+    mean_accuracy,
+    pooled_run_variance,
+)
+from normzoo.findings.finding import HOLM, TEST, Evidence, Finding, ResultTable, compare, counts, names
+from normzoo.findings.pairs import Pair, ranks
+from normzoo.formatting import listed, percent
+from normzoo.plotting.spec import Axis, Chart, Panel, series
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import describe_variant, short_name
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A norm trained at one learning rate."""
+
+    variant: str
+    rate: float
+    runs: Runs
+    accuracy: Interval
+
+
+def rated_sets(evidence: Evidence, recipe: str) -> dict[float, ModelSet]:
+    """Return the sets of a recipe that differ in their learning rate alone, at the smallest image size, by rate."""
+    base, found = evidence.find(recipe), dict[float, ModelSet]()
+    for each in evidence.model_sets if base else ():
+        is_same = each is base or (
+            each.recipe.startswith(f"{recipe},lr=") and "," not in each.recipe.removeprefix(f"{recipe},")
+        )
+        if is_same and base and each.image_size == base.image_size and (rate := _rate(each)):
+            found[rate] = each
+    return dict(sorted(found.items()))
+
+
+def _rate(model_set: ModelSet) -> float | None:
+    for variant in model_set.main_variants:
+        recipe = model_set.checkpoints[variant].metrics["provenance"].get("recipe")
+        if isinstance(recipe, dict) and isinstance(recipe.get("lr"), float):
+            return float(recipe["lr"])
+    return None
+
+
+def rated(evidence: Evidence, recipe: str) -> tuple[list[Rated], RunVariance]:
+    """Return every norm at every rate of a recipe, and the variance between runs, pooled over all of them."""
+    by_rate = {rate: evidence.runs(model_set) for rate, model_set in rated_sets(evidence, recipe).items()}
+    between_runs = pooled_run_variance(runs for found in by_rate.values() for runs in found.values())
+    return [
+        Rated(variant, rate, runs, mean_accuracy(runs, between_runs))
+        for rate, found in by_rate.items()
+        for variant, runs in found.items()
+    ], between_runs
+
+
+def best_rates(found: list[Rated]) -> dict[str, Rated]:
+    """Return each norm at the rate with its highest mean accuracy, the best norm first."""
+    best = dict[str, Rated]()
+    for each in found:
+        if each.variant not in best or each.accuracy.value > best[each.variant].accuracy.value:
+            best[each.variant] = each
+    return dict(sorted(best.items(), key=lambda item: -item[1].accuracy.value))
+
+
+def learning_rate_finding(evidence: Evidence) -> Finding | None:
+    """Return how the norms rank at each rate of a recipe, and each at its best."""
+    base = evidence.shown.recipe.partition(",")[0]
+    recipe = next((name for name in (base, "paper", "strong") if len(rated_sets(evidence, name)) > 1), None)
+    if recipe is None:
+        return None
+    sets = rated_sets(evidence, recipe)
+    found, between_runs = rated(evidence, recipe)
+    best = best_rates(found)
+    leaders = [f"{short_name(_leader(found, rate))} at {rate:g}" for rate in sets]
+    at_best = [f"{short_name(key)} {percent(each.accuracy.value, 1)}% ({each.rate:g})" for key, each in best.items()]
+    return Finding(
+        key="learning-rate",
+        title="Learning rate",
+        headline=f"Which norm leads depends on the learning rate: {listed(leaders)}. Each at its best rate: {listed(at_best)} "
+        f"(`{recipe}` recipe, {counts(len(each.runs) for each in found)}).",
+        chart=_chart(found, recipe),
+        tables=[best_table(best, between_runs), _table(found, list(best))],
+        method=[
+            "The recipe as it is, but for the learning rate; the same images and number of epochs. The best rate is chosen on "
+            "the "
+            "validation images that it is judged on, so these accuracies are a little optimistic.",
+            f"{TEST} {HOLM} A network trained only once is tested against none.",
+        ],
+        notes=[*_edge(best, sets), *_same_machine(sets)],
+        commands=[
+            *(line for each in sets.values() for line in training_commands(each, each.main_variants) if line != PACKAGE),
+            PACKAGE,
+        ],
+    )
+
+
+def best_table(best: dict[str, Rated], between_runs: RunVariance) -> ResultTable:
+    """Return each norm at its best rate: accuracy, n, and the ranks that the significant differences leave it."""
+    open_ranks = ranks(_pairs(best, between_runs)) if len(best) > 1 else {}
+    table = ResultTable("Each norm at its best learning rate")
+    table.add("Norm", [f"{short_name(key)}, {describe_variant(key)}" for key in best])
+    table.add("Learning rate", [each.rate for each in best.values()], "g")
+    values = [[100 * float(run.mean()) for run in each.runs.values()] for each in best.values()]
+    table.add("Validation accuracy (%)", map(_mean, values), higher_is_better=True, texts=[mean_sd(each) for each in values])
+    ends = [f"{percent(each.accuracy.low, 1)} to {percent(each.accuracy.high, 1)}" for each in best.values()]
+    table.add("95% interval (%)", ends)
+    table.add("n", [len(each.runs) for each in best.values()], "d")
+    told = [f"{low}" if low == high else f"{low} to {high}" for low, high in open_ranks.values()]
+    if told:
+        table.add("Rank", told)
+    return table
+
+
+def _pairs(best: dict[str, Rated], between_runs: RunVariance) -> list[Pair]:
+    both = list(itertools.combinations(best, 2))
+    found: list[Contrast] = [compare(best[a].runs, best[b].runs, between_runs) for a, b in both]
+    corrected = holm([each.p_value for each in found])
+    return [Pair(a, b, each, p) for (a, b), each, p in zip(both, found, corrected, strict=True)]
+
+
+def _table(found: list[Rated], order: list[str]) -> ResultTable:
+    table = ResultTable("Validation accuracy (%) at each learning rate; mean ± standard deviation between runs (n)")
+    table.add("Norm", [short_name(key) for key in order])
+    for rate in dict.fromkeys(each.rate for each in found):
+        runs = {each.variant: each.runs for each in found if each.rate == rate}
+        values = [[100 * float(run.mean()) for run in runs[key].values()] if key in runs else [] for key in order]
+        texts = [f"{mean_sd(each)} ({len(each)})" if each else "–" for each in values]
+        table.add(f"{rate:g}", [_mean(each) if each else None for each in values], higher_is_better=True, texts=texts)
+    return table
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def mean_sd(values: list[float]) -> str:
+    """Return "62.9 ± 0.4"; the mean alone of one value."""
+    mean = _mean(values)
+    if len(values) == 1:
+        return f"{mean:.1f}"
+    return f"{mean:.1f} ± {(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5:.1f}"
+
+
+def _leader(found: list[Rated], rate: float) -> str:
+    return max((each for each in found if each.rate == rate), key=lambda each: accuracy(each.runs)).variant
+
+
+def _edge(best: dict[str, Rated], sets: dict[float, ModelSet]) -> list[str]:
+    """Return whose best rate is the largest or the smallest that was tried."""
+    notes = []
+    for rate, word in ((max(sets), "largest"), (min(sets), "smallest")):
+        if edge := [key for key, each in best.items() if each.rate == rate]:
+            notes.append(f"The best rate of {names(edge)} is the {word} that was tried: a better one may lie beyond it.")
+    return notes
+
+
+def _same_machine(sets: dict[float, ModelSet]) -> list[str]:
+    """Return which precisions the runs were trained in, where they differ."""
+    precisions = dict[str, list[str]]()
+    for rate, each in sets.items():
+        for variant in each.main_variants:
+            provenance = each.checkpoints[variant].metrics["provenance"]
+            precisions.setdefault(str(provenance.get("precision")), []).append(f"{rate:g}")
+    if len(precisions) < 2:
+        return []
+    told = [f"{precision} at {listed(list(dict.fromkeys(rates)))}" for precision, rates in precisions.items()]
+    return [f"Not all runs had the same precision: {'; '.join(told)}."]
+
+
+def _chart(found: list[Rated], recipe: str) -> Chart:
+    lines = []
+    for variant in dict.fromkeys(each.variant for each in found):
+        mine = [each for each in found if each.variant == variant]
+        ends = {end: [100 * getattr(each.accuracy, end) for each in mine] for end in ("low", "high")}
+        lines.append(series(variant, [each.rate for each in mine], [100 * each.accuracy.value for each in mine], **ends))
+    return Chart(
+        f"Validation accuracy against learning rate, `{recipe}` recipe, with 95% intervals",
+        Axis("Learning rate", ticks=tuple(dict.fromkeys(each.rate for each in found)), is_log=True),
+        Axis("Validation accuracy (%)"),
+        (Panel(tuple(lines)),),
+    )

@@ -1,0 +1,226 @@
+"""Comparison with the original study: its order of the norms, and what of it holds here."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from normzoo.analysis import reference_study as original
+from normzoo.analysis import results
+from normzoo.analysis.batch_sizes import steps_of
+from normzoo.analysis.commands import training_commands
+from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
+from normzoo.analysis.results import METRICS, SPLITS, chance_loss
+from normzoo.analysis.statistics import Runs, kendall_interval, kendall_tau
+from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, where
+from normzoo.findings.pairs import compare_pairs
+from normzoo.formatting import counted, listed, minus, percent
+from normzoo.plotting.spec import Axis, Chart, Panel, series
+from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import Variant, short_name
+
+RECIPE, BASELINE_RECIPE = "paper", "paper-sgd"
+#: The row of that recipe in the table.
+BASELINE = "BN, first recipe"
+#: By the training loss after so many epochs it is said who learns fastest at first.
+EARLY_EPOCH = 5
+#: Accuracies are printed with three decimals of a per cent, sometimes cut and not rounded.
+PRINTED = 2e-5
+
+
+def original_study_finding(evidence: Evidence) -> Finding | None:
+    """Return what became of the original study's order of the norms, with its recipe on our images."""
+    model_set = evidence.shown if evidence.shown.recipe == RECIPE else evidence.find(RECIPE)
+    if model_set is None or not reproduces(model_set):
+        return None
+    theirs = {key: figures for key in model_set.checkpoints if (figures := original.final_figures(key))}
+    there = {key: value for key in model_set.main_variants if (value := _accuracy(theirs.get(key))) is not None}
+    evidence = Evidence(model_set, evidence.model_sets)
+    runs = {key: each for key, each in evidence.shown_runs.items() if key in there}
+    if len(runs) < 2:
+        return None
+    tau = kendall_interval(list(runs.values()), [there[key] for key in runs])
+    holds, reversed_, open_ = _decided(evidence, there)
+    total = len(holds) + len(reversed_) + len(open_)
+    ends = minus(f"{tau.value:.2f} ({tau.low:.2f} to {tau.high:.2f})")
+    rows = results.final_metrics(model_set, list(theirs)).frame.to_dict("records")
+    return Finding(
+        key="original-study",
+        title="Comparison with the original study",
+        headline=f"Of the original study's {counted(total, 'order')} of two norms, {len(holds)} hold here, "
+        f"{len(reversed_)} are reversed "
+        f"and {len(open_)} are undecided; Kendall's τ = {ends} ({where(model_set)}, "
+        f"{counts(map(len, runs.values()))}).",
+        chart=_chart(runs, there),
+        tables=[_table([*rows, *_baseline(evidence)], {**theirs, BASELINE: original.baseline_figures()})],
+        method=[
+            f"The original: *{original_study()['title']}*. Its images were others, so only orders can be compared; it gives "
+            "one figure for "
+            "each network and no seed. An order holds, or is reversed, where the difference here is significant. τ: 1 is the "
+            "same order, −1 the "
+            "reverse; 95% interval by a bootstrap over images and runs.",
+        ],
+        notes=[
+            *_notes(holds, reversed_, open_),
+            *_early(model_set),
+            *set_up(model_set),
+            *(f"Erratum: {each}" for each in errata()),
+        ],
+        commands=training_commands(model_set, list(theirs)),
+    )
+
+
+def reproduces(model_set: ModelSet) -> bool:
+    """Were these networks trained to reproduce the original study: on the packaged images, by its recipe?
+
+    As many classes are not enough: a person's own 25 have nothing to do with it.
+    """
+    counts_ = {len(checkpoint.config.classes) for checkpoint in model_set.checkpoints.values()}
+    return counts_ == {original_study()["architecture"]["classes_r"]} and model_set.data.startswith("tiny-imagenet-25")
+
+
+def _accuracy(figures: Mapping[str, Mapping[str, float | None]] | None) -> float | None:
+    return figures["val"]["accuracy"] if figures else None
+
+
+def _decided(evidence: Evidence, there: Mapping[str, float]) -> tuple[list[str], list[str], list[str]]:
+    """Return which of the original's orders of two norms hold here, are reversed, and are undecided."""
+    holds, reversed_, undecided = list[str](), list[str](), list[str]()
+    for pair in compare_pairs(evidence):
+        if not {pair.first, pair.second} <= there.keys() or there[pair.first] == there[pair.second]:
+            continue
+        agrees = there[pair.first] > there[pair.second]
+        better, worse = (pair.first, pair.second) if agrees else (pair.second, pair.first)
+        kept = undecided if not pair.is_significant else holds if agrees else reversed_
+        kept.append(f"{short_name(better)} over {short_name(worse)}")
+    return holds, reversed_, undecided
+
+
+def _notes(holds: list[str], reversed_: list[str], undecided: list[str]) -> list[str]:
+    told = (("Hold", holds), ("reversed", reversed_), ("undecided", undecided))
+    return [f"{'; '.join(f'{words}: {listed(each)}' for words, each in told if each)}."]
+
+
+def _early(model_set: ModelSet) -> list[str]:
+    """Return whose training loss falls fastest at first, which the original gives an order of."""
+    history = results.history(model_set, model_set.main_variants).frame
+    early = history[(history["split"] == "train") & (history["epoch"] == EARLY_EPOCH)].groupby("variant")["loss"].mean()
+    there = [key for key in original.fastest_first() if key in early.index]
+    if len(there) < 2:
+        return []
+    here = sorted(there, key=lambda key: early[key])
+    tau = kendall_tau([early[key] for key in there], list(range(len(there))))
+    return [
+        minus(
+            f"Lowest training loss after {EARLY_EPOCH} epochs first, here: {listed([short_name(key) for key in here])}; the "
+            "original's initial "
+            f"decay, fastest first: {listed([short_name(key) for key in there])} (τ = {tau:.2f})."
+        )
+    ]
+
+
+def set_up(model_set: ModelSet) -> list[str]:
+    """Return what is not as in the original: images, steps, and recipe fields by comparison."""
+    checkpoint = next(iter(model_set.checkpoints.values()))
+    provenance, size = checkpoint.metrics["provenance"], checkpoint.config.image_size
+    recipe, study = provenance.get("recipe", {}), original_study()
+    final = study["protocol"]["final"]
+    steps, there = steps_of(checkpoint.metrics), math.ceil(original.IMAGES / final["batch_size"]) * final["epochs"]
+    lines = [
+        f"The original had about {original.IMAGES:,} photos of birds of {study['architecture']['classes_r']} species at "
+        f"{original.SIDE}×"
+        f"{original.SIDE} pixels; here are {size}×{size}."
+        + (f" Steps: {steps:,} here, about {there:,} there." if steps else "")
+    ]
+    pairs = {
+        "optimizer": (recipe.get("optimizer"), str(final["optimizer"]).lower()),
+        "learning rate": (recipe.get("lr"), final["lr"]),
+        "schedule": (recipe.get("schedule"), str(final["scheduler"]).partition(" ")[0]),
+        "epochs": (recipe.get("epochs"), final["epochs"]),
+        "batch size": (recipe.get("batch_size"), final["batch_size"]),
+        "layers": (checkpoint.config.depth, study["architecture"]["layers"]),
+    }
+    other = [f"{name} {here} (original {theirs})" for name, (here, theirs) in pairs.items() if here not in (theirs, None)]
+    return [
+        *lines,
+        f"Not the same: {listed(other)}." if other else "Optimizer, rate, schedule, epochs, batch size and depth are the same.",
+    ]
+
+
+def _baseline(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return our figures for the original's first recipe (SGD with rotations and flips, batch normalization)."""
+    baseline = evidence.find(BASELINE_RECIPE)
+    rows = [] if baseline is None else results.final_metrics(baseline, ["bn"]).frame.to_dict("records")
+    return [{**row, "variant": BASELINE} for row in rows]
+
+
+def _table(rows: list[dict[str, Any]], theirs: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> ResultTable:
+    size = original_study()["protocol"]["final"]["batch_size"]
+    rows = [row for row in rows if row["variant"] in theirs]
+    table = ResultTable("Here and in the original study")
+    table.add("Network", [key if (key := row["variant"]) == BASELINE else short_name(key) for row in rows])
+    for split, key in (("val", "accuracy"), ("train", "accuracy"), ("val", "macro_f1")):
+        title = f"{SPLITS[split]} {METRICS[key].title}"
+        there = [theirs[row["variant"]][split][key] for row in rows]
+        table.add(f"{title} here (%)", [100 * float(row[f"{split}_{key}"]) for row in rows], ".1f")
+        table.add(f"{title} original (%)", [None if value is None else 100 * value for value in there], ".1f")
+    for split, title in SPLITS.items():
+        printed = [theirs[row["variant"]][split]["loss"] for row in rows]
+        table.add(f"{title} loss here (nats)", [float(row[f"{split}_loss"]) for row in rows], ".3f")
+        table.add(f"original × {size} (nats), {title.lower()}", [None if p is None else nats(p, size) for p in printed], ".3f")
+    return table
+
+
+def _chart(runs: Mapping[str, Runs], there: Mapping[str, float]) -> Chart:
+    points = []
+    for key, each in runs.items():
+        mean = sum(float(run.mean()) for run in each.values()) / len(each)
+        points.append(series(key, [100 * there[key]], [100 * mean], dash=None))
+    return Chart(
+        "Validation accuracy here against that of the original study",
+        Axis("Original study (%)"),
+        Axis("Here (%)"),
+        (Panel(tuple(points)),),
+    )
+
+
+def errata() -> list[str]:
+    """Return each slip of the original report in a sentence, with what is right."""
+    study = original_study()
+    size, classes = study["protocol"]["final"]["batch_size"], study["architecture"]["classes_r"]
+    chance = chance_loss(classes)
+    lines = [
+        f"Its loss is the mean cross entropy divided by the batch size once more: chance is ln {classes} = {chance:.3f} nats, "
+        "and "
+        f"{chance:.3f} / {size} = {chance / size:.4f} is where its curves start."
+    ]
+    norms = list(study["batch_size_study_train"])
+    for norm, by_size in study["batch_size_study_train"].items():
+        for number, figures in by_size.items():
+            own = batch_size_figures(norm, int(number))
+            copied = next((each for each in norms[: norms.index(norm)] if batch_size_figures(each, int(number)) == own), None)
+            if copied:
+                lines.append(
+                    f"{short_name(norm)} at batch size {number} has, digit for digit, the figures of {short_name(copied)}."
+                )
+            if (loss := nats(figures["loss"], int(number))) > chance:
+                lines.append(
+                    f"{short_name(norm)}'s loss at batch size {number} would be {loss:.2f} nats, worse than chance, at an "
+                    "accuracy of "
+                    f"{figures['accuracy']:.1f}%."
+                )
+    if unequal := _unequal():
+        lines.append(
+            f"Accuracy and micro F1, which are equal here by definition, differ in {counted(len(unequal), 'row')} of its "
+            "tables."
+        )
+    return [*lines, '"CrossAnnealingLR" is CosineAnnealingLR.']
+
+
+def _unequal() -> list[str]:
+    rows = []
+    for variant in original_study()["results"]:
+        for split, row in (original.final_figures(Variant.parse(variant.replace("_", "-")).key) or {}).items():
+            accuracy, micro = row["accuracy"], row["micro_f1"]
+            if accuracy is not None and micro is not None and abs(accuracy - micro) > PRINTED:
+                rows.append(f"{variant} {split} ({percent(accuracy, 3)} and {percent(micro, 3)})")
+    return rows

@@ -1,0 +1,116 @@
+"""Robustness: the accuracy that is left on corrupted images, and why less contrast costs accuracy."""
+
+from typing import Any
+
+import pandas as pd
+
+from normzoo.analysis import robustness as analysis
+from normzoo.analysis.commands import PACKAGE
+from normzoo.findings.finding import Evidence, Finding, ResultTable, where
+from normzoo.formatting import capital, listed, percent
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
+from normzoo.plotting.spec import Axis, Chart, Panel, series
+from normzoo.variants import short_name
+
+MEASURE_CONTRAST = "python -m training measure contrast"
+
+
+def robustness_finding(evidence: Evidence) -> Finding | None:
+    """Return what the packaged networks of the set that is shown keep on corrupted images."""
+    frame = analysis.robustness(evidence.shown, evidence.shown.main_variants).frame
+    if frame.empty:
+        return None
+    summary = analysis.summarize(frame).sort_values("mean", ascending=False, kind="stable")
+    told = [
+        f"{short_name(row.variant)} {percent(row.mean, 1)}% (clean {percent(row.clean, 1)}%)" for row in summary.itertuples()
+    ]
+    contrast = analysis.read_contrast(evidence.shown, evidence.shown.main_variants)
+    return Finding(
+        key="robustness",
+        title="Robustness",
+        headline=f"Mean accuracy over {frame['corruption'].nunique()} corruptions at {len(SEVERITIES)} severities: "
+        f"{listed(told)} ({where(evidence.shown)}, n = 1).",
+        chart=severity_chart(analysis.by_severity(frame)),
+        tables=[_table(summary), *([_contrast_table(contrast)] if contrast else [])],
+        method=[
+            f"n = 1: the packaged run of each network, on the validation images corrupted at the size that the network sees "
+            f"({evidence.shown.image_size}×{evidence.shown.image_size}), with its clean accuracy beside it. Relative "
+            "robustness: accuracy "
+            "as a share of the clean one. What is measured in pixels, such as blur, is milder on larger images, so two image "
+            "sizes "
+            "cannot be compared.",
+            "Contrast, blur, noise and JPEG have the levels of CIFAR-10-C but Pillow's operators on 8 bits, so figures are not "
+            "comparable with those of CIFAR-10-C. "
+            + " ".join(f"{capital(kind.title)}: {kind.setting}; {kind.definition}." for kind in CORRUPTIONS.values()),
+        ],
+        notes=_contrast_notes(frame, contrast),
+        commands=[f"{PACKAGE} --again", MEASURE_CONTRAST],
+    )
+
+
+def severity_chart(accuracies: pd.DataFrame, with_batch_statistics: pd.DataFrame | None = None, of: str = "") -> Chart:
+    """Return accuracy against severity, a line for each norm; dotted with batch statistics, where they are given.
+
+    Args:
+        accuracies, with_batch_statistics: `variant`, `severity` and `accuracy`, a fraction.
+        of: the corruption; the mean over all if empty.
+    """
+    lines = []
+    for frame, is_batch in ((accuracies, False), (with_batch_statistics, True)):
+        for variant, rows in () if frame is None else frame.groupby("variant", sort=False):
+            ordered = rows.sort_values("severity")
+            style: dict[str, Any] = {"name": f"{short_name(str(variant))}, batch statistics", "dash": "dot"} if is_batch else {}
+            points = list(map(float, ordered["severity"])), [100 * value for value in ordered["accuracy"]]
+            lines.append(series(str(variant), *points, **style))
+    return Chart(
+        f"Validation accuracy against severity, {of or 'mean over all corruptions'} (0: clean)",
+        Axis("Severity", ticks=(0.0, *map(float, SEVERITIES))),
+        Axis("Validation accuracy (%)"),
+        (Panel(tuple(lines)),),
+    )
+
+
+def _table(summary: pd.DataFrame) -> ResultTable:
+    titles = {"clean": "Clean", "mean": "Mean over all", "relative": "Relative robustness"}
+    titles |= {key: capital(kind.title) for key, kind in CORRUPTIONS.items() if key in summary}
+    table = ResultTable("Accuracy (%) on corrupted validation images, each corruption as the mean over its severities; n = 1")
+    table.add("Network", [short_name(variant) for variant in summary["variant"]])
+    for key, title in titles.items():
+        table.add(title, 100 * summary[key], ".1f", higher_is_better=True)
+    return table
+
+
+def _contrast_table(found: dict[tuple[str, str], float]) -> ResultTable:
+    variants = list(dict.fromkeys(variant for variant, _ in found))
+    factor = CORRUPTIONS["contrast"].levels[-1]
+    table = ResultTable(f"Accuracy (%) where every pixel keeps {factor:g} of its distance from a colour; n = 1")
+    table.add("Network", [short_name(variant) for variant in variants])
+    for change, title in analysis.CHANGES.items():
+        values = [found.get((variant, change)) for variant in variants]
+        if any(value is not None for value in values):
+            table.add(title, [None if value is None else 100 * value for value in values], ".1f")
+    return table
+
+
+def _contrast_notes(frame: pd.DataFrame, found: dict[tuple[str, str], float]) -> list[str]:
+    """Return what theory says of less contrast, and what was measured of its exception, the border."""
+    if "contrast" not in set(frame["corruption"]):
+        return []
+    notes = [
+        "Less contrast moves every pixel x to m + a (x − m), with one grey m and one factor a for the image. A convolution "
+        "without bias "
+        "turns each channel into a times itself plus a constant, but for the border, where the padding stays 0. Only instance "
+        "normalization removes both again. So in theory IN loses nothing but what the border brings."
+    ]
+    usual, clean, less = (
+        found.get(("in", change)) for change in ("none", "none, replicated border", "unrounded, replicated border")
+    )
+    if usual is not None and clean is not None and less is not None:
+        notes.append(
+            f"With the border replicated in the first convolution IN has {percent(clean, 1)}% on clean images and "
+            f"{percent(less, 1)}% at "
+            f"the lowest contrast: equal by construction, so no evidence. With the border that it was trained with it has "
+            f"{percent(usual, 1)}% on clean images. Whether it uses the border can be seen only by training it with a "
+            "replicated one."
+        )
+    return notes

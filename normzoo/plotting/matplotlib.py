@@ -1,0 +1,173 @@
+"""Charts as matplotlib figures, for files and reports."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from normzoo.plotting.plotly import LOG_TICKS
+from normzoo.plotting.spec import Axis, Chart, Heatmap, Rule, Series
+
+# `Figure` and never pyplot, whose global state is not safe in the threads of a server.
+_MARKERS = dict(
+    zip(
+        ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon", "hexagon"),
+        ("o", "s", "D", "^", "v", "P", "X", "*", "p", "h"),
+        strict=True,
+    )
+)
+_DASHES = {"solid": "-", "dash": "--", "dashdot": "-.", "longdash": (0, (8, 3)), "dot": ":"}
+_COLUMNS = 3
+#: What matplotlib writes into an SVG that is so without it: defaults, no rotation, the tick's own style at each of its uses.
+_NEEDLESS = (
+    "; stroke-linejoin: miter",
+    r' transform="rotate\(-0 [^"]*\)"',
+    ' style="stroke: #000000; stroke-width: 0.8"(?=/>\n</g>)',
+)
+
+
+def draw(chart: Chart | Heatmap) -> Figure:
+    """Return a chart as a figure."""
+    return _draw_heatmap(chart) if isinstance(chart, Heatmap) else _draw_chart(chart)
+
+
+def to_bytes(figure: Figure, file_format: str) -> bytes:
+    """Return a figure as a file: "png" or "svg"."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=file_format, dpi=150)
+    return buffer.getvalue()
+
+
+def to_svg(figure: Figure, description: str) -> str:
+    """Return a figure as small SVG that says what it was drawn from: the same text for the same figure and matplotlib."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "normzoo", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Description": description})
+    text = "\n".join(line.strip() for line in buffer.getvalue().splitlines()).replace("\nL ", "L")
+    for needless in _NEEDLESS:
+        text = re.sub(needless, "", text)
+    return re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d)\d{2,}", r"\1", tag[0]), text) + "\n"
+
+
+def _draw_chart(chart: Chart) -> Figure:
+    columns = min(_COLUMNS, len(chart.panels))
+    rows = -(-len(chart.panels) // columns)
+    if chart.is_sideways:
+        size = (8.0, 1.0 + 0.32 * max(3, len(chart.y.names)))
+    else:
+        size = (8.0, 5.0) if len(chart.panels) == 1 else (3.7 * columns, 3.0 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, panel in zip(grid.flat, chart.panels, strict=False):
+        for rule in chart.rules:
+            _rule(axes, rule, chart)
+        for each in panel.series:
+            _series(axes, each, chart)
+        axes.set_title(panel.title, fontsize="medium", parse_math=False)
+        axes.grid(alpha=0.3, axis="x" if chart.is_sideways else "both")
+        _axis(axes, "x", chart.x)
+        _axis(axes, "y", chart.y)
+    for axes in grid.flat[len(chart.panels) :]:
+        axes.set_axis_off()
+    for axes in grid[-1]:
+        axes.set_xlabel(chart.x.title)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(chart.y.title)
+    handles = dict[str, Artist]()
+    for axes in grid.flat:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles and len(chart.panels) == 1:
+        grid.flat[0].legend(list(handles.values()), list(handles), fontsize="small", ncols=2)
+    elif handles:
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=8, fontsize="small")
+    return figure
+
+
+def _axis(axes: Axes, which: str, axis: Axis) -> None:
+    drawn = axes.xaxis if which == "x" else axes.yaxis
+    if axis.is_log:
+        axes.set(**{f"{which}scale": "log"})
+    if axis.names:
+        drawn.set_ticks(range(len(axis.names)), axis.names, parse_math=False)
+        ends = (-0.5, len(axis.names) - 0.5)
+        axes.set(**{f"{which}lim": ends if which == "x" else ends[::-1]})
+    elif axis.is_log or axis.ticks:
+        drawn.set_major_locator(FixedLocator(list(axis.ticks) or LOG_TICKS))
+        drawn.set_major_formatter("{x:g}")
+        drawn.set_minor_locator(NullLocator())
+    if axis.limits:
+        axes.set(**{f"{which}lim": axis.limits})
+
+
+def _series(axes: Axes, each: Series, chart: Chart) -> None:
+    if not len(each.x):
+        return
+    axes.plot(
+        each.x,
+        each.y,
+        color=each.colour,
+        linestyle=_DASHES[each.dash] if each.dash else "none",
+        marker=_MARKERS[each.marker.removesuffix("-open")] if each.marker else "none",
+        markerfacecolor="none" if each.marker and each.marker.endswith("-open") else each.colour,
+        markevery=max(1, len(each.x) // 8) if each.dash else 1,
+        markersize=5,
+        alpha=0.35 if each.is_faint else 1.0,
+        linewidth=0.8 if each.is_faint else 1.5,
+        label=each.name if each.is_listed and not each.is_faint else f"_{each.name}",
+    )
+    if not each.low:
+        return
+    if each.is_band:
+        axes.fill_between(each.x, each.low, each.high, color=each.colour, alpha=0.2, linewidth=0)
+        return
+    values = each.x if chart.is_sideways else each.y
+    ends = np.abs(np.array([np.subtract(values, each.low), np.subtract(each.high, values)]))
+    axes.errorbar(
+        each.x,
+        each.y,
+        **{"xerr" if chart.is_sideways else "yerr": ends},
+        fmt="none",
+        ecolor=each.colour,
+        elinewidth=1.2,
+        capsize=2,
+    )
+
+
+def _rule(axes: Axes, rule: Rule, chart: Chart) -> None:
+    style: dict[str, Any] = {"color": "0.5", "linestyle": "--", "linewidth": 1, "label": rule.label or None}
+    if rule.axis == "diagonal":
+        ends = chart.x.limits or (0.0, 100.0)
+        axes.plot(ends, ends, **style)
+    else:
+        (axes.axvline if rule.axis == "x" else axes.axhline)(rule.value, **style)
+
+
+def _draw_heatmap(chart: Heatmap) -> Figure:
+    rows, columns = len(chart.rows), len(chart.columns)
+    figure = Figure(figsize=(3.0 + 0.28 * columns, 1.6 + 0.28 * rows), layout="constrained")
+    axes = figure.subplots()
+    colours = ["#d55e00", "#ffffff", "#0072b2"] if chart.is_diverging else ["#ffffff", "#0072b2"]
+    colour_map = LinearSegmentedColormap.from_list("normzoo", colours)
+    image = axes.imshow(np.asarray(chart.values), cmap=colour_map, vmin=chart.limits[0], vmax=chart.limits[1], aspect="auto")
+    axes.set_xticks(range(columns), chart.columns, rotation=90 if columns > 8 else 0, parse_math=False)
+    axes.set_yticks(range(rows), chart.rows, parse_math=False)
+    axes.set(xlabel=chart.column_title, ylabel=chart.row_title)
+    _cell_texts(axes, chart.texts)
+    if chart.value_title:
+        figure.colorbar(image, label=chart.value_title)
+    return figure
+
+
+def _cell_texts(axes: Axes, texts: Sequence[Sequence[str]]) -> None:
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, parse_math=False)

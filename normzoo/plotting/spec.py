@@ -1,0 +1,145 @@
+"""What a chart shows, as data: `plotly` draws it for the page, `matplotlib` for files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from normzoo.plotting.style import style_of
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Args:
+        title: what it shows, with its unit.
+        names: of categories, which stand at 0, 1, …; on a vertical axis the first is at the top.
+        ticks: the only numbers that are written.
+        is_log: logarithmic.
+        limits: the ends; found from the data if None.
+    """
+
+    title: str = ""
+    names: tuple[str, ...] = ()
+    ticks: tuple[float, ...] = ()
+    is_log: bool = False
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one thing, joined or not.
+
+    Args:
+        low, high: the interval of each point, along the vertical axis; along the other where the chart `is_sideways`.
+        is_band: draw the interval as a band, not as a bar at each point.
+        dash: "solid", "dash", "dashdot", "longdash" or "dot"; None: no line joins the points.
+        marker: a name of `style.MARKERS`; None: no point is marked.
+        is_listed: it has an entry in the legend.
+        is_faint: it stands behind what matters.
+        group: series of one group are shown and hidden together.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+    marker: str | None = None
+    dash: str | None = "solid"
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    is_band: bool = False
+    is_listed: bool = True
+    is_faint: bool = False
+    group: str = ""
+
+
+def series(variant: str, x: Sequence[float], y: Sequence[float], **changes: Any) -> Series:
+    """Return a series in the style of a variant; `changes` are fields of `Series` in place of what that says."""
+    style = style_of(variant)
+    usual = {"name": style.name, "colour": style.colour, "marker": style.marker, "dash": style.dash, "group": variant}
+    return Series(**{**usual, "x": list(x), "y": list(y), **changes})
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the drawings of a chart, which share their axes."""
+
+    series: tuple[Series, ...]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A thin grey line over all of a panel at a value of one axis, or along the diagonal."""
+
+    value: float = 0.0
+    label: str = ""
+    axis: str = "y"  # "x", "y" or "diagonal"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Points and lines over two axes, in one panel or several.
+
+    Args:
+        title: what it shows.
+        is_sideways: intervals lie along the horizontal axis, as in a forest plot.
+        digits: of the numbers that are told of a point.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    panels: tuple[Panel, ...]
+    rules: tuple[Rule, ...] = ()
+    is_sideways: bool = False
+    digits: int = 2
+
+    def frame(self) -> pd.DataFrame:
+        """Return its points, one row each: `panel`, `series`, `x`, `y`, `low`, `high`; names in place of categories."""
+        return pd.DataFrame(self._rows(), columns=["panel", "series", "x", "y", "low", "high"])
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        for panel in self.panels:
+            for each in panel.series:
+                for place, (x, y) in enumerate(zip(each.x, each.y, strict=True)):
+                    ends = (each.low[place], each.high[place]) if each.low else (None, None)
+                    yield panel.title, each.name, _named(x, self.x), _named(y, self.y), *ends
+
+
+def _named(value: float, axis: Axis) -> float | str:
+    return axis.names[int(value)] if axis.names and float(value).is_integer() else value
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A table of numbers as colours.
+
+    Args:
+        values: (rows, columns).
+        rows, columns: their names; the first row is at the top.
+        row_title, column_title, value_title: what they are; the last stands at the colour bar, with its unit.
+        limits: the numbers of the first and of the last colour.
+        is_diverging: 0 has no colour, and the two sides have different ones.
+        texts: what stands in each cell, if anything does.
+        hover: what is told of each cell; found from the rest if empty.
+    """
+
+    title: str
+    values: Sequence[Sequence[float]]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    row_title: str = ""
+    column_title: str = ""
+    value_title: str = ""
+    limits: tuple[float, float] = (0.0, 100.0)
+    is_diverging: bool = False
+    texts: Sequence[Sequence[str]] = field(default_factory=list)
+    hover: Sequence[Sequence[str]] = field(default_factory=list)
+
+    def frame(self) -> pd.DataFrame:
+        """Return its numbers, a row for each of its own, under the names of the columns."""
+        return pd.DataFrame(self.values, columns=list(self.columns), index=pd.Index(self.rows, name=self.row_title or "row"))

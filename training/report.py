@@ -1,0 +1,308 @@
+"""RESULTS.md, its charts and results.csv, written from stored files alone: a walk over the findings."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from normzoo.analysis.batch_statistics import BATCH_STATISTICS_COLUMNS, read_batch_statistics
+from normzoo.analysis.commands import DEFAULT_DATA, PACKAGE, study_command
+from normzoo.analysis.ood import read_ood
+from normzoo.analysis.reference_study import final_figures
+from normzoo.analysis.results import METRICS, SPLITS
+from normzoo.analysis.robustness import robustness
+from normzoo.analysis.statistics import Runs, accuracy
+from normzoo.errors import CheckpointError
+from normzoo.findings import OF_A_SET, Evidence, Finding, ResultTable, find_all
+from normzoo.findings.finding import where
+from normzoo.findings.learning_rate import best_rates, mean_sd, rated, rated_sets
+from normzoo.findings.original_study import reproduces
+from normzoo.formatting import listed
+from normzoo.nn.registry import NORM_LAYERS
+from normzoo.plotting.spec import Chart, Heatmap
+from normzoo.pretrained.registry import ModelSet, list_model_sets
+from normzoo.pretrained.serialization import read_text
+from normzoo.variants import Variant, describe_variant, short_name
+from training.config import STUDY, Part
+
+RESULTS, README = Path("RESULTS.md"), Path("README.md")
+FIGURES = Path("docs/results")
+DATA = FIGURES / "results.csv"
+REMAKE = "python -m training report"
+BEGIN, END = "<!-- results: written by `python -m training report` -->", "<!-- /results -->"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is written: path -> text, and path -> the chart that is drawn there."""
+
+    texts: dict[Path, str]
+    charts: dict[Path, Chart | Heatmap]
+
+
+def write_report(checkpoints: Path, out: Path, log: Callable[[str], None] = print) -> None:
+    """Write `RESULTS.md`, `docs/results/` and the README's table under `out`; charts there that are no longer part of it go.
+
+    Raises:
+        CheckpointError: nothing is packaged, or a file cannot be written.
+    """
+    from normzoo.plotting import matplotlib  # slow to import, and not needed to check
+
+    report = build_report(checkpoints, out)
+    try:
+        for path, chart in report.charts.items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            svg = matplotlib.to_svg(matplotlib.draw(chart), f"{chart.title}. Data {digest(chart)}.")
+            (out / path).write_text(svg, encoding="utf-8")
+        for path in superfluous(out, report):
+            path.unlink()
+        # Again: it names the charts by what was drawn just now.
+        for path, text in build_report(checkpoints, out).texts.items():
+            (out / path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"Could not write the report ({error}).") from error
+    log(f"{out / RESULTS} and {len(report.charts)} charts")
+
+
+def check_report(checkpoints: Path, out: Path) -> list[str]:
+    """Return what of the stored report is not what `write_report` would write, in words; nothing is drawn for it.
+
+    A chart is taken for what it was if its file is the one that `RESULTS.md` names by its hash, and drawn from today's data.
+
+    Raises:
+        CheckpointError: nothing is packaged.
+    """
+    report = build_report(checkpoints, out)
+    problems = [f"{path.relative_to(out)} is no part of it" for path in superfluous(out, report)]
+    for path, text in report.texts.items():
+        try:
+            difference = first_difference(read_text(out / path), text)
+        except CheckpointError:
+            difference = "it is missing"
+        problems += [f"{path}, {difference}"] if difference else []
+    return problems
+
+
+def build_report(checkpoints: Path, out: Path) -> Report:
+    """Return all that is written; the charts are named by the hashes of their files under `out`.
+
+    Raises:
+        CheckpointError: nothing is packaged.
+    """
+    model_sets = [each for each in list_model_sets(checkpoints) if each.checkpoints]
+    if not model_sets:
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: {PACKAGE}")
+    charts = dict[Path, Chart | Heatmap]()
+    parts = [
+        "# Results",
+        f"Written by `{REMAKE}` from the files in `checkpoints/`; `{REMAKE} --check` fails when it is no longer what they say. "
+        f"[{DATA.name}]({DATA.as_posix()}) has every number, one row a measurement.",
+    ]
+    for evidence in collections(model_sets):
+        parts += [*_chapter(evidence, charts, out)]
+    texts = {RESULTS: "\n\n".join(parts) + "\n", DATA: tidy(model_sets).to_csv(index=False, lineterminator="\n")}
+    own = [evidence for evidence in collections(model_sets) if evidence.shown.data.startswith(DEFAULT_DATA)]
+    try:
+        readme = read_text(out / README)
+    except CheckpointError:
+        readme = ""
+    if own and BEGIN in readme:
+        texts[README] = readme_with(readme, "\n\n".join(overview(own[0])))
+    return Report(texts, charts)
+
+
+def collections(model_sets: Sequence[ModelSet]) -> list[Evidence]:
+    """Return the evidence of every collection of images, its most accurate set shown."""
+    found, left = list[Evidence](), [each for each in model_sets if each.main_variants] or list(model_sets)
+    while left:
+        together = Evidence(left[0], model_sets)
+        shown = max((each for each in left if each in together.model_sets), key=lambda each: _mean_accuracy(together, each))
+        found.append(Evidence(shown, model_sets))
+        left = [each for each in left if each not in found[-1].model_sets]
+    return found
+
+
+def _mean_accuracy(evidence: Evidence, model_set: ModelSet) -> float:
+    """Mean over the norms; of a set that has but some of them, less than of any other."""
+    runs = evidence.runs(model_set)
+    return sum(map(accuracy, runs.values())) / len(runs) - (len(runs) < 2) if runs else -2.0
+
+
+def _chapter(evidence: Evidence, charts: dict[Path, Chart | Heatmap], out: Path) -> Iterator[str]:
+    """Give the blocks on one collection of images: the overview, every finding, and the headlines of its other sets."""
+    yield f"## {evidence.shown.data}"
+    yield from overview(evidence)
+    for finding in find_all(evidence):
+        yield from _finding(finding, evidence, charts, out)
+    for other in evidence.model_sets:
+        if other is not evidence.shown and len(other.main_variants) > 1 and "," not in other.recipe:
+            there = Evidence(other, evidence.model_sets)
+            headlines = [f"{each.title}: {each.headline}" for make in OF_A_SET.values() if (each := make(there))]
+            yield f"### The same findings: {where(other)}\n{bullets(headlines)}"
+    if missing := missing_runs(evidence):
+        yield "### Not yet trained"
+        yield bullets(missing)
+
+
+def _finding(finding: Finding, evidence: Evidence, charts: dict[Path, Chart | Heatmap], out: Path) -> Iterator[str]:
+    yield f"### {finding.title}\n**{finding.headline}**"
+    if finding.chart:
+        path = FIGURES / evidence.shown.data / f"{finding.key}.svg"
+        charts[path] = finding.chart
+        hashes = f"<!-- data {digest(finding.chart)}, file {_file_hash(out / path)} -->"
+        yield f"![{finding.chart.title}]({path.as_posix()}) {hashes}"
+    yield from (f"{each.caption}.\n\n{table(each)}" for each in finding.tables)
+    folded = [" ".join(finding.method), *finding.notes, f"Made again by {listed([f'`{each}`' for each in finding.commands])}."]
+    yield f"<details><summary>Method, notes, commands</summary>\n\n{bullets(folded)}\n\n</details>"
+
+
+def overview(evidence: Evidence) -> list[str]:
+    """Return a table of every norm in every set of a collection, each at its best learning rate, and what it shows."""
+    columns, several_rates = dict[str, dict[str, str]](), False
+    for model_set in sorted(evidence.model_sets, key=lambda each: -_mean_accuracy(evidence, each)):
+        recipe = re.sub(r",lr=[^,]+", "", model_set.recipe)
+        rates = rated_sets(Evidence(model_set, evidence.model_sets), recipe) if recipe == model_set.recipe else {}
+        if len(model_set.main_variants) < 2 or recipe != model_set.recipe:
+            continue
+        found, _ = rated(Evidence(model_set, evidence.model_sets), recipe) if len(rates) > 1 else ([], None)
+        title = f"{model_set.image_size}×{model_set.image_size}, `{recipe}` (%)"
+        if found:
+            several_rates = True
+            best = best_rates(found)
+            columns[title] = {key: f"{_with_n(each.runs)}, rate {each.rate:g}" for key, each in best.items()}
+        else:
+            columns[title] = {key: _with_n(runs) for key, runs in evidence.runs(model_set).items()}
+    if any(map(reproduces, evidence.model_sets)):
+        there = {key: figures for key in NORM_LAYERS if (figures := final_figures(key))}
+        columns["Original study (%)"] = {key: f"{100 * (each['val']['accuracy'] or 0):.1f}" for key, each in there.items()}
+    if not columns:
+        columns = {"Validation accuracy (%)": {key: _with_n(runs) for key, runs in evidence.shown_runs.items()}}
+    keys = [key for key in NORM_LAYERS if any(key in column for column in columns.values())]
+    keys += [key for column in columns.values() for key in column if key not in keys]
+    shown = ResultTable("")
+    shown.add("Norm", [f"{short_name(key)}, {describe_variant(key)}" for key in dict.fromkeys(keys)])
+    for title, column in columns.items():
+        shown.add(title, [column.get(key) for key in dict.fromkeys(keys)])
+    checkpoint = next(iter(evidence.shown.checkpoints.values()))
+    images, classes = len(checkpoint.val_logits()[1]), len(checkpoint.config.classes)
+    words = f"Accuracy on {images:,} validation images of {classes} classes; ± is the standard deviation between n runs."
+    words += " Where several learning rates were tried, each norm stands at its best." if several_rates else ""
+    words += (
+        " The original study has other images, so only its order can be compared." if "Original study (%)" in columns else ""
+    )
+    return [table(shown), words]
+
+
+def _with_n(runs: Runs) -> str:
+    return f"{mean_sd([100 * float(run.mean()) for run in runs.values()])} (n = {len(runs)})"
+
+
+def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
+    """Return every stored number, one row a measurement: `model_set`, `variant`, `seed`, `split`, `condition`, `metric`,
+    `value`.
+    """
+    rows = list[tuple[Any, ...]]()
+    for model_set in model_sets:
+        for variant, checkpoint in model_set.checkpoints.items():
+            final, seeds = checkpoint.metrics["final"], checkpoint.metrics["seeds"]
+            for split in SPLITS:
+                for key in METRICS:
+                    values = zip(seeds, final[split][key]["values"], strict=True)
+                    rows += [(model_set.name, variant, seed, split, "clean", key, value) for seed, value in values]
+        frame = robustness(model_set, model_set.checkpoints).frame.to_dict("records")
+        for row in frame:
+            condition = f"{row['corruption']} {row['severity']}"
+            rows += [
+                (model_set.name, row["variant"], row["seed"], "val", condition, key, row[key]) for key in ("loss", "accuracy")
+            ]
+        for row in read_batch_statistics(model_set, model_set.main_variants).to_dict("records"):
+            kinds = [f"{name} {row[name]}" for name in BATCH_STATISTICS_COLUMNS[3:8]]
+            condition = f"batch statistics: {', '.join(kinds)}"
+            rows.append((model_set.name, row["variant"], row["seed"], "val", condition, "accuracy", row["accuracy"]))
+        for variant, found in read_ood(model_set, model_set.main_variants).items():
+            for name in (
+                "auroc",
+                "standard_error",
+                "fpr95",
+                "threshold",
+                "known_flagged",
+                "unknown_flagged",
+                "noise_confidence",
+            ):
+                rows.append((model_set.name, variant, "", "val", "out of distribution", name, getattr(found, name)))
+    return pd.DataFrame(rows, columns=["model_set", "variant", "seed", "split", "condition", "metric", "value"]).dropna()
+
+
+def missing_runs(evidence: Evidence) -> list[str]:
+    """Return the parts of the study that are not stored for a collection, each with the command that makes it."""
+    data = min(evidence.model_sets, key=lambda each: each.image_size).data
+    there = {each.recipe: set(each.checkpoints) for each in evidence.model_sets if each.data == data}
+    lines = []
+    for part in STUDY:
+        norms = [norm for norm in part.norms if _variant(part, norm) not in there.get(part.recipe, set())]
+        if norms:
+            lacking = listed([short_name(_variant(part, norm)) for norm in norms])
+            command = study_command(data, part.recipe, norms, batch_size=part.changes.get("batch_size"))
+            lines.append(f"`{part.recipe}`: {lacking}. `{command}`")
+    return lines
+
+
+def _variant(part: Part, norm: str) -> str:
+    parsed = Variant.parse(norm)
+    return Variant(parsed.norm, part.changes.get("batch_size"), parsed.is_reference).key
+
+
+def table(shown: ResultTable) -> str:
+    """Return a Markdown table without its caption; the first column to the left, all others to the right."""
+    header = list(shown.texts)
+    rows = [*zip(*shown.texts.values(), strict=True)]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Return a Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def readme_with(text: str, shown: str) -> str:
+    """Return the README with the overview between its marks; unchanged where it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{shown}\n\n{END}{after}" if begin and end else text
+
+
+def digest(chart: Chart | Heatmap) -> str:
+    """Return what names all that decides how a chart looks, but for the code that draws it."""
+    # Rounded, so that the last bits of a processor do not count.
+    data = chart.frame().round(4).to_csv(index=False, float_format="%.4g")
+    if isinstance(chart, Chart):
+        data += repr([(each.colour, each.marker, each.dash, each.is_band) for panel in chart.panels for each in panel.series])
+    return hashlib.sha256(f"{chart.title}\n{data}".encode()).hexdigest()[:16]
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return "missing"
+
+
+def superfluous(out: Path, report: Report) -> list[Path]:
+    """Return the charts under `out` that are no part of the report."""
+    return sorted(set((out / FIGURES).rglob("*.svg")) - {out / path for path in report.charts})
+
+
+def first_difference(stored: str, fresh: str) -> str | None:
+    """Return where two texts part, in words; None where they are the same."""
+    if stored == fresh:
+        return None
+    old, new = stored.splitlines(), fresh.splitlines()
+    number = next((i for i, (left, right) in enumerate(zip(old, new, strict=False)) if left != right), min(len(old), len(new)))
+    line = new[number] if number < len(new) else "nothing more"
+    what = "its chart is another" if "<!-- data " in line else f"it should read {line[:120]!r}"
+    return f"line {number + 1}: {what}"

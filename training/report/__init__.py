@@ -1,1 +1,0 @@
-"""RESULTS.md and its figures, and the overview in README.md."""

@@ -1,1 +1,0 @@
-"""Sections of RESULTS.md, a module for each."""
