@@ -1,6 +1,6 @@
 # docker build -t normzoo . && docker run --rm -p 7860:7860 normzoo
 # On the open internet, with nothing that it does not need:
-# docker run -p 7860:7860 --read-only --tmpfs /tmp:size=2g --cap-drop ALL --security-opt no-new-privileges \
+# docker run -p 7860:7860 --read-only --tmpfs /tmp:size=700m --cap-drop ALL --security-opt no-new-privileges \
 #     --pids-limit 256 --memory 2g normzoo
 # With networks from the Hugging Face Hub in place of its own: -e NORMZOO_CHECKPOINTS=hf://user/repo
 FROM python:3.11-slim

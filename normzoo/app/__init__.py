@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from normzoo.app.core.errors import GuardedBlocks
 
 
-def build_demo(root: Path | None = None) -> "gr.Blocks":
+def build_demo(root: Path | None = None) -> "GuardedBlocks":
     """The whole page, ready to launch.
 
     Args:

@@ -48,9 +48,9 @@ python -m training package</pre>
 """
 
 
-def build(catalog: Catalog) -> gr.Blocks:
+def build(catalog: Catalog) -> GuardedBlocks:
     """Every component and event of the page."""
-    with GuardedBlocks(title="NormZoo", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
+    with GuardedBlocks(title="NormZoo", analytics_enabled=False) as demo:
         default = catalog.default
         with gr.Row(elem_classes="top"):
             gr.HTML(HEADING, js_on_load=None)

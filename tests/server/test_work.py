@@ -3,6 +3,9 @@
 import contextlib
 import io
 import json
+import re
+import select
+import socket
 import struct
 import threading
 import time
@@ -15,16 +18,20 @@ from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
+from gradio.utils import get_upload_folder
 
 from normzoo.app import build_demo
 from normzoo.app.components import photo_sets as photos
 from normzoo.app.core import upload
+from normzoo.app.core.errors import GuardedBlocks
 from normzoo.app.server.middleware.limits import Limits
+from normzoo.app.server.settings import ADVISED_BYTES, MEMORY
 from normzoo.images.preprocess import load_image
 from tests.support.checkpoints import save_zoo
 from tests.support.page import served
 from tests.support.visitor import API, Failed, Visitor
 
+ROOT = Path(__file__).parents[2]
 CHOICE = ["toy/paper", ["bn"], "batch", 16, "everybody", 64, "none", 5, False]
 
 
@@ -48,8 +55,12 @@ def archive(*contents: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    demo = build_demo(save_zoo(tmp_path_factory.mktemp("zoo")))
+def demo(tmp_path_factory: pytest.TempPathFactory) -> GuardedBlocks:
+    return build_demo(save_zoo(tmp_path_factory.mktemp("zoo")))
+
+
+@pytest.fixture(scope="module")
+def port(demo: GuardedBlocks) -> Iterator[int]:
     with served(demo, limits=Limits(trust_proxy=True)) as url:
         yield urlsplit(url).port or 0
 
@@ -152,16 +163,62 @@ def test_whoever_makes_much_work_is_told_to_wait_and_no_other(tmp_path: Path) ->
         assert (one.get("/config").status, other.get("/config").status) == (429, 200)
 
 
-def test_what_an_upload_left_in_memory_goes_when_its_file_goes(visitor: Visitor) -> None:
-    photo = png(400, 300)
-    path = Path(json.loads(visitor.upload(photo).body)[0])
+def test_what_an_upload_left_in_memory_goes_when_its_file_goes(demo: GuardedBlocks, visitor: Visitor) -> None:
+    path = Path(json.loads(visitor.upload(png(400, 300)).body)[0])
     functions = visitor.functions()
     file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    _, preview, *_ = visitor.run(functions["choose_photo"], [{"file": file}])
     assert visitor.run(functions["classify"], [file, "toy/paper", ["bn"]])[-1]["networks"]
     assert visitor.run(functions["many_photos"], [[{"path": str(path)}], *CHOICE])[2]["photos"]
-    assert [key for kept in upload.Kept.everything for key in kept._values if key[0] == path]
+
+    def kept() -> list[object]:
+        sessions = [str(session.config_values) for session in demo.state_holder.session_data.values()]
+        shown = [preview for session in sessions if preview[-400:-200] in session]
+        return shown + [key for each in upload.Kept.everything for key in each._values if key[0] == path]
+
+    assert len(kept()) >= 2
     path.unlink()
-    upload.forget_missing()
-    assert [key for kept in upload.Kept.everything for key in kept._values if key[0] == path] == []
+    upload.forget_missing(demo)
+    assert kept() == []
+    assert not any(str(path) in files for files in demo.temp_file_sets)
     with pytest.raises(Failed, match="choose it again"):
         visitor.run(functions["classify"], [file, "toy/paper", ["bn"]])
+
+
+def hold(port: int, size: int, address: str) -> socket.socket:
+    """Send an upload but for its last byte."""
+    head = (
+        f"POST {API}/upload HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {size}\r\n\r\n"
+    )
+    part = '--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    held = socket.create_connection(("127.0.0.1", port), timeout=30)
+    held.sendall((head + part).encode() + bytes(size - len(part) - 1))
+    return held
+
+
+def test_uploads_that_are_held_back_are_bounded_and_make_room(tmp_path: Path) -> None:
+    limits = Limits(trust_proxy=True, unfinished_per_visitor=400_000, unfinished=600_000, stalled_seconds=0.2)
+    with served(build_demo(save_zoo(tmp_path)), limits=limits) as url, contextlib.ExitStack() as stack:
+        port, folder = urlsplit(url).port or 0, Path(get_upload_folder())
+        before = set(folder.glob("tmp*"))
+        held = [stack.enter_context(hold(port, 150_000, "11.0.0.3")) for _ in range(2)]
+        time.sleep(0.5)
+        assert sum(path.stat().st_size for path in set(folder.glob("tmp*")) - before) > 200_000
+        one, other = (stack.enter_context(contextlib.closing(Visitor(port, f"11.0.0.{n}"))) for n in (3, 4))
+        assert one.upload(bytes(150_000)).status == 429  # as much as one visitor may have under way
+        held += [stack.enter_context(hold(port, 150_000, "11.0.0.5")) for _ in range(2)]
+        time.sleep(0.5)
+        assert other.upload(bytes(100_000), name="b.jpg").status == 200
+        told, _, _ = select.select(held, [], [], 20)
+        assert [each.recv(100)[:13] for each in told] == [b"HTTP/1.1 408 "]
+        for each in held:
+            each.close()
+        time.sleep(0.5)
+        assert set(folder.glob("tmp*")) <= before
+
+
+def test_the_bounds_of_memory_fit_into_what_hosts_are_advised_to_give() -> None:
+    assert sum(MEMORY.values()) <= ADVISED_BYTES
+    advised = set(re.findall(r"--memory (\w+)", (ROOT / "Dockerfile").read_text() + (ROOT / "SECURITY.md").read_text()))
+    assert advised == {f"{ADVISED_BYTES >> 30}g"}

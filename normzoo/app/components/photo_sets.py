@@ -11,8 +11,8 @@ from PIL import Image
 
 from normzoo.app.components.data_urls import jpeg_url
 from normzoo.app.core.examples import PREPARED
-from normzoo.app.core.upload import MOST, SMALL_BYTES, Kept, photo_path
-from normzoo.app.core.work import check_wanted, computing
+from normzoo.app.core.upload import MOST, Kept, photo_path
+from normzoo.app.core.work import SMALL_BYTES, check_wanted, computing
 from normzoo.errors import ConfigError, ImageError
 from normzoo.images.archive import MAX_TOTAL_BYTES, is_archive, list_archive, read_archive
 from normzoo.images.decode import count_pixels

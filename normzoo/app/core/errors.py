@@ -4,6 +4,7 @@ import functools
 import html
 import inspect
 import logging
+import os
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
 
@@ -78,15 +79,22 @@ class GuardedBlocks(gr.Blocks):
         super().__init__(*args, **kwargs)
         self.default_config = GuardedEvents(self)
 
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
+    def forget_missing(self) -> None:
+        """Forget the names of uploads that are gone."""
+        for files in self.temp_file_sets:
+            files.difference_update([file for file in list(files) if not os.path.exists(file)])
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """The inputs of an event's function, from what a visitor sent; the last ones may be left out where it has defaults."""
         if block_fn.fn is None:
             raise gr.Error(NO_FUNCTION, title=TITLE, print_exception=False)
         missing = list(inspect.signature(block_fn.fn).parameters.values())[len(inputs) : len(block_fn.inputs)]
         if all(parameter.default is not inspect.Parameter.empty for parameter in missing):
             inputs = [*inputs, *(parameter.default for parameter in missing)]
+        if state is not None:  # what a session was shown holds its photos, and would be kept longer than they are
+            state._update_value_in_config = lambda key, value: None
         try:
-            processed: list[Any] = await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+            processed: list[Any] = await super().preprocess_data(block_fn, inputs, state, *args, **kwargs)
         except Exception as error:
             logger.info("Gradio refused the inputs of an event", exc_info=True)  # a visitor's slip, not the page's
             raise gr.Error(NO_INPUTS, title=TITLE, print_exception=False) from error

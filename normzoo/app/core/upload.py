@@ -13,7 +13,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from normzoo.app.core import examples
-from normzoo.app.core.work import computing
+from normzoo.app.core.errors import GuardedBlocks
+from normzoo.app.core.work import DECODED_BYTES, computing
 from normzoo.errors import ImageError
 from normzoo.images.archive import read_archive
 from normzoo.images.decode import count_pixels
@@ -22,8 +23,6 @@ from normzoo.images.preprocess import load_image
 
 Value = TypeVar("Value")
 
-#: Pictures that are kept decoded, and small ones of many photos, in bytes: what a visitor asks comes in several events at once.
-DECODED_BYTES, SMALL_BYTES = 30_000_000, 60_000_000
 #: Most photos that go through together.
 MOST = 64
 
@@ -159,8 +158,9 @@ class Kept(Generic[Value]):
                 self.bytes -= self._size(self._values.pop((path, what)))
 
 
-def forget_missing() -> None:
-    """Forget whatever was made of files that are gone."""
+def forget_missing(demo: GuardedBlocks) -> None:
+    """Forget whatever was made of uploads that are gone."""
+    demo.forget_missing()
     for kept in Kept.everything:
         kept.forget_missing()
 

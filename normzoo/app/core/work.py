@@ -14,6 +14,8 @@ from normzoo.errors import NormZooError
 COMPUTING = threading.BoundedSemaphore(2)
 #: Pictures of more pixels are decoded one at a time: what a decoder needs grows with them, up to 500 MB.
 LARGE_PIXELS = 8_000_000
+#: Pictures that are kept decoded, and small ones of many photos, in bytes: what a visitor asks comes in several events at once.
+DECODED_BYTES, SMALL_BYTES = 30_000_000, 60_000_000
 _DECODING_LARGE = threading.Lock()
 #: Under which key the server puts the visitor into the ASGI scope of a request.
 VISITOR = "normzoo.visitor"

@@ -1,23 +1,22 @@
 """Starting the page: how it is served to strangers."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normzoo.allocator import share_heaps
 from normzoo.app.server.lifecycle import lifetime
-from normzoo.app.server.settings import Settings, find_port
+from normzoo.app.server.settings import SESSIONS, Settings, find_port
 from normzoo.app.server.zerogpu import register_for_zerogpu
 from normzoo.errors import ConfigError, NormZooError
 from normzoo.nn.named_norms import name_own_norms
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from normzoo.app.core.errors import GuardedBlocks
 
 #: Events that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 160
-#: Visitors that Gradio keeps in mind, at about 0.3 MB each; who has been away the longest is forgotten.
-SESSIONS = 200
 #: Of the allocator: no more than two threads compute at a time.
 HEAPS = 2
 
@@ -57,17 +56,21 @@ def launch(settings: Settings) -> None:
         life.leave_the_network_alone()
         life.demo = build_demo(root)
         register_for_zerogpu()  # brings Gradio, which must not be imported before `build_demo` has it keep quiet
-        print(f"NormZoo is at {serve(life.demo, settings, root)}", flush=True)
-        life.wait()
+        from normzoo.app.core.upload import forget_missing
+
+        demo = life.demo
+        print(f"NormZoo is at {serve(demo, settings, root, life.sweep)}", flush=True)
+        life.wait(lambda: forget_missing(demo))
 
 
-def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> str:
+def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, sweep: Callable[[], None] = lambda: None) -> str:
     """Start serving in the background; gives the address.
 
     Nothing but the page: no sharing, telemetry, monitoring, history or file of the project, and the queue is the only way in.
 
     Args:
         root: where the checkpoints of the page lie; none of their files is ever served.
+        sweep: is called when many bytes were uploaded.
 
     Raises:
         ConfigError: the address or the port is not to be had.
@@ -107,7 +110,7 @@ def serve(demo: "gr.Blocks", settings: Settings, root: Path | None = None) -> st
             state_session_capacity=SESSIONS,
             app_kwargs={
                 "openapi_url": None,
-                "lifespan": around(Path(get_upload_folder()), settings.limits, policy),
+                "lifespan": around(Path(get_upload_folder()), settings.limits, policy, sweep),
             },
             prevent_thread_lock=True,
             quiet=True,

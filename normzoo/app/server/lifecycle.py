@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from normzoo.app.server.upload_folder import UploadFolder
 from normzoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from normzoo.app.core.errors import GuardedBlocks
 
 #: What is under way when the process is told to stop may take as long; all in all it ends within five seconds, and in any case
 #: before a container is killed, which is after ten.
@@ -30,17 +30,25 @@ class Lifetime:
 
     def __init__(self, uploads: UploadFolder) -> None:
         self._uploads = uploads
-        self.demo: gr.Blocks | None = None
+        self.demo: GuardedBlocks | None = None
 
     def leave_the_network_alone(self) -> None:
         """Forget the host's proxies: Gradio asks its own server whether it is there, and would ask them instead."""
         for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
             del os.environ[name]
 
-    def wait(self) -> None:
-        """Serve until the process is told to stop."""
+    def sweep(self) -> None:
+        """Remove uploads that are too old, or too much."""
+        self._uploads.sweep()
+
+    def wait(self, forget: Callable[[], None] = lambda: None) -> None:
+        """Serve until the process is told to stop.
+
+        Args:
+            forget: forgets what was made of uploads that are gone; called after each sweep.
+        """
         self._uploads.keep()
-        self._uploads.start_sweeping()
+        self._uploads.start_sweeping(forget)
         told_to_stop = threading.Event()  # never set: a signal raises
         while not told_to_stop.wait(WAKE_SECONDS):
             pass

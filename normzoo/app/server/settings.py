@@ -10,12 +10,29 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from normzoo.app.core.work import DECODED_BYTES, SMALL_BYTES
+from normzoo.app.server import upload_folder
 from normzoo.app.server.middleware.headers import FRAME_ANCESTORS
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.errors import ConfigError
 
 T = TypeVar("T")
 
+#: Visitors that Gradio keeps in mind, at about 0.3 MB each; who has been away the longest is forgotten.
+SESSIONS = 200
+#: What the page takes in memory at most, in bytes, with all of it asked for at once; uploads count where they lie on a tmpfs.
+MEMORY = {
+    "the process with its networks": 450_000_000,
+    "what the allocator keeps of what was freed": 150_000_000,
+    "a large picture that is decoded, and a small one beside it": 650_000_000,
+    "photos of which something is kept": DECODED_BYTES + 2 * SMALL_BYTES,
+    "sessions": SESSIONS * 300_000,
+    "bodies of requests": Limits.open_requests * Limits.event_bytes,
+    "uploads": upload_folder.MAX_BYTES,
+    "uploads under way": Limits.unfinished,
+}
+#: What hosts are advised to give it.
+ADVISED_BYTES = 2 << 30
 #: Tried one after the other where no port is set.
 PORTS = range(7860, 7960)
 MAX_THREADS = 256

@@ -12,12 +12,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 _PREFIX, _LOCK = "normzoo-", ".lock"
-#: Gradio removes what it knows of after an hour (`delete_cache` of the page); this removes what it lost sight of.
-MAX_AGE_SECONDS = 70 * 60
+#: The one clock of a photo: what was made of it in memory goes with its file.
+MAX_AGE_SECONDS = 60 * 60
 #: What an upload that was broken off leaves in the folder itself; none takes this long.
 MAX_UNFINISHED_SECONDS = 15 * 60
 #: Photos of all visitors, at most half of what these and the free room of the disk make; beyond it the oldest go first.
-MAX_BYTES = 1_000_000_000
+MAX_BYTES = 400_000_000
 SWEEP_SECONDS = 15
 
 
@@ -32,13 +32,19 @@ class UploadFolder:
         self._lock.acquire()
         self._kept = {self.path / _LOCK}
         self._closed = threading.Event()
+        self._forget: Callable[[], None] = lambda: None
 
     def keep(self) -> None:
         """Leave what is there now for as long as the page runs: the photos that the page itself opens with."""
         self._kept |= {path for path, _ in _files(self.path)}
 
-    def start_sweeping(self) -> threading.Thread:
-        """Sweep now and then, in the background."""
+    def start_sweeping(self, forget: Callable[[], None] = lambda: None) -> threading.Thread:
+        """Sweep now and then, in the background.
+
+        Args:
+            forget: is called after each sweep, and forgets what was made of files that are gone.
+        """
+        self._forget = forget
         thread = threading.Thread(target=self._sweep_on, name="sweep", daemon=True)
         thread.start()
         return thread
@@ -59,6 +65,7 @@ class UploadFolder:
             with contextlib.suppress(OSError):  # most are not empty
                 if now - folder.stat().st_mtime > MAX_UNFINISHED_SECONDS:
                     folder.rmdir()
+        self._forget()
 
     def close(self) -> None:
         """Remove the folder."""
@@ -70,37 +77,6 @@ class UploadFolder:
         while not self._closed.wait(SWEEP_SECONDS):
             with contextlib.suppress(OSError):
                 self.sweep()
-
-
-class Unfinished:
-    """What uploads leave in the folder itself while they last; an upload that is refused or fails leaves it behind."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._under_way = 0
-        self._is_left = False
-
-    @contextlib.contextmanager
-    def upload(self, has_failed: Callable[[], bool]) -> Iterator[None]:
-        """An upload; once none is under way, what failed ones have left is removed.
-
-        Args:
-            has_failed: asked where nothing was raised.
-        """
-        self._under_way += 1
-        is_whole = False
-        try:
-            yield
-            is_whole = not has_failed()
-        finally:
-            self._under_way -= 1
-            self._is_left |= not is_whole
-            if self._is_left and not self._under_way:
-                self._is_left = False
-                for path in self._folder.glob(f"{tempfile.gettempprefix()}*"):
-                    with contextlib.suppress(OSError):  # a folder, or gone meanwhile
-                        os.truncate(path, 0)  # Gradio may have it open still, which would keep its room taken
-                        path.unlink()
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -1,6 +1,7 @@
 """Reading what a visitor sends, no further than allowed."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,12 @@ class Body:
         self._tail = b""
         self._separators = 0
         self._deadline = time.monotonic() + limits.body_seconds
+        self._timeout: asyncio.Timeout | None = None
+        self._moved_size = 0
+        #: When it last came on by `limits.moved_bytes`.
+        self.moved_at = time.monotonic()
+        #: Called with the size of each part that arrives; may raise a `Refusal`.
+        self.on_chunk: list[Callable[[int], object]] = []
         self.size = 0
         self.is_complete = False
         self.has_left = False
@@ -59,8 +66,8 @@ class Body:
             self.has_left = message["type"] == "http.disconnect"
             return message
         try:
-            seconds = min(self._limits.idle_seconds, self._deadline - time.monotonic())
-            async with asyncio.timeout(max(0, seconds)):
+            until = min(self.moved_at + self._limits.idle_seconds, self._deadline)
+            async with asyncio.timeout(max(0, until - time.monotonic())) as self._timeout:
                 message = await self._receive()
             self._check(message)
         except TimeoutError:
@@ -70,6 +77,13 @@ class Body:
             self.refusal = refusal
             raise
         return message
+
+    def give_up(self) -> None:
+        """Wait no longer for what does not come."""
+        self._deadline = 0
+        if self._timeout and not self.is_complete:
+            with contextlib.suppress(RuntimeError):  # it is just over
+                self._timeout.reschedule(asyncio.get_running_loop().time())
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -102,6 +116,10 @@ class Body:
         self.size += len(chunk)
         if self.size > self._max_bytes:
             raise Refusal(413)
+        if self.size - self._moved_size >= self._limits.moved_bytes:
+            self._moved_size, self.moved_at = self.size, time.monotonic()
+        for told in self.on_chunk:
+            told(len(chunk))
         if self._separator:
             seen = self._tail + chunk
             self._separators += seen.count(self._separator)

@@ -24,9 +24,17 @@ class Limits:
     upload_bytes: int = MAX_BYTES + 64_000
     # The page sends one at a time.
     upload_files: int = 4
-    # Until the whole body has arrived, and between two parts of it.
+    # Uploads that are under way, in bytes: the page sends four at once to the tab for many photos.
+    unfinished_per_visitor: int = 90_000_000
+    unfinished: int = 150_000_000
+    # Until the whole body has arrived, and until it has come on by so many bytes, or ended.
     body_seconds: float = 300
     idle_seconds: float = 30
+    moved_bytes: int = 64_000
+    # Where others need the room, the one that has not come on for the longest is given up after this time.
+    stalled_seconds: float = 5
+    # Uploads of so many bytes together are followed by a sweep of the folder.
+    swept_bytes: int = 20_000_000
     # Path and query, in bytes.
     url_bytes: int = 4_000
     # Answers under way, streams that stay open for as long as a page does included.

@@ -1,5 +1,6 @@
 """The gate itself: ASGI around ASGI."""
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -17,8 +18,8 @@ from normzoo.app.server.middleware.payload import check_event
 from normzoo.app.server.middleware.refusal import Refusal
 from normzoo.app.server.middleware.routes import Kind, find_kind, is_upload
 from normzoo.app.server.middleware.sessions import Sessions
+from normzoo.app.server.middleware.uploads import Uploads
 from normzoo.app.server.middleware.visitors import FORWARDED, Visitors, visitor
-from normzoo.app.server.upload_folder import Unfinished
 
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
@@ -36,16 +37,21 @@ class Gate:
     Args:
         app: Gradio's application.
         uploads: the folder in which Gradio keeps uploaded files.
+        sweep: removes what is too much of them.
     """
 
-    def __init__(self, app: Application, uploads: Path, limits: Limits, policy: Policy) -> None:
+    def __init__(
+        self, app: Application, uploads: Path, limits: Limits, policy: Policy, sweep: Callable[[], None] = lambda: None
+    ) -> None:
         self._app = app
         self._uploads = uploads
         self._limits = limits
         self._policy = policy
         self._visitors = Visitors(limits)
         self._sessions = Sessions(limits)
-        self._unfinished = Unfinished(uploads)
+        self._under_way = Uploads(limits)
+        self._sweep = sweep
+        self._unswept = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -63,10 +69,13 @@ class Gate:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 receive = await self._admit(scope, kind, body, answer, stack)
-                if kind is Kind.UPLOAD:
-                    stack.enter_context(self._unfinished.upload(lambda: answer.is_error))
                 await self._app({**scope, "headers": self._trusted_headers(scope)}, receive, answer.send)
             await answer.end()
+            if kind is Kind.UPLOAD:
+                self._unswept += body.size
+                if self._unswept >= self._limits.swept_bytes:
+                    self._unswept = 0
+                    await asyncio.to_thread(self._sweep)
         except Refusal as refusal:
             await answer.refuse(refusal)
         except Exception as error:
@@ -116,7 +125,8 @@ class Gate:
         body.check_declared(scope)
         if kind is Kind.UPLOAD:
             body.separate_by(boundary_of(scope))
-            stack.callback(lambda: self._visitors.spend(who, body.size / _BYTES_PER_TOKEN))
+            body.on_chunk.append(lambda size: self._visitors.spend(who, size / _BYTES_PER_TOKEN))
+            stack.enter_context(self._under_way.receive(who, body, lambda: answer.is_error))
             return body
         content = await body.read()
         session = check_event(content, lambda path: is_upload(path, self._uploads))
@@ -141,12 +151,14 @@ def _replay(content: bytes, body: Body) -> Receive:
     return receive
 
 
-def around(uploads: Path, limits: Limits, policy: Policy) -> Callable[[Any], contextlib.AbstractAsyncContextManager[None]]:
+def around(
+    uploads: Path, limits: Limits, policy: Policy, sweep: Callable[[], None]
+) -> Callable[[Any], contextlib.AbstractAsyncContextManager[None]]:
     """A lifespan for Gradio's application that puts the gate around all of it, its own middleware included."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        app.middleware_stack = Gate(app.middleware_stack, uploads, limits, policy)
+        app.middleware_stack = Gate(app.middleware_stack, uploads, limits, policy, sweep)
         yield
 
     return lifespan
