@@ -11,11 +11,13 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 user
 
-# The processor is enough, and torch without CUDA is several gigabytes smaller. What only the training needs is left out.
+# The processor is enough, and torch without CUDA is several gigabytes smaller; empty takes pip's own index, where it has CUDA.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# What only the training needs is left out.
 COPY requirements.txt /tmp/
 RUN grep -E '^torch==' /tmp/requirements.txt > /tmp/torch.txt \
     && grep -vE '^(scikit-learn|torchvision)==' /tmp/requirements.txt > /tmp/page.txt \
-    && pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch.txt \
+    && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -r /tmp/torch.txt \
     && pip install --no-cache-dir -r /tmp/page.txt \
     && rm /tmp/*.txt
 

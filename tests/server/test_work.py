@@ -18,6 +18,8 @@ from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
+from brotli import decompress as brotli_decompress
+from gradio import brotli_middleware
 from gradio.utils import get_upload_folder
 
 from normzoo.app import build_demo
@@ -222,3 +224,24 @@ def test_the_bounds_of_memory_fit_into_what_hosts_are_advised_to_give() -> None:
     assert sum(MEMORY.values()) <= ADVISED_BYTES
     advised = set(re.findall(r"--memory (\w+)", (ROOT / "Dockerfile").read_text() + (ROOT / "SECURITY.md").read_text()))
     assert advised == {f"{ADVISED_BYTES >> 30}g"}
+
+
+def test_a_script_is_compressed_once_and_charged_for(port: int, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = visitor.get("/").text
+    path = "/" + re.findall(r"(assets/index-[\w-]+\.js)", page)[0]
+    compressed = Mock(wraps=brotli_middleware.Compressor)
+    monkeypatch.setattr(brotli_middleware, "Compressor", compressed)
+    plain = visitor.get(path)
+    asked: list[dict[str, str]] = [{}, {"Range": "bytes=0-99"}, {"If-None-Match": "x"}, {"Accept-Encoding": "gzip, br, zstd"}]
+    replies = [visitor.get(f"{path}?{n}", {"Accept-Encoding": "br"} | headers) for n, headers in enumerate(asked)]
+    assert {(reply.status, reply.headers["content-encoding"]) for reply in replies} == {(200, "br")}
+    assert {brotli_decompress(reply.body) for reply in replies} == {plain.body}
+    assert compressed.call_count == 1
+    again = visitor.get(path, {"Accept-Encoding": "br", "If-None-Match": replies[0].headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+    with contextlib.closing(Visitor(port, "11.0.0.6")) as greedy, contextlib.closing(Visitor(port, "11.0.0.7")) as other:
+        monkeypatch.setattr("normzoo.app.server.middleware.middleware._BYTES_PER_TOKEN", 10)
+        statuses = [greedy.get(path, {"Accept-Encoding": "br"}).status for _ in range(3)]
+        assert statuses[0] == 200
+        assert statuses[-1] == 429
+        assert other.get("/").status == 200

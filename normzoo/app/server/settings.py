@@ -26,6 +26,7 @@ MEMORY = {
     "what the allocator keeps of what was freed": 150_000_000,
     "a large picture that is decoded, and a small one beside it": 650_000_000,
     "photos of which something is kept": DECODED_BYTES + 2 * SMALL_BYTES,
+    "compressed scripts and styles": Limits.static_bytes,
     "sessions": SESSIONS * 300_000,
     "bodies of requests": Limits.open_requests * Limits.event_bytes,
     "uploads": upload_folder.MAX_BYTES,

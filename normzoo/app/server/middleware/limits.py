@@ -37,6 +37,8 @@ class Limits:
     swept_bytes: int = 20_000_000
     # Path and query, in bytes.
     url_bytes: int = 4_000
+    # Scripts and styles that are kept compressed.
+    static_bytes: int = 24_000_000
     # Answers under way, streams that stay open for as long as a page does included.
     open_requests: int = 800
     open_requests_per_visitor: int = 250

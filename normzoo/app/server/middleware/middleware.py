@@ -18,6 +18,7 @@ from normzoo.app.server.middleware.payload import check_event
 from normzoo.app.server.middleware.refusal import Refusal
 from normzoo.app.server.middleware.routes import Kind, find_kind, is_upload
 from normzoo.app.server.middleware.sessions import Sessions
+from normzoo.app.server.middleware.static import StaticFiles
 from normzoo.app.server.middleware.uploads import Uploads
 from normzoo.app.server.middleware.visitors import FORWARDED, Visitors, visitor
 
@@ -51,6 +52,7 @@ class Gate:
         self._sessions = Sessions(limits)
         self._under_way = Uploads(limits)
         self._sweep = sweep
+        self._static = StaticFiles(limits.static_bytes)
         self._unswept = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -69,7 +71,11 @@ class Gate:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 receive = await self._admit(scope, kind, body, answer, stack)
-                await self._app({**scope, "headers": self._trusted_headers(scope)}, receive, answer.send)
+                scope["headers"] = self._trusted_headers(scope)
+                if kind is Kind.STATIC and self._static.takes(scope):
+                    await self._send_static(scope, receive, answer)
+                else:
+                    await self._app(scope, receive, answer.send)
             await answer.end()
             if kind is Kind.UPLOAD:
                 self._unswept += body.size
@@ -90,6 +96,25 @@ class Gate:
                 logger.error("A request failed: %r", error.__cause__ or error, exc_info=None if is_answered else error)
             await answer.end()
             await answer.refuse(Refusal(500))
+
+    async def _send_static(self, scope: Any, receive: Receive, answer: Answer) -> None:
+        """Answer with a file, and charge for what is sent, and four times for what had to be compressed for it."""
+        who = visitor(scope, self._limits.trust_proxy)
+
+        async def ask(headers: list[tuple[bytes, bytes]]) -> list[Any]:
+            messages: list[Any] = []
+
+            async def keep(message: Any) -> None:
+                messages.append(message)
+
+            await self._app({**scope, "headers": headers}, receive, keep)
+            return messages
+
+        messages, compressed = await self._static.answer(scope, ask)
+        sent = sum(len(message.get("body", b"")) for message in messages)
+        self._visitors.spend(who, (sent + 3 * compressed) / _BYTES_PER_TOKEN)
+        for message in messages:
+            await answer.send(message)
 
     async def _admit(
         self, scope: Any, kind: Kind | None, body: Body, answer: Answer, stack: contextlib.AsyncExitStack
@@ -117,6 +142,9 @@ class Gate:
         # Gradio remembers every upload that someone asks the progress of.
         if kind in (Kind.PAGE, Kind.READ, Kind.EVENT, Kind.UPLOAD) or scope["path"].endswith("/upload_progress"):
             self._visitors.charge(who)
+        # Not before it is deep in debt: a page that is open loads scripts as they are needed.
+        if kind is Kind.STATIC and self._visitors.spend(who, 0) < -self._limits.burst:
+            raise Refusal(429)
         if kind not in (Kind.EVENT, Kind.UPLOAD):
             return body
 
