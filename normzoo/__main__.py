@@ -16,9 +16,8 @@ from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, ImageError
 from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image, to_pixels
-from normzoo.inference.agreement import agreement
-from normzoo.inference.predict import Prediction, predict, predict_many
-from normzoo.inference.statistics import Statistics, check_statistics
+from normzoo.inference.batch_statistics import Statistics, check_statistics
+from normzoo.inference.predict import Prediction, agreement, predict, predict_many
 from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.own_norm import read_own_norm
 from normzoo.pretrained.registry import (
@@ -62,10 +61,10 @@ def build_parser() -> Parser:
     command.add_argument(
         "--statistics",
         type=_statistics,
-        default="remembered",
+        default="running",
         metavar="WHICH",
-        help="of batch and batch-instance normalization: remembered, batch (those of all photos together), or a number N of "
-        "photos that the remembered ones count as in a mix of both (default: remembered)",
+        help="of batch and batch-instance normalization: running, batch (those of all photos together), or a number N of "
+        "photos that the running ones count as in a blend of both (default: running)",
     )
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="answer in JSON")
@@ -143,7 +142,7 @@ def _answers(
 ) -> Iterator[tuple[str, dict[str, Prediction]]]:
     """Name and answers of every photo that can be read; those that cannot be are named on standard error."""
     images = _images(sources)
-    if statistics == "remembered":
+    if statistics == "running":
         yield from ((name, predict(models, image, k)) for name, image in images)
         return
     size = next(iter(models.values())).config.image_size  # kept small: they go through together
@@ -232,7 +231,7 @@ def _statistics(word: str) -> Statistics:
     try:
         return check_statistics(float(word) if word[:1].isdigit() else word)
     except (ConfigError, ValueError):
-        raise argparse.ArgumentTypeError(f"remembered, batch or a number of photos from 0 on, got {word!r}") from None
+        raise argparse.ArgumentTypeError(f"running, batch or a number of photos from 0 on, got {word!r}") from None
 
 
 if __name__ == "__main__":

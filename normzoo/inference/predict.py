@@ -1,4 +1,4 @@
-"""Running networks: logits of many images, predictions for one or several."""
+"""Answers of trained networks to one image or several, alone or in a batch, and in how far they agree."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from normzoo.images.preprocess import to_input, to_pixels
-from normzoo.inference.statistics import Statistics, with_statistics
+from normzoo.inference.batch_statistics import Statistics, has_running_statistics, with_statistics
 from normzoo.pretrained.checkpoint import ModelConfig
 from normzoo.pretrained.registry import Model
+from normzoo.variants import short_name
 
 BATCH_SIZE = 64
 #: A GPU waits for its launches: twenty small batches took it 0.2 s after every epoch of 2.5 s.
@@ -60,24 +61,24 @@ def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict
 
 @torch.inference_mode()
 def predict_many(
-    models: Mapping[str, Model], images: Sequence[Image.Image], k: int = 5, statistics: Statistics = "remembered"
+    models: Mapping[str, Model], images: Sequence[Image.Image], k: int = 5, statistics: Statistics = "running"
 ) -> list[dict[str, Prediction]]:
     """Return each network's answers to several images, computed together.
 
-    With other statistics than the remembered ones, an answer of batch and batch-instance normalization depends on which other
+    With other statistics than the running ones, an answer of batch and batch-instance normalization depends on which other
     images there are; those of the other norms never do. The networks stay as they are, so that threads may share them.
 
     >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
     >>> images = [normzoo.load_image(f"normzoo/app/photos/{name}.jpg") for name in ("cat", "windmill", "rocket")]
-    >>> remembered, own = (normzoo.predict_many(models, images, statistics=which) for which in ("remembered", "batch"))
-    >>> [remembered[0][variant].top == own[0][variant].top for variant in ("bn", "gn")]
+    >>> running, batch = (normzoo.predict_many(models, images, statistics=which) for which in ("running", "batch"))
+    >>> [running[0][variant].top == batch[0][variant].top for variant in ("bn", "gn")]
     [False, True]
 
     Args:
         models, k: as for `predict`.
         images: RGB, each of any size.
-        statistics: "remembered", "batch" (those of these images, as in training) or a number N of images that the
-            remembered ones count as in a mix; see `normzoo.inference.statistics`.
+        statistics: "running", "batch" (those of these images, as in training) or a number N of images that the
+            running ones count as in a blend; see `normzoo.inference.batch_statistics`.
 
     Returns:
         for each picture what `predict` gives; of the time, its share.
@@ -137,3 +138,193 @@ def compute_logits(
     logits = [model(batch.to(memory_format=memory_format)).cpu() for batch in batches]
     model.train(training)
     return torch.cat(logits)
+
+
+#: Networks without running statistics get photos in multiples of so many, blank ones at the end: processors sum in another
+#: order for other numbers of photos, and what does not depend on the batch shall be seen to be the same to the last bit.
+_EVEN = 8
+_BLANK = Image.new("RGB", (8, 8))
+
+
+@dataclass(frozen=True)
+class BatchPredictions:
+    """Answers of one network to the images of a batch."""
+
+    variant: str
+    depends: bool  # whether the network takes statistics of the batch
+    running: tuple[Prediction, ...]  # with running statistics, photo by photo
+    own: tuple[Prediction, ...]  # with those that were asked for
+
+    @property
+    def changed(self) -> tuple[int, ...]:
+        """The photos that are answered differently."""
+        pairs = zip(self.running, self.own, strict=True)
+        return tuple(number for number, (before, after) in enumerate(pairs) if before.label != after.label)
+
+    @property
+    def largest_change(self) -> float:
+        """The largest change of any probability; 0.0 means that all are the same to the last bit."""
+        pairs = zip(self.running, self.own, strict=True)
+        return max((float(np.abs(a.probabilities - b.probabilities).max()) for a, b in pairs), default=0.0)
+
+
+def predict_batch(
+    models: Mapping[str, Model],
+    images: Sequence[Image.Image],
+    statistics: Statistics,
+    groups: Sequence[Sequence[int]] | None = None,
+) -> dict[str, BatchPredictions]:
+    """Return what each network answers to images that go through together, beside what it answers to each by itself.
+
+    The answers to each by itself are computed among blank photos in the place of every other one, so that it is seen, and not
+    presupposed, that some networks answer the same.
+
+    Args:
+        models: as for `predict`.
+        images: RGB, of any size.
+        statistics: of networks with running ones; see `normzoo.inference.batch_statistics`.
+        groups: batches, each the positions of its images; None lets all go through together.
+
+    Raises:
+        ConfigError: a norm would have to take its statistics from a single value.
+    """
+    halves = [
+        _predict_evenly(models, [image if number % 2 == half else _BLANK for number, image in enumerate(images)])
+        for half in (0, 1)
+    ]
+    alone = [halves[number % 2][number] for number in range(len(images))]
+    together: list[dict[str, Prediction]] = [{} for _ in images]
+    for group in [range(len(images))] if groups is None else groups:
+        answers = _predict_together(models, [images[number] for number in group], statistics)
+        for number, answer in zip(group, answers, strict=True):
+            together[number] = answer
+    return {
+        variant: BatchPredictions(
+            variant,
+            has_running_statistics(model.network),
+            tuple(answers[variant] for answers in alone),
+            tuple(answers[variant] for answers in together),
+        )
+        for variant, model in models.items()
+    }
+
+
+def predict_in_batches(
+    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics, size: int, draws: int, seed: int = 0
+) -> dict[str, tuple[str, tuple[float, ...]]]:
+    """Return how probable each network finds its own answer to the first image, among others that are drawn at random.
+
+    Args:
+        models, statistics: as for `predict_batch`.
+        images: the one in question, then those that the others are drawn from.
+        size: of each batch, the one in question included; at most all of them.
+        draws: how many batches.
+        seed: of the drawing.
+
+    Returns:
+        variant -> its answer with running statistics, and the probability of that class in each batch.
+    """
+    first, others = images[0], images[1:]
+    dice = np.random.default_rng(seed)
+    number = min(size - 1, len(others))
+    batches = [[first, *(others[i] for i in dice.choice(len(others), number, replace=False))] for _ in range(draws)]
+    own_answers = _predict_evenly(models, [first])[0]
+    best = {variant: int(answer.probabilities.argmax()) for variant, answer in own_answers.items()}
+    found: dict[str, list[float]] = {variant: [] for variant in models}
+    for batch in batches:
+        for variant, answer in _predict_together(models, batch, statistics)[0].items():
+            found[variant].append(float(answer.probabilities[best[variant]]))
+    return {variant: (own_answers[variant].label, tuple(values)) for variant, values in found.items()}
+
+
+def _predict_together(
+    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics
+) -> list[dict[str, Prediction]]:
+    """Return the answers to images that go through together, photo by photo."""
+    dependent = {variant: model for variant, model in models.items() if has_running_statistics(model.network)}
+    independent = {variant: model for variant, model in models.items() if variant not in dependent}
+    if statistics == "running" or not images:
+        found = [_predict_evenly(part, images) for part in (dependent, independent)]
+    else:
+        found = [predict_many(dependent, images, 1, statistics), _predict_evenly(independent, images)]
+    return [own | others for own, others in zip(*found, strict=True)]
+
+
+def _predict_evenly(models: Mapping[str, Model], images: Sequence[Image.Image]) -> list[dict[str, Prediction]]:
+    if not images:
+        return []
+    return predict_many(models, [*images, *[_BLANK] * (-len(images) % _EVEN)], 1)[: len(images)]
+
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The answers that were given, the most frequent first, each with the variants that gave it."""
+
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def sentence(self) -> str:
+        """In words: "Four of six say lion (BN, IN, BIN, LN); NN says orange, GN says pizza."."""
+        total = sum(len(variants) for _, variants in self.groups)
+        if not total:
+            return "No network was asked."
+        if total == 1:
+            return f"{_who_says(*self.groups[0])}."
+        if len(self.groups) == 1:
+            return f"{'Both' if total == 2 else f'All {_number(total)}'} say {self.groups[0][0]}."
+        if len(self.groups) == total:
+            words = "They disagree" if total == 2 else "No two agree"
+            return f"{words}: {', '.join(_who_says(*group) for group in self.groups)}."
+        label, variants = self.groups[0]
+        first = f"{_number(len(variants)).capitalize()} of {_number(total)} say {label} ({_names(variants)})"
+        return f"{first}; {', '.join(_who_says(*group) for group in self.groups[1:])}."
+
+    def verdict(self, truth: str = "") -> tuple[str, str]:
+        """A headline, and who says something else: ("Four of six are right: lion", "NN says orange, GN says pizza.").
+
+        Args:
+            truth: what the image shows; empty where that is not known.
+        """
+        total = sum(len(variants) for _, variants in self.groups)
+        if not truth or not total:
+            headline, mark, rest = self.sentence.rstrip(".").partition("; " if "; " in self.sentence else ": ")
+            return headline, f"{rest}." if mark else ""
+        right = len(dict(self.groups).get(truth, ()))
+        others = ", ".join(_who_says(*group) for group in self.groups if group[0] != truth)
+        if right == total:
+            count = "It is right" if total == 1 else f"{'Both' if total == 2 else f'All {_number(total)}'} are right"
+        elif right:
+            count = f"{_number(right).capitalize()} of {_number(total)} {'is' if right == 1 else 'are'} right"
+        else:
+            count = "It is wrong" if total == 1 else f"All {_number(total)} are wrong"
+        return f"{count}: {truth}", f"{others}." if others else ""
+
+
+def agreement(labels: Mapping[str, str]) -> Agreement:
+    """Group the networks by what they say.
+
+    Args:
+        labels: variant -> its most probable class, in the order to name them in.
+    """
+    groups: dict[str, list[str]] = {}
+    for variant, label in labels.items():
+        groups.setdefault(label, []).append(variant)
+    ranked = sorted(groups.items(), key=lambda group: -len(group[1]))  # stable: ties stay in the order given
+    return Agreement(tuple((label, tuple(variants)) for label, variants in ranked))
+
+
+def _who_says(label: str, variants: tuple[str, ...]) -> str:
+    if len(variants) == 1:
+        return f"{_names(variants)} says {label}"
+    return f"{_number(len(variants))} say {label} ({_names(variants)})"
+
+
+def _names(variants: tuple[str, ...]) -> str:
+    return ", ".join(short_name(variant) for variant in variants)
+
+
+def _number(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)

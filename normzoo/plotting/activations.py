@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normzoo.inference.activations import LayerActivations, LayerGates
+from normzoo.inference.value_trace import LayerActivations, LayerGates
 from normzoo.plotting.curves import CONFIG, Figure, base_layout
 from normzoo.plotting.style import style_of
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from normzoo.inference.normalized_value import NormalizedValue, Position
+from normzoo.inference.value_trace import NormalizedValue, Position
 from normzoo.plotting.style import style_of
 
 MARK = "#dd0000"

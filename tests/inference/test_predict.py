@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from normzoo.inference.predict import compute_logits, predict, predict_many
+from normzoo.errors import ConfigError
+from normzoo.inference.predict import agreement, compute_logits, predict, predict_batch, predict_in_batches, predict_many
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, make_model, make_photo
 
@@ -55,3 +57,105 @@ def test_compute_logits_evaluates_and_leaves_the_mode_as_it_was() -> None:
     assert network.training
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+MODELS = {norm: make_model(norm) for norm in NORM_LAYERS}
+
+
+def photos(count: int) -> list[Image.Image]:
+    dice = np.random.default_rng(3)
+    return [Image.fromarray((dice.integers(0, 256, (16, 16, 3)) * dice.uniform(0.2, 1)).astype(np.uint8)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8, 13, 64])
+def test_norms_over_one_photo_do_not_move_to_the_last_bit(count: int) -> None:
+    found = predict_batch(MODELS, photos(count), "batch")
+    assert [variant for variant, answers in found.items() if answers.depends] == ["bn", "bin"]
+    for answers in found.values():
+        assert len(answers.running) == len(answers.own) == count
+        assert (answers.largest_change == 0.0) == (not answers.depends)
+        assert answers.depends or answers.changed == ()
+
+
+def test_answers_are_those_of_predict_many_and_changes_are_counted() -> None:
+    images = photos(12)
+    found = predict_batch(MODELS, images, 16)
+    mixed, remembered = predict_many(MODELS, images, 1, 16), predict_many(MODELS, images, 1)
+    for variant in ("bn", "bin"):
+        for number in range(12):
+            np.testing.assert_allclose(
+                found[variant].own[number].probabilities, mixed[number][variant].probabilities, atol=1e-6
+            )
+        labels = [(a[variant].label, b[variant].label) for a, b in zip(remembered, mixed, strict=True)]
+        assert found[variant].changed == tuple(i for i, (a, b) in enumerate(labels) if a != b)
+    assert predict_batch(MODELS, images, "running")["bn"].largest_change == 0.0
+    assert predict_batch(MODELS, [], "batch")["bn"].own == ()
+
+
+def test_the_same_photo_in_other_companies_scatters_only_where_statistics_are_the_companys() -> None:
+    found = predict_in_batches(MODELS, photos(20), "batch", size=6, draws=8)
+    for variant, (label, values) in found.items():
+        assert label == predict_many({variant: MODELS[variant]}, photos(1), 1)[0][variant].label
+        assert len(values) == 8
+        assert (len(set(values)) > 1) == (variant in ("bn", "bin"))
+    assert found == predict_in_batches(MODELS, photos(20), "batch", size=6, draws=8)
+    assert found != predict_in_batches(MODELS, photos(20), "batch", size=6, draws=8, seed=1)
+
+
+def test_a_company_of_one_value_is_explained() -> None:
+    small = {"bn": make_model("bn", image_size=4)}  # its last maps have one pixel
+    with pytest.raises(ConfigError, match="Let more images go through together"):
+        predict_batch(small, photos(1), "batch")
+    assert predict_batch(small, photos(2), "batch")["bn"].depends
+
+
+SIX = ("nn", "bn", "in", "bin", "gn", "ln")
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ("lion " * 6, "All six say lion."),
+        ("pizza lion lion lion orange lion", "Four of six say lion (BN, IN, BIN, LN); NN says pizza, GN says orange."),
+        ("lion lion lion orange orange pizza", "Three of six say lion (NN, BN, IN); two say orange (BIN, GN), LN says pizza."),
+        ("a a b b c c", "Two of six say a (NN, BN); two say b (IN, BIN), two say c (GN, LN)."),
+        ("a b c d e f", "No two agree: NN says a, BN says b, IN says c, BIN says d, GN says e, LN says f."),
+        ("lion lion", "Both say lion."),
+        ("lion orange", "They disagree: NN says lion, BN says orange."),
+        ("lion", "NN says lion."),
+        ("", "No network was asked."),
+    ],
+)
+def test_the_sentence_says_who_agrees(answers, sentence):
+    assert agreement(dict(zip(SIX, answers.split(), strict=False))).sentence == sentence
+
+
+def test_groups_are_ordered_by_size_then_as_given():
+    labels = {"ln": "b", "nn": "a", "bn": "a", "in": "c"}
+    assert agreement(labels).groups == (("a", ("nn", "bn")), ("b", ("ln",)), ("c", ("in",)))
+
+
+def test_other_variants_go_by_their_short_names():
+    assert agreement({"bn-bs8": "lion", "torch-bn": "orange"}).sentence == (
+        "They disagree: BN batch 8 says lion, torch BN says orange."
+    )
+
+
+def test_more_than_twelve_are_counted_in_digits():
+    assert agreement({f"v{number}": "lion" for number in range(13)}).sentence == "All 13 say lion."
+
+
+@pytest.mark.parametrize(
+    ("answers", "truth", "verdict"),
+    [
+        ("lion " * 6, "lion", ("All six are right: lion", "")),
+        ("pizza lion lion lion orange lion", "lion", ("Four of six are right: lion", "NN says pizza, GN says orange.")),
+        ("lion lion", "orange", ("All two are wrong: orange", "two say lion (NN, BN).")),
+        ("lion", "lion", ("It is right: lion", "")),
+        ("lion lion orange", "", ("Two of three say lion (NN, BN)", "IN says orange.")),
+        ("a b", "", ("They disagree", "NN says a, BN says b.")),
+        ("", "lion", ("No network was asked", "")),
+    ],
+)
+def test_the_verdict_says_who_is_right_where_that_is_known(answers, truth, verdict):
+    assert agreement(dict(zip(SIX, answers.split(), strict=False))).verdict(truth) == verdict

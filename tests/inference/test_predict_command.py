@@ -15,7 +15,7 @@ from PIL import Image
 import normzoo
 from normzoo.__main__ import main
 from normzoo.app.core.examples import FOLDER
-from normzoo.inference.agreement import agreement
+from normzoo.inference.predict import agreement
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
 from tests.support.tiny import ROOT
@@ -86,7 +86,7 @@ def test_many_photos_folders_and_standard_input_are_taken_and_what_cannot_be_rea
     ]
     assert len({answer["networks"]["gn"]["answer"] for answer in answers}) == 1
     assert [line.partition(": ")[0] for line in error.splitlines()] == [str(tmp_path / "deep/notes.txt"), "missing.jpg"]
-    for statistics in ("remembered", "batch"):
+    for statistics in ("running", "batch"):
         assert main(["predict", PHOTO, PHOTO, "--k", "1", "--statistics", statistics]) == 0
         assert capsys.readouterr().out.count(f"{PHOTO}:") == 2
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from normzoo.inference.activations import LayerActivations, LayerGates, Moments
+from normzoo.inference.value_trace import LayerActivations, LayerGates, Moments
 from normzoo.plotting.activations import QUANTITIES, around_norms, gates
 from normzoo.plotting.style import style_of
 

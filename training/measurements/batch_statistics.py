@@ -21,7 +21,7 @@ from normzoo.analysis.batch_statistics import (
 )
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
-from normzoo.inference.statistics import remembers, with_statistics
+from normzoo.inference.batch_statistics import has_running_statistics, with_statistics
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import BATCH_STATISTICS_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
@@ -88,7 +88,7 @@ def case_of(row: dict[str, Any]) -> Case:
 
 def _rows(checkpoint: Checkpoint) -> list[Row]:
     network = checkpoint.load_model()
-    if not remembers(network):
+    if not has_running_statistics(network):
         return []
     data = load_once(checkpoint.metrics["data"], checkpoint.config.image_size, data_root())
     return [{"seed": min(checkpoint.metrics["seeds"]), **row} for row in _measure(network, data, CASES)]

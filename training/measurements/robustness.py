@@ -11,7 +11,7 @@ from torch import Tensor
 from normzoo.analysis.robustness import CHANGES, CONTRAST_COLUMNS, read_contrast_table
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.images.preprocess import to_input
-from normzoo.inference.alterations import with_border
+from normzoo.inference.interventions import with_border
 from normzoo.inference.predict import BATCH_SIZE, compute_logits
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE, Checkpoint

@@ -30,11 +30,10 @@ from normzoo.app.core.work import computing
 from normzoo.formatting import capital, listed
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
-from normzoo.inference.agreement import agreement
+from normzoo.inference.batch_statistics import has_running_statistics
 from normzoo.inference.class_activation import ActivationMap, activation_maps
-from normzoo.inference.perturbation import check_corruption, severity_curves
-from normzoo.inference.predict import Prediction, predict_many
-from normzoo.inference.statistics import remembers
+from normzoo.inference.interventions import check_corruption, severity_curves
+from normzoo.inference.predict import Prediction, agreement, predict_many
 from normzoo.plotting import results as charts
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
@@ -312,7 +311,7 @@ def answer(
 
 def _in_batch(models: Mapping[str, Model], square: Image.Image, batch: object, kind: str, severity: int, size: int) -> Answers:
     """Answers of the networks with running statistics, with those of a batch of the photo and others in their place."""
-    dependent = {variant: model for variant, model in models.items() if remembers(model.network)}
+    dependent = {variant: model for variant, model in models.items() if has_running_statistics(model.network)}
     others = [each.square for each in read_photos(batch, size).read]
     if severity:
         others = [corrupt(other, kind, severity, seed=number) for number, other in enumerate(others, start=1)]
@@ -329,7 +328,7 @@ def _probability(models: Mapping[str, Model], card: cards.Card, label: str) -> f
 
 def draw_cubes(model_set: ModelSet, models: Mapping[str, Model], is_batch: bool) -> str:
     """The cubes of the networks' norms; those that use stored averages are not lit."""
-    stored = set() if is_batch else {variant for variant, model in models.items() if remembers(model.network)}
+    stored = set() if is_batch else {variant for variant, model in models.items() if has_running_statistics(model.network)}
     names = listed([short_name(variant) for variant in models if variant in stored])
     shapes = cubes.draw(model_set, models, stored)
     return render("why.html", cubes=shapes, names=names)
@@ -454,7 +453,7 @@ def _classes_title(model_set: ModelSet) -> str:
 def _statistics_of(catalog: Catalog, model_set: ModelSet) -> dict[str, Any]:
     """The switch between running and batch statistics; without a network that has both it is off, and says so."""
     models, _ = catalog.load(model_set, main_variants_of(model_set))
-    names = [short_name(variant) for variant, model in models.items() if remembers(model.network)]
+    names = [short_name(variant) for variant, model in models.items() if has_running_statistics(model.network)]
     label = f"Statistics that {listed(names)} use{'s' if len(names) == 1 else ''}" if names else "No running statistics here"
     return {"choices": [(words, key) for key, words in STATISTICS.items()], "label": label, "interactive": bool(names)}
 

@@ -14,7 +14,7 @@ from normzoo.app.tabs.inside import features
 from normzoo.app.tabs.inside import tab as inside
 from normzoo.app.tabs.inside.gates import NO_GATES, explain_gates
 from normzoo.errors import ConfigError
-from normzoo.inference.activations import LayerGates
+from normzoo.inference.value_trace import LayerGates
 from normzoo.nn.registry import NormRecord, describe_norm
 from tests.support.checkpoints import save_variant, save_zoo
 from tests.support.html_words import words

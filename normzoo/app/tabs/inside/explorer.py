@@ -17,8 +17,7 @@ from normzoo.app.tabs.inside import explorer_pictures
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError
-from normzoo.inference.activations import norm_layers
-from normzoo.inference.normalized_value import Position, normalized_values
+from normzoo.inference.value_trace import Position, norm_layers, normalized_values
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name

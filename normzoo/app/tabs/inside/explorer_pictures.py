@@ -9,7 +9,7 @@ from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import render
 from normzoo.app.tabs.inside.explorer_view import few, grey
 from normzoo.app.tabs.inside.scene import Scene
-from normzoo.inference.normalized_value import NormalizedValue, Position, normalized_values, photo_gaps, standardized_maps
+from normzoo.inference.value_trace import NormalizedValue, Position, normalized_values, photo_gaps, standardized_maps
 from normzoo.nn.registry import describe_norm
 from normzoo.variants import short_name
 

@@ -11,7 +11,7 @@ from normzoo.app.components.html import render
 from normzoo.app.components.tables import csv_link, sortable
 from normzoo.app.tabs.inside.scene import Scene
 from normzoo.formatting import capital
-from normzoo.inference.normalized_value import (
+from normzoo.inference.value_trace import (
     NormalizedValue,
     Position,
     SharedValues,

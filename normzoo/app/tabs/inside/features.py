@@ -16,7 +16,7 @@ from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo
 from normzoo.app.core.work import computing
-from normzoo.inference.activations import FeatureMaps, blocks, feature_maps
+from normzoo.inference.value_trace import FeatureMaps, blocks, feature_maps
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name

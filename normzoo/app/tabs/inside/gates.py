@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from normzoo.app.components.html import render
-from normzoo.inference.activations import LayerGates
+from normzoo.inference.value_trace import LayerGates
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.variants import short_name
 

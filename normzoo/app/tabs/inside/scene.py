@@ -13,9 +13,8 @@ from normzoo.app.core.upload import open_photo, photo_path
 from normzoo.app.core.work import computing
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_pixels
-from normzoo.inference.activations import activations_before, norm_layers
-from normzoo.inference.normalized_value import Position
 from normzoo.inference.predict import as_batch
+from normzoo.inference.value_trace import Position, activations_before, norm_layers
 from normzoo.nn.registry import get_norm_layer
 from normzoo.pretrained.registry import Model
 

@@ -20,7 +20,7 @@ from normzoo.app.core.work import computing
 from normzoo.app.tabs.inside import explorer, features, turning
 from normzoo.app.tabs.inside.gates import explain_gates
 from normzoo.images.preprocess import to_pixels
-from normzoo.inference.activations import LayerActivations, LayerGates, layer_activations, layer_gates
+from normzoo.inference.value_trace import LayerActivations, LayerGates, layer_activations, layer_gates
 from normzoo.plotting import activations as insight_charts
 from normzoo.plotting.activations import QUANTITIES
 from normzoo.pretrained.registry import Model, ModelSet
@@ -34,13 +34,13 @@ CUBES = """
 <h2>What each norm averages over</h2>
 <p class="explanation">A cube holds the values between two layers: N photos of a batch, C channels, H×W pixels. The coloured
 ones share one mean and one variance; so do those of every other photo, group or channel, each for itself. A norm that averages
-over N does that while it learns. To answer, it takes the averages that it remembers, so one photo is enough.</p>
+over N does that while it learns. To answer, it takes the averages that it has_running_statistics, so one photo is enough.</p>
 """
 LAYERS = """
 <h2>Through the layers</h2>
 <p class="explanation">All values of this photo in front of each norm layer, and behind it. Where there is no norm, both charts
 show the same, and nothing keeps the values from growing or shrinking from layer to layer. A norm over one photo brings every
-photo to mean 0 and spread 1, and then applies the weight and bias that it learned. Batch norm, which remembers
+photo to mean 0 and spread 1, and then applies the weight and bias that it learned. Batch norm, which has_running_statistics
 averages, brings all photos taken together there; a single one lies beside it and is mostly narrower.</p>
 """
 GATES = "<h2>Learned gates</h2>"

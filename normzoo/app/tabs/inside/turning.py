@@ -17,8 +17,7 @@ from normzoo.app.core.upload import open_photo
 from normzoo.app.core.work import computing
 from normzoo.formatting import capital
 from normzoo.images.corruptions import SEVERITIES
-from normzoo.inference.alterations import BORDERS, altered
-from normzoo.inference.perturbation import check_corruption, corrupted
+from normzoo.inference.interventions import BORDERS, altered, check_corruption, corrupted
 from normzoo.inference.predict import predict_many
 from normzoo.nn.batch_instance_norm import gates
 from normzoo.pretrained.registry import Model

@@ -1,6 +1,7 @@
-"""Whose statistics a norm with a memory takes: those it remembers, those of the images that it sees, or a mix of both."""
+"""Running statistics or those of the batch at test time (prediction-time batch normalization), or a blend of both."""
 
 import copy
+import warnings
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -8,38 +9,41 @@ from torch import Tensor, nn
 from normzoo.errors import ConfigError
 from normzoo.nn.base import moments, pool_batch
 
-#: "remembered": the running averages, as in evaluation. "batch": those of the images that go through together, as in
-#: training. A number N: a mix, in which what is remembered weighs as much as N images.
-Statistics = Literal["remembered", "batch"] | float
+#: "running": the running averages, as in evaluation. "batch": those of the images that go through together, as in
+#: training. A number N: a blend, in which the running ones weigh as much as N images.
+Statistics = Literal["running", "batch"] | float
 #: The weight that Schneider et al. found to serve well, in images.
 PRIOR_IMAGES = 16.0
 
 
 def check_statistics(statistics: object) -> Statistics:
-    """Return whose statistics to take, as it may come from anyone.
+    """Return which statistics to take, as it may come from anyone; "remembered", the name of before, warns.
 
     Raises:
-        ConfigError: neither "remembered", "batch" nor a number from 0 on.
+        ConfigError: neither "running", "batch" nor a number from 0 on.
     """
-    if statistics == "remembered" or statistics == "batch":
+    if statistics == "remembered":
+        warnings.warn('statistics="remembered" is now called "running".', DeprecationWarning, stacklevel=3)
+        return "running"
+    if statistics == "running" or statistics == "batch":
         return statistics
     if isinstance(statistics, bool) or not isinstance(statistics, int | float) or not 0 <= statistics < float("inf"):
-        raise ConfigError(f'statistics must be "remembered", "batch" or a number of images from 0 on, got {statistics!r:.40}.')
+        raise ConfigError(f'statistics must be "running", "batch" or a number of images from 0 on, got {statistics!r:.40}.')
     return float(statistics)
 
 
-def remembers(network: nn.Module) -> bool:
+def has_running_statistics(network: nn.Module) -> bool:
     """Return whether an answer of this network depends on the other images, once they go through as a batch."""
-    return any(_is_remembering(module) for module in network.modules())
+    return any(_keeps_running(module) for module in network.modules())
 
 
 def with_statistics(network: nn.Module, statistics: Statistics) -> nn.Module:
-    """Return the network in evaluation mode, with these statistics in the place of the remembered ones.
+    """Return the network in evaluation mode, with these statistics in the place of the running ones.
 
     The network given stays as it is: what is returned shares its weights, and nothing that changes. So any number of threads
     may ask for it at once.
 
-    In a mix, mean and variance are N/(N+n) of the remembered and n/(N+n) of the batch's, n images; "batch" is N = 0, and gives
+    In a blend, mean and variance are N/(N+n) of the running and n/(N+n) of the batch's, n images; "batch" is N = 0, and gives
     what the network computes in training mode. The batch's variance is the biased one, as in training.
 
     Args:
@@ -51,19 +55,19 @@ def with_statistics(network: nn.Module, statistics: Statistics) -> nn.Module:
             adaptation. NeurIPS 2020. arXiv:2006.16971
     """
     statistics = check_statistics(statistics)
-    if statistics == "remembered" or not remembers(network):
+    if statistics == "running" or not has_running_statistics(network):
         return network
     prior = 0.0 if statistics == "batch" else statistics
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     twin = copy.deepcopy(network, shared)  # what is in the memo is not copied
     for module in twin.modules():
-        if _is_remembering(module):
-            module.register_forward_pre_hook(_Mix(module, prior))
+        if _keeps_running(module):
+            module.register_forward_pre_hook(_Blend(module, prior))
     return twin
 
 
-class _Mix:
-    """Puts mixed statistics into a norm before it sees its input."""
+class _Blend:
+    """Puts blended statistics into a norm before it sees its input."""
 
     def __init__(self, norm: Any, prior: float) -> None:
         self._prior = prior
@@ -83,7 +87,7 @@ class _Mix:
         norm.running_var = var.flatten().lerp(self._var, share)
 
 
-def _is_remembering(module: nn.Module) -> bool:
+def _keeps_running(module: nn.Module) -> bool:
     """By what it has, not by its class: torch's own layers and other people's count as well."""
     buffers = dict(module.named_buffers(recurse=False))
     return "running_mean" in buffers and "running_var" in buffers

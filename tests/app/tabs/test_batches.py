@@ -1,4 +1,4 @@
-"""Many photos without a browser: reading them, who is in the company, what is said of it, and strangers' tricks."""
+"""Many photos without a browser: reading them, who is in the batch, what is said of it, and strangers' tricks."""
 
 import json
 import re
@@ -16,10 +16,11 @@ from normzoo.app.components.photo_sets import read_photos
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, PREPARED
 from normzoo.app.core.upload import MOST, chosen_path
-from normzoo.app.tabs.many import answers, strip
-from normzoo.app.tabs.many.scores import paired_tests
+from normzoo.app.tabs import batches
+from normzoo.app.tabs.batches import paired_tests
 from normzoo.errors import ConfigError, ImageError
 from normzoo.images.preprocess import load_image
+from normzoo.inference.predict import predict_many
 from tests.support.checkpoints import save_zoo
 from tests.support.html_words import words
 
@@ -122,39 +123,81 @@ def test_every_prepared_photo_can_be_chosen_and_no_other() -> None:
 def test_who_is_there_how_many_and_how_corrupted(zoo) -> None:
     read = read_photos(ALL, 16).read
     classes = ("orange", "pizza")
-    company = answers.gather(read, classes, answers.EVERYBODY, 10, "contrast", 5, True)
-    assert len(company.photos) == 10
-    assert {label for label in company.labels if label} <= {"orange", "pizza"}
-    assert company == answers.gather(read, classes, answers.EVERYBODY, 10, "contrast", 5, True), "the same each time"
-    for photo, image in zip(company.photos, company.images, strict=True):
+    batch = batches.gather(read, classes, batches.EVERYBODY, 10, "contrast", 5, True)
+    assert len(batch.photos) == 10
+    assert {label for label in batch.labels if label} <= {"orange", "pizza"}
+    assert batch == batches.gather(read, classes, batches.EVERYBODY, 10, "contrast", 5, True), "the same each time"
+    for photo, image in zip(batch.photos, batch.images, strict=True):
         assert max(image.convert("L").getextrema()) - min(image.convert("L").getextrema()) < 60
         assert image != photo.square
-    only = answers.gather(read, classes, "orange", MOST, answers.UNCHANGED, 5, False)
+    only = batches.gather(read, classes, "orange", MOST, batches.UNCHANGED, 5, False)
     assert [photo.folder for photo in only.photos] == ["orange"] * 4
     assert only.labels == (None,) * 4
     assert only.severity == 0
     for wrong in (("x", 3, 10), (["contrast"], 3, 10), ("contrast", 0, 10), ("contrast", True, 10), ("contrast", 3, 0)):
         with pytest.raises(ConfigError):
-            answers.gather(read, classes, answers.EVERYBODY, wrong[2], wrong[0], wrong[1], True)
+            batches.gather(read, classes, batches.EVERYBODY, wrong[2], wrong[0], wrong[1], True)
 
 
 def test_what_is_said_follows_from_the_answers(zoo) -> None:
     models, classes = zoo
-    company = answers.gather(read_photos(ALL, 16).read, classes, answers.EVERYBODY, MOST, answers.UNCHANGED, 5, True)
-    found = answers.ask(models, company, "batch")
-    said = words(answers.report(company, found, "batch", ()))
-    changed = ", ".join(f"{name} {len(found[key].changed)}" for key, name in (("bn", "BN"), ("bin", "BIN")))
-    assert f"Of 32 answers other statistics change: {changed}." in said
-    assert "the largest change of any of their probabilities is exactly 0, to the last bit." in said
-    shown = answers.table(company, found)
-    assert shown.count("<tr") == 1 + len(company.photos)
+    batch = batches.gather(read_photos(ALL, 16).read, classes, batches.EVERYBODY, MOST, batches.UNCHANGED, 5, True)
+    found = batches.ask(models, batch, "batch")
+    said = words(batches.describe(batch, found, "batch", ()))
+    assert f"change {len(found['bn'].changed)} of 32 BN predictions and {len(found['bin'].changed)} of 32 BIN" in said
+    assert "exactly 0, to the last bit" in said
+    shown = batches.tabulate(batch, found)
+    assert shown.count("<tr") == 1 + len(batch.photos)
     assert shown.count('class="changed"') == sum(len(each.changed) for each in found.values())
-    data = answers.as_data(company, found, "batch")
+    data = batches.as_data(batch, found, "batch")
     assert len(data["photos"]) == 32
     assert data["networks"]["gn"]["largest_change"] == 0
     json.dumps(data, allow_nan=False)
-    still = words(answers.report(company, answers.ask(models, company, "remembered"), "remembered", ()))
-    assert "other statistics" not in still
+
+
+def test_sorted_by_class_each_folder_is_a_batch_of_its_own(zoo) -> None:
+    models, _ = zoo
+    read = read_photos(ALL, 16).read
+    batch = batches.gather(read, (), batches.EVERYBODY, MOST, "contrast", 5, False, "sorted")
+    assert [len(group) for group in batch.groups] == [4] * 8
+    found = batches.ask({"bn": models["bn"]}, batch, "batch")["bn"]
+    for group in batch.groups:
+        alone = predict_many({"bn": models["bn"]}, [batch.images[number] for number in group], 1, "batch")
+        for number, answer in zip(group, alone, strict=True):
+            assert found.own[number].top[0][1] == pytest.approx(answer["bn"].top[0][1], abs=1e-6)
+
+
+def test_the_packaged_networks_are_rescued_by_batch_statistics_and_ruined_by_sorted_batches() -> None:
+    catalog = Catalog()
+    chosen_set = catalog.default
+    models, _ = catalog.load(chosen_set, ["bn"])
+    right = {}
+    for composition in batches.COMPOSITIONS:
+        photos = read_photos(ALL, chosen_set.image_size).read
+        arguments = (batches.EVERYBODY, MOST, "contrast", 5, True, composition)
+        batch = batches.gather(photos, classes_of(chosen_set), *arguments)
+        before, after = batches.scores_of(batch, batches.ask(models, batch, "batch"))["bn"]
+        right[composition] = (before.right, after.right)
+    assert right["mixed"][1] >= right["mixed"][0] + 10
+    assert right["sorted"][1] < right["sorted"][0]
+
+
+def test_the_same_corruption_holds_in_other_batches(events: dict[str, Any]) -> None:
+    asked = (ALL, "toy/paper", ["gn"], "batch", 0, 3, 5)
+    plain, corrupted = (events["other_companies"](*asked, kind, 5)[1] for kind in ("none", "contrast"))
+    assert plain["gn"]["probabilities"][0] != corrupted["gn"]["probabilities"][0]
+
+
+@pytest.mark.parametrize(
+    ("statistics", "kind", "on"),
+    [
+        ("running", "none", (False, False, False)),
+        ("batch", "jpeg", (False, True, True)),
+        ("blend", "none", (True, False, True)),
+    ],
+)
+def test_controls_without_effect_are_off(events: dict[str, Any], statistics: str, kind: str, on: tuple[bool, ...]) -> None:
+    assert tuple(update.interactive for update in events["switch_controls"](statistics, kind)) == on
 
 
 def test_names_of_strangers_are_shown_as_text(zoo, tmp_path: Path) -> None:
@@ -162,27 +205,27 @@ def test_names_of_strangers_are_shown_as_text(zoo, tmp_path: Path) -> None:
     entry = save(tmp_path / "a.png") | {"name": HOSTILE, "folder": HOSTILE}
     (tmp_path / "b.png").write_bytes(b"no picture")
     read = read_photos([entry, {"path": str(tmp_path / "b.png"), "name": HOSTILE}], 16)
-    company = answers.gather(read.read, (HOSTILE, "b"), answers.EVERYBODY, 5, answers.UNCHANGED, 5, True)
-    assert company.labels == (HOSTILE,)
-    found = answers.ask(models, company, "batch")
-    values = strip.measure(models, [*read.read, *read.read], 0, 2, "batch")
+    batch = batches.gather(read.read, (HOSTILE, "b"), batches.EVERYBODY, 5, batches.UNCHANGED, 5, True)
+    assert batch.labels == (HOSTILE,)
+    found = batches.ask(models, batch, "batch")
+    values = batches.measure(models, [photo.square for photo in (*read.read, *read.read)], 0, 2, "batch")
     for text in (
-        answers.report(company, found, "batch", read.problems),
-        answers.table(company, found),
-        strip.draw(models, values, read.read[0], 2),
+        batches.describe(batch, found, "batch", read.problems),
+        batches.tabulate(batch, found),
+        batches.draw_strips(models, values, 2),
     ):
         assert "<img src=x" not in text
         assert "&lt;img src=x" in text or "strips" in text
 
 
 def test_the_events_answer_programs(events: dict[str, Any]) -> None:
-    shown, table, data = events["many_photos"](ALL, "toy/paper", ["bn", "gn"], "mix", 16, "everybody", 8, "contrast", 3, True)
+    _, table, data = events["many_photos"](ALL, "toy/paper", ["bn", "gn"], "mix", 16, "everybody", 8, "contrast", 3, True)
     assert list(data["networks"]) == ["bn", "gn"]
     assert len(data["photos"]) == 8
-    assert "what they remember counts as 16 photos" in words(shown)
+    assert data["statistics"] == 16
     assert table.count("<tr") == 9
     strips, values = events["other_companies"](ALL, "toy/paper", list(NORM_LAYERS), "batch", 0, 3, 5)
-    assert strips.count("<circle") == strip.DRAWS * len(NORM_LAYERS)
+    assert strips.count("<circle") == batches.DRAWS * len(NORM_LAYERS)
     assert len(set(values["gn"]["probabilities"])) == 1
     assert len(set(values["bn"]["probabilities"])) > 1
     taken, folders, choices = events["choose_photos"]({"set": "examples"}, "toy/paper")
@@ -194,19 +237,20 @@ def test_the_events_answer_programs(events: dict[str, Any]) -> None:
 def test_what_everybody_sees_first_is_asked_once_and_no_other_than_what_is_asked_anew(
     events: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, measured = Mock(wraps=answers.ask), Mock(wraps=strip.measure)
-    monkeypatch.setattr(answers, "ask", asked)
-    monkeypatch.setattr(strip, "measure", measured)
+    asked, measured = Mock(wraps=batches.ask), Mock(wraps=batches.measure)
+    monkeypatch.setattr(batches, "ask", asked)
+    monkeypatch.setattr(batches, "measure", measured)
     both = ["bn", "gn"]
 
     def see(count: int, photo: int) -> tuple[Any, Any]:
-        many = events["many_photos"](ALL, "toy/paper", both, "batch", 16, "everybody", count, "none", 3, True)
-        return many, events["other_companies"](ALL, "toy/paper", both, "batch", 16, photo, 8)
+        view = ("contrast", 5)
+        many = events["many_photos"](ALL, "toy/paper", both, "batch", 16, "everybody", count, *view, True)
+        return many, events["other_companies"](ALL, "toy/paper", both, "batch", 16, photo, 8, *view)
 
     first, _ = see(MOST, 0), [each.reset_mock() for each in (asked, measured)]
     assert see(MOST, 0) == first
     assert (asked.call_count, measured.call_count) == (0, 0)
-    many, strips = see(MOST + 1, 1)  # the same company, and another photo
+    many, strips = see(MOST + 1, 1)  # the same batch, and another photo
     assert many == first[0]
     assert strips != first[1]
     assert (asked.call_count, measured.call_count) == (1, 1)
@@ -219,12 +263,12 @@ def test_hiding_networks_changes_no_test(events: dict[str, Any], monkeypatch: py
         counted_pairs.append(list(given))
         return paired_tests(labels, given)
 
-    monkeypatch.setattr(answers, "paired_tests", remember)
-    monkeypatch.setattr(answers, "match_classes", lambda folders, classes: dict.fromkeys(folders, classes[0]))
+    monkeypatch.setattr(batches, "paired_tests", remember)
+    monkeypatch.setattr(batches, "match_classes", lambda folders, classes: dict.fromkeys(folders, classes[0]))
     shown, _, data = events["many_photos"](ALL, "toy/paper", ["bn", "gn"], "batch", 16, "everybody", 8, "none", 3, True)
     assert list(data["networks"]) == ["bn", "gn"]
     assert set(counted_pairs[0]) == set(NORM_LAYERS)
-    assert "corrected for all 15 pairs, of hidden networks too (Holm)" in words(shown)
+    assert "15 pairs, of hidden networks too" in words(shown)
 
 
 def test_what_failed_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +290,7 @@ def test_what_failed_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_choices_that_there_are_not_are_refused_in_a_sentence(events: dict[str, Any], inputs: list[Any]) -> None:
-    with pytest.raises(Exception, match=r"must be") as caught:
+    with pytest.raises(Exception, match=r"must be|Choose one of") as caught:
         events["many_photos"](ALL, "toy/paper", ["bn"], *inputs)
     assert "Error" in type(caught.value).__name__
 

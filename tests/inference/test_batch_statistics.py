@@ -9,8 +9,8 @@ from torch import nn
 
 import normzoo
 from normzoo.errors import ConfigError
+from normzoo.inference.batch_statistics import check_statistics, has_running_statistics, with_statistics
 from normzoo.inference.predict import predict_many
-from normzoo.inference.statistics import check_statistics, remembers, with_statistics
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import make_model, make_photo
 
@@ -30,7 +30,7 @@ def images(count: int) -> torch.Tensor:
 
 
 def test_networks_with_running_statistics_remember_and_no_others() -> None:
-    assert [norm for norm in NORM_LAYERS if remembers(make_model(norm).network)] == list(REMEMBERING)
+    assert [norm for norm in NORM_LAYERS if has_running_statistics(make_model(norm).network)] == list(REMEMBERING)
 
 
 @pytest.mark.parametrize("norm", REMEMBERING)
@@ -58,7 +58,7 @@ def test_a_large_n_comes_to_the_remembered_statistics_and_zero_to_the_batch(norm
     remembered = network(x)
     torch.testing.assert_close(with_statistics(network, 1e12)(x), remembered, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(with_statistics(network, 0)(x), with_statistics(network, "batch")(x), rtol=0, atol=0)
-    assert with_statistics(network, "remembered") is network
+    assert with_statistics(network, "running") is network
 
 
 @pytest.mark.parametrize("norm", NORM_LAYERS)
@@ -71,7 +71,7 @@ def test_only_norms_that_remember_answer_by_the_company(norm: str) -> None:
     assert differs == (norm in REMEMBERING)
 
 
-@pytest.mark.parametrize("statistics", ["remembered", "batch", 16])
+@pytest.mark.parametrize("statistics", ["running", "batch", 16])
 def test_nothing_stored_moves_also_where_threads_share_the_network(statistics: object) -> None:
     models = {norm: make_model(norm) for norm in NORM_LAYERS}
     before = {norm: {k: v.clone() for k, v in model.network.state_dict().items()} for norm, model in models.items()}
