@@ -16,7 +16,7 @@ FUZZ := build/fuzz
 FUZZ_READY := $(FUZZ)/.atheris
 
 .DEFAULT_GOAL := help
-.PHONY: help install app test test-fast test-cluster check bench load audit fuzz format screenshots
+.PHONY: help install docs app test test-fast test-cluster check bench load audit fuzz format screenshots
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: $(FUZZ_READY) ## ten minutes of hostile bytes for the loader of photos
 format: $(DEV_READY) ## put the code in shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(DEV_READY) ## build the documentation, in build/docs/index.html
+	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
 
 screenshots: $(DEV_READY) ## look at the page: every tab, wide and narrow, light and dark, in screenshots/
 	$(BIN)/python -m tests.browser.screenshots

@@ -178,10 +178,10 @@ def test_ctrl_c_leaves_the_jobs_to_the_lines_that_it_prints(host: OneHost, tmp_p
     assert 0 < epochs_of(run, tmp_path)[-1] < 500
 
 
-def test_line_of_the_readme_trains_one_run_on_two_nodes(host: OneHost, tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text()
-    line = re.search(r"^sbatch (.*?)'$", readme, re.MULTILINE | re.DOTALL)
-    assert line, "README.md has no line that begins with sbatch"
+def test_line_of_the_docs_trains_one_run_on_two_nodes(host: OneHost, tmp_path: Path) -> None:
+    page = (ROOT / "docs/cluster.md").read_text()
+    line = re.search(r"^sbatch (.*?)'$", page, re.MULTILINE | re.DOTALL)
+    assert line, "docs/cluster.md has no line that begins with sbatch"
     recipe = changed_recipe("paper", {**FIELDS, "epochs": 3, "optimizer": "sgd"})
     options = shlex.join(["--norm=bn", *OPTIONS[:-1], "--epochs=3", "--optimizer=sgd", f"--runs={tmp_path}"])
     command = line[0].replace("\\\n", " ")

@@ -1,11 +1,14 @@
-"""The examples in the documentation: each public name has one, and all of them run."""
+"""The documentation: every public name has an example, commands parse, Python runs, links lead somewhere."""
 
 import doctest
 import importlib
 import inspect
+import io
 import json
 import re
-import shutil
+import shlex
+import tomllib
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +16,15 @@ import pytest
 import torch
 
 import normzoo
-from normzoo.app.core.examples import FOLDER
+from normzoo.__main__ import build_parser as normzoo_parser
+from training.cli import build_parser as training_parser
+from training.config import Study
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = sorted({getattr(normzoo, name).__module__ for name in normzoo.__all__ if name != "NORM_LAYERS"})
 NOTEBOOK = ROOT / "docs" / "norms-by-hand.ipynb"
-PYTHON = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+IDS = [page.name for page in PAGES]
 
 
 @pytest.mark.parametrize("name", normzoo.__all__)
@@ -36,11 +42,67 @@ def test_the_examples_give_what_they_say(module, monkeypatch):
     assert result.failed == 0  # what failed is printed
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=[code.splitlines()[-1][:40] for code in PYTHON])
-def test_the_code_in_the_readme_runs(code, monkeypatch, tmp_path):
-    shutil.copy(FOLDER / "cat.jpg", tmp_path / "photo.jpg")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = []
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            lines += [line.split("  #")[0].strip() for line in block.replace("\\\n", " ").splitlines()]
+        lines += re.findall(r"`((?:python -m training|normzoo) [^`]+)`", page.read_text())
+    return [
+        line
+        for line in dict.fromkeys(lines)
+        if line and "…" not in line and not re.search("COMMAND|--help|check$|check`", line)
+    ]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [word for word in shlex.split(line) if not re.fullmatch(r"NORMZOO_\w+=.*", word)]
+    program = words[0].removeprefix(".venv/bin/")
+    if program == "torchrun" or program == "sbatch":
+        words = words[words.index("-m") :] if "-m" in words else []
+    if program == "normzoo":
+        normzoo_parser().parse_args(words[1:])
+    elif "training" in words[:3] and words:
+        training_parser().parse_args(words[words.index("training") + 1 :])
+    elif program == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert {word for word in words[1:] if "=" not in word} <= set(targets)
+    else:
+        assert program in ("docker", "python", "torchrun", "sbatch", "pip", "hf"), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_python_blocks_run_and_files_of_studies_are_ones(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for block in blocks(page, "python"):
+        names: dict[str, object] = {}
+        with redirect_stdout(io.StringIO()):
+            exec(compile(block, page.name, "exec"), names)
+        if page.name == "checkpoints.md":
+            x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+            network = normzoo.load_model("checkpoints/tiny-imagenet-25/strong/bn").network
+            with torch.inference_mode():
+                torch.testing.assert_close(names["network"](x), network(x), rtol=1e-4, atol=1e-4)
+    for block in blocks(page, "toml"):
+        assert Study.from_fields(tomllib.loads(block)).parts()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_is_one_screen() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    assert text.startswith("---\ntitle: NormZoo\n"), "the front matter of a Space"
 
 
 def test_the_notebook_runs_from_the_first_cell_to_the_last(monkeypatch, tmp_path, capsys):
@@ -64,7 +126,7 @@ def test_the_notebook_is_stored_without_what_a_run_leaves_in_it():
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
 
 
-@pytest.mark.parametrize("document", ["README.md", "SECURITY.md"])
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "SECURITY.md"])
 def test_every_file_that_is_named_is_there(document):
     named = re.findall(r"`((?:\w+/)+[\w./-]+)`", (ROOT / document).read_text(encoding="utf-8"))
     ours = [name for name in named if name.startswith(("tests/", "normzoo/", "training/", "docs/")) or "/test_" in name]

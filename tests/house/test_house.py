@@ -178,10 +178,11 @@ def test_spaces_gets_the_gradio_that_is_pinned():
     assert (ROOT / str(settings["app_file"])).is_file()
 
 
-def readme_tree() -> list[str]:
-    """The paths in the README's tree; folders end in a slash."""
-    block = re.search(r"^## Files\n.*?^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    assert block, "README.md has no fenced tree under `## Files`"
+def tree_of_files() -> list[str]:
+    """The paths in the tree of CONTRIBUTING.md; folders end in a slash."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    block = re.search(r"^## Where things are\n.*?^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert block, "CONTRIBUTING.md has no fenced tree under `## Where things are`"
     paths, folders = [], []
     for line in block[1].splitlines():
         match = re.fullmatch(r"(?P<indent>(  )*)(?P<name>\S+) +# \S.*", line)
@@ -191,8 +192,8 @@ def readme_tree() -> list[str]:
     return paths
 
 
-def test_the_tree_in_the_readme_is_that_of_the_folders():
-    tree = readme_tree()
+def test_the_tree_in_contributing_is_that_of_the_folders():
+    tree = tree_of_files()
     assert [path for path in tree if not (ROOT / path).exists()] == []
     folders = {f"{Path(path).parent.as_posix()}/" for path in PRODUCT if "/" in path}
     assert {folder for folder in folders if folder not in tree and folder.count("/") <= 2} == set()
