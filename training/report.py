@@ -156,8 +156,9 @@ def _finding(finding: Finding, evidence: Evidence, charts: dict[Path, Chart | He
         hashes = f"<!-- data {digest(finding.chart)}, file {_file_hash(out / path)} -->"
         yield f"![{finding.chart.title}]({path.as_posix()}) {hashes}"
     yield from (f"{each.caption}.\n\n{table(each)}" for each in finding.tables)
-    folded = [" ".join(finding.method), *finding.notes, f"Made again by {listed([f'`{each}`' for each in finding.commands])}."]
-    yield f"<details><summary>Method, notes, commands</summary>\n\n{bullets(folded)}\n\n</details>"
+    again = f"Made again by {listed([f'`{each}`' for each in finding.commands])}."
+    folded = [*finding.notes, " ".join([*finding.method, again])]
+    yield f"<details><summary>Notes, method, commands</summary>\n\n{bullets(folded)}\n\n</details>"
 
 
 def overview(evidence: Evidence) -> list[str]:
