@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from normzoo.errors import CheckpointError, ConfigError
-from normzoo.nn.own_norm import OwnNorm, is_own_norm, read_own_norm, run_source
+from normzoo.nn.own_norm import OwnNorm, is_own_norm, read_own_norm, run_source, source_sha256
 from normzoo.nn.registry import NORM_LAYERS, NORM_RECORDS, NormRecord
 
 #: `FILE.py:CLASS` with commas between them: the user's own files, which child processes read as well.
@@ -74,14 +74,15 @@ def require_own_norm(key: str, sha256: str, folder: Path) -> None:
             + ("." if is_from_hub(folder) else f", or {ALLOW_VARIABLE}=1 to run the copies in folders of your own.")
         )
     try:
-        own = run_source((folder / COPY).read_text(encoding="utf-8"), key, folder / COPY)
+        source = (folder / COPY).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{shown} is missing or damaged. Package the run again.") from error
+    if source_sha256(source) != sha256:  # before a line of it is run
+        raise CheckpointError(f"{shown} is not the file that the network was trained with. Get it again.")
+    try:
+        _enter(run_source(source, key, folder / COPY))
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
-    if own.sha256 != sha256:
-        raise CheckpointError(f"{shown} is not the file that the network was trained with. Get it again.")
-    _enter(own)
 
 
 def is_from_hub(folder: Path) -> bool:

@@ -49,7 +49,7 @@ class OwnNorm:
     @property
     def sha256(self) -> str:
         """Hex sha256 of the file's text."""
-        return hashlib.sha256(self.source.encode()).hexdigest()
+        return source_sha256(self.source)
 
     def build(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> nn.Module:
         """Return a layer, its constructor called as `fill` says.
@@ -145,13 +145,18 @@ def read_own_norm(words: str) -> OwnNorm:
     return run_source(source, name, path)
 
 
+def source_sha256(source: str) -> str:
+    """Return the hex sha256 of a text."""
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
 def run_source(source: str, name: str, path: Path) -> OwnNorm:
     """Run a Python text and return the layer class of that name in it; without a name, the only one that is written there.
 
     Raises:
         ConfigError: it cannot be run, or there is no such class.
     """
-    module_name = f"normzoo_own_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    module_name = f"normzoo_own_{source_sha256(source)[:16]}"
     if module_name not in sys.modules:  # the same text is the same module: its classes compare equal
         spec = importlib.util.spec_from_loader(module_name, None, origin=str(path))
         if spec is None:

@@ -62,11 +62,12 @@ MAX_WEIGHT_BYTES = 64_000_000
 class ModelConfig:
     """All that rebuilds a network and feeds it."""
 
-    depth: int
+    # A deeper network than one of 1,000 layers does not fit into MAX_WEIGHT_BYTES, and takes long to build.
+    depth: Annotated[int, Field(ge=8, le=1000)]
     norm: str
     norm_arguments: dict[str, Any]
-    classes: tuple[str, ...]
-    image_size: Annotated[int, Field(ge=1)]
+    classes: Annotated[tuple[str, ...], Field(max_length=10_000)]
+    image_size: Annotated[int, Field(ge=1, le=256)]  # each is run once when it is loaded
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]
     resize: str = RESIZE_RULE

@@ -141,9 +141,12 @@ def test_another_text_of_the_file_is_refused(folder):
 def test_a_changed_copy_is_refused_also_where_copies_are_allowed(folder, monkeypatch):
     monkeypatch.setenv(ALLOW_VARIABLE, "1")
     copy = folder / "checkpoints" / SET / "FRN" / COPY
-    copy.write_text(copy.read_text() + "\n# changed\n")
+    text = copy.read_text()
+    copy.write_text(f"{text}\nimport pathlib\npathlib.Path({str(folder / 'has-run')!r}).touch()\n")
     with pytest.raises(CheckpointError, match="is not the file that the network was trained with"):
         load_model(copy.parent)
+    copy.write_text(text)
+    assert not (folder / "has-run").exists()
 
 
 def test_a_copy_from_the_hub_is_never_run(folder, monkeypatch):

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Catalog:
         self.titles = titled_sets(self.sets.values())
         self._models: dict[tuple[str, str], Model | CheckpointError] = {}
         self._unknowns: dict[str, dict[str, Unknowns]] = {}
-        self._lock = threading.Lock()
+        self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def default(self) -> ModelSet | None:
@@ -67,7 +68,7 @@ class Catalog:
 
     def _load(self, model_set: ModelSet, variant: str) -> Model | CheckpointError:
         key = (model_set.name, variant)
-        with self._lock:
+        with self._locks[key]:  # of each network by itself: one that takes long to load keeps nobody from the others
             if key not in self._models:
                 try:
                     if variant in model_set.problems:

@@ -1,7 +1,11 @@
 """What the page offers: the default set, choices that are known, networks loaded once."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from normzoo.app.core import catalog as module
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, titled_sets
 from normzoo.errors import ConfigError
 from tests.support.checkpoints import save_variant
@@ -39,3 +43,23 @@ def test_only_known_variants_are_chosen_in_the_zoos_order(catalog):
 def test_a_network_is_loaded_once(catalog):
     model_set = catalog.get("toy/paper")
     assert catalog.load(model_set, ["bn"])[0]["bn"] is catalog.load(model_set, ["bn"])[0]["bn"]
+
+
+def test_a_network_that_takes_long_to_load_keeps_nobody_from_the_others(root, monkeypatch):
+    catalog, begun, go_on, load = Catalog(root), threading.Event(), threading.Event(), module.load_models
+
+    def slow(model_set, variants):
+        if variants == ["gn"]:
+            begun.set()
+            go_on.wait(30)
+        return load(model_set, variants)
+
+    monkeypatch.setattr(module, "load_models", slow)
+    model_set = catalog.get("toy/paper")
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(catalog.load, model_set, ["gn"])
+        assert begun.wait(30)
+        assert list(catalog.load(model_set, ["bn"])[0]) == ["bn"]
+        assert not late.done()
+        go_on.set()
+    assert list(late.result()[0]) == ["gn"]
