@@ -14,6 +14,7 @@ from normzoo.checking.report import check
 from normzoo.checking.subject import KINDS, SYMBOLS, Subject
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, ImageError
+from normzoo.formatting import csv_cell, visible
 from normzoo.images.formats.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.batch_statistics import Statistics, check_statistics
@@ -126,14 +127,17 @@ def _predict(options: argparse.Namespace) -> int:
     for name, predictions in _answers(models, sources, options.k, options.statistics):
         answers.append(_answer(name, model_set.name, predictions) | {"unavailable": unavailable})
         if rows:
-            rows.writerows((name, variant, *found.top[0]) for variant, found in predictions.items())
+            rows.writerows(
+                (csv_cell(visible(name)), variant, csv_cell(visible(found.top[0][0])), found.top[0][1])
+                for variant, found in predictions.items()
+            )
         elif not options.json:
             _print_words(answers[-1], predictions, with_name=len(sources) > 1)
     if options.json and answers:
-        print(json.dumps(answers[0] if len(sources) == 1 else answers, indent=1, ensure_ascii=False))
+        print(visible(json.dumps(answers[0] if len(sources) == 1 else answers, indent=1, ensure_ascii=False)))
     if not options.json:
         for problem in unavailable.values():
-            print(problem, file=sys.stderr)
+            print(visible(problem), file=sys.stderr)
     return 0 if len(answers) == len(sources) else 1 if answers else 2
 
 
@@ -157,7 +161,7 @@ def _images(sources: list[tuple[str, bytes | Path]]) -> Iterator[tuple[str, Imag
         try:
             yield name, load_image(source, allow_tiff=True)
         except ImageError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            print(visible(f"{name}: {error}"), file=sys.stderr)
 
 
 def _sources(photo: str) -> list[tuple[str, bytes | Path]]:
@@ -192,12 +196,12 @@ def _answer(photo: str, model_set: str, predictions: Mapping[str, Prediction]) -
 
 def _print_words(answer: dict[str, Any], predictions: Mapping[str, Prediction], with_name: bool) -> None:
     if with_name:
-        print(f"{answer['photo']}:")
+        print(visible(f"{answer['photo']}:"))
     width = max(len(short_name(variant)) for variant in predictions)
     for variant, prediction in predictions.items():
         top = ", ".join(f"{' '.join(label.split())} {probability:.1%}" for label, probability in prediction.top)
-        print(f"{short_name(variant):{width}}  {top}")
-    print(answer["agreement"])
+        print(visible(f"{short_name(variant):{width}}  {top}"))
+    print(visible(answer["agreement"]))
 
 
 def _model_set(name: str | None, place: str | None) -> ModelSet:

@@ -9,6 +9,7 @@ from typing import Any
 
 from normzoo.config import nearest
 from normzoo.errors import NormZooError
+from normzoo.formatting import visible
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,14 +46,14 @@ def run_command(call: Callable[[], int | None]) -> int:
     try:
         return call() or 0
     except NormZooError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
     except OSError as error:
         if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever reads has enough, as `head` does
             return 141
         words = f"{error.filename or 'A file'} cannot be used ({error.strerror}). Check the path, and who may write there."
-        print(words, file=sys.stderr)
+        print(visible(words), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped. What was saved stays; the same command goes on from there.", file=sys.stderr)

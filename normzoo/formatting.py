@@ -1,6 +1,11 @@
 """Numbers and lists in words, the same on the page, in the report and on the command line."""
 
+import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def listed(words: Sequence[str]) -> str:
@@ -38,3 +43,31 @@ def p_text(value: float) -> str:
 def minus(text: str) -> str:
     """Return the text with a minus sign in place of each hyphen before a digit."""
     return text.replace("-", "−") if any(character.isdigit() for character in text) else text
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters are shown: what a name holds must not move a terminal's cursor."""
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        sign.encode("unicode_escape").decode() if sign not in "\n\t" and unicodedata.category(sign) in hidden else sign
+        for sign in text
+    )
+
+
+def csv_cell(value: Any) -> Any:
+    """Return a value as a cell of CSV: a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", " ")  # which would end the line
+    if text.lstrip()[:1] not in ("=", "+", "-", "@") and text[:1] != "\t":
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def to_csv(table: "pd.DataFrame", **options: Any) -> str:
+    """Return a table as CSV without a cell that a spreadsheet would take for a formula; `options` are those of pandas."""
+    return str(table.map(csv_cell).rename(columns=csv_cell).to_csv(index=False, **options))

@@ -19,6 +19,7 @@ from normzoo.checking.subject import Subject
 from normzoo.config import fields_of
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
+from normzoo.formatting import visible
 from normzoo.nn.named_norms import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
@@ -88,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
                 name_own_norm(word)
             code: int | None = options.call(options)
         except (RunBusyError, Interrupted) as error:
-            print(error, file=sys.stderr)
+            print(visible(str(error)), file=sys.stderr)
             return EXIT_BUSY if isinstance(error, RunBusyError) else EXIT_INTERRUPTED
         return code
 
@@ -438,7 +439,7 @@ def _dry_run(
 
 def say(line: str) -> None:
     """Print a line at once, for who watches through a pipe."""
-    print(line, flush=True)
+    print(visible(line), flush=True)
 
 
 def _say_nothing(line: str) -> None:

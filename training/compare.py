@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from normzoo.config import nearest
 from normzoo.errors import ConfigError, NormZooError, TrainingError
+from normzoo.formatting import csv_cell
 from normzoo.pretrained.registry import list_model_sets
 from training.config import RECIPE_FIELDS, Recipe, Run
 from training.runs import read_history
@@ -157,7 +158,7 @@ def table(rows: list[Row], columns: Sequence[str] = (), by: str = "", form: str 
         writer = csv.DictWriter(text, wide, lineterminator="\n")
         writer.writeheader()
         for group in groups:
-            writer.writerow({name: _number(group, name) for name in wide})
+            writer.writerow({name: csv_cell(_number(group, name)) for name in wide})
         return text.getvalue()
     titles = [FIGURES[name][0] if name in FIGURES else name.replace("_", " ") for name in shown]
     cells = [[_text(group, name) for name in shown] for group in groups]

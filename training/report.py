@@ -21,7 +21,7 @@ from normzoo.findings import OF_A_SET, Evidence, Finding, ResultTable, find_all
 from normzoo.findings.finding import where
 from normzoo.findings.learning_rate import best_rates, mean_sd, rated, rated_sets
 from normzoo.findings.original_study import reproduces
-from normzoo.formatting import listed
+from normzoo.formatting import listed, to_csv
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.plotting.spec import Chart, Heatmap
 from normzoo.pretrained.registry import ModelSet, list_model_sets
@@ -104,7 +104,7 @@ def build_report(checkpoints: Path, out: Path) -> Report:
     ]
     for evidence in collections(model_sets):
         parts += [*_chapter(evidence, charts, out)]
-    texts = {RESULTS: "\n\n".join(parts) + "\n", DATA: tidy(model_sets).to_csv(index=False, lineterminator="\n")}
+    texts = {RESULTS: "\n\n".join(parts) + "\n", DATA: to_csv(tidy(model_sets), lineterminator="\n")}
     own = [evidence for evidence in collections(model_sets) if evidence.shown.data.startswith(DEFAULT_DATA)]
     try:
         readme = read_text(out / README)

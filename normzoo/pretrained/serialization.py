@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from normzoo.errors import CheckpointError
+from normzoo.formatting import csv_cell
 
 
 def replace_folder(new: Path, folder: Path) -> None:
@@ -63,7 +64,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

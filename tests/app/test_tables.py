@@ -1,11 +1,14 @@
 """Tables as files: CSV and LaTeX say what the page shows."""
 
+import csv
 import html
+import io
 import re
 import urllib.error
 import urllib.request
 
 import pandas as pd
+import pytest
 
 from normzoo import NORM_LAYERS
 from normzoo.analysis.findings.finals import finals_figures
@@ -34,3 +37,14 @@ def test_the_latex_is_the_table_in_what_pdflatex_knows():
     assert latex.startswith("\\begin{tabular}{lr}\n\\toprule\n Norm & F1 \\# \\\\\n")
     assert "50\\% of x\\_1 & 0.5 \\\\" in latex
     assert r"$-$1 $\pm$ 2 $\times$ $\surd$3 $\cdot$ 4 \dots{} $\star$ $\to$ $\leq$ $\geq$ $\varepsilon$ -- 5~6" in latex
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [("=1+1", "'=1+1"), ("+cmd", "'+cmd"), ("-x", "'-x"), ("@a", "'@a"), ("\tb", "'\tb"), ("a\r=b", "a =b"), (" =c", "' =c")]
+    + [(same, same) for same in ("-1.5", "+2", "a=b", "", "−0.4", "-1e-3")],
+)
+def test_no_cell_is_a_formula(cell, written):
+    texts = pd.DataFrame({cell: [cell], "number": [-1.5]})
+    with urllib.request.urlopen(re.search(r'href="(data:[^"]+)"', csv_link(texts, "results.csv"))[1]) as link:
+        assert list(csv.reader(io.StringIO(link.read().decode(), newline=""))) == [[written, "number"], [written, "-1.5"]]

@@ -137,6 +137,20 @@ def test_csv_has_a_row_for_each_photo_and_network_as_json_says_it(capsys, tmp_pa
     assert all(0 < float(row["probability"]) <= 1 for row in rows)
 
 
+def test_names_are_no_formulas_and_move_no_cursor(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "=1+\x1b[2J\u202e.jpg"
+    shutil.copy(PHOTO, tmp_path / name)
+    (tmp_path / "\x1b]0;x\x07.jpg").write_bytes(b"no picture")
+    for options in (["--csv"], ["--json"], []):
+        assert main(["predict", name, "\x1b]0;x\x07.jpg", "no\x1b[1m.jpg", *options]) == 1
+        output = capsys.readouterr()
+        assert not set("\x1b\x07\u202e\x9b") & set(output.out + output.err)
+        assert "x1b[2J" in output.out
+        assert "\\x1b]0;x\\x07.jpg: " in output.err
+        assert ("'=1+" in output.out) == (options == ["--csv"])
+
+
 def test_statistics_of_the_photos_together_are_the_librarys(capsys, tmp_path):
     for number in range(3):
         Image.open(PHOTO).rotate(90 * number, expand=True).save(tmp_path / f"{number}.png")

@@ -1,5 +1,6 @@
 """What visitors ask of the page in little: bounded before it is done, remembered, charged, and ended when they leave."""
 
+import base64
 import contextlib
 import io
 import json
@@ -245,3 +246,11 @@ def test_a_script_is_compressed_once_and_charged_for(port: int, visitor: Visitor
         assert statuses[0] == 200
         assert statuses[-1] == 429
         assert other.get("/").status == 200
+
+
+def test_a_name_from_an_archive_is_no_formula(visitor: Visitor) -> None:
+    packed = archive(png(24, 20)).replace(b"0.png", b"=1+A1")
+    shown, table, found = ask(visitor, packed)
+    assert [photo["photo"] for photo in found["photos"]] == ["=1+A1"]
+    csv = base64.b64decode(re.findall(r"text/csv;charset=utf-8;base64,([\w+/=]+)", shown + table)[-1]).decode()
+    assert "\n'=1+A1," in csv

@@ -17,7 +17,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from normzoo.errors import DataError, ImageError
-from normzoo.formatting import counted
+from normzoo.formatting import counted, csv_cell
 from normzoo.images.preprocess import load_image, to_pixels
 from training.data.dataset import (
     FILES,
@@ -223,5 +223,5 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("split", "class", "file", "sha256", "problem"))
-    writer.writerows(rows)
+    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
     return table.getvalue()

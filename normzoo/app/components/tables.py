@@ -10,6 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from normzoo.app.components.html import render
+from normzoo.formatting import to_csv
 
 #: What a marked cell means, to be said once below its table.
 BEST_NOTE = '<p class="explanation">★ the best of its column.</p>'
@@ -64,7 +65,7 @@ def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV", ful
     Args:
         full: what the CSV holds in the place of what is shown.
     """
-    table = (texts if full is None else full).to_csv(index=False)
+    table = to_csv(texts if full is None else full)
     csv, latex = (base64.b64encode(text.encode()).decode() for text in (table, to_latex(texts)))
     return render("csv_link.html", name=name.removesuffix(".csv"), csv=csv, latex=latex, words=words)
 

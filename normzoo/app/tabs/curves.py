@@ -33,7 +33,7 @@ from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED, start_after
 from normzoo.app.core.permalink import Linked
 from normzoo.errors import ConfigError
-from normzoo.formatting import capital
+from normzoo.formatting import capital, to_csv
 from normzoo.plotting import curves as curve_charts
 from normzoo.plotting import results as result_charts
 from normzoo.plotting.style import ELSEWHERE, style_of
@@ -301,7 +301,7 @@ def as_file(
     if file_format in ("csv", "tex"):
         numbers = to_frame(table.frame[table.frame["split"].isin(chosen_splits)], metric, smoothing)
         if file_format == "csv":
-            return name, numbers.to_csv(index=False, float_format="%.8g").encode()
+            return name, to_csv(numbers, float_format="%.8g").encode()
         return name, to_latex(numbers.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
     from normzoo.plotting import static as plots  # matplotlib: only for those who want a picture
 
