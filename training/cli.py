@@ -23,7 +23,7 @@ from normzoo.formatting import visible
 from normzoo.nn.named_norms import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
-from training.compare import FIGURES, chosen_rows, finished_runs, table
+from training.compare import FIGURES, chart, chosen_rows, differences, finished_runs, table
 from training.config import PLANS, RECIPE_FIELDS, RECIPES, Execution, Run, Study, flag
 from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
@@ -139,6 +139,8 @@ def build_parser() -> Parser:
     words = f"comma-separated settings and figures ({', '.join(FIGURES)}) to show (default: what differs)"
     command.add_argument("--columns", metavar="NAMES", help=words)
     command.add_argument("--format", default="text", metavar="FORM", help="text, csv or latex (default: text)")
+    words = "draw validation accuracy over the setting of --by, a line for each norm, as PNG or SVG"
+    command.add_argument("--chart", type=Path, metavar="FILE", help=words)
     _add_folders(command, "runs", "checkpoints")
 
     command = parser.command(commands, "package", _package, "turn finished runs into checkpoint folders")
@@ -454,6 +456,15 @@ def _compare(options: argparse.Namespace) -> None:
     rows = chosen_rows(finished_runs(options.runs, options.checkpoints), options.where)
     columns = options.columns.split(",") if options.columns else []
     say(table(rows, columns, options.by, options.format).rstrip("\n"))
+    if options.by and options.format == "text" and (tested := differences(rows, options.by)):
+        say(f"\nAccuracy of each {options.by} against the best of its norm, in points (packaged runs):\n{tested}")
+    if options.chart:
+        if not options.by or options.chart.suffix not in (".png", ".svg"):
+            raise ConfigError(f"--chart takes --by and a file .png or .svg, got {options.chart}.")
+        from normzoo.plotting.matplotlib import draw, to_bytes  # brings matplotlib, which few need
+
+        options.chart.write_bytes(to_bytes(draw(chart(rows, options.by)), options.chart.suffix[1:]))
+        say(f"\nDrawn in {options.chart}.")
 
 
 def _package(options: argparse.Namespace) -> None:

@@ -10,10 +10,15 @@ from typing import Any
 
 from tabulate import tabulate
 
+from normzoo.analysis.results import correct_images
+from normzoo.analysis.statistics import Runs, accuracy, contrast, holm, pooled_run_variance
 from normzoo.config import nearest
 from normzoo.errors import ConfigError, NormZooError, TrainingError
-from normzoo.formatting import csv_cell
+from normzoo.formatting import csv_cell, p_text
+from normzoo.plotting.spec import Axis, Chart, Panel
+from normzoo.plotting.spec import series as series_of
 from normzoo.pretrained.registry import list_model_sets
+from normzoo.variants import short_name
 from training.config import RECIPE_FIELDS, Recipe, Run
 from training.runs import read_history
 
@@ -163,6 +168,73 @@ def table(rows: list[Row], columns: Sequence[str] = (), by: str = "", form: str 
     titles = [FIGURES[name][0] if name in FIGURES else name.replace("_", " ") for name in shown]
     cells = [[_text(group, name) for name in shown] for group in groups]
     return tabulate(cells, titles, "latex_booktabs" if form == "latex" else "plain", disable_numparse=True)
+
+
+def differences(rows: list[Row], by: str) -> str:
+    """Return how each value of a setting differs from the best one of its norm, as text; empty where nothing can be tested.
+
+    Runs and images both count as samples, which takes the answers to every image: those of packaged runs.
+    """
+    series: dict[tuple[Any, ...], dict[Any, tuple[Row, Runs]]] = {}
+    _, groups = grouped([row for row in rows if "place" in row], (), by)
+    for first, *_ in groups:
+        model_set, variant = first["place"]
+        rest = tuple(first[name] for name in (*SETTINGS, *RECIPE_FIELDS) if name != by)
+        digest = model_set.checkpoints[variant].metrics["provenance"]["data"]["digest"]
+        runs = correct_images(model_set, [variant])[0].get(variant)
+        if runs:
+            series.setdefault((*rest, digest), {})[first[by]] = (first, runs)
+    between = pooled_run_variance(runs for values in series.values() for _, runs in values.values())
+    tested = []
+    for values in series.values():
+        best = max(values, key=lambda value: accuracy(values[value][1]))
+        for value, (row, runs) in values.items():
+            if value != best:
+                tested.append((row, value, best, contrast([runs, values[best][1]], [1.0, -1.0], between)))
+    p_values = holm([found.p_value for *_, found in tested])
+    cells = [
+        (
+            row["recipe"],
+            row["norm"],
+            value,
+            best,
+            *(f"{100 * number:+.2f}" for number in vars(found.estimate).values()),
+            p_text(p),
+        )
+        for (row, value, best, found), p in zip(tested, p_values, strict=True)
+    ]
+    titles = ["recipe", "norm", by, "best", "difference", "95 % from", "to", "p (Holm)"]
+    return tabulate(cells, titles, "plain", disable_numparse=True) if cells else ""
+
+
+def chart(rows: list[Row], by: str, figure: str = "val_accuracy") -> Chart:
+    """Return a figure over a setting: a line for each norm and recipe, with the deviation over the seeds."""
+    differing, groups = grouped(rows, (), by)
+    values = list(dict.fromkeys(group[0][by] for group in groups))
+    is_number = all(_is_number(value) for value in values)
+    title, is_fraction = FIGURES[figure]
+    others = [name for name in differing if name not in (by, "norm")]
+    lines: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
+    for group in groups:
+        mean, sd = mean_sd(group, figure)
+        x = float(group[0][by]) if is_number else float(values.index(group[0][by]))
+        scale = 100 if is_fraction else 1
+        line = (group[0]["norm"], *(f"{name}={group[0][name]}" for name in others))
+        lines.setdefault(line, []).append((x, scale * mean, scale * (sd or 0.0)))
+    drawn = []
+    for (norm, *settings), points in lines.items():
+        points.sort()
+        ends = {"low": [mean - sd for _, mean, sd in points], "high": [mean + sd for _, mean, sd in points]}
+        name = ", ".join([short_name(norm), *settings])
+        drawn.append(series_of(norm, [x for x, _, _ in points], [mean for _, mean, _ in points], name=name, **ends))
+    positive = is_number and min(float(value) for value in values) > 0
+    axis = Axis(
+        by.replace("_", " "),
+        names=() if is_number else tuple(map(str, values)),
+        ticks=tuple(sorted(float(value) for value in values)) if is_number else (),
+        is_log=positive and max(float(value) for value in values) >= 8 * min(float(value) for value in values),
+    )
+    return Chart(f"{title} by {axis.title}, mean ± sd over seeds", axis, Axis(title), (Panel(tuple(drawn)),))
 
 
 def mean_sd(group: list[Row], name: str) -> tuple[float, float | None]:

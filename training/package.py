@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from torch.utils.flop_counter import FlopCounterMode
 
 from normzoo.errors import CheckpointError, TrainingError
-from normzoo.inference.predict import compute_logits
+from normzoo.inference.predict import BATCH_SIZE, compute_logits
 from normzoo.nn.named_norms import require_own_norm
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import (
@@ -31,7 +31,7 @@ from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
 from training.measurements.robustness import measure
 from training.measurements.rounding import rounded
-from training.progress import progress
+from training.progress import on_each_core, progress
 from training.runs import LOCK, PROBE_SECONDS, State, iter_runs
 
 #: Of the table of the runs that were tried to choose a recipe.
@@ -295,7 +295,8 @@ def _network(config: ModelConfig, state: State) -> ResNet:
 def split_logits(network: ResNet, data: ImageData, split: str) -> torch.Tensor:
     """Logits of every image of a split, float16 as they are stored; the figures are computed from these."""
     mean, std = torch.tensor(data.mean), torch.tensor(data.std)
-    return compute_logits(network, data.pixels[split], mean, std, torch.channels_last).half()
+    parts = data.pixels[split].split(8 * BATCH_SIZE)  # whole batches: the same as in one go
+    return torch.cat(on_each_core(lambda part: compute_logits(network, part, mean, std, torch.channels_last), parts)).half()
 
 
 def final_figures(logits: Iterable[torch.Tensor], labels: torch.Tensor) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.tiny import RECIPE, load_tiny, train_tiny
 from training import cli
+from training.compare import chart, chosen_rows, finished_runs
 from training.runs import State, iter_runs
 
 RATES = (0.01, 0.02)
@@ -87,6 +88,31 @@ def test_what_is_packaged_counts_once_and_stays_where_its_runs_are_gone(
     assert [row["n"] for row in tables[0]] == ["2", "2", "2", "1"]
 
 
+def test_each_value_is_tested_against_the_best_of_its_norm_and_drawn(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = [f"--runs={folder / 'runs'}", f"--checkpoints={tmp_path / 'checkpoints'}"]
+    assert cli.main(["package", *where]) == 0
+    capsys.readouterr()
+    for kind in ("png", "svg"):
+        assert cli.main(["compare", "--by=lr", *where, f"--chart={tmp_path / 'chart'}.{kind}"]) == 0
+    tested = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("quick  ")]
+    for norm in ("bn", "gn"):
+        means = {rate: statistics.mean(accuracies(folder, norm, rate)) for rate in RATES}
+        best = max(means, key=lambda rate: means[rate])
+        (row,) = {tuple(row) for row in tested if row[1] == norm and len(row) == 8}
+        assert (float(row[2]), float(row[3])) == (min(set(RATES) - {best}), best)
+        assert float(row[4]) == pytest.approx(100 * (means[float(row[2])] - means[best]), abs=0.01)
+        assert float(row[5]) <= float(row[4]) <= float(row[6])
+    assert (tmp_path / "chart.png").read_bytes()[1:4] == b"PNG"
+    rows = chosen_rows(finished_runs(folder / "runs", tmp_path), ["norm=bn"])
+    (drawn,) = chart(rows, "lr").panels[0].series
+    assert (list(drawn.x), list(drawn.y)) == (
+        list(RATES),
+        [pytest.approx(100 * statistics.mean(accuracies(folder, "bn", rate))) for rate in RATES],
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -95,6 +121,7 @@ def test_what_is_packaged_counts_once_and_stays_where_its_runs_are_gone(
         ("--columns=lr,accuracy", "Unknown column 'accuracy'"),
         ("--by=learning_rate", "Unknown column 'learning_rate'"),
         ("--format=html", "format must be one of text, csv, latex, got 'html'."),
+        ("--chart=x.svg", "--chart takes --by and a file"),
         ("--runs=nowhere", "No finished run under nowhere"),
     ],
 )

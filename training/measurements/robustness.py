@@ -19,6 +19,7 @@ from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
 from training.measurements.rounding import rounded
 from training.measurements.tables import Row, stored_rows, write_tables
+from training.progress import on_each_core
 
 #: Severity 0 is the clean image, the same for every corruption.
 ALL = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
@@ -29,14 +30,14 @@ SAMPLE = tuple((name, SEVERITIES[i % len(SEVERITIES)]) for i, name in enumerate(
 def measure(network: ResNet, data: ImageData, seed: int, cases: tuple[tuple[str, int], ...] = ALL) -> list[dict[str, Any]]:
     """Loss (nats) and accuracy on the whole validation set under each (corruption, severity): the rows of `robustness.csv`."""
     mean, std, labels = torch.tensor(data.mean), torch.tensor(data.std), data.labels["val"]
-    rows = []
-    for name, severity in cases:
+
+    def row(case: tuple[str, int]) -> dict[str, Any]:
+        name, severity = case
         logits = compute_logits(network, corrupted_pixels(data, name, severity), mean, std, torch.channels_last).half()
         found = metrics.from_logits(logits, labels)
-        rows.append(
-            {"seed": seed, "corruption": name, "severity": severity, **{key: found[key] for key in ("loss", "accuracy")}}
-        )
-    return rows
+        return {"seed": seed, "corruption": name, "severity": severity, "loss": found["loss"], "accuracy": found["accuracy"]}
+
+    return on_each_core(row, cases)
 
 
 @functools.lru_cache(maxsize=len(ALL))
