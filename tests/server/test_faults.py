@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from normzoo.app.core.examples import EXAMPLES, FOLDER
+from normzoo.app.server.middleware.closing import RESTARTING
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.nn.registry import NORM_LAYERS
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_zoo
 from tests.support.small_disk import fill, small_disk
-from tests.support.visitor import API, Visitor, file_value
+from tests.support.visitor import API, Failed, Visitor, file_value
 
 pytestmark = pytest.mark.process
 
@@ -118,6 +120,38 @@ def test_sigterm_ends_it_within_five_seconds_and_leaves_nothing(server, code):
     assert os.listdir(server.log.parent / "temporary") == []
     assert snapshot(code) == before
     assert "Traceback" not in server.log.read_text()
+
+
+def test_under_load_everybody_who_was_let_in_is_answered_when_it_ends(tmp_path):
+    zoo = {"NORMZOO_CHECKPOINTS": str(save_zoo(tmp_path / "zoo")), "NORMZOO_TRUST_PROXY": "1"}
+    told: list[object] = []
+
+    def ask(number: int) -> None:
+        with contextlib.closing(Visitor(server.port, f"11.0.0.{number}")) as visitor:
+            if visitor.join(functions["inside"], [photo, "toy/paper", list(NORM_LAYERS), "spread"]).status == 200:
+                joined.release()
+                try:
+                    told.append(len(visitor.listen()))
+                except Failed as error:
+                    told.append(error.args[0])
+
+    with running_server(tmp_path, zoo, popen=warm.Popen) as server:
+        with contextlib.closing(Visitor(server.port)) as visitor:
+            functions, joined = visitor.functions(), threading.Semaphore(0)
+            photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(1, 41)]
+        for thread in threads:
+            thread.start()
+        assert all(joined.acquire(timeout=60) for _ in threads)
+        start = time.monotonic()
+        server.stop()
+        assert time.monotonic() - start < 8
+        for thread in threads:
+            thread.join(10)
+    assert server.process.returncode == 0
+    assert len(told) == 40
+    assert {each for each in told if isinstance(each, str)} == {RESTARTING}
+    assert any(isinstance(each, int) for each in told)
 
 
 def test_on_a_full_disk_the_reason_is_told_and_logged_and_the_page_goes_on_once_there_is_room(tmp_path):

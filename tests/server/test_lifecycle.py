@@ -14,7 +14,9 @@ from normzoo.app.server import lifecycle
 lifecycle.END_SECONDS = 0.5
 with lifecycle.lifetime() as life:
     server = types.SimpleNamespace(config=types.SimpleNamespace())
-    life.demo = types.SimpleNamespace(is_running=True, server=server, close=lambda verbose: time.sleep(600))
+    life.demo = types.SimpleNamespace(
+        is_running=True, server=server, app=types.SimpleNamespace(middleware_stack=types.SimpleNamespace(close=print)),
+        _queue="", close=lambda verbose: time.sleep(600))
     print("ready", flush=True)
     life.wait()
 """
@@ -30,3 +32,24 @@ def test_a_process_that_is_told_to_stop_ends_even_where_its_server_does_not() ->
             assert process.wait(20) == 1
         finally:
             process.kill()
+
+
+FAILED = """
+import signal, time
+from normzoo.app.server import lifecycle
+lifecycle.END_SECONDS = 0.2
+before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+try:
+    with lifecycle.lifetime():
+        raise RuntimeError("no port")
+except RuntimeError as error:
+    print(error)
+time.sleep(1)
+assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+print("still here")
+"""
+
+
+def test_a_process_in_which_serving_has_failed_lives_on() -> None:
+    done = subprocess.run([sys.executable, "-c", FAILED], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split("\n") == ["no port", "still here", ""]

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normzoo.app.server.upload_folder import UploadFolder
 from normzoo.errors import ConfigError
@@ -18,9 +18,9 @@ from normzoo.errors import ConfigError
 if TYPE_CHECKING:
     from normzoo.app.core.errors import GuardedBlocks
 
-#: What is under way when the process is told to stop may take as long; all in all it ends within five seconds, and in any case
-#: before a container is killed, which is after ten.
-GRACE_SECONDS, END_SECONDS = 1, 8
+#: What is computed when the process is told to stop may take as long, then what is sent; it ends in any case before a container
+#: is killed, which is after ten.
+FINISH_SECONDS, GRACE_SECONDS, END_SECONDS = 3, 1, 8
 #: How often the waiting main thread looks whether a signal has come that did not wake it.
 WAKE_SECONDS = 1
 
@@ -30,6 +30,7 @@ class Lifetime:
 
     def __init__(self, uploads: UploadFolder) -> None:
         self._uploads = uploads
+        self._last_resort = threading.Timer(END_SECONDS, os._exit, [1])
         self.demo: GuardedBlocks | None = None
 
     def leave_the_network_alone(self) -> None:
@@ -57,14 +58,19 @@ class Lifetime:
         """Stop serving and remove the uploads."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        last_resort = threading.Timer(END_SECONDS, os._exit, [1])
-        last_resort.daemon = True
-        last_resort.start()
+        self._last_resort.daemon = True
+        self._last_resort.start()
         if self.demo is not None and self.demo.is_running:
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback for every answer that is cut off
+            gate: Any = self.demo.app.middleware_stack
+            gate.close(self.demo._queue, FINISH_SECONDS)
             self.demo.server.config.timeout_graceful_shutdown = GRACE_SECONDS
             self.demo.close(verbose=False)
         self._uploads.close()
+
+    def release(self) -> None:
+        """Leave the process, such as a notebook's, to whoever it belongs to."""
+        self._last_resort.cancel()
 
 
 @contextlib.contextmanager
@@ -76,6 +82,7 @@ def lifetime() -> Iterator[Lifetime]:
     Raises:
         ConfigError: there can be no such folder.
     """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parent = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
     try:
@@ -87,8 +94,14 @@ def lifetime() -> Iterator[Lifetime]:
     try:
         yield life
     except KeyboardInterrupt:
-        pass
-    finally:
+        life.end()
+    except BaseException:
+        life.end()
+        life.release()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        raise
+    else:
         life.end()
     # All is tidy: to take torch and Gradio apart would cost another second of those that a host allows.
     atexit._run_exitfuncs()

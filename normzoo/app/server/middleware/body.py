@@ -36,6 +36,7 @@ class Body:
         self._deadline = time.monotonic() + limits.body_seconds
         self._timeout: asyncio.Timeout | None = None
         self._moved_size = 0
+        self._given_up: Refusal | None = None
         #: When it last came on by `limits.moved_bytes`.
         self.moved_at = time.monotonic()
         #: Called with the size of each part that arrives; may raise a `Refusal`.
@@ -71,16 +72,17 @@ class Body:
                 message = await self._receive()
             self._check(message)
         except TimeoutError:
-            self.refusal = Refusal(408)
+            self.refusal = self._given_up or Refusal(408)
             raise self.refusal from None
         except Refusal as refusal:
             self.refusal = refusal
             raise
         return message
 
-    def give_up(self) -> None:
-        """Wait no longer for what does not come."""
+    def give_up(self, refusal: Refusal | None = None) -> None:
+        """Wait no longer for what does not come, and tell that in words of its own."""
         self._deadline = 0
+        self._given_up = refusal or Refusal(408)
         if self._timeout and not self.is_complete:
             with contextlib.suppress(RuntimeError):  # it is just over
                 self._timeout.reschedule(asyncio.get_running_loop().time())
@@ -94,7 +96,7 @@ class Body:
 
     async def drain(self) -> bool:
         """Read on without keeping anything, for a moment; gives whether the visitor is still there."""
-        deadline = time.monotonic() + _DRAIN_SECONDS
+        deadline = time.monotonic() + (_DRAIN_SECONDS if self._given_up is None else 0)
         size = 0
         while not self.is_complete and not self.has_left and size <= 2 * self._limits.upload_bytes:
             try:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from normzoo.app.core.work import VISITOR, Visitor
 from normzoo.app.server.middleware.answer import Answer, Send
 from normzoo.app.server.middleware.body import Body, Receive, boundary_of, header
+from normzoo.app.server.middleware.closing import RESTARTING, finish_events
 from normzoo.app.server.middleware.headers import Policy
 from normzoo.app.server.middleware.limits import Limits
 from normzoo.app.server.middleware.payload import check_event
@@ -52,8 +53,26 @@ class Gate:
         self._sessions = Sessions(limits)
         self._under_way = Uploads(limits)
         self._sweep = sweep
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closing = False
         self._static = StaticFiles(limits.static_bytes)
         self._unswept = 0
+
+    def close(self, queue: Any, seconds: float) -> None:
+        """Let nobody in any more, and end what visitors have asked for; called from another thread.
+
+        Args:
+            queue: Gradio's.
+            seconds: how long what is computed may take.
+        """
+        if self._loop is not None:
+            with contextlib.suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(self._close(queue, seconds), self._loop).result(seconds + 2)
+
+    async def _close(self, queue: Any, seconds: float) -> None:
+        self._is_closing = True
+        self._under_way.give_up(Refusal(503, RESTARTING))
+        await finish_events(queue, seconds)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -130,6 +149,8 @@ class Gate:
         stack.enter_context(self._visitors.request(who))
         if kind is None:
             raise Refusal(404)
+        if self._is_closing and kind is not Kind.STREAM:
+            raise Refusal(503, RESTARTING)
         if scope["path"].endswith("/queue/data"):
             sessions = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("session_hash", [])
             if len(sessions) != 1:  # of two, Gradio might take the other
@@ -186,7 +207,8 @@ def around(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        app.middleware_stack = Gate(app.middleware_stack, uploads, limits, policy, sweep)
+        gate = app.middleware_stack = Gate(app.middleware_stack, uploads, limits, policy, sweep)
+        gate._loop = asyncio.get_running_loop()
         yield
 
     return lifespan

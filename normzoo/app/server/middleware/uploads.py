@@ -71,6 +71,11 @@ class Uploads:
             if not is_whole:
                 upload.remove()
 
+    def give_up(self, refusal: Refusal) -> None:
+        """End all that are under way."""
+        for upload in self._under_way:
+            upload.body.give_up(refusal)
+
     def _grow(self, upload: Upload, size: int) -> None:
         upload.size += size
         if sum(each.size for each in self._under_way if each.visitor == upload.visitor) > self._limits.unfinished_per_visitor:
