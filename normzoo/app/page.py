@@ -11,19 +11,16 @@ from normzoo.app.core import controls as chooser
 from normzoo.app.core import permalink as link
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.errors import GuardedBlocks
-from normzoo.app.tabs import batches, compare, curves
+from normzoo.app.tabs import batches, compare, curves, evidence
 from normzoo.app.tabs.about import tab as about
-from normzoo.app.tabs.batch_size import tab as batch_size
 from normzoo.app.tabs.inside import tab as inside
-from normzoo.app.tabs.results import tab as results
-from normzoo.app.tabs.robustness import tab as robustness
 
 #: Of each tab its name in links, its title, and what builds its parts.
 TABS: tuple[tuple[str, str, tuple[Callable[..., None], ...]], ...] = (
     ("compare", "Compare", (compare.build,)),
     ("batches", "Batches", (batches.build,)),
     ("curves", "Curves & metrics", (curves.build,)),
-    ("evidence", "Evidence", (results.build_evidence, batch_size.build, robustness.build)),
+    ("evidence", "Evidence", (evidence.build,)),
     ("inside", "Inside", (inside.build,)),
     ("about", "About", (about.build,)),
 )

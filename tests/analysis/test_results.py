@@ -6,7 +6,6 @@ import math
 import pytest
 
 from normzoo import NORM_LAYERS
-from normzoo.analysis.findings.finals import finals_figures
 from normzoo.analysis.results import METRICS, chance_loss, final_metrics, history, over_seeds, val_accuracy
 from normzoo.pretrained.registry import get_model_set, list_model_sets
 from tests.support.checkpoints import save_variant, save_zoo
@@ -60,24 +59,6 @@ def test_final_metrics_are_the_stored_ones(zoo):
     assert (bn["parameters"], bn["macs"], bn["n"], bn["seeds"]) == (stored["parameters"], stored["macs"], 1, "0")
 
 
-def test_the_screen_shows_per_cent_and_four_decimals_of_the_loss(zoo):
-    numbers, texts = finals_figures(final_metrics(zoo, ["bn"]).frame).frames
-    assert list(numbers.columns) == list(texts.columns)
-    shown = texts.iloc[0]
-    assert shown["Network"] == "BN"
-    assert shown["Validation loss"] == "1.2346"
-    assert shown["Validation accuracy (%)"] == "51.00"
-    assert shown["Million MACs"] == "12.35"
-    assert shown["n"] == "1"
-    assert numbers["Validation accuracy (%)"][0] == pytest.approx(51)
-
-
-def test_several_seeds_are_shown_as_mean_and_deviation(root):
-    texts = finals_figures(final_metrics(get_model_set("toy/three-seeds", root), ["bn"]).frame).texts
-    assert texts["Validation accuracy (%)"] == ["51.10 ± 0.10"]
-    assert texts["Seeds"] == ["0, 1, 2"]
-
-
 def test_validation_accuracy_comes_with_its_number_of_seeds(root):
     accuracy, n = val_accuracy(get_model_set("toy/three-seeds", root), "bn")
     assert (accuracy, n) == (pytest.approx(0.511), 3)
@@ -120,7 +101,6 @@ def test_every_packaged_result_can_be_shown(model_set):
     assert model_set.problems == {}
     finals, curves = final_metrics(model_set, variants), history(model_set, variants)
     assert (finals.problems, curves.problems) == ({}, {})
-    assert not finals_figures(finals.frame).frames[1].isin(["–"]).to_numpy().any()
     last = over_seeds(curves.frame[curves.frame["split"] == "val"], "accuracy").groupby("variant")["mean"].last()
     for row in finals.frame.to_dict("records"):
         assert last[row["variant"]] == pytest.approx(row["val_accuracy"], abs=1e-6)

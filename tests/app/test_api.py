@@ -12,6 +12,7 @@ from gradio_client.exceptions import ValidationError
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 
 PUBLIC_EVENTS = {
+    "evidence",
     "follow_value",
     "value_maps",
     "turn",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from normzoo.analysis.findings.unknowns import Unknowns, read_unknowns
+from normzoo.analysis.ood import ENSEMBLE, Ood, read_ood
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import Model, ModelSet, best_accuracy, default_model_set, list_model_sets, load_models
@@ -23,7 +23,7 @@ class Catalog:
         self.sets = {model_set.name: model_set for model_set in list_model_sets(root)}
         self.titles = titled_sets(self.sets.values())
         self._models: dict[tuple[str, str], Model | CheckpointError] = {}
-        self._unknowns: dict[str, dict[str, Unknowns]] = {}
+        self._ood: dict[str, Ood | None] = {}
         self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
     @property
@@ -53,18 +53,19 @@ class Catalog:
                 problems[variant] = str(loaded)
         return models, problems
 
-    def unknowns(self, model_set: ModelSet) -> dict[str, Unknowns]:
-        """What was measured of a set's networks, and of all together, on photos of nothing that they know.
+    def ood(self, model_set: ModelSet) -> Ood | None:
+        """What was measured of all networks of a set together on out-of-distribution images, where that tells anything.
 
         Nothing where the table is damaged, which the log says: the networks answer without it.
         """
-        if model_set.name not in self._unknowns:
+        if model_set.name not in self._ood:
             try:
-                self._unknowns[model_set.name] = read_unknowns(model_set, model_set.main_variants)
+                found = read_ood(model_set, model_set.main_variants).get(ENSEMBLE)
             except CheckpointError as error:
                 logger.warning("%s", error)
-                self._unknowns[model_set.name] = {}
-        return self._unknowns[model_set.name]
+                found = None
+            self._ood[model_set.name] = found if found and found.is_useful else None
+        return self._ood[model_set.name]
 
     def _load(self, model_set: ModelSet, variant: str) -> Model | CheckpointError:
         key = (model_set.name, variant)

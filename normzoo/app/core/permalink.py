@@ -22,7 +22,7 @@ from normzoo.pretrained.registry import ModelSet
 UNKNOWN = "The link names something that this page does not have. It shows what it has."
 
 #: What a link may hold beside the tab.
-KEYS = ("set", "variants", "photo", "why", "batch", "curves", "value")
+KEYS = ("set", "variants", "photo", "why", "batch", "curves", "finding", "value")
 #: Tabs in links from before, and the tab that has their content now.
 FORMER_TABS = {
     "classify": "compare",

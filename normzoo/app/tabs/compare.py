@@ -10,7 +10,6 @@ import pandas as pd
 from gradio.components.plot import PlotData
 from PIL import Image
 
-from normzoo.analysis.findings.unknowns import TOGETHER, unknown_words
 from normzoo.analysis.results import final_metrics, val_accuracy
 from normzoo.app.components import cards, cubes, photo
 from normzoo.app.components.charts import as_plot
@@ -434,11 +433,16 @@ def _map_data(found: ActivationMap) -> dict[str, Any]:
 
 def _notice(catalog: Catalog, model_set: ModelSet, predictions: Mapping[str, Prediction]) -> str:
     """That the photo may be out of distribution, where all networks of the set were asked; else nothing."""
-    together, everyone = catalog.unknowns(model_set).get(TOGETHER), main_variants_of(model_set)
-    if together is None or not predictions.keys() >= set(everyone):
+    measured, everyone = catalog.ood(model_set), main_variants_of(model_set)
+    if measured is None or not predictions.keys() >= set(everyone):
         return ""
-    mean = np.mean([predictions[variant].probabilities for variant in everyone], axis=0)
-    return unknown_words(float(mean.max()), together, len(everyone), len(mean))
+    highest = float(np.mean([predictions[variant].probabilities for variant in everyone], axis=0).max())
+    if highest >= measured.threshold:
+        return ""
+    return (
+        f"Possibly out of distribution: the highest mean class probability is {highest:.0%}. This threshold flags "
+        f"{measured.unknown_flagged:.0%} of unknown images, and {measured.known_flagged:.0%} of known ones."
+    ).replace("%", " %")
 
 
 def list_classes(model_set: ModelSet) -> str:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
-from normzoo.analysis.findings.unknowns import UNKNOWNS_COLUMNS
+from normzoo.analysis.ood import ENSEMBLE, OOD_COLUMNS
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo, photo_name
@@ -166,7 +166,7 @@ def test_what_is_not_there_is_left_out_or_refused_in_a_sentence(catalog, toy, pi
         assert re.fullmatch(r"[A-Za-z].*\.", refused.value.message)
 
 
-UNKNOWNS = f"{','.join(UNKNOWNS_COLUMNS)},covers\npaper,together,0,4,4,0.9,0.99,0.1,0.8,,COVERS\n"
+UNKNOWNS = f"{','.join(OOD_COLUMNS)},covers\npaper,{ENSEMBLE},,0,4,4,0.9,0.1,0.5,0.99,0.1,0.8,,COVERS\n"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,7 @@ UNKNOWNS = f"{','.join(UNKNOWNS_COLUMNS)},covers\npaper,together,0,4,4,0.9,0.99,
         (UNKNOWNS, [], CLASSES[0], 0, False),  # its class is known
         (UNKNOWNS, [], "", 3, False),
         (UNKNOWNS, ["bn"], "", 0, False),
+        (UNKNOWNS.replace("0.9,0.1", "0.4,0.1"), [], "", 0, False),  # the threshold tells nothing
         ("recipe\npaper", [], "", 0, False),
     ],
 )
@@ -183,8 +184,8 @@ def test_the_notice_is_for_original_photos_of_unknown_class_and_needs_a_whole_ta
     tmp_path, picture, table, broken, truth, severity, has_notice
 ):
     save_zoo(tmp_path)
-    covers = get_model_set("toy/paper", tmp_path).covers("together")
-    (tmp_path / "toy" / "unknowns.csv").write_text(table.replace("COVERS", covers))
+    covers = get_model_set("toy/paper", tmp_path).covers(ENSEMBLE)
+    (tmp_path / "toy" / "ood.csv").write_text(table.replace("COVERS", covers))
     for variant in broken:
         (tmp_path / "toy/paper" / variant / "config.json").write_text("{")
     catalog = Catalog(tmp_path)
