@@ -122,7 +122,8 @@ for module in pkgutil.walk_packages(normzoo.__path__, "normzoo."):
 events = {event.api_name: event.fn for event in build_demo(Path(sys.argv[1])).fns.values()}
 photo = {"path": sys.argv[2]}
 choices = {
-    "model_set": "toy/paper", "variants": None, "metric": "loss", "splits": "Both", "photos": {"set": "drawings"}, "photo": photo,
+    "model_set": "toy/paper", "variants": None, "metric": "loss", "splits": "Both", "photo": photo,
+    "photos": {"set": "drawings"},
     "smoothing": 0, "log_axes": [], "severity": 3, "variant": "gn", "view": "All networks, one metric",
 }
 opened = []
