@@ -16,7 +16,7 @@ FUZZ := build/fuzz
 FUZZ_READY := $(FUZZ)/.atheris
 
 .DEFAULT_GOAL := help
-.PHONY: help install docs app test test-fast test-cluster check bench load audit fuzz format screenshots
+.PHONY: help install docs app test test-fast test-cluster test-container check bench load audit fuzz format screenshots
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-fast: $(DEV_READY) ## run those that need neither a browser nor another pro
 
 test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and disturb studies on it; as root, with slurm-wlm and munge
 	timeout 900 $(BIN)/python -m pytest tests/cluster
+
+test-container: $(DEV_READY) ## build the image, run it as the Dockerfile says and ask for the worst; ten minutes, with Docker or CONTAINER_*
+	timeout 1800 $(BIN)/python -m pytest tests/container -s
 
 check: $(DEV_READY) ## lint, format, types, stored figures computed once more, and is RESULTS.md what they say?
 	$(BIN)/ruff check

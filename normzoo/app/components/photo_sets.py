@@ -21,7 +21,7 @@ from normzoo.images.preprocess import load_image, to_pixels
 FIRST_SET = "drawings"
 THUMBNAIL_PIXELS = 48
 #: Of all photos together, as `count_pixels` counts them: decoding so many takes about two seconds.
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 100_000_000
 _NAME_LETTERS = 80
 
 
@@ -119,9 +119,10 @@ def _check(wanted: object) -> list[tuple[Path, str, str]]:
         if total > MAX_TOTAL_BYTES:
             most = MAX_TOTAL_BYTES // 10**6
             raise ImageError(f"These files have {total / 1e6:.0f} MB, more than the {most} MB allowed; choose fewer.")
-        pixels = [number for path, _, _ in uploads for number in _counted.get(path, functools.partial(_count, path))]
+        counted = [_counted.get(path, functools.partial(_count, path)) for path, _, _ in uploads]
     except OSError:
         raise ImageError("These photos are no longer here; choose them again.") from None
+    pixels = [number for each in counted if not isinstance(each, str) for number in each]
     if len(pixels) > MOST:
         raise ImageError(f"These are {len(pixels)} photos, more than the {MOST} that go through together; choose fewer.")
     if sum(pixels) > MAX_PIXELS:
@@ -139,16 +140,16 @@ def _declare(path: Path) -> int:
         return 0
 
 
-def _count(path: Path) -> list[int]:
-    """How many pixels each picture in a file has, before any is decoded; nothing else in it counts."""
+def _count(path: Path) -> list[int] | str:
+    """How many pixels each picture in a file has, before any is decoded, or why it is refused; nothing else in it counts."""
     found = []
     try:
         for content in [path] if not is_archive(path) else (file.content for file in read_archive(path, MOST)):
             check_wanted()
             with contextlib.suppress(ImageError):  # which is told when it is read
                 found.append(count_pixels(content))
-    except ImageError:
-        return []
+    except ImageError as error:
+        return str(error)
     return found
 
 
@@ -166,7 +167,7 @@ class _Small(NamedTuple):
 
 
 _declared = Kept[int](SMALL_BYTES // 10, lambda _: 200)
-_counted = Kept[list[int]](SMALL_BYTES // 10, lambda counted: 200 + 40 * len(counted))
+_counted = Kept[list[int] | str](SMALL_BYTES // 10, lambda counted: 200 + 40 * len(counted))
 _small = Kept[list[_Small | str] | str](
     SMALL_BYTES, lambda kept: sum(map(_bytes, kept)) if isinstance(kept, list) else len(kept)
 )
@@ -190,6 +191,8 @@ def _read_once(path: Path, image_size: int) -> list[_Small | str] | str:
     try:
         if not is_archive(path):
             return [_Small("", "", *_reduce(path, image_size))]
+        if isinstance(refusal := _counted.get(path, functools.partial(_count, path)), str):
+            return refusal
         return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
     except (ImageError, ConfigError) as error:
         if not path.is_file():
