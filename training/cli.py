@@ -187,9 +187,9 @@ def build_parser() -> Parser:
 
     command = parser.command(commands, "bench", _bench, "measure the speed of training")
     command.add_argument("--steps", type=positive, default=60, metavar="N", help="timed steps of each kind (default: 60)")
-    command.add_argument("--device", choices=DEVICES, default="auto", help="what follows concerns GPUs (default: auto)")
-    command.add_argument("--out", type=Path, default=Path("bench-gpu.json"), metavar="FILE", help="figures (bench-gpu.json)")
-    command.add_argument("--norm", metavar="KEYS", help="comma-separated (default: the zoo and torch's own)")
+    command.add_argument("--device", choices=DEVICES, default="auto", help="where (default: auto)")
+    command.add_argument("--out", type=Path, metavar="FILE", help="a JSON file of the figures")
+    command.add_argument("--norm", metavar="KEYS", help="comma-separated (default: the zoo)")
     words = "compiled steps, last (default: auto)"
     command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help=words)
     return parser
@@ -504,12 +504,7 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    device = choose_device(options.device)
-    from training.bench import bench, bench_gpu  # brings torchvision, which no other command needs
+    from training.bench import bench  # brings torchvision, which no other command needs
 
-    if device.type == "cuda":
-        norms = name_own_norms(options.norm) if options.norm else None
-        bench_gpu(device, options.out, norms, options.compile != "off", options.steps, say=say)
-        return
-
-    bench(options.steps, say)
+    norms = name_own_norms(options.norm) if options.norm else None
+    bench(choose_device(options.device), options.steps, norms, options.compile != "off", options.out, say)

@@ -74,7 +74,7 @@ def choose_precision(choice: str, recipe: Recipe, device: torch.device, say: Cal
         if choice not in PRECISIONS:
             raise ConfigError(f"amp must be one of auto, {', '.join(PRECISIONS)}, got {choice!r}.")
         return choice
-    if device.type != "cpu" or not torch.cpu.get_capabilities().get("avx512_bf16"):
+    if not has_bf16(device):
         return "fp32"
     run = Run("timing", recipe, "bn")
     key = _key(run, device)
@@ -87,6 +87,11 @@ def choose_precision(choice: str, recipe: Recipe, device: torch.device, say: Cal
     rates = ", ".join(f"{recipe.batch_size / known[precision]:.0f} images/s in {precision}" for precision in PRECISIONS)
     say(f"--amp auto takes {chosen}: {rates}, timed once on this machine for this shape ({data_root() / FILE}).")
     return chosen
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Has this processor bf16 products in hardware?"""
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def compiled_estimate(run: Run, eager_seconds: float, device: torch.device) -> tuple[float, float]:
