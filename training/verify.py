@@ -21,7 +21,7 @@ from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
 from normzoo.pretrained.registry import list_model_sets
 from normzoo.pretrained.serialization import file_sha256, read_text
 from training.cards import README, folder_card, model_card
-from training.data.dataset import SPLITS, ImageData, data_root, load_once
+from training.data.dataset import SPLITS, ImageData, cache_folder, data_root, load_once
 from training.engine.metrics import METRICS, spread
 from training.measurements.batch_statistics import CASES, check_batch_statistics
 from training.measurements.batch_statistics import SAMPLE as BATCH_STATISTICS
@@ -224,7 +224,8 @@ def _images(checkpoint: Checkpoint) -> tuple[ImageData | None, str]:
     try:
         data = load_once(description["name"], checkpoint.config.image_size, data_root())
     except DataError as error:
-        return None, f"no images here: {error}"
+        is_there = cache_folder(description["name"], checkpoint.config.image_size).exists()
+        return None, str(error) if is_there else "no images here"
     if data.digest != description["digest"]:
         return None, f"other images of the name {data.name} are here"
     return data, ""

@@ -70,92 +70,67 @@ def own(folder: Path) -> str:
     return f"{folder / 'my_norms.py'}:FRN"
 
 
-def test_the_run_is_named_by_the_class_and_carries_the_files_hash_and_a_copy(folder):
-    seed = folder / "runs" / SET / "FRN" / "seed-0"
-    state = State.load(seed)
-    assert (state.run.norm, state.run.variant) == ("FRN", "FRN")
-    assert len(state.run.norm_sha256) == 64
-    assert json.loads((seed / "run.json").read_text())["norm_sha256"] == state.run.norm_sha256
-    assert (seed / COPY).read_bytes() == FRN.read_bytes()
-    assert Run.from_dict(state.run.to_dict()) == state.run
-
-
-def test_a_run_of_the_zoo_says_nothing_of_it(folder):
+def test_run_and_checkpoint_carry_the_hash_of_the_file_and_a_copy_as_text_and_those_of_the_zoo_do_not(folder):
+    seed, checkpoint = folder / "runs" / SET / "FRN" / "seed-0", open_checkpoint(folder / "checkpoints" / SET / "FRN")
+    run = State.load(seed).run
+    assert (run.norm, run.variant, len(run.norm_sha256)) == ("FRN", "FRN", 64)
+    assert json.loads((seed / "run.json").read_text())["norm_sha256"] == run.norm_sha256
+    assert Run.from_dict(run.to_dict()) == run
+    assert (checkpoint.config.norm, checkpoint.config.norm_sha256) == ("FRN", run.norm_sha256)
+    assert (seed / COPY).read_bytes() == (checkpoint.folder / COPY).read_bytes() == FRN.read_bytes()
+    assert not list(checkpoint.folder.glob("*.py"))
     assert "norm_sha256" not in State.load(folder / "runs" / SET / "gn" / "seed-0").run.to_dict()
     assert "norm_sha256" not in (folder / "checkpoints" / SET / "gn" / "config.json").read_text()
     assert not (folder / "checkpoints" / SET / "gn" / COPY).exists()
 
 
-def test_the_checkpoint_carries_the_hash_and_a_copy_as_text(folder):
-    checkpoint = open_checkpoint(folder / "checkpoints" / SET / "FRN")
-    assert checkpoint.config.norm == "FRN"
-    assert checkpoint.config.norm_sha256 == State.load(folder / "runs" / SET / "FRN" / "seed-0").run.norm_sha256
-    assert (checkpoint.folder / COPY).read_bytes() == FRN.read_bytes()
-    assert not list(checkpoint.folder.glob("*.py"))
-
-
-def test_its_code_is_not_run_unless_the_user_says_so(folder):
-    path = folder / "checkpoints" / SET / "FRN"
-    with pytest.raises(
-        CheckpointError, match="FRN is a norm of somebody's own, whose code is not run unless you say so"
-    ) as told:
-        load_model(path)
+def test_its_code_is_not_run_unless_the_user_says_so_and_the_others_are_loaded_all_the_same(folder):
+    with pytest.raises(CheckpointError, match="FRN is a norm of somebody's own, whose code is not run unless you say") as told:
+        load_model(folder / "checkpoints" / SET / "FRN")
     assert f"read {SET}/FRN/{COPY}, then" in str(told.value), "visitors of the page read it: no path of the host"
     assert "FRN" not in NORM_LAYERS
-
-
-def test_the_others_of_its_set_are_loaded_all_the_same(folder):
     model_set = get_model_set(SET, folder / "checkpoints")
-    assert list(load_models(model_set)) == ["gn"]
-    assert model_set.main_variants == ["gn"]
+    assert list(load_models(model_set)) == model_set.main_variants == ["gn"]
     assert list(final_metrics(model_set, ["gn", "FRN"]).frame["variant"]) == ["gn", "FRN"]
-
-
-def test_it_loads_where_the_user_names_the_file(folder):
     name_own_norm(own(folder))
-    model_set = get_model_set(SET, folder / "checkpoints")
-    assert list(load_models(model_set)) == ["gn", "FRN"]
-    assert type(load_models(model_set)["FRN"].network.norm1).__name__ == "FRN"
+    models = load_models(get_model_set(SET, folder / "checkpoints"))
+    assert list(models) == ["gn", "FRN"]
+    assert type(models["FRN"].network.norm1).__name__ == "FRN"
 
 
-def test_it_loads_where_the_environment_names_the_file(folder, monkeypatch, capsys):
+def test_it_loads_where_the_environment_names_the_file_or_allows_the_copies(folder, monkeypatch, capsys):
+    monkeypatch.setenv(ALLOW_VARIABLE, "1")
+    assert load_model(folder / "checkpoints" / SET / "FRN").variant == "FRN"
+    monkeypatch.delenv(ALLOW_VARIABLE)
     monkeypatch.setenv(NAMES_VARIABLE, own(folder))
     photo = ROOT / "normzoo" / "app" / "photos" / "cat.jpg"
     assert normzoo_main(["predict", str(photo), "--model-set", SET, "--checkpoints", str(folder / "checkpoints")]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("FRN")
 
 
-def test_it_loads_where_the_user_allows_the_copies(folder, monkeypatch):
-    monkeypatch.setenv(ALLOW_VARIABLE, "1")
-    assert load_model(folder / "checkpoints" / SET / "FRN").variant == "FRN"
-
-
-def test_another_text_of_the_file_is_refused(folder):
+def test_another_text_of_the_file_is_refused_and_a_run_does_not_go_on_with_it(folder, capsys):
     path = folder / "my_norms.py"
     path.write_text(path.read_text() + "\n# changed\n")
     name_own_norm(own(folder))
     with pytest.raises(CheckpointError, match="FRN was trained with another text of"):
         load_model(folder / "checkpoints" / SET / "FRN")
+    code = command_line.main(["train", f"--norm={own(folder)}", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"])
+    assert code == 2
+    assert "norm_sha256" in capsys.readouterr().err
 
 
-def test_a_changed_copy_is_refused_also_where_copies_are_allowed(folder, monkeypatch):
-    monkeypatch.setenv(ALLOW_VARIABLE, "1")
-    copy = folder / "checkpoints" / SET / "FRN" / COPY
-    text = copy.read_text()
-    copy.write_text(f"{text}\nimport pathlib\npathlib.Path({str(folder / 'has-run')!r}).touch()\n")
-    with pytest.raises(CheckpointError, match="is not the file that the network was trained with"):
-        load_model(copy.parent)
-    copy.write_text(text)
-    assert not (folder / "has-run").exists()
-
-
-def test_a_copy_from_the_hub_is_never_run(folder, monkeypatch):
+def test_a_changed_copy_and_one_from_the_hub_are_refused_also_where_copies_are_allowed(folder, monkeypatch):
     monkeypatch.setenv(ALLOW_VARIABLE, "1")
     cache = folder / "models--user--zoo" / "snapshots" / "abc"
     shutil.copytree(folder / "checkpoints" / SET / "FRN", cache)
     with pytest.raises(CheckpointError, match="is not run unless you say so") as caught:
         load_model(cache)
     assert ALLOW_VARIABLE not in str(caught.value)
+    copy = folder / "checkpoints" / SET / "FRN" / COPY
+    copy.write_text(f"{copy.read_text()}\nimport pathlib\npathlib.Path({str(folder / 'has-run')!r}).touch()\n")
+    with pytest.raises(CheckpointError, match="is not the file that the network was trained with"):
+        load_model(copy.parent)
+    assert not (folder / "has-run").exists()
 
 
 def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monkeypatch):
@@ -168,14 +143,6 @@ def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monk
     with pytest.raises(HubError, match="There is no NormZoo checkpoint"):
         download(HubId("user/zoo", "no/such/set"))
     assert f"no/such/set/{COPY}" in asked["allow_patterns"]
-
-
-def test_changing_the_file_stops_a_run_from_going_on(folder, capsys):
-    path = folder / "my_norms.py"
-    path.write_text(path.read_text() + "\n# changed\n")
-    code = command_line.main(["train", f"--norm={own(folder)}", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"])
-    assert code == 2
-    assert "norm_sha256" in capsys.readouterr().err
 
 
 def test_packaging_leaves_out_what_it_may_not_build_and_says_so(folder, capsys):
@@ -235,18 +202,15 @@ def test_children_of_a_study_know_it(folder):
     assert key in NORM_LAYERS
 
 
-@pytest.mark.parametrize("name", ["bn", "BN", "Gn"])
-def test_a_name_of_the_zoo_is_refused(name, tmp_path):
-    (tmp_path / "own.py").write_text(f"from torch import nn\n\n\nclass {name}(nn.Identity):\n    pass\n")
-    with pytest.raises(ConfigError, match="must not be called as one of the zoo"):
-        name_own_norm(f"{tmp_path / 'own.py'}:{name}")
-
-
-def test_two_classes_of_one_name_are_refused(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(name, "must not be called as one of the zoo") for name in ("bn", "BN", "Gn")] + [("FRN", "two norms called FRN")],
+)
+def test_a_name_that_is_taken_is_refused(name, message, folder, tmp_path):
     name_own_norm(own(folder))
-    (tmp_path / "other.py").write_text("from torch import nn\n\n\nclass FRN(nn.Identity):\n    pass\n")
-    with pytest.raises(ConfigError, match="two norms called FRN"):
-        name_own_norm(f"{tmp_path / 'other.py'}:FRN")
+    (tmp_path / "other.py").write_text(f"from torch import nn\n\n\nclass {name}(nn.Identity):\n    pass\n")
+    with pytest.raises(ConfigError, match=message):
+        name_own_norm(f"{tmp_path / 'other.py'}:{name}")
 
 
 def test_only_files_are_named(capsys):

@@ -115,49 +115,12 @@ def test_without_the_images_the_weaker_check_is_said_and_the_full_one_fails(
     assert [problem.partition(":")[0] for problem in problems] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
 
 
-def _val_figure(folder: Path) -> None:
-    change_metrics(folder, lambda m: m["final"]["val"]["accuracy"].update(mean=0.99))
+def metrics(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    return lambda folder: change_metrics(folder, change)
 
 
-def _train_mean(folder: Path) -> None:
-    change_metrics(folder, lambda m: m["final"]["train"]["accuracy"].update(mean=0.99))
-
-
-def _class_figure(folder: Path) -> None:
-    change_metrics(folder, lambda m: m["per_class"]["1"][0].update(f1=0.123))
-
-
-def _confusion(folder: Path) -> None:
-    change_metrics(folder, lambda m: m["confusion_matrix"]["0"][0].reverse())
-
-
-def _parameters(folder: Path) -> None:
-    change_metrics(folder, lambda m: m.update(parameters=1))
-
-
-def _seeds(folder: Path) -> None:
-    change_metrics(folder, lambda m: m.update(seeds=[0, 2]))
-
-
-def _missing_final(folder: Path) -> None:
-    change_metrics(folder, lambda m: m["final"].pop("val"))
-
-
-def _logits(folder: Path) -> None:
-    change_tensors(folder / "val_logits.safetensors", lambda t: t["seed_1"][0, 0].add_(1))
-
-
-def _logits_alike(folder: Path) -> None:
-    """Other numbers that give the same figures."""
-    change_tensors(folder / "val_logits.safetensors", lambda t: t["seed_1"][0].add_(1))
-
-
-def _labels(folder: Path) -> None:
-    change_tensors(folder / "val_logits.safetensors", lambda t: t["labels"].copy_(t["labels"].roll(1)))
-
-
-def _nan_logits(folder: Path) -> None:
-    change_tensors(folder / "val_logits.safetensors", lambda t: t["seed_0"].fill_(torch.nan))
+def logits(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    return lambda folder: change_tensors(folder / "val_logits.safetensors", change)
 
 
 def _weights(folder: Path) -> None:
@@ -168,42 +131,35 @@ def _card(folder: Path) -> None:
     (folder / "README.md").write_text((folder / "README.md").read_text().replace("tiny", "huge"))
 
 
-def _no_card(folder: Path) -> None:
-    (folder / "README.md").unlink()
+def history(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        lines = change((folder / "history.csv").read_text().splitlines())
+        (folder / "history.csv").write_text("\n".join(lines) + "\n")
 
-
-def _history(folder: Path) -> None:
-    lines = (folder / "history.csv").read_text().splitlines()
-    lines[1] = lines[1].replace("0.", "1.", 1)  # the first epoch: follows from nothing else
-    (folder / "history.csv").write_text("\n".join(lines) + "\n")
-
-
-def _short_history(folder: Path) -> None:
-    lines = (folder / "history.csv").read_text().splitlines()
-    (folder / "history.csv").write_text("\n".join([*lines[:3], *lines[5:]]) + "\n")
+    return apply
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_val_figure, "val figures stored and computed from the logits differ"),
-        (_train_mean, "train accuracy stored is not the mean and deviation of its values"),
-        (_class_figure, "per_class stored and computed from the logits differ"),
-        (_confusion, "confusion_matrix stored and computed from the logits differ"),
-        (_parameters, "parameters stored and found differ"),
-        (_seeds, "seeds stored and computed from the logits differ"),
-        (_missing_final, "metrics.json does not hold what it should"),
-        (_logits_alike, "val_logits.safetensors stored and found differ"),
-        (_logits, "val figures stored and computed from the logits differ"),
-        (_labels, "val figures stored and computed from the logits differ"),
-        (_nan_logits, "val figures stored and computed from the logits differ"),
+        (metrics(lambda m: m["final"]["val"]["accuracy"].update(mean=0.99)), "val figures stored and computed from the logits"),
+        (metrics(lambda m: m["final"]["train"]["accuracy"].update(mean=0.99)), "train accuracy stored is not the mean"),
+        (metrics(lambda m: m["per_class"]["1"][0].update(f1=0.123)), "per_class stored and computed from the logits differ"),
+        (metrics(lambda m: m["confusion_matrix"]["0"][0].reverse()), "confusion_matrix stored and computed from the logits"),
+        (metrics(lambda m: m.update(parameters=1)), "parameters stored and found differ"),
+        (metrics(lambda m: m.update(seeds=[0, 2])), "seeds stored and computed from the logits differ"),
+        (metrics(lambda m: m["final"].pop("val")), "metrics.json does not hold what it should"),
+        (logits(lambda t: t["seed_1"][0].add_(1)), "val_logits.safetensors stored and found differ"),  # the same figures
+        (logits(lambda t: t["seed_1"][0, 0].add_(1)), "val figures stored and computed from the logits differ"),
+        (logits(lambda t: t["labels"].copy_(t["labels"].roll(1))), "val figures stored and computed from the logits differ"),
+        (logits(lambda t: t["seed_0"].fill_(torch.nan)), "val figures stored and computed from the logits differ"),
         (_weights, "model.safetensors is not the file that was packaged"),
         (_card, "card stored and found differ"),
-        (_no_card, "README.md is missing or damaged"),
-        (_history, "history.csv stored and found differ"),
-        (_short_history, "the history does not hold 2 epochs of each seed"),
+        (lambda folder: (folder / "README.md").unlink(), "README.md is missing or damaged"),
+        # The first epoch follows from nothing else.
+        (history(lambda lines: [lines[0], lines[1].replace("0.", "1.", 1), *lines[2:]]), "history.csv stored and found differ"),
+        (history(lambda lines: [*lines[:3], *lines[5:]]), "the history does not hold 2 epochs of each seed"),
     ],
-    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
 )
 @pytest.mark.parametrize("images", [True, False], ids=["with images", "without"])
 def test_changed_folder_is_found(

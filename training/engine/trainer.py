@@ -29,7 +29,7 @@ from training.engine.augment import Augmentation, epoch_order
 from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.loggers import open_log
 from training.engine.speed import choose_compile, store_compiled
-from training.engine.step import TrainStep, choose_device, learning_rates
+from training.engine.step import TrainStep, choose_device, learning_rates, wait
 from training.provenance import provenance
 from training.runs import DOING, State, lock, set_aside, tell_doing
 
@@ -158,6 +158,7 @@ class Watch:
                 start = time.perf_counter()
                 yield positions
                 if self.compiling and len(positions) == self.run.recipe.batch_size:
+                    wait(self.device)
                     self._time(time.perf_counter() - start, bar)
 
     def _time(self, seconds: float, bar: tqdm) -> None:
@@ -255,44 +256,18 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int, watch: 
         predicted[own] = classes
     total_loss, predicted = step.combine(total_loss, predicted)
     mean_loss = total_loss.item() / count
-    trained = training_figures(run, epoch, mean_loss, predicted.cpu(), labels.cpu())
-    middle = time.perf_counter()
-    logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std)
-    validated = validation_figures(run, epoch, logits, data.labels["val"].cpu())
-    seconds = (middle - start, time.perf_counter() - middle)
-    return history_rows(run, epoch, rates[first_step], (trained, validated), seconds)
-
-
-def training_figures(run: Run, epoch: int, mean_loss: float, predicted: Tensor, labels: Tensor) -> dict[str, float]:
-    """The figures of an epoch's own predictions.
-
-    Raises:
-        TrainingError: the loss is not finite.
-    """
     _check_finite(mean_loss, "training", run, epoch)
-    return metrics.summary(mean_loss, predicted, labels)
-
-
-def validation_figures(run: Run, epoch: int, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """The figures of the validation images' logits.
-
-    Raises:
-        TrainingError: the loss is not finite: the last step may have broken the weights after its own was measured.
-    """
+    trained = metrics.summary(mean_loss, predicted.cpu(), labels.cpu())
+    middle = time.perf_counter()
     # At the precision that is stored, so that the last epoch has exactly the figures of the stored logits.
-    figures = metrics.from_logits(logits.half(), labels)
-    _check_finite(figures["loss"], "validation", run, epoch)
-    return figures
-
-
-def history_rows(
-    run: Run, epoch: int, lr: float, figures: tuple[dict[str, float], dict[str, float]], seconds: tuple[float, float]
-) -> list[dict[str, Any]]:
-    """Return what an epoch adds to the history: a row for each split, training first."""
-    common = {"seed": run.seed, "epoch": epoch, "lr": lr}
+    logits = compute_logits(step.model, data.pixels["val"], step.mean, step.std).half()
+    validated = metrics.from_logits(logits, data.labels["val"].cpu())
+    # The last step may have broken the weights after its own loss was measured.
+    _check_finite(validated["loss"], "validation", run, epoch)
+    common, ends = {"seed": run.seed, "epoch": epoch, "lr": rates[first_step]}, (start, middle, time.perf_counter())
     return [
-        {**common, "split": split, **values, "seconds": taken}
-        for split, values, taken in zip(SPLITS, figures, seconds, strict=True)
+        {**common, "split": split, **figures, "seconds": ends[place + 1] - ends[place]}
+        for place, (split, figures) in enumerate(zip(SPLITS, (trained, validated), strict=True))
     ]
 
 
