@@ -136,27 +136,23 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_state(
     assert (folder_of(tmp_path) / "state.pt").read_bytes() == before
 
 
-def test_other_settings_are_refused_by_name(data: ImageData, tmp_path: Path) -> None:
+def test_other_settings_and_images_are_refused_by_name_and_set_aside_to_train_anew(data: ImageData, tmp_path: Path) -> None:
     train_tiny(data, tmp_path, stop_after=1)
+    other, changed = ImageData(**{**vars(data), "digest": "0" * 64}), RECIPE.changed(lr=0.02)
     with pytest.raises(TrainingError, match=r"holds a run with other settings \(lr 0.01, now 0.02\)"):
-        train_tiny(data, tmp_path, recipe=RECIPE.changed(lr=0.02))
-
-
-def test_other_images_are_refused(data: ImageData, tmp_path: Path) -> None:
-    train_tiny(data, tmp_path, stop_after=1)
-    other = ImageData(**{**vars(data), "digest": "0" * 64})
+        train_tiny(data, tmp_path, recipe=changed)
     with pytest.raises(TrainingError, match=r"holds a run with other settings \(other images\)"):
         train_tiny(other, tmp_path)
+    state = train(Run("tiny", RECIPE, "bn"), other, tmp_path, Execution(compile="off", retrain=True), say=lambda line: None)
+    assert (state.epoch, state.data_digest) == (2, other.digest)
+    assert saved(folder_of(tmp_path).with_name("seed-0-before-1")).data_digest == data.digest
 
 
-def test_hold_out_has_a_folder_of_its_own(data: ImageData, tmp_path: Path) -> None:
-    train_tiny(hold_out(data, 0.25), tmp_path, stop_after=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny,holdout=0.25"]
-
-
-def test_images_that_are_not_held_out_as_the_run_says_are_refused(data: ImageData, tmp_path: Path) -> None:
+def test_hold_out_has_a_folder_of_its_own_and_must_be_as_the_run_says(data: ImageData, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the run wants a holdout of 0.25, tiny has 0.0\."):
         train(Run("tiny", RECIPE, "bn", holdout=0.25), data, tmp_path)
+    train_tiny(hold_out(data, 0.25), tmp_path, stop_after=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny,holdout=0.25"]
 
 
 def test_two_processes_on_one_run_are_refused(data: ImageData, tmp_path: Path) -> None:
@@ -167,29 +163,22 @@ def test_two_processes_on_one_run_are_refused(data: ImageData, tmp_path: Path) -
     assert train_tiny(data, tmp_path).epoch == 2
 
 
-def _truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:1000])
-
-
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def _lack(path: Path) -> None:
-    torch.save({"epoch": 3}, path)
-
-
 class _Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("true",)
 
 
-def _run_code(path: Path) -> None:
-    torch.save({"epoch": _Evil()}, path)
-
-
-@pytest.mark.parametrize("damage", [_truncate, _empty, _lack, _run_code], ids=lambda f: f.__name__.strip("_"))
-def test_damaged_state_is_refused_with_what_to_do(damage: Callable[[Path], None], data: ImageData, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:1000]),
+        lambda path: path.write_bytes(b""),
+        lambda path: torch.save({"epoch": 3}, path),
+        lambda path: torch.save({"epoch": _Evil()}, path),
+    ],
+    ids=["truncated", "empty", "lacking", "running code"],
+)
+def test_damaged_state_is_refused_with_what_to_do(damage: Callable[[Path], object], data: ImageData, tmp_path: Path) -> None:
     train_tiny(data, tmp_path, stop_after=1)
     damage(folder_of(tmp_path) / "state.pt")
     with pytest.raises(TrainingError, match=r"state.pt is damaged\. Delete .*seed-0 to start this run anew\.$"):
