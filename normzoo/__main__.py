@@ -15,7 +15,7 @@ from normzoo.checking.subject import KINDS, SYMBOLS, Subject
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, ImageError
 from normzoo.formatting import csv_cell, visible
-from normzoo.images.formats.limits import MAX_BYTES
+from normzoo.images.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.batch_statistics import Statistics, check_statistics
 from normzoo.inference.predict import Prediction, agreement, predict, predict_many

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from normzoo.errors import ImageError
-from normzoo.images.formats.limits import MAX_BYTES
+from normzoo.images.limits import MAX_BYTES
 
 #: Of one archive: files that are looked at, their sizes together, and the table of contents, which is read before anything.
 MAX_FILES = 1_000

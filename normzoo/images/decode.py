@@ -10,17 +10,16 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 from PIL import Image
 
 from normzoo.errors import ImageError
 from normzoo.images.color import to_srgb
-from normzoo.images.downscale import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb
-from normzoo.images.exif import upright
-from normzoo.images.formats import avif, bmp, gif, jpeg, png, tiff, webp
-from normzoo.images.formats.limits import DAMAGED, INCOMPLETE, MAX_BYTES, check_bytes
-from normzoo.images.formats.pillow import Decoded
+from normzoo.images.formats import AVIF, BMP, GIF, TIFF, WEBP
+from normzoo.images.geometry import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb, upright
+from normzoo.images.jpeg import JPEG
+from normzoo.images.limits import DAMAGED, INCOMPLETE, MAX_BYTES, Decoded, Format, check_bytes
+from normzoo.images.png import PNG
 
 _UNKNOWN = "This file is not a picture in a format that can be read here; save it as JPEG or PNG and try again."
 _TIFF = "TIFF pictures are not read here; save this one as JPEG or PNG and try again."
@@ -30,15 +29,15 @@ _HEIC = (
 )
 _UNOPENED = "The file could not be opened; choose it again."
 
-_SIGNATURES: tuple[tuple[re.Pattern[bytes], ModuleType], ...] = tuple(
-    (re.compile(signature, re.DOTALL), module)
-    for signature, module in (
-        (rb"\xff\xd8\xff", jpeg),
-        (rb"\x89PNG\r\n\x1a\n", png),
-        (rb"RIFF....WEBP", webp),
-        (rb"GIF8[79]a", gif),
-        (rb"BM", bmp),
-        (rb"II[*+]\0|MM\0[*+]", tiff),
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
+    (re.compile(signature, re.DOTALL), found)
+    for signature, found in (
+        (rb"\xff\xd8\xff", JPEG),
+        (rb"\x89PNG\r\n\x1a\n", PNG),
+        (rb"RIFF....WEBP", WEBP),
+        (rb"GIF8[79]a", GIF),
+        (rb"BM", BMP),
+        (rb"II[*+]\0|MM\0[*+]", TIFF),
     )
 )
 
@@ -102,17 +101,17 @@ def _read(source: bytes | str | Path) -> bytes:
     return data
 
 
-def _format_of(data: bytes, allow_tiff: bool) -> ModuleType:
-    """The module of the file's format, which has `decode` and `pixels`."""
-    for signature, module in _SIGNATURES:
+def _format_of(data: bytes, allow_tiff: bool) -> Format:
+    """The format of a file, by its signature."""
+    for signature, found in _SIGNATURES:
         if signature.match(data):
-            if module is tiff and not allow_tiff:
+            if found is TIFF and not allow_tiff:
                 raise ImageError(_TIFF)
-            return module
+            return found
     if data[4:8] == b"ftyp":
         brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
         if b"avif" in brands or b"avis" in brands:
-            return avif
+            return AVIF
         if re.search(rb"hei[cxms]|hev[cxms]|mif1|msf1", brands):
             raise ImageError(_HEIC)
     raise ImageError(_UNKNOWN)

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from normzoo import load_image
 from normzoo.app.core.examples import EXAMPLES, FOLDER
-from normzoo.images.formats.limits import MAX_BYTES
+from normzoo.images.limits import MAX_BYTES
 from tests.browser.visitor import ZOO, choose_file, drop, open_tab
 
 

@@ -21,8 +21,8 @@ from PIL import Image
 
 from normzoo.errors import ImageError
 from normzoo.images.decode import load_image
-from normzoo.images.downscale import MAX_SIDE
-from normzoo.images.formats.limits import MAX_BYTES
+from normzoo.images.geometry import MAX_SIDE
+from normzoo.images.limits import MAX_BYTES
 from tests.support.image_files import exif, plain, save
 from tests.support.memory_patterns import ENVIRONMENT
 from tests.support.nasties import FORMATS, NASTIES, SIGNATURES, whole
@@ -132,7 +132,7 @@ def test_no_other_decoder_runs_and_no_program_starts(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", [name for name in NASTIES if name.startswith("tiff")])
 def test_a_visitor_s_tiff_is_never_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normzoo.images.formats.tiff.TiffImageFile", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr("normzoo.images.formats.TiffImageFile", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(ImageError, match="TIFF pictures are not read"):
         load_image(NASTIES[name].make())
 

@@ -12,7 +12,7 @@ import pytest
 
 from normzoo.app.core.examples import FOLDER
 from normzoo.app.server.middleware.limits import Limits
-from normzoo.images.formats.limits import MAX_BYTES
+from normzoo.images.limits import MAX_BYTES
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_zoo

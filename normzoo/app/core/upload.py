@@ -18,7 +18,7 @@ from normzoo.app.core.work import DECODED_BYTES, computing
 from normzoo.errors import ImageError
 from normzoo.images.archive import read_archive
 from normzoo.images.decode import count_pixels
-from normzoo.images.formats.limits import MAX_BYTES
+from normzoo.images.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
 
 Value = TypeVar("Value")

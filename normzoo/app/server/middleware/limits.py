@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from normzoo.images.formats.limits import MAX_BYTES
+from normzoo.images.limits import MAX_BYTES
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""From a decoded picture in any of Pillow's modes to a small one in RGB on white."""
+"""From a decoded picture in any of Pillow's modes to a small one in RGB on white, upright."""
 
 import math
+import struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,17 @@ MAX_SIDE = 1024
 MAX_ASPECT = 4
 
 _BAND_PIXELS = 1 << 20
+
+# EXIF orientation -> what puts the picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def reduce_to_rgb(image: Image.Image, max_side: int = MAX_SIDE) -> Image.Image:
@@ -108,3 +120,28 @@ def _deep_to_grey(image: Image.Image, black: float, white: float) -> Image.Image
 def _values(image: Image.Image) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):  # signalling NaNs
         return np.asarray(image).astype(np.float64)
+
+
+def orientation_of(exif: bytes) -> int:
+    """Return the Orientation, 1…8, of the first directory; 1 where there is none or browsers do not take it.
+
+    Args:
+        exif: the block from its byte order on.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2], "<")
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, length, value = struct.unpack_from(f"{order}HHIH", exif, entry)
+            if tag == 0x0112:
+                return value if kind == 3 and length == 1 and 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Return the picture turned as its camera was held."""
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)

@@ -5,10 +5,8 @@ import re
 from PIL.JpegImagePlugin import JpegImageFile
 
 from normzoo.errors import ImageError
-from normzoo.images.downscale import reduced_size
-from normzoo.images.exif import orientation_of
-from normzoo.images.formats.limits import INCOMPLETE, too_many
-from normzoo.images.formats.pillow import Decoded, open_with
+from normzoo.images.geometry import orientation_of, reduced_size
+from normzoo.images.limits import INCOMPLETE, Decoded, Format, open_with, too_many
 
 # Progressive pictures are drawn in about ten scans; each goes over all pixels, and a crafted file has ten thousand.
 _MAX_SCANS = 50
@@ -99,3 +97,6 @@ class _Segments:
         if not numbers or set(numbers) != set(self._profile_parts):
             return None
         return b"".join(self._profile_parts[number] for number in numbers)
+
+
+JPEG = Format(pixels, decode)

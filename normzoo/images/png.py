@@ -10,9 +10,8 @@ from PIL.PngImagePlugin import PngImageFile
 
 from normzoo.errors import ImageError
 from normzoo.images.color import MAX_PROFILE_BYTES, Coding, coding_of, coding_of_gamma, essence
-from normzoo.images.exif import orientation_of
-from normzoo.images.formats.limits import DAMAGED, INCOMPLETE, check_size, too_many
-from normzoo.images.formats.pillow import Decoded, open_with
+from normzoo.images.geometry import orientation_of
+from normzoo.images.limits import DAMAGED, INCOMPLETE, Decoded, Format, check_size, open_with, too_many
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS = 20_000  # each is looked at on its own; encoders write pixels in pieces of 8 kB or more
@@ -170,3 +169,6 @@ def _profile(chunk: bytes) -> bytes | None:
     except (ValueError, zlib.error):
         return None
     return profile if unpacker.eof and essence(profile) else None
+
+
+PNG = Format(pixels, decode)

@@ -1,0 +1,221 @@
+"""GIF, WebP, AVIF, BMP and, for people's own files, TIFF: what Pillow gets to see of each, and what is read of it besides."""
+
+import re
+import struct
+
+from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from normzoo.errors import ImageError
+from normzoo.images.color import Coding, coding_of
+from normzoo.images.geometry import orientation_of
+from normzoo.images.limits import DAMAGED, INCOMPLETE, Decoded, Format, check_size, open_with, too_many
+
+# GIF: the first frame on its canvas, without comments and other extensions.
+_MAX_BLOCKS = 100_000  # of one to 255 bytes, each looked at on its own: XMP of 20 MB is read in so many
+_EXTENSION, _CONTROL, _FRAME = b"!"[0], 0xF9, b","[0]
+# WebP, whole to libwebp: it reads headers and pixels in one bounded go.
+_MAX_WEBP_PIXELS = 30_000_000  # libwebp takes 15 bytes for each, three times as many as the decoders of other formats
+# AVIF, whole to libavif, which turns it as its container says.
+_CODES = re.compile(rb"colrnclx(....)", re.DOTALL)
+# Pillow parses EXIF while it opens the file: its tags may overlap and so ask for terabytes. The rotation that counts is
+# not in there.
+_EXIF_ITEM = re.compile(rb"(infe.{8,10})Exif", re.DOTALL)
+# TIFF, for people's own files: libtiff reports success for some short data and leaves the rest of its buffer as it was.
+_TAG_BYTES = 4_000_000  # crafted ones overlap, and so fill the memory
+# None, LZW, deflate by its two numbers, run lengths. Their decoders report short data; those of fax do not.
+_COMPRESSIONS = {1, 5, 8, 32946, 32773}
+_COMPRESSION, _TILE_WIDTH, _TILE_HEIGHT = 259, 322, 323
+# Kinds of BMP: whole pixels of as many bits, behind the headers of Windows 3, 4 and 5.
+_BMP_MODES = {1: ("P", "P;1"), 4: ("P", "P;4"), 8: ("P", "P"), 24: ("RGB", "BGR"), 32: ("RGB", "BGRX")}
+_BMP_HEADERS = (40, 108, 124)
+_RARE_BMP = "This picture is a BMP of a rare kind; save it as JPEG or PNG and try again."
+
+
+def _gif_pixels(data: bytes) -> int:
+    """How many pixels the canvas has that the first frame is on."""
+    *_, (width, height), _ = _first_frame(data)
+    return width * height
+
+
+def _first_frame(data: bytes) -> tuple[bytes, int | None, tuple[int, int, int, int, int], tuple[int, int], int]:
+    """Palette, transparent colour, the frame's left, top, width, height and flags, the canvas, and where the pixels begin."""
+    flags = data[10]
+    at = 13 + _palette_size(flags)
+    palette, transparent = data[13:at], None
+    while data[at] == _EXTENSION:
+        if data[at + 1] == _CONTROL and data[at + 2] == 4:
+            transparent = data[at + 6] if data[at + 3] & 1 else None
+        at = _end_of_blocks(data, at + 2)
+    if data[at] != _FRAME:
+        raise ImageError(DAMAGED)
+    left, top, width, height, flags = struct.unpack_from("<4HB", data, at + 1)
+    at += 10
+    if size := _palette_size(flags):
+        palette, at = data[at : at + size], at + size
+    canvas = struct.unpack_from("<HH", data, 6)
+    canvas = max(canvas[0], left + width), max(canvas[1], top + height)
+    check_size(canvas)
+    return palette, transparent, (left, top, width, height, flags), canvas, at
+
+
+def _decode_gif(data: bytes, _max_side: int) -> Decoded:
+    """Return the first frame; what of the canvas it leaves free is white."""
+    palette, transparent, (left, top, width, height, flags), canvas, at = _first_frame(data)
+    head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0) + palette.ljust(768, b"\0")
+    descriptor = b"," + struct.pack("<4HB", 0, 0, width, height, flags & 0x40)
+    image = open_with(GifImageFile, head + descriptor + data[at : _end_of_blocks(data, at + 1, is_last=True)] + b"\0;")
+    image.load()
+    if transparent is not None:
+        image.info["transparency"] = transparent
+    if (width, height) == canvas:
+        return Decoded(image)
+    whole = Image.new("RGB", canvas, "white")
+    whole.paste(image.convert("RGB"), (left, top), image.convert("RGBA").getchannel("A"))
+    return Decoded(whole)
+
+
+def _palette_size(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _end_of_blocks(data: bytes, at: int, *, is_last: bool = False) -> int:
+    """Return where the blocks that begin here end; the last ones may lack their end."""
+    for _ in range(_MAX_BLOCKS):
+        if at >= len(data):
+            if is_last:
+                return len(data)
+            raise ImageError(INCOMPLETE)
+        if data[at] == 0:
+            return at + 1
+        at += 1 + data[at]
+    raise too_many("blocks", _MAX_BLOCKS)
+
+
+def _webp_pixels(data: bytes) -> int:
+    """How many pixels its header declares."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    check_size((width, height), _MAX_WEBP_PIXELS)
+    return width * height
+
+
+def _decode_webp(data: bytes, _max_side: int) -> Decoded:
+    """Return the picture as it is stored: Chromium turns no WebP by its EXIF, and takes no profile of an animation."""
+    if 8 + int.from_bytes(data[4:8], "little") > len(data):
+        raise ImageError(INCOMPLETE)
+    declared = _webp_pixels(data)
+    image = open_with(WebPImageFile, data)
+    if image.width * image.height > declared:
+        raise ImageError(DAMAGED)
+    image.load()
+    return Decoded(image, None if image.is_animated else image.info.get("icc_profile"))
+
+
+def _avif_pixels(data: bytes) -> int:
+    """How many pixels its container declares, which libavif holds the coded picture against."""
+    width, height = _open_avif(data).size
+    return width * height
+
+
+def _open_avif(data: bytes) -> AvifImageFile:
+    return open_with(AvifImageFile, _EXIF_ITEM.sub(rb"\1none", data))
+
+
+def _decode_avif(data: bytes, _max_side: int) -> Decoded:
+    """Return the picture; of a sequence the first."""
+    if _ends_early(data):
+        raise ImageError(INCOMPLETE)
+    image = _open_avif(data)
+    image.load()
+    colour: bytes | Coding | None = image.info.get("icc_profile")
+    if colour is None and (codes := _CODES.search(data)):
+        colour = coding_of(*struct.unpack(">HH", codes[1]))
+    return Decoded(image, colour, orientation_of(image.info.get("exif", b"").removeprefix(b"Exif\0\0")))
+
+
+def _ends_early(data: bytes) -> bool:
+    """Is the box of the pixels, or one before it, longer than the file?"""
+    at = 0
+    while at + 16 <= len(data):
+        size, name, long_size = struct.unpack_from(">I4sQ", data, at)
+        size = long_size if size == 1 else size or len(data) - at
+        at += max(size, 8)
+        if at > len(data):
+            return True
+        if name == b"mdat":
+            return False
+    return False
+
+
+def _tiff_pixels(data: bytes) -> int:
+    """How many pixels it declares."""
+    width, height = open_with(TiffImageFile, data, _TAG_BYTES).size
+    return width * height
+
+
+def _decode_tiff(data: bytes, _max_side: int) -> Decoded:
+    """Return the first picture; Pillow turns it itself."""
+    image = open_with(TiffImageFile, data, _TAG_BYTES)
+    if image.tag_v2.get(_COMPRESSION, 1) not in _COMPRESSIONS:
+        raise ImageError("This TIFF is compressed in a way that is not read here; save it as JPEG or PNG and try again.")
+    check_size((image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_HEIGHT, 1)))  # may be larger than the picture
+    image.is_animated = True  # else Pillow parses every value of every EXIF directory after decoding
+    image.load()
+    return Decoded(image, image.info.get("icc_profile"))
+
+
+def _bmp_header(data: bytes) -> tuple[int, int, int, int, int]:
+    """Where the pixels begin, the header's size, width, height (below 0: the first row is the top one), bits of a pixel."""
+    start, size, width, height, _, bits, packing = struct.unpack_from("<IIiiHHI", data, 10)
+    if size not in _BMP_HEADERS or packing != 0 or bits not in _BMP_MODES or width < 1:
+        raise ImageError(_RARE_BMP)
+    has_alpha = size > 40 and bits == 32 and any(data[66:70])
+    if has_alpha or data[70:74] == b"DEBM":  # a profile of its own
+        raise ImageError(_RARE_BMP)
+    check_size((width, abs(height)))
+    return start, size, width, height, bits
+
+
+def _bmp_pixels(data: bytes) -> int:
+    """How many pixels its header declares."""
+    _, _, width, height, _ = _bmp_header(data)
+    return width * abs(height)
+
+
+def _decode_bmp(data: bytes, _max_side: int) -> Decoded:
+    """Return the picture."""
+    start, size, width, height, bits = _bmp_header(data)
+    colours_at, direction, height = 14 + size, 1 if height < 0 else -1, abs(height)
+    count = 0
+    if bits <= 8:
+        count = min(struct.unpack_from("<I", data, 46)[0] or 1 << bits, 1 << bits)
+        if start > colours_at:
+            count = min(count, (start - colours_at) // 4)
+    start = start if start >= colours_at else colours_at + 4 * count
+    stride = (width * bits + 31) // 32 * 4
+    if len(data) < start + (height - 1) * stride + (width * bits + 7) // 8:
+        raise ImageError(INCOMPLETE)
+    pixels = data[start : start + height * stride].ljust(height * stride, b"\0")
+    mode, raw_mode = _BMP_MODES[bits]
+    image = Image.frombytes(mode, (width, height), pixels, "raw", raw_mode, stride, direction)
+    if mode == "P":
+        entries = [data[at : at + 3] for at in range(colours_at, colours_at + 4 * count, 4)]
+        image.putpalette(b"".join(entry[::-1] for entry in entries if len(entry) == 3).ljust(768, b"\0"))
+    return Decoded(image)
+
+
+GIF = Format(_gif_pixels, _decode_gif)
+WEBP = Format(_webp_pixels, _decode_webp)
+AVIF = Format(_avif_pixels, _decode_avif)
+BMP = Format(_bmp_pixels, _decode_bmp)
+TIFF = Format(_tiff_pixels, _decode_tiff)
