@@ -51,20 +51,11 @@ EXAMPLES = """the whole way, from images to checkpoints:
   python -m training evaluate --check
 
 with your own images, a folder for each class:
-  python -m training study --data path/to/folder --recipe strong --image-size 64
+  python -m training study --data path/to/folder --recipe strong
 
 which learning rate is better, for which norm?
   python -m training study --norm bn,gn --lr 0.05,0.1,0.2 --seeds 0-4
   python -m training compare --by lr
-
-the same as a file, with lists of any setting:
-  python -m training study study.toml --dry-run
-
-many networks on a Slurm cluster, each a task of a job array:
-  python -m training study --recipe strong --seeds 0,1,2 --launcher slurm --time 120 --dry-run
-
-one network in two processes:
-  torchrun --nproc-per-node 2 -m training train --norm bn --recipe strong
 
 python -m training COMMAND --help says more about each."""
 

@@ -159,8 +159,13 @@ def _packaged(folder: Path, again: bool, say: Callable[[str], None]) -> Checkpoi
     if not folder.exists():
         return None
     try:
-        return open_checkpoint(folder)
-    except CheckpointError as error:
+        kept = open_checkpoint(folder)
+        if not {run["seed"]: run["sessions"] for run in kept.metrics["provenance"]["runs"]}.keys() >= set(
+            kept.metrics["seeds"]
+        ):
+            raise CheckpointError("metrics.json does not say where its seeds come from.")
+        return kept
+    except (CheckpointError, LookupError, TypeError) as error:
         if not again:
             raise SeedsLostError(
                 f"{folder} cannot be read, and stays as it is: {error} Replace it with --again, which keeps it beside; or "

@@ -113,7 +113,8 @@ def test_nothing_is_lost_and_nothing_trained_twice(host: OneHost, tmp_path: Path
     preempted, killed, signalled = (run_of("Slow", seed, epochs) for seed in range(3))
     failing, *others = (run_of("nn", seed, epochs) for seed in range(3))
     failing.folder(tmp_path).mkdir(parents=True)
-    State(Run("tiny", RECIPE, "nn"), "0" * 64, 0, {}, {}, [], []).save(failing.folder(tmp_path))  # of other settings
+    digest = load_tiny(tmp_path / "data").digest
+    State(Run("tiny", RECIPE, "nn"), digest, 0, {}, {}, [], []).save(failing.folder(tmp_path))  # of other settings
 
     both = [study(host, tmp_path, *options) for _ in range(2)]  # two people give the same command at once
     wait_until(lambda: epochs_of(preempted, tmp_path), PATIENCE, "the first epoch of the run to be preempted")

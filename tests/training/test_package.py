@@ -341,7 +341,13 @@ def _no_metrics(folder: Path) -> None:
     (folder / "metrics.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [_newer, _no_metrics, lambda folder: (folder / "config.json").unlink()])
+def _no_runs(folder: Path) -> None:
+    metrics = read_json(folder / "metrics.json")
+    del metrics["provenance"]["runs"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+@pytest.mark.parametrize("damage", [_newer, _no_metrics, _no_runs, lambda folder: (folder / "config.json").unlink()])
 def test_what_cannot_be_read_is_not_replaced_unless_asked_and_then_kept_beside(
     damage: Callable[[Path], None], runs: Path, tmp_path: Path
 ) -> None:

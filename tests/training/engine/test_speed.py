@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.tiny import RECIPE, load_tiny
+from tests.support.tiny import OPTIONS, RECIPE, load_tiny
+from training import cli
 from training.config import Execution, Run
 from training.data.dataset import ImageData
 from training.engine import speed, trainer
 from training.engine.speed import StepTiming, choose_compile, choose_precision
-from training.runs import DOING, read_doing
+from training.runs import DOING, iter_runs, read_doing
 
 CPU = torch.device("cpu")
 
@@ -82,3 +83,19 @@ def test_a_run_says_that_it_compiles_and_keeps_what_that_took(
     assert not (run.folder(tmp_path) / DOING).exists()
     (stored,) = json.loads((speed.data_root() / speed.FILE).read_text()).values()
     assert stored.keys() == {"compile", "compiled"}
+
+
+def test_auto_keeps_the_precision_that_a_run_was_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(cli, "choose_precision", lambda choice, *_: "fp32" if choice == "auto" else choice)
+    command = [
+        "train",
+        "--norm=nn",
+        *(word for word in OPTIONS if "amp" not in word),
+        "--epochs=2",
+        f"--runs={tmp_path / 'runs'}",
+    ]
+    assert cli.main([*command, "--amp=bf16", "--stop-after=1"]) == 0
+    assert cli.main(command) == 0
+    ((_, state),) = iter_runs(tmp_path / "runs")
+    assert (state.run.precision, state.epoch) == ("bf16", 2)
