@@ -127,7 +127,7 @@ def test_a_click_opens_the_photo_in_compare_and_inside(many: Page) -> None:
     expect(many.locator("#photo figcaption")).to_have_text("lighthouse-1.jpg")
     expect(many.locator("#report .verdict")).to_contain_text("lighthouse")
     many.get_by_role("tab", name="Inside").click()
-    expect(many.locator("#inside-photo")).to_contain_text("lighthouse-1.jpg")
+    expect(many.locator("#explorer-said")).to_contain_text("lighthouse-1.jpg")
 
 
 def test_one_photo_in_other_batches_is_a_strip_of_dots_for_each_network(many: Page) -> None:

@@ -1,4 +1,4 @@
-"""Inside as a person uses it: it is about the photo of Classify, and shows what it says."""
+"""Inside as a person uses it: what is folded is about the photo of Compare, and shows what it says."""
 
 import re
 
@@ -12,65 +12,65 @@ from tests.browser.visitor import ZOO, open_tab
 
 @pytest.fixture
 def page(page: Page) -> Page:
-    """The page with the tab open and filled."""
+    """The page with the tab open."""
     open_tab(page, "Inside")
-    expect(page.locator("#features img")).to_have_count(2)
+    expect(page.locator("#explorer-said")).to_contain_text(f"Photo 1 ({EXAMPLES[0].file})")
     return page
 
 
-def test_it_is_about_the_photo_of_classify(page):
-    expect(page.locator("#inside-photo")).to_contain_text(EXAMPLES[0].file)
-    before = page.locator("#features img").first.get_attribute("src")
+def unfold(page: Page, title: str) -> None:
+    page.get_by_role("button", name=title).click()
+
+
+def test_nothing_folded_is_computed_and_what_is_open_follows_the_photo(page):
+    expect(page.locator("#cubes figure")).to_have_count(ZOO)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    page.get_by_role("checkbox", name="NN", exact=True).uncheck()
+    page.wait_for_timeout(1000)
+    assert asked == []
+    unfold(page, "Feature maps")
+    maps = page.locator("#features img")
+    expect(maps).to_have_count(2)
+    before = maps.first.get_attribute("src")
     open_tab(page, "Compare")
     page.get_by_role("button", name=EXAMPLES[1].title).click()
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[1].file)
     open_tab(page, "Inside")
-    expect(page.locator("#inside-photo")).to_contain_text(EXAMPLES[1].file)
-    expect(page.locator("#features img").first).not_to_have_attribute("src", before)
+    expect(page.locator("#explorer-said")).to_contain_text(EXAMPLES[1].file)
+    expect(maps.first).not_to_have_attribute("src", before)
 
 
-def test_every_network_has_its_line_and_its_cube(page):
-    expect(page.locator("#cubes figure")).to_have_count(ZOO)
+def test_the_charts_show_every_network_and_tell_the_layer_under_the_pointer(page):
+    unfold(page, "Layers and gates")
     for chart in ("#before", "#after"):
         expect(page.locator(f"{chart} .scatterlayer .trace")).to_have_count(ZOO)
-    page.get_by_role("checkbox", name="NN", exact=True).uncheck()
-    for chart in ("#before", "#after"):
-        expect(page.locator(f"{chart} .scatterlayer .trace")).to_have_count(ZOO - 1)
-    expect(page.locator("#cubes figure")).to_have_count(ZOO - 1)
-
-
-def test_the_chart_shows_the_mean_and_tells_the_layer_under_the_pointer(page):
     chart = page.locator("#before")
-    expect(chart.locator(".ytitle")).to_have_text("Spread (standard deviation)")
     page.get_by_role("radio", name="Mean", exact=True).check()
     expect(chart.locator(".ytitle")).to_have_text("Mean")
-    expect(page.locator("#layers-text")).to_contain_text("Mean before the first norm")
     chart.locator(".nsewdrag").first.hover()
     expect(chart.locator(".hoverlayer")).to_contain_text(re.compile(r"stage \d, block \d, norm \d"))
-
-
-def test_the_gates_are_drawn_and_explained_and_go_with_their_network(page):
-    expect(page.locator("#gates-text")).to_contain_text(re.compile(r"The mean gate of BIN is \d\.\d\d in the first layer"))
     expect(page.locator("#gates .main-svg").first).to_be_visible()
     page.get_by_role("checkbox", name="BIN", exact=True).uncheck()
-    expect(page.locator("#gates-text")).to_contain_text("None of the networks shown has gates.")
+    expect(page.locator("#before .scatterlayer .trace")).to_have_count(ZOO - 1)
     expect(page.locator("#gates")).to_be_hidden()
 
 
 def test_another_block_of_another_network_is_shown(page):
-    expect(page.locator("#features figcaption").first).to_contain_text("16 maps of 32×32")
+    unfold(page, "Feature maps")
+    expect(page.locator("#features figcaption").first).to_contain_text("16 maps of 64×64")
     page.get_by_label("Block", exact=True).click()
     page.get_by_role("option", name="Stage 3, block 2").click()
-    expect(page.locator("#features figcaption").first).to_contain_text("64 maps of 8×8")
+    expect(page.locator("#features figcaption").first).to_contain_text("64 maps of 16×16")
     page.get_by_label("Right", exact=True).click()
     page.get_by_role("option", name="GN", exact=True).click()
     expect(page.locator("#features figcaption").last).to_contain_text("group normalization")
 
 
-def test_gates_and_border_are_turned_by_hand_with_the_answers_beside_them(page):
+def test_gates_and_border_are_changed_with_the_answers_beside_them(page):
+    unfold(page, "Interventions")
     rows = page.locator("#turned tbody tr")
     expect(rows).to_have_count(ZOO)
-    expect(rows.first.locator("td")).to_have_count(2)
     turned = page.locator("#turned tbody td:nth-of-type(2)")
     before = turned.all_inner_texts()
     page.get_by_label("number input for Gates: −1 all instance, 0 as learned, 1 all batch").fill("-1")

@@ -10,7 +10,7 @@ from normzoo.app.core import permalink as link
 from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED, Part, start, start_missed, start_shown
+from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED, Part, start, start_missed, start_placed, start_shown
 from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -51,6 +51,7 @@ class Chooser:
         choices: Sequence[str] = ("variants", "set"),
         also: Sequence[Any] = (),
         on_open: bool = False,
+        place: str = "",
         api_name: str,
         **options: Any,
     ) -> Part:
@@ -63,15 +64,19 @@ class Chooser:
 
         Args:
             on_open: also each time that the tab is opened: it shows something else that may have changed, or nothing at first.
+            place: id of an element in something folded: where it is not shown, nothing but `also` starts the function.
         """
         with self._unseen:
             starter = gr.HTML(0, html_template="", js_on_load=None)
         event = starter.change(function, list(inputs), outputs, api_name=api_name, **{**LAST_WINS, **options})
-        part = Part(event, starter, self.tab, on_open)
+        part = Part(event, starter, self.tab, on_open, place)
         for choice in choices:
             self._parts[choice].append(part)
-        triggers = [*also, *([self.tab.select] if on_open and self.tab else [])]
-        if triggers:
+        opened = [self.tab.select] if on_open and self.tab else []
+        if place and opened:
+            start_placed(part, opened, f"open_{api_name}")
+            opened = []
+        if triggers := [*also, *opened]:
             start([part], triggers, f"start_{api_name}")
         return part
 

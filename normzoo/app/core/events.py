@@ -34,6 +34,7 @@ class Part:
     starter: gr.HTML
     tab: gr.Tab | None = None  # that it is in
     on_open: bool = False  # started each time that the tab is opened
+    place: str = ""  # id of an element in something folded; where that was never opened, it is not on the page
 
 
 def start(parts: Sequence[Part], triggers: Sequence[Any], name: str) -> None:
@@ -44,6 +45,12 @@ def start(parts: Sequence[Part], triggers: Sequence[Any], name: str) -> None:
         name: of this event.
     """
     gr.on(list(triggers), None, None, _starters(parts), js=_script(parts), api_name=name, **UNDOCUMENTED)
+
+
+def start_placed(part: Part, triggers: Sequence[Any], name: str) -> None:
+    """Have the opening of its tab start a part whose fold was opened before."""
+    js = f"(...old) => document.getElementById({json.dumps(part.place)}) ? [Math.random()] : old"
+    gr.on(list(triggers), None, [part.starter], [part.starter], js=js, api_name=name, **UNDOCUMENTED)
 
 
 def start_after(event: Dependency, parts: Sequence[Part], script: str = "", only_if: str = "true") -> None:
@@ -68,7 +75,10 @@ def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequenc
     script = (
         "(...old) => { const missed = (window.missedParts ??= new Set()); const open = [...document.querySelectorAll("
         "'[role=\"tab\"]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true'); "
-        f"return {json.dumps(places)}.map((place, i) => {{ if (place < 0 || place === open) return Math.random(); "
+        f"const ids = {json.dumps([part.place for part in parts])}; "
+        "const isFolded = (id) => id && !document.getElementById(id)?.offsetParent; "
+        f"return {json.dumps(places)}.map((place, i) => {{ if (place < 0 || place === open) "
+        "return isFolded(ids[i]) ? old[i] : Math.random(); "
         f"missed.add({json.dumps(_names(parts))}[i]); return old[i]; }}); }}"
     )
     listen(None, _starters(parts), _starters(parts), js=script, api_name=name, **UNDOCUMENTED)

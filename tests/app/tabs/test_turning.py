@@ -23,7 +23,7 @@ def turn(events):
 
 def test_as_trained_the_answers_are_those_of_classify(events, turn):
     shown, answers = turn()
-    assert "All as trained, and the photo as it is." in words(shown)
+    assert "All as trained, original photo." in words(shown)
     assert list(answers) == list(NORM_LAYERS)
     classified = events["classify"](PHOTO, "toy/paper", None)[2]["networks"]
     for variant, answer in answers.items():
@@ -36,7 +36,7 @@ def test_as_trained_the_answers_are_those_of_classify(events, turn):
 def test_gates_concern_the_networks_that_have_some_alone(turn):
     answers = turn(gate_shift=-1)[1]
     assert {variant for variant, answer in answers.items() if answer["turned"] != answer["as_trained"]} == {"bin"}
-    assert "None of the networks shown has gates." in words(turn(gate_shift=-1, variants=["gn"])[0])
+    assert "None of these networks has gates." in words(turn(gate_shift=-1, variants=["gn"])[0])
 
 
 @pytest.mark.parametrize("border", ["first", "all"])
@@ -44,7 +44,7 @@ def test_a_border_concerns_all(turn, border):
     shown, answers = turn(border=border, severity=4)
     assert all(answer["turned"] != answer["as_trained"] for answer in answers.values())
     assert all(answer["turned_faded"] != answer["turned"] for answer in answers.values())
-    assert "Turned, less contrast" in words(shown)
+    assert "Changed, less contrast" in words(shown)
 
 
 def test_visitors_at_once_get_the_answers_that_each_gets_alone(turn):

@@ -8,7 +8,6 @@ from normzoo.app.components.html import render
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 
 TERMS = """
-<h2>Credits and terms</h2>
 <p class="explanation">The code and the trained networks are under the Apache License 2.0. No training photo is shipped
 here. Networks of the data set tiny-imagenet-25 learned from Tiny ImageNet, whose photos come from ImageNet: those are for
 non-commercial research and education under ImageNet's own terms, and belong to their authors. Think of that before you use the

@@ -16,21 +16,30 @@ from normzoo.pretrained.registry import ModelSet
 
 OPENING = '<p class="hint">Reading the files…</p>'
 
-FIRST_SIGHT = """
-<h2>What each norm computes</h2>
-<p class="explanation">Between two layers lie N photos of a batch, C channels, H×W pixels. A norm takes the mean and variance of
-some of these values, brings those values to mean 0 and variance 1, and then gives every channel a weight and a bias that it
-learns. Which values they are is all that differs; the tab Inside draws it. ε is a small number that keeps the root from 0.</p>
+WHAT = """
+<p class="hint-line">A ResNet with six normalization layers, written from scratch, trained by the same recipe on the same
+images. The code and the trained networks: Apache License 2.0.</p>
+"""
+FORMULAS = """
+<p class="explanation">Between two layers lie N images of a batch, C channels, H×W pixels. A norm takes the mean and variance
+of some of these values, brings those values to mean 0 and variance 1, and gives every channel a learned weight and bias. Norms
+over N use the batch in training, and running averages of mean and variance in evaluation:
+y = (x − running mean) / √(running var + ε) · weight + bias. ε keeps the root from 0.</p>
 """
 
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
-    """Place the tab. What comes from the files is read when somebody opens it."""
+    """Place the tab. What comes from the files is read when somebody opens that part."""
     page = Context.root_block
-    gr.HTML(FIRST_SIGHT + describe_norms(), js_on_load=None, elem_id="norms", elem_classes="section about")
-    trained = gr.HTML(OPENING, js_on_load=None, elem_id="trained", elem_classes="section about")
-    calls = gr.HTML(js_on_load=None, elem_id="api", elem_classes="section about")
-    gr.HTML(credits.describe(), js_on_load=None, elem_id="credits", elem_classes="section about")
+    gr.HTML(WHAT, js_on_load=None)
+    with gr.Accordion("Formulas and papers", open=False):
+        gr.HTML(FORMULAS + describe_norms(), js_on_load=None, elem_id="norms", elem_classes="section about")
+    with gr.Accordion("Recipe, data, runs", open=False) as fold_runs:
+        trained = gr.HTML(OPENING, js_on_load=None, elem_id="trained", elem_classes="section about", label="training")
+    with gr.Accordion("Use it from a program", open=False) as fold_calls:
+        calls = gr.HTML(OPENING, js_on_load=None, elem_id="api", elem_classes="section about", label="api")
+    with gr.Accordion("Credits and terms", open=False):
+        gr.HTML(credits.describe(), js_on_load=None, elem_id="credits", elem_classes="section about")
 
     @guarded
     def about(model_set: str, variants: list[str] | None, request: gr.Request) -> tuple[str, str]:
@@ -40,7 +49,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         endpoints = page.get_api_info()["named_endpoints"] if page is not None else {}
         return training_record.describe(chosen_set, shown), api_guide.describe(endpoints, address(request), chosen_set)
 
-    chooser.follow(about, chooser.inputs, [trained, calls], on_open=True, api_name="about")
+    opened = [fold_runs.expand, fold_calls.expand]
+    chooser.follow(about, chooser.inputs, [trained, calls], also=opened, on_open=True, place="trained", api_name="about")
 
 
 def describe_norms() -> str:

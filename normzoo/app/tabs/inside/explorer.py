@@ -27,18 +27,11 @@ FIRST_CHANNEL, FIRST_PLACE = 4, 16  # one in which the photos differ much; the m
 
 INTRODUCTION = """
 <h2>Follow a value</h2>
-<p class="explanation">Your photo and three of the examples go through the first layers of a network. What comes to a norm
-layer is a map for each photo and channel. Click a pixel, in the maps or in the larger one: x is its value. The maps whose
-values share one mean with x light up; choose another norm, and others do.</p>
+<p class="hint-line">Click a pixel: x is its activation before a norm. Maps that share its mean light up.</p>
 """
 NO_PHOTO = "There is no photo to save a picture of; choose one first."
-LINK_HINT = """
-<p class="explanation">For slides and homework: save the maps with the arithmetic as a picture, or copy a link that opens
-exactly this value. A link holds examples; a photo of your own is in no link.</p>
-"""
 #: Where `tell` has nothing to tell of.
 NOTHING: tuple[str, str, str, dict[str, object]] = ("", "", "", {})
-BEFORE_AND_AFTER = "<h3>What it does to the picture</h3>"
 
 _SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 _MARK = '(...chosen) => { document.dispatchEvent(new CustomEvent("value-chosen", {detail: chosen})); }'
@@ -57,7 +50,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             min_width=280,
             elem_id="explorer-norm",
         )
-    maps = gr.HTML(js_on_load=None, elem_id="explorer-maps")
+    maps = gr.HTML(js_on_load=None, elem_id="explorer-maps", label="maps")
     with gr.Row():
         position = [
             gr.Number(value, label=name, minimum=1, maximum=most, precision=0, min_width=70)
@@ -68,17 +61,18 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
                 ("Column", FIRST_PLACE, None),
             )
         ]
-    said = gr.HTML(js_on_load=None, elem_id="explorer-said")
+    said = gr.HTML(js_on_load=None, elem_id="explorer-said", label="report")
     save_place = gr.Column()
-    table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="explorer-table")
-    gr.HTML(BEFORE_AND_AFTER, js_on_load=None, elem_classes="section")
-    with gr.Row():
-        changes = [
-            gr.Slider(least, most, value=100, step=5, label=f"{name} of photo 1 (%)", min_width=200)
-            for name, (least, most) in (("Brightness", BRIGHTNESS), ("Contrast", CONTRAST))
-        ]
-    pictures = gr.HTML(js_on_load=None, elem_id="explorer-pictures")
-    numbers = gr.JSON(visible=False)
+    with gr.Accordion("All norms as a table", open=False):
+        table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="explorer-table", label="table")
+    with gr.Accordion("Change photo 1", open=False):
+        with gr.Row():
+            changes = [
+                gr.Slider(least, most, value=100, step=5, label=f"{name} of photo 1 (%)", min_width=200)
+                for name, (least, most) in (("Brightness", BRIGHTNESS), ("Contrast", CONTRAST))
+            ]
+        pictures = gr.HTML(js_on_load=None, elem_id="explorer-pictures", label="pictures")
+    numbers = gr.JSON(visible=False, label="values")
     clicks = gr.HTML(None, html_template="", js_on_load=_SCRIPT, elem_classes="unseen")
     about = [chooser.photo, chooser.model_set, network, layer, *changes]
 
@@ -172,7 +166,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return view.as_file(scene, scene.position(at), norm, model_set, to)
 
     with save_place:
-        gr.HTML(LINK_HINT, js_on_load=None)
         copy_button()
         downloads.build(make, [chooser.photo, chooser.model_set, *choices], "value", said, ("png", "svg"))
 

@@ -1,94 +1,108 @@
-"""The tab that looks inside the networks, at the photo of Classify."""
+"""The tab Inside: one value through each norm, then what is folded: layers, gates, feature maps, interventions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+import numpy as np
+import pandas as pd
 from gradio.components.plot import PlotData
 from PIL import Image
 
-from normzoo.app.components import cubes
+from normzoo.app.components import cards, cubes
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.data_urls import png_url
 from normzoo.app.components.html import NO_NETWORKS, render
-from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
+from normzoo.app.components.tables import csv_link
+from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT
-from normzoo.app.core.upload import open_photo, photo_name
+from normzoo.app.core.upload import open_photo
 from normzoo.app.core.work import computing
-from normzoo.app.tabs.inside import explorer, features, turning
-from normzoo.app.tabs.inside.gates import explain_gates
-from normzoo.images.preprocess import to_pixels
-from normzoo.inference.value_trace import LayerActivations, LayerGates, layer_activations, layer_gates
+from normzoo.app.tabs.inside import explorer
+from normzoo.formatting import capital
+from normzoo.images.corruptions import SEVERITIES
+from normzoo.inference.interventions import BORDERS, altered, check_corruption, corrupted
+from normzoo.inference.predict import predict_many
+from normzoo.inference.value_trace import LayerActivations, LayerGates, blocks, feature_maps, layer_activations, layer_gates
+from normzoo.nn.batch_instance_norm import gates as gates_of
+from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting import activations as insight_charts
 from normzoo.plotting.activations import QUANTITIES
+from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 
-FIRST_QUANTITY = "spread"
-NO_PHOTO = '<p class="hint">There is no photo. Add one under Classify, or choose one of the examples there.</p>'
-OPENING = '<p class="hint">Looking inside…</p>'
-
-CUBES = """
-<h2>What each norm averages over</h2>
-<p class="explanation">A cube holds the values between two layers: N photos of a batch, C channels, H×W pixels. The coloured
-ones share one mean and one variance; so do those of every other photo, group or channel, each for itself. A norm that averages
-over N does that while it learns. To answer, it takes the averages that it has_running_statistics, so one photo is enough.</p>
-"""
+COLUMNS = 8
+NO_PHOTO = '<p class="hint">There is no photo. Choose one under Compare.</p>'
+NO_GATES = '<p class="hint">None of these networks has gates.</p>'
+CUBES = '<p class="hint-line">Lit values share one mean and variance in training.</p>'
 LAYERS = """
-<h2>Through the layers</h2>
-<p class="explanation">All values of this photo in front of each norm layer, and behind it. Where there is no norm, both charts
-show the same, and nothing keeps the values from growing or shrinking from layer to layer. A norm over one photo brings every
-photo to mean 0 and spread 1, and then applies the weight and bias that it learned. Batch norm, which has_running_statistics
-averages, brings all photos taken together there; a single one lies beside it and is mostly narrower.</p>
+<p class="explanation">All activations of this photo before and after each norm. Without a norm both charts are the same, and
+nothing keeps the values from growing or shrinking. Running statistics bring all images together to mean 0 and standard
+deviation 1; a single one is mostly narrower.</p>
 """
-GATES = "<h2>Learned gates</h2>"
+FEATURES = """
+<p class="explanation">The output of a block, one picture for each channel: black is 0, white the strongest activation, grey by
+the square root. Channels of two networks do not correspond.</p>
+"""
+INTERVENTIONS = """
+<p class="explanation">Mix the gates of batch-instance normalization with 0 or 1. Or replace the zeros that convolutions pad
+with: from that border alone instance normalization can tell how low the contrast is. Nothing stored changes.</p>
+"""
+
+Answer = Mapping[str, tuple[str, float]]
 
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
-    """Place the tab. What depends on the photo is computed when somebody opens it, not for everyone who has a photo."""
-    photo = gr.HTML(OPENING, js_on_load=None, elem_id="inside-photo")
-    gr.HTML(CUBES, js_on_load=None, elem_classes="section")
-    shapes = gr.HTML(cubes.draw(default, main_variants_of(default)), js_on_load=None, elem_id="cubes")
+    """Place the tab. What is folded is computed when somebody opens it."""
     explorer.build(catalog, default, chooser)
-    gr.HTML(LAYERS, js_on_load=None, elem_classes="section")
-    choices = [(quantity.title, key) for key, quantity in QUANTITIES.items()]
-    quantity = gr.Radio(choices, value=FIRST_QUANTITY, label="What is shown", elem_id="quantity")
-    with gr.Row():
-        plots = [_place_plot(side, f"{side.capitalize()} the norm") for side in ("before", "after")]
-    words = gr.HTML(js_on_load=None, elem_id="layers-text")
-    gr.HTML(GATES, js_on_load=None, elem_classes="section")
-    gates_words = gr.HTML(js_on_load=None, elem_id="gates-text")
-    gates = gr.Plot(show_label=False, container=False, elem_id="gates", elem_classes="chart", visible=False)
-    numbers = gr.JSON(visible=False)
+    gr.HTML(CUBES, js_on_load=None)
+    shapes = gr.HTML(cubes.draw(default, main_variants_of(default)), js_on_load=None, elem_id="cubes", label="cubes")
+    chooser.list_of_set(lambda other: [cubes.draw(other, main_variants_of(other))], [shapes])
+    _build_layers(catalog, chooser)
+    _build_features(catalog, default, chooser)
+    _build_interventions(catalog, chooser)
+
+
+def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
+    with gr.Accordion("Layers and gates", open=False) as fold:
+        gr.HTML(LAYERS, js_on_load=None)
+        quantities = [(quantity.title, key) for key, quantity in QUANTITIES.items()]
+        quantity = gr.Radio(quantities, value="spread", label="Quantity", elem_id="quantity")
+        with gr.Row():
+            plots = [_place_plot(side, f"{side.capitalize()} the norm") for side in ("before", "after")]
+        words = gr.HTML(js_on_load=None, elem_id="layers-text", label="report")
+        gates_words = gr.HTML(js_on_load=None, elem_id="gates-text", label="gates_report")
+        gates = gr.Plot(
+            show_label=False, container=False, elem_id="gates", elem_classes="chart", visible=False, label="gates_figure"
+        )
+    numbers = gr.JSON(visible=False, label="activations")
 
     @guarded
     def inside(
-        photo: dict[str, Any] | None, model_set: str, variants: list[str] | None, quantity: str
-    ) -> tuple[str, str, PlotData | None, PlotData | None, str, str, Any, dict[str, Any]]:
+        photo: dict[str, Any] | None, model_set: str, variants: list[str] | None = None, quantity: str = "spread"
+    ) -> tuple[PlotData | None, PlotData | None, str, str, Any, dict[str, Any]]:
         """What goes on inside the networks for a photo.
 
         quantity: spread or mean. Gives HTML and plotly figures for the page; last the same as data: for each network the mean
-        and spread of its activations before and after every norm layer, and its gates where it has some.
+        and standard deviation of its activations before and after every norm layer, and its gates where it has some.
         """
         chosen_set = catalog.get(model_set)
         shown = chosen(chosen_set, variants)
-        drawing = cubes.draw(chosen_set, shown)
         check_choice("quantity", quantity, QUANTITIES)
         picture = open_photo(photo)
         models, _ = catalog.load(chosen_set, shown)
         if picture is None or not models:
             nothing = NO_PHOTO if picture is None else NO_NETWORKS
-            return nothing, drawing, None, None, "", "", gr.Plot(visible=False), {}
+            return None, None, nothing, "", gr.Plot(visible=False), {}
         with computing():
             layers = {variant: layer_activations(model, picture) for variant, model in models.items()}
-        gated = {variant: layer_gates(model.network) for variant, model in models.items()}
-        gated = {variant: found for variant, found in gated.items() if found}
+        gated = {variant: found for variant, model in models.items() if (found := layer_gates(model.network))}
         before, after = (as_plot(figure) for figure in insight_charts.around_norms(layers, QUANTITIES[quantity]))
         return (
-            show_photo(picture, photo_name(photo), next(iter(models.values()))),
-            drawing,
             before,
             after,
             tell_ends(layers, quantity),
@@ -100,20 +114,13 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     chooser.follow(
         inside,
         [chooser.photo, *chooser.inputs, quantity],
-        [photo, shapes, *plots, words, gates_words, gates, numbers],
-        also=[quantity.input],
+        [*plots, words, gates_words, gates, numbers],
+        also=[quantity.input, fold.expand],
         on_open=True,
+        place="layers-text",
         api_name="inside",
         **INSIGHT,
     )
-    turning.build(catalog, chooser)
-    features.build(catalog, default, chooser)
-
-
-def show_photo(photo: Image.Image, name: str, model: Model) -> str:
-    """Which photo this tab is about, as HTML."""
-    size = model.config.image_size
-    return render("inside_photo.html", picture=png_url(to_pixels(photo, size)), name=name, size=size)
 
 
 def tell_ends(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -> str:
@@ -127,16 +134,42 @@ def tell_ends(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -
     return render("paragraphs.html", paragraphs=[told], is_status=False)
 
 
+def explain_gates(norms: Mapping[str, str], gated: Mapping[str, Sequence[LayerGates]]) -> str:
+    """For each network that has gates what they mix, and how they ended; as HTML.
+
+    Args:
+        norms: variant -> key of its norm.
+        gated: variant -> as `layer_gates` gives them.
+    """
+    networks = [
+        {
+            "name": short_name(variant),
+            "formula": describe_norm(norms[variant]).formula,
+            "mixed": [_title(axes) for axes in describe_norm(norms[variant]).pooled_axes or ()],
+            "first": layers[0].mean,
+            "last": layers[-1].mean,
+            "gates": np.concatenate([layer.values for layer in layers]),
+        }
+        for variant, layers in gated.items()
+    ]
+    return render("gates.html", networks=networks) if networks else NO_GATES
+
+
+def _title(axes: Sequence[str]) -> str:
+    """The norm that takes its one mean over these axes, in words; the axes where the zoo has none."""
+    records = map(describe_norm, NORM_LAYERS)
+    return next((record.title for record in records if record.pooled_axes == (axes,)), f"over {', '.join(axes)}")
+
+
 def as_data(layers: Sequence[LayerActivations], gates: Sequence[LayerGates]) -> dict[str, Any]:
     """One network, for the API."""
     return {
         "layers": [
-            {
-                "layer": layer.layer,
-                "mean_before": round(layer.before.mean, 6),
-                "sd_before": round(layer.before.sd, 6),
-                "mean_after": round(layer.after.mean, 6),
-                "sd_after": round(layer.after.sd, 6),
+            {"layer": layer.layer}
+            | {
+                f"{name}_{side}": round(getattr(getattr(layer, side), name), 6)
+                for side in ("before", "after")
+                for name in ("mean", "sd")
             }
             for layer in layers
         ],
@@ -147,4 +180,192 @@ def as_data(layers: Sequence[LayerActivations], gates: Sequence[LayerGates]) -> 
 def _place_plot(elem_id: str, title: str) -> gr.Plot:
     with gr.Column(min_width=300):
         gr.HTML(f"<h3>{title}</h3>", js_on_load=None)
-        return gr.Plot(show_label=False, container=False, elem_id=elem_id, elem_classes="chart")
+        return gr.Plot(show_label=False, container=False, elem_id=elem_id, elem_classes="chart", label=f"{elem_id}_figure")
+
+
+def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
+    with gr.Accordion("Feature maps", open=False) as fold:
+        gr.HTML(FEATURES, js_on_load=None)
+        with gr.Row():
+            controls = [gr.Dropdown(**settings) for settings in _feature_controls(catalog, default)]
+        shown = gr.HTML(js_on_load=None, elem_id="features", label="report")
+
+    @guarded
+    def compare(photo: dict[str, Any] | None, model_set: str, block: str, left: str, right: str) -> str:
+        """The feature maps of one block for a photo, of two networks side by side, as HTML.
+
+        block: such as "stage 1, block 1". left, right: variants of the model set, such as bn.
+        """
+        picture = open_photo(photo)
+        chosen_set = catalog.get(model_set)
+        return "" if picture is None else draw_features(catalog, chosen_set, picture, block, left, right)
+
+    chooser.follow(
+        compare,
+        [chooser.photo, chooser.model_set, *controls],
+        shown,
+        choices=["set"],
+        also=[*(control.input for control in controls), fold.expand],
+        on_open=True,
+        place="features",
+        api_name="feature_maps",
+        **INSIGHT,
+    )
+    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _feature_controls(catalog, other)], controls)
+
+
+def draw_features(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, left: object, right: object) -> str:
+    """Both networks' maps, as HTML.
+
+    Raises:
+        ConfigError: no such variant or block.
+    """
+    sides = [_side(catalog, model_set, photo, block, variant) for variant in (left, right)]
+    return f'<div class="features">{"".join(sides)}</div>'
+
+
+def mosaic(values: np.ndarray) -> np.ndarray:
+    """Maps side by side in rows of `COLUMNS`, grey by the square root, white the greatest value of all, see-through between.
+
+    Args:
+        values: at least 0, (C, h, w).
+
+    Returns:
+        uint8, (rows·(h+1) - 1, COLUMNS·(w+1) - 1, 4).
+    """
+    count, height, width = values.shape
+    greatest = float(values.max())
+    grey = np.round(255 * np.sqrt(values / greatest)) if greatest > 0 else np.zeros_like(values)
+    canvas = np.zeros((math.ceil(count / COLUMNS) * (height + 1), COLUMNS * (width + 1), 4), np.uint8)
+    for number, tile in enumerate(grey):
+        top, start = number // COLUMNS * (height + 1), number % COLUMNS * (width + 1)
+        canvas[top : top + height, start : start + width, :3] = tile[..., None]
+        canvas[top : top + height, start : start + width, 3] = 255
+    return canvas[:-1, :-1]
+
+
+def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, variant: object) -> str:
+    variant = check_choice("network", variant, variants_of(model_set))
+    models, problems = catalog.load(model_set, [variant])
+    if variant in problems:
+        return f'<figure style="--variant: {style_of(variant).colour}">{cards.unavailable(problems)}</figure>'
+    with computing():
+        maps = feature_maps(models[variant], photo, block)
+    count, height, width = maps.values.shape
+    words = f"{count} maps of {height}×{width}; strongest {maps.values.max():.2f}; {maps.silent} are 0 everywhere"
+    return render("features.html", variant=variant, block=maps.block, words=words, picture=png_url(mosaic(maps.values)))
+
+
+def _feature_controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:
+    """The settings of the three dropdowns for a model set: its blocks, and its networks twice."""
+    models, _ = catalog.load(model_set, main_variants_of(model_set)[:2])
+    names = list(blocks(next(iter(models.values())).network)) if models else []
+    networks = [(short_name(variant), variant) for variant in variants_of(model_set)]
+    first, second = (main_variants_of(model_set) * 2)[:2] if networks else (None, None)
+    return [
+        {"choices": [(name.capitalize(), name) for name in names], "value": next(iter(names), None), "label": "Block"},
+        {"choices": networks, "value": first, "label": "Left"},
+        {"choices": networks, "value": second, "label": "Right"},
+    ]
+
+
+def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
+    with gr.Accordion("Interventions", open=False) as fold:
+        gr.HTML(INTERVENTIONS, js_on_load=None)
+        with gr.Row():
+            label = "Gates: −1 all instance, 0 as learned, 1 all batch"
+            shift = gr.Slider(-1, 1, value=0, step=0.05, label=label, min_width=260, elem_id="gate-shift")
+            severity = gr.Slider(
+                0, SEVERITIES[-1], value=0, step=1, label="Less contrast (severity)", min_width=260, elem_id="turned-severity"
+            )
+        borders = [(capital(words), key) for key, words in BORDERS.items()]
+        border = gr.Radio(borders, value="zeros", label="Border of the convolutions", elem_id="border")
+        shown = gr.HTML(js_on_load=None, elem_id="turned", label="report")
+    numbers = gr.JSON(visible=False, label="predictions")
+
+    @guarded
+    def turn(
+        photo: dict[str, Any] | None,
+        model_set: str,
+        variants: list[str] | None = None,
+        gate_shift: float = 0,
+        border: str = "zeros",
+        severity: float = 0,
+    ) -> tuple[str, dict[str, Any]]:
+        """What the networks answer to a photo when their gates or the border of their convolutions are changed.
+
+        gate_shift: from -1, all gates 0, over 0, as learned, to 1, all gates 1. border: zeros, first or all; which convolutions
+        replicate the pixels at the border. severity: 0 to 5, of less contrast. Gives HTML for the page, and the same as data:
+        for each network its class and how probable it is, as trained and turned, of the original and with less contrast.
+        """
+        chosen_set = catalog.get(model_set)
+        _, level = check_corruption("contrast", severity)
+        picture = open_photo(photo)
+        models, _ = catalog.load(chosen_set, chosen(chosen_set, variants))
+        if picture is None or not models:
+            return ("" if picture is None else NO_NETWORKS), {}
+        with computing():
+            answers = intervene(models, picture, gate_shift, border, level)
+        has_gates = any(gates_of(model.network) for model in models.values())
+        table = render("turned.html", answers=answers, level=level, has_gates=has_gates, verdict=_verdict(answers))
+        return table + csv_link(_as_texts(answers), "normzoo-interventions"), answers
+
+    chooser.follow(
+        turn,
+        [chooser.photo, *chooser.inputs, shift, border, severity],
+        [shown, numbers],
+        also=[shift.input, border.input, severity.input, fold.expand],
+        on_open=True,
+        place="turned",
+        api_name="turn",
+        show_progress_on=shown,
+        **INSIGHT,
+    )
+
+
+def intervene(
+    models: Mapping[str, Model], photo: Image.Image, gate_shift: float, border: str, level: int
+) -> dict[str, dict[str, tuple[str, float]]]:
+    """Return each network's class and its probability: `as_trained` and `turned`, and both with less contrast (`…_faded`).
+
+    Raises:
+        ConfigError: the gates or the border cannot be changed so.
+    """
+    turned = {variant: altered(model, gate_shift, border) for variant, model in models.items()}
+    steps = corrupted(photo, "contrast", next(iter(models.values())).config.image_size)
+    photos = [steps[0], steps[level]]
+    before = predict_many(models, photos, k=1)
+    # Most of them are the same networks as before where only the gates are changed.
+    changed = {variant: model for variant, model in turned.items() if model is not models[variant]}
+    after = predict_many(changed, photos, k=1)
+    return {
+        variant: {
+            f"{name}{suffix}": (answers if variant in answers else plain)[variant].top[0]
+            for suffix, plain, now in (("", before[0], after[0]), ("_faded", before[1], after[1]))
+            for name, answers in (("as_trained", plain), ("turned", now))
+        }
+        for variant in models
+    }
+
+
+def _as_texts(answers: Mapping[str, Answer]) -> pd.DataFrame:
+    titles = {"as_trained": "As trained", "turned": "Changed"}
+    titles |= {f"{key}_faded": f"{title}, less contrast" for key, title in titles.items()}
+    rows = [
+        {"Network": short_name(variant)}
+        | {titles[key]: f"{label} {100 * share:.1f} %" for key, (label, share) in of_one.items()}
+        for variant, of_one in answers.items()
+    ]
+    return pd.DataFrame(rows)[["Network", *titles.values()]]
+
+
+def _verdict(answers: Mapping[str, Answer]) -> str:
+    """Who predicts another class now than as trained for the original."""
+    if all(len(set(of_one.values())) == 1 for of_one in answers.values()):
+        return "All as trained, original photo."
+    changed = [
+        f"{short_name(variant)}: {of_one['as_trained'][0]} → {of_one['turned_faded'][0]}"
+        for variant, of_one in answers.items()
+        if of_one["turned_faded"][0] != of_one["as_trained"][0]
+    ]
+    return f"{'; '.join(changed)}." if changed else "No prediction changes; look at the probabilities."
