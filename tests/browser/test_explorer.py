@@ -42,13 +42,13 @@ def is_at(page: Page, photo: int, channel: int, row: int, column: int) -> None:
 def test_a_pixel_of_any_map_can_be_chosen(page, viewport):
     cell = page.locator('.maps-grid .map[data-photo="2"][data-channel="5"]')
     (cell.tap if viewport == "phone" else cell.click)()
-    expect(page.locator("#explorer-said")).to_contain_text("Photo 3 (king-penguin.jpg), channel 6, row 1")
-    assert all(abs(number - 16.5) < 2 for number in place(page)[2:])  # the middle; a pixel of a map is one of the screen
+    expect(page.locator("#explorer-said")).to_contain_text(f"Photo 3 ({EXAMPLES[2].file}), channel 6, row 3")
+    assert all(abs(number - 32.5) < 4 for number in place(page)[2:])  # the middle; a pixel of a map is one of the screen
     zoom = page.locator(".zoom .map")
     size = zoom.bounding_box()
-    corner = {"x": size["width"] * 0.5 / 32, "y": size["height"] * 31.5 / 32}
+    corner = {"x": size["width"] * 0.5 / 64, "y": size["height"] * 63.5 / 64}
     (zoom.tap if viewport == "phone" else zoom.click)(position=corner)
-    is_at(page, 3, 6, 32, 1)
+    is_at(page, 3, 6, 64, 1)
     expect(page.locator(".zoom figcaption")).to_have_text("Photo 3, channel 6")
 
 
@@ -86,7 +86,7 @@ def test_a_deeper_layer_has_other_maps_and_keeps_the_place_where_it_can(page):
     page.get_by_label("In front of", exact=True).click()
     page.get_by_role("option", name="Stage 3, block 1, norm 2").click()
     expect(page.locator(".maps-grid .map")).to_have_count(4 * 16)
-    is_at(page, 1, 4, 8, 8)
+    is_at(page, 1, 4, 16, 16)
 
 
 def test_a_cube_lights_its_set_while_the_pointer_is_on_it(page):
@@ -97,6 +97,7 @@ def test_a_cube_lights_its_set_while_the_pointer_is_on_it(page):
 
 
 def test_a_darker_photo_changes_its_maps_and_the_means(page):
+    page.get_by_role("button", name="Change photo 1").click()
     before = page.locator('.maps-grid .map[data-photo="0"] img').first.get_attribute("src")
     caption = page.locator("#explorer-pictures .verdict").inner_text()
     page.get_by_label("number input for Brightness of photo 1 (%)").fill("40")
