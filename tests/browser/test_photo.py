@@ -94,6 +94,7 @@ def test_a_photo_dropped_on_another_tab_is_shown(page):
 def test_several_files_open_many_photos_and_leave_the_photo_as_it_is(page):
     before = everything(page)
     drop(page.locator("#photo"), ("one.png", "image/png", picture()), ("two.png", "image/png", picture("blue")))
+    page.get_by_role("button", name="Photo by photo").click()
     expect(page.locator("#many-table tbody tr")).to_have_count(2)
     open_tab(page, "Compare")
     assert everything(page) == before
