@@ -176,7 +176,7 @@ def drive_many(port: int, model_set: str, companies: list[Company], is_over: thr
                 tally.seconds.append(time.perf_counter() - begin)
                 for given, expected in zip(answer["photos"], company.probabilities, strict=True):
                     for variant, probability in expected.items():
-                        own = f"{variant} own statistics probability"
+                        own = f"{variant} batch statistics probability"
                         difference = abs(given.get(own, given[f"{variant} probability"]) - probability)
                         if not difference <= TOLERANCE:
                             tally.wrong.append(difference)

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from normzoo.app import build_demo
-from normzoo.app.server.middleware.limits import Limits
+from normzoo.app.server.settings import Limits
 from tests.browser.driver import Server, Visit, running_server, window
 from tests.support import warm
 from tests.support.checkpoints import save_zoo

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from normzoo.app.server.middleware.closing import RESTARTING
+from normzoo.app.server.access import RESTARTING
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.visitor import Failed, Visitor, file_value
 from tests.support.worst import PHOTO, ask_for_the_worst

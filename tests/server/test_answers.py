@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from normzoo.app.server.middleware.headers import Policy
-from normzoo.app.server.middleware.limits import Limits
+from normzoo.app.server.answer import Policy
+from normzoo.app.server.settings import Limits
 from tests.server.test_middleware import JOIN, LIMITS, MULTIPART, PHOTO, UPLOAD, check_refused, event, gate
 from tests.support.asgi import App, ask
 

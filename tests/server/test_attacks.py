@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from normzoo.app.core.examples import FOLDER
-from normzoo.app.server.middleware.limits import Limits
+from normzoo.app.server.settings import Limits
 from normzoo.images.limits import MAX_BYTES
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support import warm

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from normzoo.app.core.examples import EXAMPLES, FOLDER
-from normzoo.app.server.middleware.closing import RESTARTING
-from normzoo.app.server.middleware.limits import Limits
+from normzoo.app.server.access import RESTARTING
+from normzoo.app.server.settings import Limits
 from normzoo.nn.registry import NORM_LAYERS
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support import warm

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from normzoo.app import build_demo
-from normzoo.app.server.middleware.limits import Limits
+from normzoo.app.server.settings import Limits
 from tests.load import (
     Company,
     Photo,

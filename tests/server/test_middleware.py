@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from normzoo.app.server.middleware.headers import Policy
-from normzoo.app.server.middleware.limits import Limits
-from normzoo.app.server.middleware.middleware import Gate
+from normzoo.app.server.access import AccessMiddleware
+from normzoo.app.server.answer import Policy
+from normzoo.app.server.settings import Limits
 from tests.support.asgi import App, Reply, ask
 
 UPLOADS = Path("/tmp/uploads/normzoo-1")
@@ -21,8 +21,8 @@ MULTIPART = {"Content-Type": "multipart/form-data; boundary=----WebKitFormBounda
 LIMITS = Limits(event_bytes=1000, upload_bytes=5000)
 
 
-def gate(app: App, limits: Limits = LIMITS, policy: Policy | None = None) -> Gate:
-    return Gate(app, UPLOADS, limits, policy or Policy())
+def gate(app: App, limits: Limits = LIMITS, policy: Policy | None = None) -> AccessMiddleware:
+    return AccessMiddleware(app, UPLOADS, limits, policy or Policy())
 
 
 def event(**fields: object) -> bytes:
@@ -235,7 +235,7 @@ def test_an_upload_that_two_parsers_might_read_in_two_ways_is_refused(kind):
 
 
 def test_a_body_that_stalls_is_given_up(monkeypatch):
-    monkeypatch.setattr("normzoo.app.server.middleware.body._DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr("normzoo.app.server.request._DRAIN_SECONDS", 0.01)
     limits = Limits(idle_seconds=0.01)
     for path, headers in ((JOIN, {}), (UPLOAD, MULTIPART)):
         app = App()

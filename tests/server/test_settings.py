@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from normzoo.app.server.middleware.limits import Limits
-from normzoo.app.server.settings import PORTS, Settings, find_port
+from normzoo.app.server.settings import PORTS, Limits, Settings, find_port
 from normzoo.errors import ConfigError
 from tests.browser.driver import ROOT, running_server
 from tests.support import warm

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from normzoo.app.server.upload_folder import MAX_AGE_SECONDS, MAX_UNFINISHED_SECONDS, UploadFolder
+from normzoo.app.server.uploads import MAX_AGE_SECONDS, MAX_UNFINISHED_SECONDS, UploadFolder
 
 HOUR = 3600
 
@@ -104,7 +104,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_of_a_living_one(tmp_p
 
 
 def test_the_sweep_runs_until_the_folder_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setattr("normzoo.app.server.upload_folder.SWEEP_SECONDS", 0.001)
+    monkeypatch.setattr("normzoo.app.server.uploads.SWEEP_SECONDS", 0.001)
     folder = UploadFolder(tmp_path)
     old = put(folder, "a/old.jpg", MAX_AGE_SECONDS + 60)
     forgotten = []

@@ -4,10 +4,9 @@ import contextlib
 
 import pytest
 
-from normzoo.app.server.middleware.limits import Limits
-from normzoo.app.server.middleware.refusal import Refusal
-from normzoo.app.server.middleware.sessions import Sessions
-from normzoo.app.server.middleware.visitors import Visitors, visitor
+from normzoo.app.server.request import Refusal
+from normzoo.app.server.settings import Limits
+from normzoo.app.server.visitors import Sessions, Visitors, client_ip
 from tests.server.test_middleware import gate
 from tests.support.asgi import App, ask
 
@@ -42,12 +41,12 @@ def scope(peer: str, *forwarded: str) -> dict[str, object]:
     ],
 )
 def test_a_trusted_proxy_tells_who_is_behind_it(peer, forwarded, expected):
-    assert visitor(scope(peer, *forwarded), trust_proxy=True) == expected
-    assert visitor(scope(peer, *forwarded), trust_proxy=False) == peer
+    assert client_ip(scope(peer, *forwarded), trust_proxy=True) == expected
+    assert client_ip(scope(peer, *forwarded), trust_proxy=False) == peer
 
 
 def test_a_visitor_without_an_address_counts_as_one():
-    assert visitor({"client": None, "headers": []}, trust_proxy=False) == ""
+    assert client_ip({"client": None, "headers": []}, trust_proxy=False) == ""
 
 
 def test_without_a_trusted_proxy_nobody_can_forge_where_they_come_from():

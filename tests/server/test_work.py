@@ -27,8 +27,7 @@ from normzoo.app import build_demo
 from normzoo.app.components import photo_sets as photos
 from normzoo.app.core import upload
 from normzoo.app.core.errors import GuardedBlocks
-from normzoo.app.server.middleware.limits import Limits
-from normzoo.app.server.settings import ADVISED_BYTES, MEMORY
+from normzoo.app.server.settings import ADVISED_BYTES, MEMORY, Limits
 from normzoo.images.preprocess import load_image
 from tests.support.checkpoints import save_zoo
 from tests.support.page import served
@@ -241,7 +240,7 @@ def test_a_script_is_compressed_once_and_charged_for(port: int, visitor: Visitor
     again = visitor.get(path, {"Accept-Encoding": "br", "If-None-Match": replies[0].headers["etag"]})
     assert (again.status, again.body) == (304, b"")
     with contextlib.closing(Visitor(port, "11.0.0.6")) as greedy, contextlib.closing(Visitor(port, "11.0.0.7")) as other:
-        monkeypatch.setattr("normzoo.app.server.middleware.middleware._BYTES_PER_TOKEN", 10)
+        monkeypatch.setattr("normzoo.app.server.access._BYTES_PER_TOKEN", 10)
         statuses = [greedy.get(path, {"Accept-Encoding": "br"}).status for _ in range(3)]
         assert statuses[0] == 200
         assert statuses[-1] == 429

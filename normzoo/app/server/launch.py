@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from normzoo.allocator import share_heaps
 from normzoo.app.server.lifecycle import lifetime
 from normzoo.app.server.settings import SESSIONS, Settings, find_port
-from normzoo.app.server.zerogpu import register_for_zerogpu
 from normzoo.errors import ConfigError, NormZooError
 from normzoo.nn.named_norms import name_own_norms
 
@@ -53,7 +52,7 @@ def launch(settings: Settings) -> None:
         root = checkpoints_root()
         if (place := os.environ.get("NORMZOO_CHECKPOINTS")) and not root.is_dir():
             raise ConfigError(f"NORMZOO_CHECKPOINTS must be a folder that is there, or hf://user/repo, got {place!r}.")
-        life.leave_the_network_alone()
+        life.clear_proxy_env()
         life.demo = build_demo(root)
         register_for_zerogpu()  # brings Gradio, which must not be imported before `build_demo` has it keep quiet
         from normzoo.app.core.upload import forget_missing
@@ -79,8 +78,8 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
 
     from normzoo.app.components.theme import STYLE_SHEET, theme
     from normzoo.app.core import examples
-    from normzoo.app.server.middleware.headers import Policy
-    from normzoo.app.server.middleware.middleware import around
+    from normzoo.app.server.access import around
+    from normzoo.app.server.answer import Policy
 
     port = find_port(settings.host, settings.port)
     policy = Policy(settings.on_spaces, settings.frame_ancestors)
@@ -118,3 +117,23 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
     except OSError as error:  # somebody else took it meanwhile
         raise ConfigError(f"Port {port} could not be opened ({error}); try again, or set GRADIO_SERVER_PORT.") from error
     return url
+
+
+def register_for_zerogpu() -> None:
+    """Declare that function where Hugging Face's package is there, which only it brings; elsewhere do nothing.
+
+    A ZeroGPU Space that declares none is stopped. The page never calls it: the networks answer in milliseconds on the
+    processor, while a GPU would have to be waited for, and counts against what a visitor may use in a day.
+    """
+    try:
+        import spaces
+    except ImportError:
+        return
+    spaces.GPU(gpu_name, duration=1)
+
+
+def gpu_name() -> str:
+    """The GPU that this process was given."""
+    import torch
+
+    return torch.cuda.get_device_name()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normzoo.app.server.upload_folder import UploadFolder
+from normzoo.app.server.uploads import UploadFolder
 from normzoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FINISH_SECONDS, GRACE_SECONDS, END_SECONDS = 3, 1, 8
 WAKE_SECONDS = 1
 
 
-class Lifetime:
+class ServerProcess:
     """What has to be tidied up in the end."""
 
     def __init__(self, uploads: UploadFolder) -> None:
@@ -33,7 +33,7 @@ class Lifetime:
         self._last_resort = threading.Timer(END_SECONDS, os._exit, [1])
         self.demo: GuardedBlocks | None = None
 
-    def leave_the_network_alone(self) -> None:
+    def clear_proxy_env(self) -> None:
         """Forget the host's proxies: Gradio asks its own server whether it is there, and would ask them instead."""
         for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
             del os.environ[name]
@@ -74,7 +74,7 @@ class Lifetime:
 
 
 @contextlib.contextmanager
-def lifetime() -> Iterator[Lifetime]:
+def lifetime() -> Iterator[ServerProcess]:
     """To be entered before Gradio is imported; the process ends with the block, unless that raises.
 
     Uploads go to a new folder below `$GRADIO_TEMP_DIR`, or below the system's.
@@ -89,7 +89,7 @@ def lifetime() -> Iterator[Lifetime]:
         uploads = UploadFolder(Path(parent))
     except OSError as error:
         raise ConfigError(f"GRADIO_TEMP_DIR must be a folder to write to, got {parent!r} ({error.strerror}).") from None
-    life = Lifetime(uploads)
+    life = ServerProcess(uploads)
     _set_environment(uploads.path)
     try:
         yield life

@@ -1,4 +1,4 @@
-"""Who sends a request, and whether it is more than one visitor's share."""
+"""Who sends a request, whether it is more than one visitor's share, and who comes to fetch the answers."""
 
 import contextlib
 import ipaddress
@@ -9,8 +9,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from normzoo.app.server.middleware.limits import Limits
-from normzoo.app.server.middleware.refusal import Refusal
+from normzoo.app.server.request import Refusal
+from normzoo.app.server.settings import Limits
 
 #: What only a proxy should set. Without one in front these would be a visitor's own claims.
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server", b"x-real-ip")
@@ -19,7 +19,7 @@ FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarde
 _WITH_PORT = re.compile(r"^(\d+(?:\.\d+){3}):\d+$", re.ASCII)
 
 
-def visitor(scope: Any, trust_proxy: bool) -> str:
+def client_ip(scope: Any, trust_proxy: bool) -> str:
     """The address that counts for a request; of IPv6 the network of a home, which has more addresses than can be counted.
 
     Behind a proxy it is the last public address of X-Forwarded-For: the ones before it are the visitor's own words, the
@@ -97,3 +97,46 @@ class Visitors:
             self._open[visitor] -= 1
             if not self._open[visitor]:
                 del self._open[visitor]
+
+
+class Sessions:
+    """How many answers wait for each session; while it has a stream open to receive them it may ask on."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._unread: OrderedDict[str, int] = OrderedDict()
+        self._streams: dict[str, int] = {}
+
+    def ask(self, session: str) -> None:
+        """Count an event of this session.
+
+        Raises:
+            Refusal: 429, too many answers wait already.
+        """
+        unread = self._unread.pop(session, 0)
+        self._unread[session] = min(unread + 1, self._limits.unread_events)
+        if len(self._unread) > self._limits.remembered:
+            self._unread.popitem(last=False)
+        if unread >= self._limits.unread_events and session not in self._streams:
+            raise Refusal(429, "This page asked for more than it came to fetch; reload it and try again.")
+
+    def is_listening(self, session: str) -> bool:
+        """Whether this session has a stream open."""
+        return session in self._streams
+
+    @contextlib.contextmanager
+    def listen(self, session: str, is_whole: Callable[[], bool]) -> Iterator[None]:
+        """A stream on which this session receives its answers.
+
+        Args:
+            is_whole: at its end, whether all answers went out: one that was refused or left early took none.
+        """
+        self._streams[session] = self._streams.get(session, 0) + 1
+        try:
+            yield
+            if is_whole():
+                self._unread.pop(session, None)
+        finally:
+            self._streams[session] -= 1
+            if not self._streams[session]:
+                del self._streams[session]

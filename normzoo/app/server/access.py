@@ -1,27 +1,116 @@
-"""The gate itself: ASGI around ASGI."""
+"""What every request passes: ASGI around ASGI, from the first byte to the end of serving."""
 
 import asyncio
 import contextlib
 import errno
 import logging
+import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from normzoo.app.core.work import VISITOR, Visitor
-from normzoo.app.server.middleware.answer import Answer, Send
-from normzoo.app.server.middleware.body import Body, Receive, boundary_of, header
-from normzoo.app.server.middleware.closing import RESTARTING, finish_events
-from normzoo.app.server.middleware.headers import Policy
-from normzoo.app.server.middleware.limits import Limits
-from normzoo.app.server.middleware.payload import check_event
-from normzoo.app.server.middleware.refusal import Refusal
-from normzoo.app.server.middleware.routes import Kind, find_kind, is_upload
-from normzoo.app.server.middleware.sessions import Sessions
-from normzoo.app.server.middleware.static import StaticFiles
-from normzoo.app.server.middleware.uploads import Uploads
-from normzoo.app.server.middleware.visitors import FORWARDED, Visitors, visitor
+from normzoo.app.server.answer import Answer, Policy, Send
+from normzoo.app.server.request import Body, Kind, Receive, Refusal, boundary_of, check_event, find_kind, header, is_upload
+from normzoo.app.server.settings import Limits
+from normzoo.app.server.uploads import Uploads
+from normzoo.app.server.visitors import FORWARDED, Sessions, Visitors, client_ip
+
+Messages = tuple[dict[str, Any], bytes]
+Ask = Callable[[list[tuple[bytes, bytes]]], Awaitable[list[Any]]]
+
+#: Those that Gradio compresses, by the end of their path.
+_COMPRESSED = (".html", ".js", ".css", ".json", ".md", ".txt", ".svg")
+#: Of a request: they would have it answered in another way than the others.
+_DROPPED = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range", b"if-range")
+
+
+class StaticFiles:
+    """Compressed files, the last that were asked for up to so many bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[tuple[str, bytes], Messages] = OrderedDict()
+        self._bytes = 0
+        self._compressing = asyncio.Lock()
+
+    @staticmethod
+    def takes(scope: Any) -> bool:
+        """Whether a request for a static file is one that Gradio would compress."""
+        return scope["method"] == "GET" and scope["path"].lower().endswith(_COMPRESSED)
+
+    async def answer(self, scope: Any, ask: Ask) -> tuple[list[Any], int]:
+        """The ASGI messages of an answer, and how many bytes were compressed for it.
+
+        Args:
+            ask: has Gradio answer a request with these headers.
+        """
+        asked = header(scope, b"accept-encoding")
+        encoding = next((name for name in (b"br", b"gzip") if name in asked), b"identity")
+        key, fresh = (scope["path"], encoding), 0
+        if key not in self._kept:
+            async with self._compressing:
+                if key not in self._kept:
+                    headers = [pair for pair in scope["headers"] if pair[0] not in _DROPPED] + [(b"accept-encoding", encoding)]
+                    start, *rest = await ask(headers)
+                    body = b"".join(message.get("body", b"") for message in rest)
+                    if start["status"] != 200 or encoding == b"identity":
+                        return [start, {"type": "http.response.body", "body": body}], 0
+                    self._keep(key, (start, body))
+                    fresh = len(body)
+        start, body = self._kept[key]
+        self._kept.move_to_end(key)
+        tag = dict(start["headers"]).get(b"etag")
+        if tag and header(scope, b"if-none-match") == tag:
+            start = {**start, "status": 304, "headers": [pair for pair in start["headers"] if pair[0] != b"content-length"]}
+            body = b""
+        return [start, {"type": "http.response.body", "body": body}], fresh
+
+    def _keep(self, key: tuple[str, bytes], messages: Messages) -> None:
+        start, body = messages
+        headers = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+        self._kept[key] = ({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]}, body)
+        self._bytes += len(body)
+        while self._bytes > self._max_bytes and len(self._kept) > 1:
+            self._bytes -= len(self._kept.popitem(last=False)[1][1])
+
+
+RESTARTING = "The page is being restarted; try again in a minute."
+_LOOK_SECONDS = 0.05
+#: Until a stream has carried the last sentence out.
+_FLUSH_SECONDS = 1
+
+
+async def finish_events(queue: Any, seconds: float) -> None:
+    """End all events of Gradio's queue, in the event loop that serves it.
+
+    Args:
+        seconds: how long what is under way may take.
+    """
+    waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
+    for each in queue.event_queue_per_concurrency_id.values():
+        each.queue.clear()
+    _refuse(queue, waiting)
+    await _until(lambda: not any(queue.active_jobs), seconds)
+    _refuse(queue, [event for job in queue.active_jobs if job for event in job])
+    await _until(lambda: not any(queue.pending_event_ids_session.values()), _FLUSH_SECONDS)
+
+
+def _refuse(queue: Any, events: list[Any]) -> None:
+    from gradio.server_messages import ProcessCompletedMessage
+
+    for event in events:
+        queue.send_message(event, ProcessCompletedMessage(output={"error": RESTARTING}, success=False))
+        event.alive = False
+
+
+async def _until(is_over: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_over() and time.monotonic() < deadline:
+        await asyncio.sleep(_LOOK_SECONDS)
+
 
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
@@ -33,7 +122,7 @@ _BYTES_PER_TOKEN = 1_000_000
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Gate:
+class AccessMiddleware:
     """Lets through what the page needs, answers the rest in one sentence, and puts the security headers on everything.
 
     Args:
@@ -118,7 +207,7 @@ class Gate:
 
     async def _send_static(self, scope: Any, receive: Receive, answer: Answer) -> None:
         """Answer with a file, and charge for what is sent, and four times for what had to be compressed for it."""
-        who = visitor(scope, self._limits.trust_proxy)
+        who = client_ip(scope, self._limits.trust_proxy)
 
         async def ask(headers: list[tuple[bytes, bytes]]) -> list[Any]:
             messages: list[Any] = []
@@ -145,7 +234,7 @@ class Gate:
         """
         if len(scope["path"].encode()) + len(scope["query_string"]) > self._limits.url_bytes:
             raise Refusal(414)
-        who = visitor(scope, self._limits.trust_proxy)
+        who = client_ip(scope, self._limits.trust_proxy)
         stack.enter_context(self._visitors.request(who))
         if kind is None:
             raise Refusal(404)
@@ -207,7 +296,7 @@ def around(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        gate = app.middleware_stack = Gate(app.middleware_stack, uploads, limits, policy, sweep)
+        gate = app.middleware_stack = AccessMiddleware(app.middleware_stack, uploads, limits, policy, sweep)
         gate._loop = asyncio.get_running_loop()
         yield
 

@@ -1,1 +1,0 @@
-"""What every request passes before it reaches the page: limits, refusals and security headers, in plain ASGI."""
