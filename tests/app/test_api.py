@@ -10,6 +10,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 
 from normzoo.app.core.examples import EXAMPLES, FOLDER
+from normzoo.app.tabs.evidence import FORMER
 
 PUBLIC_EVENTS = {
     "evidence",
@@ -73,3 +74,18 @@ def test_every_event_has_a_name_and_the_public_ones_are_explained(demo):
     public = {event.api_name: event for event in events if event.api_visibility == "public"}
     assert set(public) == PUBLIC_EVENTS
     assert all(event.fn.__doc__ for event in public.values())
+
+
+def test_outputs_have_names_and_the_defaults_work_as_they_stand(url, demo, tmp_path):
+    client = Client(url, verbose=False, download_files=str(tmp_path))
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    for name, endpoint in endpoints.items():
+        for returned in endpoint["returns"]:
+            assert not re.match(r"value_\d+|\d+(st|nd|rd|th)$", returned["label"]), (name, returned["label"])
+        assert "gradio-app" not in str(endpoint["parameters"])
+    *_, data = client.predict(handle_file(PHOTO), api_name="/classify")
+    assert data["corruption"] == {"kind": "contrast", "severity": 0}
+    *_, data = client.predict({"set": "drawings"}, api_name="/many_photos")
+    assert (data["statistics"], data["corruption"]["severity"]) == ("batch", 0)
+    for name in endpoints.keys() - {"/about", "/value_maps", "/follow_value"}:
+        client.predict(*(["toy/paper"] if name.strip("/") in FORMER else []), api_name=name)

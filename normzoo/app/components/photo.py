@@ -13,7 +13,7 @@ from normzoo.app.components.html import render
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED
-from normzoo.app.core.examples import EXAMPLES, PREPARED, Example, prepared_photo
+from normzoo.app.core.examples import EXAMPLES, PREPARED, Example
 from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import chosen_path, open_photo
 
@@ -29,9 +29,9 @@ def build(chooser: Chooser) -> tuple[Dependency, gr.Textbox]:
     """Place the picture and the buttons, an example at first.
 
     Returns:
-        the event in which every choice of a photo ends; and the class that the photo shows, empty where nobody said.
+        the event in which every choice of a photo ends; and the class that its visitor says it shows, by its folder.
     """
-    truth = gr.Textbox(EXAMPLES[0].label, visible=False, label="truth")
+    truth = gr.Textbox("", visible=False, label="truth")
     preview = gr.HTML(show(EXAMPLES[0].path), js_on_load=None, elem_id="photo")
     gr.HTML(render("photo_controls.html"), js_on_load=None)
 
@@ -64,9 +64,7 @@ def build(chooser: Chooser) -> tuple[Dependency, gr.Textbox]:
 
 
 def _label(choice: Any) -> str:
-    """The class that a chosen photo shows: of one that is here, or of the folder that an upload lies in."""
-    if "set" in choice:
-        return prepared_photo(choice["set"], choice["number"]).label
+    """The class of the folder that an upload lies in; empty where that names none."""
     label = choice.get("label")
     return label if isinstance(label, str) else ""
 
@@ -88,7 +86,7 @@ def open_prepared(name: str) -> list[Any]:
     """
     known = {_in_link(photo): photo for photos in PREPARED.values() for photo in photos}
     photo = known[check_choice("photo", name, known)]
-    return [str(photo.path), show(photo.path), photo.label]
+    return [str(photo.path), show(photo.path), ""]
 
 
 def _in_link(photo: Example) -> str:

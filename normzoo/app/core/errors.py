@@ -84,6 +84,20 @@ class GuardedBlocks(gr.Blocks):
         for files in self.temp_file_sets:
             files.difference_update([file for file in list(files) if not os.path.exists(file)])
 
+    def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
+        """What programs may call: defaults are those of the functions, and the photo of the example is the program's own."""
+        info = super().get_api_info(*args, **kwargs)
+        functions = {f"/{event.api_name}": event.fn for event in self.fns.values() if event.fn}
+        for name, endpoint in info["named_endpoints"].items():
+            known = inspect.signature(functions[name]).parameters
+            for parameter in endpoint["parameters"]:
+                default = known[parameter["parameter_name"]].default
+                if default is not inspect.Parameter.empty and default is not None:  # a list of choices takes no None
+                    parameter |= {"parameter_has_default": True, "parameter_default": default}
+                if parameter["component"] == "Image":
+                    parameter["example_input"] = {"path": "photo.jpg", "url": "photo.jpg", "meta": {"_type": "gradio.FileData"}}
+        return info
+
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, *args: Any, **kwargs: Any) -> list[Any]:
         """The inputs of an event's function, from what a visitor sent; the last ones may be left out where it has defaults."""
         if block_fn.fn is None:

@@ -24,7 +24,7 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
 from normzoo.app.core.permalink import Linked
-from normzoo.app.core.upload import open_photo
+from normzoo.app.core.upload import open_photo, photo_path
 from normzoo.app.core.work import computing
 from normzoo.formatting import capital, listed
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -82,7 +82,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
                 statistics = gr.Radio(
                     **_statistics_of(catalog, default), value=RUNNING, elem_id="statistics", min_width=280, scale=4
                 )
-            cube_row = gr.HTML(shapes, js_on_load=None, elem_id="why-cubes")
+            cube_row = gr.HTML(shapes, js_on_load=None, elem_id="why-cubes", label="cubes")
     predictions = gr.JSON(visible=False, label="predictions")
     with gr.Accordion("Class activation maps", open=False) as open_maps:
         wanted = gr.Dropdown([OWN_ANSWER, *classes_of(default)], value=OWN_ANSWER, label="Class", elem_id="map-class")
@@ -108,9 +108,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     ) -> tuple[str, str, dict[str, Any]]:
         """Classify a photo with every chosen network, as it is or corrupted.
 
-        truth: the class that it shows, where that is known. kind: a corruption, such as contrast; severity: 0, which is the
-        original, to 5. statistics: of batch and batch-instance normalization, running, or those of a batch: examples, the
-        photo among the example photos, or photos, among the photos given last, as many_photos takes them.
+        truth: the class that it shows, where that is known; of the example photos it is. kind: a corruption, such as contrast;
+        severity: 0, which is the original, to 5. statistics: of batch and batch-instance normalization, running, or those of a
+        batch: examples, the photo among the example photos, or photos, among those given last, as many_photos takes them.
 
         Gives an HTML report and the norms' cubes for the page, and the same as data: for each network the probability of every
         class, the time it took and its validation accuracy; the networks that are unavailable, with the reason; who agrees.
@@ -123,6 +123,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         check_choice("statistics", statistics, STATISTICS)
         batch = {"set": "examples"} if statistics == "examples" else photos if statistics == "photos" else None
         kind, level = check_corruption(kind, severity)
+        path = photo_path(photo)
+        truth = truth or ("" if path is None else examples.label_of(path))
         return answer(catalog, chosen_set, shown, picture, truth, kind, level, batch)
 
     @guarded

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.components.plot import PlotData
+from gradio.context import Context
 from gradio.events import api
 from markupsafe import Markup, escape
 
@@ -41,6 +42,7 @@ FORMER = {
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; it is filled when somebody opens it."""
+    page = Context.root_block
     with gr.Row(elem_classes="evidence"):
         with gr.Column(scale=1, min_width=200):
             index = gr.Radio(_titles({}), value=KEYS[0], label="Findings", elem_id="findings")
@@ -90,7 +92,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     )
     chooser.add_to_link(Linked("finding", [following.event], [index]))
     for name, (keys, parts) in FORMER.items():
-        api(guarded(_former(catalog, found, keys, parts)), api_name=name)
+        event = api(guarded(_former(catalog, found, keys, parts)), api_name=name)
+        for output, part in zip(page.fns[event["id"]].outputs if page else (), parts, strict=False):
+            setattr(output, "label", part)  # noqa: B010 (a block of any kind, to the type checker)
 
 
 def headline(finding: Finding) -> str:
