@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from normzoo.checking.report import check
-from normzoo.checking.subject import KINDS, SYMBOLS, Subject
+from normzoo.checking.report import check, identify
+from normzoo.checking.subject import CHOICES, SYMBOLS, Subject
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, ImageError
 from normzoo.formatting import csv_cell, visible
@@ -85,10 +85,10 @@ def build_parser() -> Parser:
     command.add_argument(
         "--as",
         dest="kind",
-        choices=KINDS,
+        choices=CHOICES,
         metavar="KIND",
-        help=f"what it is meant to be, one of: {', '.join(KINDS)} "
-        "(default: by its name, then by what it computes); own: only what holds for every norm",
+        help=f"what it is meant to be, one of: {', '.join(CHOICES)} "
+        "(default: by what it computes); own: only what holds for every norm",
     )
     command.add_argument(
         "--args",
@@ -97,6 +97,13 @@ def build_parser() -> Parser:
         help='for its constructor, where it takes other arguments than the usual ones: "shape=(C, H, W)"; '
         f"{', '.join(f'{letter} is {size}' for letter, size in SYMBOLS.items())}",
     )
+    command.add_argument("--json", action="store_true", help="answer in JSON")
+    command.add_argument("--verbose", action="store_true", help="show every check, not only those that fail")
+
+    command = parser.command(commands, "identify", _identify, "say what a norm layer of your own behaves as")
+    command.epilog = _CHECK_EPILOG
+    command.add_argument("layer", metavar="FILE.py:CLASS", help="your layer")
+    command.add_argument("--args", default="", metavar="NAME=VALUE,…", help="for its constructor")
     command.add_argument("--json", action="store_true", help="answer in JSON")
     return parser
 
@@ -109,8 +116,16 @@ _CHECK_EPILOG = (
 def _check(options: argparse.Namespace) -> int:
     """Hold a norm layer of your own against the formulas, and name what is wrong with it."""
     report = check(Subject(read_own_norm(options.layer), options.kind, options.args))
-    print(report.to_json() if options.json else report.to_text())
+    print(report.to_json() if options.json else report.to_text(options.verbose))
     return 0 if report.passed else 1
+
+
+def _identify(options: argparse.Namespace) -> None:
+    """Say what a norm layer of your own behaves as."""
+    subject = Subject(read_own_norm(options.layer), None, options.args)
+    behaves = identify(subject)
+    fields = {"layer": subject.own.name, "kind": subject.kind, "behaves": behaves}
+    print(json.dumps(fields, indent=1, ensure_ascii=False) if options.json else f"{subject.own.name}: {behaves}")
 
 
 def _predict(options: argparse.Namespace) -> int:

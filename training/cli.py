@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from normzoo.allocator import keep_freed_memory
-from normzoo.checking.report import check_generic
+from normzoo.checking.report import check
 from normzoo.checking.subject import Subject
 from normzoo.config import fields_of
 from normzoo.console import Parser, positive, run_command
@@ -298,7 +298,7 @@ class Chosen:
             ConfigError: one of them fails.
         """
         for norm in dict.fromkeys(run.norm for run in self.runs if run.norm in OWN_NORMS):
-            report = check_generic(Subject(OWN_NORMS[norm], "own"))
+            report = check(Subject(OWN_NORMS[norm]), with_compiler=False)
             say(report.to_text())
             if not report.passed:
                 raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")

@@ -1,13 +1,31 @@
 """Formula of a norm with every known way to get it wrong as a setting: the reference of the check, in plain tensors."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 #: Letter -> the dimension of a map laid out as (N, G, C/G, H, W).
 _DIMENSIONS = {letter: place for place, letter in enumerate("NGKHW")}
+#: Name -> function that may follow a norm.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda y: y,
+    "ReLU": F.relu,
+    "leaky ReLU (0.01)": F.leaky_relu,
+    "leaky ReLU (0.1)": lambda y: F.leaky_relu(y, 0.1),
+    "leaky ReLU (0.2)": lambda y: F.leaky_relu(y, 0.2),
+    "ELU": F.elu,
+    "SiLU": F.silu,
+    "GELU": F.gelu,
+    "ReLU6": F.relu6,
+    "Hardswish": F.hardswish,
+    "Mish": F.mish,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
 
 
 @dataclass(frozen=True)
@@ -21,15 +39,26 @@ class Formula:
         variance: biased, unbiased, or of_parts (the mean of each map's variance).
         epsilon: inside (√(var + ε)), deviation (√var + ε), result (added at the end), none, larger (the larger of √var and ε),
             squared (√(var + ε²)) or variance (divides by var + ε, without the root).
-        affine: right, none, no_weight, no_bias, swapped, or bias_first ((x̂ + bias) · weight).
+        affine: right, none, no_weight, no_bias, swapped, bias_first ((x̂ + bias) · weight), twice, or of_input
+            (x · weight + bias).
         detached: what no gradient flows through: nothing, mean, variance or both.
+        center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
+        parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
+        part_order: chunks (neighbouring images) or strided (every so many).
+        taken_from: images that the statistics are taken from: all, or first (the first of the batch).
+        activation: what follows the norm, a key of `ACTIVATIONS`.
         remembers: whether running statistics are kept.
-        remembered: variance that is remembered: unbiased or biased.
+        remembers_mean: whether each image's statistics are averaged over the batch before they are remembered.
+        remembered: variance that is remembered: unbiased, biased, images (n/(n − 1) with the number of images), deviation or
+            unbiased_deviation (their roots), or about_running (around the running mean).
+        memory: average (a moving one), copy (of the first batch, then average), twice (updated twice a batch), cumulative,
+            or never.
         start: running variance before the first batch.
         momentum: torch (the share of the new batch) or reversed (the share that is kept).
-        training: statistics that normalize in training: batch, running_before or running_after its update.
+        training: statistics that normalize in training: batch, running_before or running_after its update, or frozen (the
+            running ones, which never move).
         evaluation: statistics that normalize in evaluation: running, batch, or corrected (running, with the factor
-            n/(n − 1) of the batch at hand).
+            n/(n − 1) of the batch at hand); or what is left out there: without_eps, without_affine.
         evaluation_updates: whether evaluation moves the running statistics too.
         gate: none, learned, reversed, clamped, sigmoid, or a number for a gate that does not learn.
     """
@@ -41,8 +70,15 @@ class Formula:
     epsilon: str = "inside"
     affine: str = "right"
     detached: str = "nothing"
+    center: bool = True
+    parts: int = 1
+    part_order: str = "chunks"
+    taken_from: str = "all"
+    activation: str = "none"
     remembers: bool = False
+    remembers_mean: bool = False
     remembered: str = "unbiased"
+    memory: str = "average"
     start: float = 1.0
     momentum: str = "torch"
     training: str = "batch"
@@ -70,8 +106,21 @@ class FormulaNorm(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.ones(num_channels, dtype=torch.float64)))
         self.running_mean = torch.zeros((), dtype=torch.float64)
         self.running_var = torch.full((), formula.start, dtype=torch.float64)
+        self.seen = 0
 
     def forward(self, x: Tensor) -> Tensor:
+        activation = ACTIVATIONS[self.formula.activation]
+        count = self.formula.parts if self.training else 1
+        if count == 1:
+            return activation(self._whole(x))
+        if self.formula.part_order == "strided":
+            y = torch.empty_like(x)
+            for start in range(count):
+                y[start::count] = self._whole(x[start::count])
+            return activation(y)
+        return activation(torch.cat([self._whole(part) for part in x.chunk(count)]))
+
+    def _whole(self, x: Tensor) -> Tensor:
         formula = self.formula
         laid_out = self._lay_out(x)
         dims = [_DIMENSIONS[letter] for letter in formula.axes]
@@ -83,14 +132,19 @@ class FormulaNorm(nn.Module):
         if formula.epsilon == "result":
             normalized = normalized + self.eps
         weight, bias = (getattr(self, name).view(1, -1, 1, 1) for name in ("weight", "bias"))
-        return {
+        if formula.evaluation == "without_affine" and not self.training:
+            return normalized
+        made: Tensor = {
             "right": lambda: normalized * weight + bias,
             "none": lambda: normalized,
             "no_weight": lambda: normalized + bias,
             "no_bias": lambda: normalized * weight,
             "swapped": lambda: normalized * bias + weight,
             "bias_first": lambda: (normalized + bias) * weight,
+            "twice": lambda: (normalized * weight + bias) * weight + bias,
+            "of_input": lambda: x * weight + bias,
         }[formula.affine]()
+        return made
 
     def _lay_out(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, G, C/G, H, W)."""
@@ -108,7 +162,8 @@ class FormulaNorm(nn.Module):
         return laid_out.reshape(like.shape)
 
     def _moments(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
-        mean = x.mean(dims, keepdim=True)
+        x = x[:1] if self.formula.taken_from == "first" else x
+        mean = x.mean(dims, keepdim=True) if self.formula.center else torch.zeros_like(x.mean(dims, keepdim=True))
         count = math.prod(x.shape[dim] for dim in dims)
         variance = (x - mean).square().mean(dims, keepdim=True)
         if self.formula.variance == "unbiased":
@@ -129,21 +184,44 @@ class FormulaNorm(nn.Module):
             return mean, variance
         before = self.running_mean, self.running_var
         count = math.prod(x.shape[dim] for dim in dims)
-        if self.training or formula.evaluation_updates:
-            has_correction = formula.variance == "unbiased"
-            biased = variance * ((count - 1) / count) if has_correction else variance
-            new = biased if formula.remembered == "biased" else biased * (count / (count - 1))
-            share = self.momentum if formula.momentum == "torch" else 1 - self.momentum
-            self.running_mean = (1 - share) * self.running_mean + share * mean.detach()
-            self.running_var = (1 - share) * self.running_var + share * new.detach()
+        if (self.training and formula.training != "frozen") or formula.evaluation_updates:
+            self._remember(mean.detach(), variance.detach(), count, x)
         running = self.running_mean, self.running_var
         if self.training:
-            return {"batch": (mean, variance), "running_before": before, "running_after": running}[formula.training]
-        corrected = running[0], running[1] * (count / (count - 1))
-        return {"running": running, "batch": (mean, variance), "corrected": corrected}[formula.evaluation]
+            ways = {"batch": (mean, variance), "running_before": before, "running_after": running, "frozen": running}
+            return ways[formula.training]
+        corrected = running[0], running[1] * (count / max(count - 1, 1))
+        return {"batch": (mean, variance), "corrected": corrected}.get(formula.evaluation, running)
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int, x: Tensor) -> None:
+        """Move the running statistics."""
+        formula = self.formula
+        biased = variance * ((count - 1) / count) if formula.variance == "unbiased" else variance
+        if formula.remembers_mean:
+            mean = mean.mean(0, keepdim=True)
+        unbiased = biased * (count / max(count - 1, 1))
+        new = {
+            "biased": biased,
+            "unbiased": unbiased,
+            "images": biased * (len(x) / max(len(x) - 1, 1)),
+            "deviation": biased.sqrt(),
+            "unbiased_deviation": unbiased.sqrt(),
+            "about_running": biased + (mean - self.running_mean).square(),
+        }[formula.remembered]
+        if formula.remembers_mean:
+            new = new.mean(0, keepdim=True)
+        self.seen += 1
+        share = self.momentum if formula.momentum == "torch" else 1 - self.momentum
+        shares = {"copy": 1.0 if self.seen == 1 else share, "cumulative": 1 / self.seen, "never": 0.0}
+        share = shares.get(formula.memory, share)
+        for _ in range(2 if formula.memory == "twice" else 1):
+            self.running_mean = (1 - share) * self.running_mean + share * mean
+            self.running_var = (1 - share) * self.running_var + share * new
 
     def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         centred, eps = x - mean, self.eps
+        if self.formula.evaluation == "without_eps" and not self.training:
+            return centred / variance.sqrt()
         if self.formula.epsilon == "variance":
             return centred / (variance + eps)
         if self.formula.epsilon == "inside":

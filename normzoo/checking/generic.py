@@ -1,6 +1,5 @@
 """Checks that hold for every norm layer, also one that nobody has heard of."""
 
-import copy
 import logging
 import warnings
 from collections.abc import Callable
@@ -8,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from normzoo.checking.checks import Outcome
+from normzoo.checking.checks import Outcome, first_line
 from normzoo.checking.roles import held_tensors
 from normzoo.checking.subject import Subject
-from normzoo.checking.trace import BATCHES, CHANNELS, TOLERANCE, difference
+from normzoo.checking.trace import CHANNELS, HEIGHT, TOLERANCE, WIDTH, clone, difference
 
 
 def _random(*shape: int, seed: int = 4) -> Tensor:
@@ -24,7 +23,7 @@ def _state(layer: nn.Module) -> dict[str, Tensor]:
 
 def runs(subject: Subject) -> Outcome:
     """takes (N, C, H, W) and gives finite values of that shape"""
-    x = BATCHES[0].float()
+    x = subject.batches[0].float()
     for training in (True, False):
         y = subject.layer().train(training)(x + 0)
         if not isinstance(y, Tensor) or y.shape != x.shape:
@@ -37,18 +36,18 @@ def runs(subject: Subject) -> Outcome:
 def input_untouched(subject: Subject) -> Outcome:
     """leaves its input as it is"""
     for training in (True, False):
-        x = BATCHES[0].float()
+        x = subject.batches[0].float()
         with torch.no_grad():
             subject.layer().train(training)(x)
-        if not torch.equal(x, BATCHES[0].float()):
+        if not torch.equal(x, subject.batches[0].float()):
             return Outcome(False, "writes into x", (("input-changed", ""),))
     return Outcome(True)
 
 
 def evaluation_keeps_state(subject: Subject) -> Outcome:
     """evaluation changes nothing, and gives the same twice"""
-    layer, x = subject.layer(), BATCHES[1].float()
-    layer(BATCHES[0].float())
+    layer, x = subject.layer(), subject.batches[1].float()
+    layer(subject.batches[0].float())
     layer.eval()
     before = _state(layer)
     with torch.no_grad():
@@ -64,11 +63,11 @@ def evaluation_keeps_state(subject: Subject) -> Outcome:
 
 def mode_from_flag(subject: Subject) -> Outcome:
     """training and evaluation are told apart by .train() and .eval() alone"""
-    x = BATCHES[1].float()
+    x = subject.batches[1].float()
     for training in (True, False):
         layer = subject.layer()
-        layer(BATCHES[0].float())
-        twin = copy.deepcopy(layer).train(training)
+        layer(subject.batches[0].float())
+        twin = clone(layer).train(training)
         layer.train(training)
         with_gradients = layer(x + 0).detach()
         with torch.no_grad():
@@ -83,13 +82,13 @@ def registered(subject: Subject) -> Outcome:
     """parameters and buffers are registered"""
     plain: dict[str, str] = {}
     for role, held in subject.roles.items():
-        if role in ("weight", "bias", "gate") and held.holding != "parameter":
+        if role in ("weight", "bias", "gate") and held.holding == "attribute":
             plain[held.name] = "parameters-not-registered"
         if role.startswith("running") and held.holding == "attribute":
             plain[held.name] = "buffers-not-registered"
     layer = subject.layer()
     before = {held.name for held in held_tensors(layer)}
-    layer(BATCHES[0].float())
+    layer(subject.batches[0].float())
     for held in held_tensors(layer):
         if held.holding == "attribute" and held.name not in before and ("mean" in held.name or "var" in held.name):
             plain[held.name] = "buffers-not-registered"
@@ -101,53 +100,90 @@ def registered(subject: Subject) -> Outcome:
 def state_dict_round_trip(subject: Subject) -> Outcome:
     """state_dict() holds all of it"""
     layer, fresh = subject.layer(), subject.untouched()
-    for batch in BATCHES[:2]:
+    for batch in subject.batches[:2]:
         layer(batch.float())
     try:
         fresh.load_state_dict(layer.state_dict())
     except RuntimeError as error:
         return Outcome(False, str(error).splitlines()[-1].strip()[:100])
-    x = BATCHES[2].float()
+    x = subject.batches[2].float()
     gaps = [difference(fresh.train(mode)(x + 0).detach(), layer.train(mode)(x + 0).detach()) for mode in (False, True)]
     return Outcome(max(gaps) <= TOLERANCE, "" if max(gaps) <= TOLERANCE else f"loaded again, it is off by {max(gaps):.2g}")
 
 
 def moves(subject: Subject) -> Outcome:
     """.to(device) and .to(dtype) move all of it"""
+    early = [held.name for held in held_tensors(subject.untouched()) if held.tensor.dtype == torch.float64]
+    if early:
+        return Outcome(False, f"{', '.join(early)} is float64 from the start", (("float64-from-the-start", ", ".join(early)),))
     layer = subject.layer()
-    layer(BATCHES[0].float())
-    layer = copy.deepcopy(layer).to("meta")
-    stayed = [held.name for held in held_tensors(layer) if held.tensor.device.type != "meta"]
+    layer(subject.batches[0].float())
+    layer = clone(layer).double()
+    # A single number on the CPU goes with tensors of any device.
+    held = [each for each in held_tensors(layer) if each.tensor.is_floating_point() and each.tensor.dim()]
+    stayed = [each.name for each in held if each.tensor.dtype != torch.float64]
     return Outcome(not stayed, f"{', '.join(stayed)} stay behind" if stayed else "")
+
+
+def statistics_without_graph(subject: Subject) -> Outcome:
+    """what it remembers keeps no graph"""
+    layer = subject.layer()
+    x = subject.batches[0].float().requires_grad_()
+    layer(x + 0)
+    kept = [held.name for held in held_tensors(layer) if held.holding != "parameter" and held.tensor.grad_fn is not None]
+    return Outcome(not kept, ", ".join(kept), (("graph-kept", ", ".join(kept)),) if kept else ())
+
+
+def instances_are_independent(subject: Subject) -> Outcome:
+    """two layers share nothing"""
+    first, second = subject.built_again(), subject.built_again()
+    names = {id(held.tensor): held.name for held in held_tensors(first)}
+    shared = [held.name for held in held_tensors(second) if id(held.tensor) in names]
+    shared += [name for each in type(first).__mro__ for name, value in vars(each).items() if isinstance(value, Tensor)]
+    if shared:
+        return Outcome(False, ", ".join(shared), (("shared-between-layers", ", ".join(shared)),))
+    x = subject.batches[1].float()
+    with torch.no_grad():
+        before = clone(second).eval()(x.clone())  # a copy: one that moves in evaluation must not seem to be moved by the other
+        first.train()(subject.batches[0].float() * 3 + 1)
+        gap = difference(clone(second).eval()(x.clone()), before)
+    return Outcome(gap <= TOLERANCE, "", () if gap <= TOLERANCE else (("shared-between-layers", "its statistics"),))
 
 
 def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
     """gradients agree with finite differences"""
     layer = subject.layer().double()
-    x = _random(2, CHANNELS, 4, 5).double()
+    x = _random(len(subject.batches[0]), CHANNELS, HEIGHT, WIDTH).double()
     cotangent = x + 1 + _random(*x.shape, seed=6).double()
 
     def loss(x: Tensor) -> Tensor:
-        return (copy.deepcopy(layer)(x) * cotangent).sum()
+        return (clone(layer)(x) * cotangent).sum()
 
     moving = x.clone().requires_grad_()
     gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss(moving + 0), moving, allow_unused=True)
     gradient = gradients[0]
     if gradient is None:
         return Outcome(False, "no gradient reaches the input")
-    step, gap = 1e-3, 0.0
+    step, gap = 1e-5, 0.0
     # Along a shift and a scaling of the whole map, too: there the gradient through the mean and the variance shows.
     for direction in (_random(*x.shape, seed=5).double(), torch.ones_like(x), x):
         with torch.no_grad():
             measured = float(loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
         gap = max(gap, abs(float((gradient * direction).sum()) - measured) / float(gradient.norm() * direction.norm() / 10))
-    return Outcome(gap < 0.01, "" if gap < 0.01 else f"off by {gap:.2g}")
+    if gap < 0.01:
+        return Outcome(True)
+    if subject.kind == "own":
+        return Outcome(True, note=f"Its gradient is not that of its output (off by {gap:.2g}): something in it is detached.")
+    return Outcome(False, f"off by {gap:.2g}")
 
 
 def half_precision(subject: Subject) -> Outcome:
     """bfloat16 maps, as under autocast"""
-    x = _random(4, CHANNELS, 8, 8)
-    y = subject.layer()(x.bfloat16()).float().detach()
+    x = _random(len(subject.batches[0]), CHANNELS, HEIGHT, WIDTH)
+    try:
+        y = subject.layer()(x.bfloat16()).float().detach()
+    except Exception as error:  # a person's code may raise anything
+        return Outcome(True, note=f"It does not take bfloat16 maps, as under autocast ({first_line(error)}).")
     wide = subject.layer()(x).detach()
     gap = float((y - wide).abs().nan_to_num(float("inf")).max() / wide.abs().max().clamp_min(1e-6))
     return Outcome(gap < 0.05, "" if gap < 0.05 else f"off by {gap:.1%} of the largest value")
@@ -155,10 +191,12 @@ def half_precision(subject: Subject) -> Outcome:
 
 def compiles(subject: Subject) -> Outcome:
     """torch.compile gives the same"""
-    x = BATCHES[0].float()
+    x = subject.batches[0].float()
+    if any(isinstance(each, torch.jit.ScriptModule) for each in subject.layer().modules()):
+        return Outcome(True, note="torch.compile was not tried: parts of it are scripted.")
     for training in (True, False):
         layer = subject.layer().train(training)
-        compiled = torch.compile(copy.deepcopy(layer), backend="aot_eager")
+        compiled = torch.compile(clone(layer), backend="aot_eager")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own, as its log
             logging.disable(logging.CRITICAL)
@@ -175,7 +213,7 @@ def hooks_run(subject: Subject) -> Outcome:
     """hooks run"""
     layer, seen = subject.layer(), list[bool]()
     layer.register_forward_hook(lambda *_: seen.append(True))
-    layer(BATCHES[0].float())
+    layer(subject.batches[0].float())
     return Outcome(bool(seen), "" if seen else "__call__ is overridden", () if seen else (("call-overridden", ""),))
 
 
@@ -187,6 +225,8 @@ GENERIC_CHECKS: tuple[Callable[[Subject], Outcome], ...] = (
     registered,
     state_dict_round_trip,
     moves,
+    statistics_without_graph,
+    instances_are_independent,
     gradient_is_that_of_the_output,
     half_precision,
     hooks_run,

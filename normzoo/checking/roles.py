@@ -41,8 +41,8 @@ def find_roles(layer: nn.Module) -> dict[str, Held]:
     """Return the tensors of a layer by their role; a role that nothing plays is not there."""
     found: dict[str, Held] = {}
     floating = [held for held in held_tensors(layer) if held.tensor.is_floating_point()]
-    learned = [held for held in floating if held.holding == "parameter" or held.tensor.requires_grad]
-    others = [held for held in floating if held.holding != "parameter" and not held.tensor.requires_grad]
+    learned = [held for held in floating if held.tensor.requires_grad]
+    others = [held for held in floating if not held.tensor.requires_grad]
     for role, pattern in _REMEMBERED.items():
         named = [held for held in others if _matches(held.name, pattern)]
         if named:

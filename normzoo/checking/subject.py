@@ -1,33 +1,49 @@
-"""Subject of a check: a person's layer, what it is meant to be, and what it does on the fixed batches."""
+"""Subject of a check: a person's layer, what it behaves as, and what it does on the fixed batches."""
 
-import copy
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from normzoo.checking.diagnosis import Observed, diagnose, observe, reference
-from normzoo.checking.formula import FormulaNorm
-from normzoo.checking.mistakes.mistake import EVERY, Guess
+from normzoo.checking.formula import ACTIVATIONS, FormulaNorm
+from normzoo.checking.kinds import BATCH, EVERY, KINDS
+from normzoo.checking.mistakes import BY_KEY
+from normzoo.checking.mistakes.mistake import Guess
 from normzoo.checking.roles import Held, find_roles
-from normzoo.checking.trace import CHANNELS, EPS, GROUPS, HEIGHT, MOMENTUM, WIDTH, close, set_values, trace, values_of
+from normzoo.checking.trace import (
+    CHANNELS,
+    EPS,
+    GROUPS,
+    HEIGHT,
+    MOMENTUM,
+    WIDTH,
+    clone,
+    close,
+    make_batches,
+    set_values,
+    trace,
+    values_of,
+)
 from normzoo.errors import ConfigError
 from normzoo.nn.own_norm import OwnNorm, meant, parse_arguments
 
 SYMBOLS = {"N": 3, "C": CHANNELS, "G": GROUPS, "H": HEIGHT, "W": WIDTH}
-#: What `--as` takes: a norm of the zoo, or a layer of which only what holds for every norm is checked.
-KINDS = (*EVERY, "own")
-_NAMES = (
-    ("bin", r"batch_?inst|bin"),
-    ("bn", r"batch|bn"),
-    ("in", r"inst|^in(norm|2d)?$"),
-    ("gn", r"group|gn"),
-    ("ln", r"layer|ln"),
-)
+#: What `--as` takes: a norm of the zoo, another known kind, or a layer of which only what holds for every norm is checked.
+CHOICES = (*KINDS, "own")
 _USUAL_EPS = (1e-5, 1e-3, 1e-6, 1e-8, 1e-12)
+#: Numbers of images that are tried: some layers take only batches that can be cut into equal parts.
+_IMAGES = (3, 4, 8)
+#: Mistakes that are conventions of some people's code, with their consequence.
+CONVENTIONS = {
+    "eps-on-deviation": "ε is added to the deviation, √σ² + ε, and not under the root: outputs differ from torch's where σ is "
+    "small.",
+    "momentum-reversed": "momentum is the share that is kept, as in TensorFlow; in torch it is the share of the new batch.",
+    "activation-inside": "",
+}
 
 
 class Subject:
@@ -35,20 +51,39 @@ class Subject:
 
     Args:
         own: the class.
-        kind: what it is meant to be, one of `KINDS`; None guesses by its name, then by what it computes.
+        kind: what it is meant to be, one of `CHOICES`; None finds out by what it does.
         arguments: of the constructor, as text: `num_groups=4`.
     """
 
     def __init__(self, own: OwnNorm, kind: str | None = None, arguments: str = "") -> None:
-        if kind is not None and kind not in KINDS:
-            raise ConfigError(f"Unknown kind {kind!r}. Choose one of: {', '.join(KINDS)}.")
+        if kind is not None and kind not in CHOICES:
+            raise ConfigError(f"Unknown kind {kind!r}. Choose one of: {', '.join(CHOICES)}.")
         self.own = own
         self.arguments: Mapping[str, Any] = parse_arguments(arguments, SYMBOLS)
         for meaning in ("eps", "momentum"):
             if any(meant({name: True}, meaning) and type(value) not in (int, float) for name, value in self.arguments.items()):
                 raise ConfigError(f"{meaning} must be a number, or nobody could say what is right.")
+        self.given_kind = kind
         self._template = self._build()
-        self.kind = kind or self._guess_kind()
+
+    @cached_property
+    def kind(self) -> str:
+        """What it is held against."""
+        return self.given_kind or self._identified[0]
+
+    @cached_property
+    def batches(self) -> Sequence[Tensor]:
+        """The batches that it is tried on; of the first number of images that it takes."""
+        for images in _IMAGES:
+            try:
+                y = self.layer()(make_batches(images)[0].float())
+                if isinstance(y, Tensor):
+                    break
+            except Exception:  # a person's code may raise anything; the checks report it
+                continue
+        else:
+            images = _IMAGES[0]
+        return make_batches(images)
 
     def _given(self, meaning: str, default: float) -> float:
         value = meant(self.arguments, meaning)
@@ -56,13 +91,17 @@ class Subject:
 
     def layer(self) -> nn.Module:
         """Return a fresh layer whose parameters have the values of the check, in training mode."""
-        layer = copy.deepcopy(self._template).train()
+        layer = clone(self._template).train()
         set_values(layer)
         return layer
 
     def untouched(self) -> nn.Module:
         """Return a layer as its constructor leaves it."""
-        return copy.deepcopy(self._template).train()
+        return clone(self._template).train()
+
+    def built_again(self) -> nn.Module:
+        """Return a second layer of the class, built as the first."""
+        return self._build()
 
     @cached_property
     def roles(self) -> dict[str, Held]:
@@ -71,12 +110,18 @@ class Subject:
 
     @cached_property
     def groups(self) -> int:
-        """Number of groups it is built with."""
-        for source in (self.arguments, vars(self._template)):
-            value = meant(source, "num_groups")
+        """Number of groups it is built with, or behaves as if it were."""
+        if (given := self._stated_groups()) is not None:
+            return given
+        return self._identified[1] if self.given_kind is None else 8
+
+    def _stated_groups(self) -> int | None:
+        """The number of groups that its constructor is given, or that it has; None where nothing says it."""
+        built = GROUPS if self.own.takes("num_groups") else meant(vars(self._template), "num_groups")
+        for value in (meant(self.arguments, "num_groups"), built):
             if isinstance(value, int) and value > 0 and CHANNELS % value == 0:
                 return value
-        return GROUPS if self.own.takes("num_groups") else 8
+        return None
 
     @cached_property
     def eps(self) -> float:
@@ -84,7 +129,11 @@ class Subject:
         if self.own.takes("eps"):
             return self._given("eps", EPS)
         held = meant(vars(self._template), "eps")
-        return held if isinstance(held, float) else self._eps_that_fits() or _USUAL_EPS[0]
+        if isinstance(held, float):
+            return held
+        if isinstance(held, Tensor) and held.numel() == 1:
+            return float(held)
+        return (self._eps_that_fits() if self.given_kind else self._identified[2]) or _USUAL_EPS[0]
 
     @cached_property
     def momentum(self) -> float:
@@ -95,14 +144,23 @@ class Subject:
         return held if isinstance(held, float) else 0.1
 
     @cached_property
+    def _traced(self) -> tuple[Observed, Exception | None]:
+        return observe(self._template, self.batches)
+
+    @property
     def observed(self) -> Observed:
         """All that it does on the fixed batches."""
-        return observe(self._template)
+        return self._traced[0]
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the trace, if something did."""
+        return self._traced[1]
 
     @cached_property
     def expected(self) -> Observed:
-        """The same of the right formula."""
-        return {(stage, name): value for stage, name, value in trace(self.right(), self.values)}
+        """The same of the right formula, with the conventions that the layer follows."""
+        return {(stage, name): value for stage, name, value in trace(self.right(), self.batches, self.values)}
 
     @cached_property
     def values(self) -> dict[str, Tensor]:
@@ -111,41 +169,155 @@ class Subject:
 
     def right(self) -> FormulaNorm:
         """Return the right formula as a layer, with the same values of what is learned."""
-        layer = reference(Guess(), self.kind, self.groups, self.eps, self.momentum)
+        layer = reference(self.conventions, self.kind, self.groups, self.eps, self.momentum)
         for name, value in self.values.items():
             layer.get_parameter(name).data.copy_(value)
         return layer
 
     @cached_property
+    def conventions(self) -> Guess:
+        """Those that the layer follows; none where it is held against a kind that was asked for."""
+        if self.given_kind is not None:
+            return Guess()
+        guess = self._identified[3]
+        found, _ = self._diagnose(self.eps, guess)
+        for mistake, sentence in zip(found.mistakes, found.sentences, strict=True):
+            if mistake.key == "momentum-reversed" and self._default_momentum() > 0.5:
+                changes = {**guess.changes, "momentum": "reversed"}
+                guess = Guess((*guess.mistakes, mistake), changes, (*guess.sentences, sentence))
+        return guess
+
+    def _default_momentum(self) -> float:
+        """The momentum that the constructor takes if none is given; 0 where it does not say."""
+        value = self.own.default("momentum")
+        held = meant(vars(self._template), "momentum") if not self.own.takes("momentum") else None
+        return float(value) if isinstance(value, float) else float(held) if isinstance(held, float) else 0.0
+
+    @cached_property
     def diagnosis(self) -> tuple[Guess, str | None, float | None]:
         """The mistakes that explain it, the stage that nothing explains, and its ε where that is not the one it was given."""
-        guess, unexplained = self._diagnose(self.eps)
+        known = self.conventions
+        guess, unexplained = self._diagnose(self.eps, known)
+        other = None
         if unexplained == "output" and self.own.takes("eps"):
             other = self._eps_that_fits()
             if other is not None:
-                return (*self._diagnose(other), other)
-        return guess, unexplained, None
+                guess, unexplained = self._diagnose(other, known)
+        count = len(known.mistakes)
+        return Guess(guess.mistakes[count:], guess.changes, guess.sentences[count:]), unexplained, other
 
-    def _diagnose(self, eps: float) -> tuple[Guess, str | None]:
-        return diagnose(self.observed, self.kind, self.groups, eps, self.momentum, self.values)
+    def _diagnose(self, eps: float, start: Guess | None = None, kind: str | None = None) -> tuple[Guess, str | None]:
+        kind = kind or self.kind
+        return diagnose(self.observed, kind, self.groups, eps, self.momentum, self.values, self.batches, start)
 
     def _eps_that_fits(self) -> float | None:
-        kinds = EVERY if not hasattr(self, "kind") or self.kind == "own" else (self.kind,)
-        return next((eps for eps in _USUAL_EPS if any(self._computes(kind, eps) for kind in kinds)), None)
+        kinds = EVERY if self.given_kind == "own" else (self.kind,)
+        return next((eps for eps in _USUAL_EPS if any(self._computes(kind, eps, self.groups) for kind in kinds)), None)
 
-    def _computes(self, kind: str, eps: float) -> bool:
+    def _computes(self, kind: str, eps: float, groups: int, **changes: Any) -> bool:
         """Is its output in training the right one of that kind?"""
         own = self.observed.get(("output", "batch 0"))
-        steps = trace(reference(Guess(), kind, self.groups, eps, self.momentum), self.values)
-        expected = next(value for _, _, value in steps)
-        return own is not None and expected is not None and close(own, expected)
+        if own is None or own.shape != self.batches[0].shape:
+            return False
+        layer = reference(Guess(changes=changes), kind, groups, eps, 0.1).train()
+        for name, value in self.values.items():
+            layer.get_parameter(name).data.copy_(value)
+        with torch.no_grad():
+            return close(own, layer(self.batches[0]))
 
-    def _guess_kind(self) -> str:
-        name = self.own.name.lower()
-        named = [kind for kind, pattern in _NAMES if re.search(pattern, name)]
-        if named:
-            return named[0]
-        return next((kind for kind in EVERY if self._computes(kind, self.eps)), "own")
+    @cached_property
+    def _identified(self) -> tuple[str, int, float | None, Guess]:
+        """Kind, groups, ε and conventions with which its output in training is the same; else the nearest explanation."""
+        given = self._stated_groups()
+        groups = [8, 2, 4] if given is None else [given]
+        found = list[tuple[str, int, float | None, Guess]]()
+        known = {id(held.tensor) for held in self.roles.values()}
+        has_more = any(id(p) not in known for p in self._template.parameters() if p.requires_grad)
+        for eps in self._possible_eps():
+            for kind in KINDS.values():
+                if kind.key == "frozen-bn" and not self._is_frozen():
+                    continue
+                for count in groups if kind.groups == "given" else groups[:1]:
+                    for changes in _CONVENTIONS:
+                        if "activation" in changes and has_more:
+                            continue
+                        if self._computes(kind.key, eps, count, **changes):
+                            mistakes = [BY_KEY[key] for key in changes_to_mistakes(changes)]
+                            guess = Guess(tuple(mistakes), dict(changes), tuple(each.sentence for each in mistakes))
+                            found.append((kind.key, count, eps, guess))
+            if found:
+                break
+        if found:
+            return max(found, key=lambda each: (self._agreement(*each), -len(each[3].changes)))
+        return self._explained(groups[0])
+
+    def _agreement(self, kind: str, groups: int, eps: float | None, guess: Guess) -> int:
+        """Return in how many steps of the trace both agree."""
+        layer = reference(guess, kind, groups, eps or _USUAL_EPS[0], self._momentum_for_trace)
+        steps = 0
+        try:
+            for stage, name, value in trace(layer, self.batches, self.values):
+                own = self.observed.get((stage, name))
+                if own is not None and value is not None and close(own, value):
+                    steps += 1 if stage != "evaluation" else 4
+        except (RuntimeError, ValueError):
+            pass
+        return steps
+
+    @property
+    def _momentum_for_trace(self) -> float:
+        return self.momentum
+
+    def _explained(self, groups: int) -> tuple[str, int, float | None, Guess]:
+        """Return the kind of which one known mistake or two give its output in training; "own" where there is none."""
+        order = list(EVERY)
+        if not self._depends_on_batch():
+            order = ["gn", "in", "ln"] if self.own.takes("num_groups") else ["in", "ln", "gn"]
+        elif "gate" in self.roles:
+            order = ["bin", "bn"]
+        else:
+            order = ["bn", "bin"] + ([] if self._remembers() else ["in", "gn", "ln"])
+        possible = self._possible_eps()
+        known = {id(held.tensor) for held in self.roles.values()}
+        has_more = any(id(each) not in known for each in self._template.parameters() if each.requires_grad)
+        outputs = {key: value for key, value in self.observed.items() if key[0] == "output"}
+        for eps, at_most in (*((eps, 1) for eps in possible), (possible[0], 1 if has_more else 2)) if outputs else ():
+            for kind in order:
+                guess, unexplained = diagnose(
+                    outputs, kind, groups, eps, self.momentum, self.values, self.batches, at_most=at_most
+                )
+                names = {mistake.key for mistake in guess.mistakes}
+                # Without any statistics it may be meant so.
+                if "input-not-normalized" in names and not self._remembers():
+                    continue
+                if unexplained is None and guess.mistakes:
+                    return kind, groups, eps, Guess()
+        return "own", groups, None, Guess()
+
+    def _possible_eps(self) -> list[float]:
+        held = meant(vars(self._template), "eps")
+        known = [self._given("eps", EPS)] if self.own.takes("eps") else []
+        known += [float(held)] if isinstance(held, float) or (isinstance(held, Tensor) and held.numel() == 1) else []
+        return list(dict.fromkeys([*known, *_USUAL_EPS]))
+
+    def _is_frozen(self) -> bool:
+        """Does it have running statistics that do not move?"""
+        moved = self.observed.get(("memory", "running_mean"))
+        return self._remembers() and moved is not None and not bool(moved.any())
+
+    def _remembers(self) -> bool:
+        return any(role.startswith("running") for role in self.roles)
+
+    def _depends_on_batch(self) -> bool:
+        """Does the output for an image in training depend on the others, or in evaluation on earlier ones?"""
+        x = self.batches[0].float()
+        try:
+            with torch.no_grad():
+                together = self.layer()(x.clone())
+                other = torch.cat([x[:1], 2 * x[1:] + 1])
+                return self._remembers() or not close(self.layer()(other)[:1], together[:1].double())
+        except Exception:  # a person's code may raise anything; the checks report it
+            return self._remembers()
 
     def _build(self) -> nn.Module:
         known = {
@@ -157,4 +329,39 @@ class Subject:
             "affine": True,
         }
         torch.manual_seed(0)
+        layer = self._fitting(known)
+        if any(isinstance(each, UninitializedParameter) for each in (*layer.parameters(), *layer.buffers())):
+            with torch.no_grad():
+                layer.eval()(make_batches(_IMAGES[0])[0].float())  # a lazy one takes its shape from what it sees first
+        return layer.train()
+
+    def _fitting(self, known: dict[str, Any]) -> nn.Module:
+        """Return the layer; where a shape is asked for, with C, H, W, or with C alone if only that gives its input's shape."""
+        layer = self.own.build(known, self.arguments)
+        if not self.own.takes("shape") or meant(self.arguments, "shape") is not None:
+            return layer
+        for shape in ((CHANNELS, HEIGHT, WIDTH), CHANNELS, (CHANNELS,)):
+            try:
+                layer = self.own.build({**known, "shape": shape}, self.arguments)
+                x = make_batches(_IMAGES[0])[0].float()
+                if layer(x).shape == x.shape:
+                    return layer
+            except Exception:  # a person's code may raise anything
+                continue
         return self.own.build(known, self.arguments)
+
+
+#: Ways that people's code has and that are right: none, ε beside the root, an activation behind the norm.
+_CONVENTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"epsilon": "deviation"},
+    *({"activation": name} for name in ACTIVATIONS if name != "none"),
+)
+
+
+def changes_to_mistakes(changes: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the mistakes that conventions are called where torch's way is asked for."""
+    return ["eps-on-deviation"] * ("epsilon" in changes) + ["activation-inside"] * ("activation" in changes)
+
+
+__all__ = ["BATCH", "CHOICES", "CONVENTIONS", "KINDS", "SYMBOLS", "Subject"]

@@ -96,6 +96,12 @@ class OwnNorm:
         """Does the constructor have an argument of that meaning?"""
         return any(each == meaning for _, each, _ in self._parameters())
 
+    def default(self, meaning: str) -> Any:
+        """Return the default of the constructor's argument of that meaning; None where it has none."""
+        names = [name for name, each, _ in self._parameters() if each == meaning]
+        value = inspect.signature(self.cls).parameters[names[0]].default if names else None
+        return None if value is inspect.Parameter.empty else value
+
     def _parameters(self) -> list[tuple[str, str, bool]]:
         """Name, meaning and whether it must be given, of every argument of the constructor."""
         try:

@@ -7,18 +7,21 @@ import pytest
 import torch
 
 from normzoo.__main__ import main
-from normzoo.checking.report import check_generic
+from normzoo.checking.report import check
 from normzoo.checking.roles import find_roles
 from normzoo.checking.subject import Subject
 from normzoo.errors import ConfigError
 from normzoo.nn.own_norm import parse_arguments, read_own_norm
+from normzoo.testing import check_norm
+from tests.support.own_norms import wrong
 
 LAYERS = Path(__file__).parents[1] / "support" / "own_norms"
 
 
 def test_a_right_layer_gives_ticks_and_exit_code_0(capsys):
-    assert main(["check", f"{LAYERS / 'right.py'}:AnnotatedBatchNorm"]) == 0
+    assert main(["check", f"{LAYERS / 'right.py'}:AnnotatedBatchNorm", "--verbose"]) == 0
     out = capsys.readouterr().out
+    assert "behaves as batch normalization (960 of 960 values equal in training)" in out
     assert "✗" not in out
     assert "✓ torch.compile gives the same" in out
 
@@ -90,7 +93,7 @@ def test_a_norm_that_nobody_has_heard_of_is_checked_for_what_holds_for_all(tmp_p
     )
     subject = Subject(read_own_norm(str(path)))
     assert subject.kind == "own"
-    assert check_generic(subject).passed
+    assert check(subject, with_compiler=False).passed
 
 
 def test_a_layer_without_gradient_fails_what_holds_for_all(tmp_path):
@@ -99,10 +102,22 @@ def test_a_layer_without_gradient_fails_what_holds_for_all(tmp_path):
         "class Cut(nn.Module):\n    def __init__(self, c):\n        super().__init__()\n"
         "    def forward(self, x):\n        return x - x.mean((2, 3), keepdim=True).detach()\n",
     )
-    report = check_generic(Subject(read_own_norm(f"{path}:Cut"), "own"))
-    assert [name for name, outcome in report.outcomes.items() if not outcome.passed] == [
-        "gradients agree with finite differences"
-    ]
+    report = check(Subject(read_own_norm(f"{path}:Cut"), "in"), with_compiler=False)
+    assert not report.passed
+
+
+def test_identify_says_what_it_is_and_checks_nothing(capsys):
+    layer = f"{LAYERS / 'legitimate.py'}:LayerPerPosition"
+    assert main(["identify", layer]) == 0
+    assert "layer normalization per position" in capsys.readouterr().out
+    assert main(["identify", layer, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "ln-position"
+
+
+def test_a_test_suite_has_it_in_a_line():
+    assert check_norm(torch.nn.GroupNorm, "gn").kind == "gn"
+    with pytest.raises(AssertionError, match="channel c goes into group c mod G"):
+        check_norm(wrong.InterleavedGroupNorm, "gn")
 
 
 RENAMED = """

@@ -1,5 +1,6 @@
 """Mistakes in the affine map and in the gate of batch-instance norm."""
 
+from normzoo.checking.formula import ACTIVATIONS
 from normzoo.checking.mistakes.mistake import Mistake
 
 AFFINE: tuple[Mistake, ...] = (
@@ -69,5 +70,26 @@ AFFINE: tuple[Mistake, ...] = (
         "a parameter per channel, self.gate = nn.Parameter(torch.ones(C)), made once in the constructor",
         ({"gate": 0.5}, {"gate": 1.0}, {"gate": 0.0}),
         ("bin",),
+    ),
+    Mistake(
+        "affine-twice",
+        "output",
+        "weight and bias are applied twice",
+        "y = x̂ · weight + bias, once",
+        ({"affine": "twice"},),
+    ),
+    Mistake(
+        "input-not-normalized",
+        "output",
+        "y = x · weight + bias: the input is multiplied, and not x̂",
+        "y = x̂ · weight + bias",
+        ({"affine": "of_input"},),
+    ),
+    Mistake(
+        "activation-inside",
+        "output",
+        "an activation ({activation}) follows the norm",
+        "y = x̂ · weight + bias; an activation is a layer of its own",
+        tuple({"activation": name} for name in ACTIVATIONS if name != "none"),
     ),
 )

@@ -3,16 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-BATCH, EVERY = ("bn", "bin"), ("bn", "in", "bin", "gn", "ln")
-#: The settings of a formula that is right, by kind.
-RIGHT: dict[str, dict[str, Any]] = {
-    "bn": {"axes": "NKHW", "remembers": True},
-    "in": {"axes": "HW"},
-    "bin": {"axes": "NKHW", "remembers": True, "gate": "learned"},
-    "gn": {"axes": "KHW"},
-    "ln": {"axes": "KHW"},
-}
-AXES_IN_WORDS = {"bn": "N, H, W", "in": "H, W", "bin": "N, H, W (and H, W)", "gn": "C/G, H, W", "ln": "C, H, W"}
+from normzoo.checking.kinds import BATCH, EVERY, KINDS
+
+__all__ = ["BATCH", "EVERY", "Guess", "Mistake", "axes_in_words"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +45,11 @@ class Guess:
     def with_mistake(self, mistake: Mistake, changes: dict[str, Any], kind: str, groups: int) -> "Guess":
         """Return the guess with one more mistake."""
         sentence = mistake.sentence.replace("{axes}", axes_in_words(changes.get("axes", ""), changes.get("groups", groups)))
-        sentence = sentence.replace("{right}", AXES_IN_WORDS[kind]).replace("{gate}", str(changes.get("gate")))
+        sentence = sentence.replace("{right}", KINDS[kind].axes).replace("{gate}", str(changes.get("gate")))
+        sentence = sentence.replace("{activation}", str(changes.get("activation"))).replace(
+            "{groups}", str(changes.get("groups"))
+        )
         return Guess((*self.mistakes, mistake), {**self.changes, **changes}, (*self.sentences, sentence))
-
-
-def right_formula(kind: str, groups: int, channels: int) -> dict[str, Any]:
-    """Return the settings of the right formula of a kind."""
-    return {**RIGHT[kind], "groups": groups if kind == "gn" else channels if kind in BATCH or kind == "in" else 1}
 
 
 def axes_in_words(axes: str, groups: int) -> str:

@@ -114,4 +114,26 @@ STATISTICS: tuple[Mistake, ...] = (
         "compute both from x without .detach(), .data, .item() or no_grad",
         ({"detached": "both"},),
     ),
+    Mistake(
+        "first-image-only",
+        "output",
+        "the statistics are those of the first image of the batch",
+        "of all images: over {right}",
+        ({"taken_from": "first"},),
+    ),
+    Mistake(
+        "mean-not-subtracted",
+        "output",
+        "the mean is not subtracted",
+        "x̂ = (x − μ) / √(σ² + ε)",
+        ({"center": False},),
+    ),
+    Mistake(
+        "fixed-groups",
+        "output",
+        "the groups are {groups}, whatever the constructor is given",
+        "self.num_groups groups of neighbouring channels",
+        tuple({"groups": count} for count in (1, 2, 4, 8, 16)),
+        ("gn",),
+    ),
 )

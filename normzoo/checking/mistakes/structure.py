@@ -64,4 +64,22 @@ STRUCTURE: tuple[Mistake, ...] = (
         "the layer learns something that is no part of this norm",
         "a plain float for ε and momentum, nothing but weight and bias (and the gate)",
     ),
+    Mistake(
+        "graph-kept",
+        "structure",
+        "{start} keeps the graph of the batch: memory grows with every step, and the second backward fails",
+        "update it under torch.no_grad(), or from batch_mean.detach()",
+    ),
+    Mistake(
+        "shared-between-layers",
+        "structure",
+        "two layers of the class share {start}",
+        "make it in __init__, on self, and not on the class, in a default argument or in the module",
+    ),
+    Mistake(
+        "float64-from-the-start",
+        "structure",
+        "{start} is float64, as NumPy makes it",
+        "torch.zeros(C) and torch.ones(C)",
+    ),
 )

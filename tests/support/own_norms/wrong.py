@@ -450,3 +450,221 @@ class BiasedAndReversedBatchNorm(ReversedMomentumBatchNorm):
 class UnbiasedEpsOnDeviationInstanceNorm(UnbiasedInstanceNorm):
     def divide(self, centred, var):
         return centred / (var.sqrt() + self.eps)
+
+
+class _Batch(nn.Module):
+    """Batch norm with the steps that people get wrong as methods."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.eps, self.momentum = eps, momentum
+
+    def statistics(self, x):
+        return x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
+
+    def remembered(self, x, mean, var):
+        n = x.numel() / x.shape[1]
+        return var * n / (n - 1)
+
+    def remember(self, x, mean, var):
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(self.remembered(x, mean, var), self.momentum)
+
+    def forward(self, x):
+        if self.training:
+            mean, var = self.statistics(x)
+            self.remember(x, mean, var)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return self.apply_affine((x - mean[:, None, None]) / (var[:, None, None] + self.eps).sqrt())
+
+    def apply_affine(self, y):
+        return y * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class GraphKept(_Batch):
+    def remember(self, x, mean, var):
+        self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean
+        self.running_var = (1 - self.momentum) * self.running_var + self.momentum * self.remembered(x, mean, var)
+
+
+class CorrectedByImages(_Batch):
+    def remembered(self, x, mean, var):
+        return var * len(x) / (len(x) - 1)
+
+
+class DeviationRemembered(_Batch):
+    def remembered(self, x, mean, var):
+        return super().remembered(x, mean, var).sqrt()
+
+
+class AboutRunningMean(_Batch):
+    def remember(self, x, mean, var):
+        with torch.no_grad():
+            self.running_var.lerp_(var + (mean - self.running_mean).square(), self.momentum)
+            self.running_mean.lerp_(mean, self.momentum)
+
+
+class FirstBatchCopied(_Batch):
+    started = False
+
+    def remember(self, x, mean, var):
+        with torch.no_grad():
+            share = self.momentum if self.started else 1.0
+            self.started = True
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(self.remembered(x, mean, var), share)
+
+
+class UpdatedTwice(_Batch):
+    def remember(self, x, mean, var):
+        super().remember(x, mean, var)
+        super().remember(x, mean, var)
+
+
+class NeverMoved(_Batch):
+    def remember(self, x, mean, var):
+        pass
+
+
+class Float64Buffers(_Batch):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, momentum)
+        self.running_mean = self.running_mean.double()
+        self.running_var = self.running_var.double()
+
+    def remember(self, x, mean, var):
+        super().remember(x, mean.double(), var.double())
+
+
+class FirstImageOnly(_Batch):
+    def statistics(self, x):
+        return super().statistics(x[:1])
+
+    def remembered(self, x, mean, var):
+        return super().remembered(x[:1], mean, var)
+
+
+class WeightTimesX(_Batch):
+    def forward(self, x):
+        super().forward(x)
+        return self.apply_affine(x)
+
+
+class NoEpsInEvaluation(_Batch):
+    def forward(self, x):
+        if self.training:
+            return super().forward(x)
+        return self.apply_affine((x - self.running_mean[:, None, None]) / self.running_var[:, None, None].sqrt())
+
+
+class NoAffineInEvaluation(_Batch):
+    def apply_affine(self, y):
+        return super().apply_affine(y) if self.training else y
+
+
+class ActivationInside(_Batch):
+    def apply_affine(self, y):
+        return super().apply_affine(y).relu()
+
+
+_STATISTICS = {}
+
+
+class SharedDict(_Batch):
+    """The statistics of all layers in one dict of the module."""
+
+    def remember(self, x, mean, var):
+        _STATISTICS["mean"] = 0.9 * _STATISTICS.get("mean", 0.0) + 0.1 * mean.detach()
+        _STATISTICS["var"] = 0.9 * _STATISTICS.get("var", 1.0) + 0.1 * var.detach()
+
+    def forward(self, x):
+        if self.training or not _STATISTICS:
+            return super().forward(x)
+        y = (x - _STATISTICS["mean"][:, None, None]) / (_STATISTICS["var"][:, None, None] + self.eps).sqrt()
+        return self.apply_affine(y)
+
+
+class ClassParameters(nn.Module):
+    weight = nn.Parameter(torch.ones(16))
+    bias = nn.Parameter(torch.zeros(16))
+
+    def __init__(self, num_features):
+        super().__init__()
+
+    def forward(self, x):
+        mean, var = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
+        return (x - mean) / (var + 1e-5).sqrt() * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class FixedGroups(nn.GroupNorm):
+    def __init__(self, num_groups, num_channels):
+        super().__init__(4, num_channels)
+
+
+class MeanKept(nn.Module):
+    def __init__(self, c, eps=1e-5):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(c)), nn.Parameter(torch.zeros(c))
+        self.eps = eps
+
+    def forward(self, x):
+        y = x * (x.square().mean((1, 2, 3), keepdim=True) + self.eps).rsqrt()
+        return y * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class TwoAffinesBIN(_Batch):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, momentum)
+        self.gate = nn.Parameter(torch.ones(num_features))
+
+    def apply_affine(self, y):
+        return super().apply_affine(super().apply_affine(y))
+
+    def forward(self, x):
+        if self.training:
+            mean, var = self.statistics(x)
+            self.remember(x, mean, var)
+        else:
+            mean, var = self.running_mean, self.running_var
+        batch = (x - mean[:, None, None]) / (var[:, None, None] + self.eps).sqrt()
+        mean, var = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
+        instance = (x - mean) / (var + self.eps).sqrt()
+        gate = self.gate[:, None, None]
+        return self.apply_affine(gate * batch + (1 - gate) * instance)
+
+
+class FailsByAssert(_Batch):
+    def forward(self, x):
+        assert x.shape[1] == 3, "three channels"
+        return x
+
+
+class FailsByKey(_Batch):
+    def forward(self, x):
+        return x * {}["scale"]
+
+
+class FailsByName(_Batch):
+    def forward(self, x):
+        return x * scal  # noqa: F821
+
+
+class FailsByZero(_Batch):
+    def forward(self, x):
+        return x * (1 / (len(x) - len(x)))
+
+
+class KeepdimForgotten(_Batch):
+    def forward(self, x):
+        return (x - x.mean((2, 3))) / x.var((2, 3)).sqrt()
+
+
+class NeverReturns(_Batch):
+    def forward(self, x):
+        while True:
+            x = x + 0

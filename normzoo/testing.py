@@ -1,0 +1,34 @@
+"""One line for a test suite: is this norm layer what it should be?"""
+
+import inspect
+from pathlib import Path
+
+from torch import nn
+
+from normzoo.checking.report import Report, check
+from normzoo.checking.subject import Subject
+from normzoo.nn.own_norm import OwnNorm
+
+
+def check_norm(layer: type[nn.Module], kind: str | None = None, arguments: str = "") -> Report:
+    """Hold a norm layer against the formulas, and fail with what is wrong with it.
+
+    >>> from normzoo.testing import check_norm
+    >>> check_norm(normzoo.GroupNorm, "gn").passed
+    True
+
+    Args:
+        layer: the class, made with the number of channels.
+        kind: what it is meant to be, such as "bn"; None finds out by what it does.
+        arguments: of the constructor, as text: "num_groups=4".
+
+    Raises:
+        AssertionError: a check fails; the message says which, and why.
+        ConfigError: the layer cannot be built.
+    """
+    path = inspect.getsourcefile(layer)
+    own = OwnNorm(layer, Path(path or layer.__module__), Path(path).read_text(encoding="utf-8") if path else "")
+    report = check(Subject(own, kind, arguments), with_compiler=False)
+    if not report.passed:
+        raise AssertionError(report.to_text())
+    return report
