@@ -311,7 +311,11 @@ class _ClusterStudy:
                 f"Another study is being submitted ({logs / 'lock'} is held). Call again in a while."
             ) from error
         with held:  # two people who give the same command at once do not submit everything twice
-            jobs = queue_now()
+            jobs = queue()
+            if jobs is None:
+                raise TrainingError(
+                    "Slurm's controller does not answer, so nothing was submitted. `sinfo` says when it is back."
+                )
             before = {run: self._standing(run, jobs) for run in runs}
             rest = [run for run in before if before[run] in wanted]
             if not rest:
@@ -415,18 +419,6 @@ def queue() -> dict[str, str] | None:
     for line in answer.stdout.splitlines():
         job, state, reason = line.split(maxsplit=2)
         jobs[job] = state.lower() + (f" ({reason})" if reason != "None" else "")
-    return jobs
-
-
-def queue_now() -> dict[str, str]:
-    """Return the same, where nothing can be done without it.
-
-    Raises:
-        TrainingError: the controller does not answer.
-    """
-    jobs = queue()
-    if jobs is None:
-        raise TrainingError("Slurm's controller does not answer, so nothing was submitted. `sinfo` says when it is back.")
     return jobs
 
 
