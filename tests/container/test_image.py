@@ -77,7 +77,7 @@ def test_it_is_healthy_and_bears_the_worst_that_is_asked_of_it(container: str) -
     health = json.loads(engine("inspect", IMAGE))[0]
     check = (health.get("Healthcheck") or health["Config"]["Healthcheck"])["Test"]
     engine("exec", container, *check[1:])
-    answers = ask_for_the_worst(PORT, MODEL_SET, VARIANTS, uploads=60)
+    answers = ask_for_the_worst(PORT, MODEL_SET, VARIANTS, uploads=60, sessions=200)
     assert engine("inspect", "-f", "{{.State.Running}}", container).strip() == "true"
     print(engine("stats", "--no-stream", container, check=False), answers)
     assert answers.broken == []

@@ -1,6 +1,6 @@
 """What the Dockerfile promises: an ordinary user, code that belongs to root, all that the page needs and nothing else.
 
-There is no container engine where these tests run: the steps are replayed in a clean folder.
+The steps are replayed in a clean folder, without an engine; `make test-container` builds the image and runs it.
 """
 
 import ast

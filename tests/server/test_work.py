@@ -6,7 +6,6 @@ import io
 import json
 import re
 import select
-import socket
 import struct
 import threading
 import time
@@ -32,6 +31,7 @@ from normzoo.images.preprocess import load_image
 from tests.support.checkpoints import save_zoo
 from tests.support.page import served
 from tests.support.visitor import API, Failed, Visitor
+from tests.support.worst import hold_back
 
 ROOT = Path(__file__).parents[2]
 CHOICE = ["toy/paper", ["bn"], "batch", 16, "everybody", 64, "none", 5, False]
@@ -187,29 +187,17 @@ def test_what_an_upload_left_in_memory_goes_when_its_file_goes(demo: GuardedBloc
         visitor.run(functions["classify"], [file, "toy/paper", ["bn"]])
 
 
-def hold(port: int, size: int, address: str) -> socket.socket:
-    """Send an upload but for its last byte."""
-    head = (
-        f"POST {API}/upload HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n"
-        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {size}\r\n\r\n"
-    )
-    part = '--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
-    held = socket.create_connection(("127.0.0.1", port), timeout=30)
-    held.sendall((head + part).encode() + bytes(size - len(part) - 1))
-    return held
-
-
 def test_uploads_that_are_held_back_are_bounded_and_make_room(tmp_path: Path) -> None:
     limits = Limits(trust_proxy=True, unfinished_per_visitor=400_000, unfinished=600_000, stalled_seconds=0.2)
     with served(build_demo(save_zoo(tmp_path)), limits=limits) as url, contextlib.ExitStack() as stack:
         port, folder = urlsplit(url).port or 0, Path(get_upload_folder())
         before = set(folder.glob("tmp*"))
-        held = [stack.enter_context(hold(port, 150_000, "11.0.0.3")) for _ in range(2)]
+        held = [stack.enter_context(hold_back(port, "11.0.0.3", 150_000)) for _ in range(2)]
         time.sleep(0.5)
         assert sum(path.stat().st_size for path in set(folder.glob("tmp*")) - before) > 200_000
         one, other = (stack.enter_context(contextlib.closing(Visitor(port, f"11.0.0.{n}"))) for n in (3, 4))
         assert one.upload(bytes(150_000)).status == 429  # as much as one visitor may have under way
-        held += [stack.enter_context(hold(port, 150_000, "11.0.0.5")) for _ in range(2)]
+        held += [stack.enter_context(hold_back(port, "11.0.0.5", 150_000)) for _ in range(2)]
         time.sleep(0.5)
         assert other.upload(bytes(100_000), name="b.jpg").status == 200
         told, _, _ = select.select(held, [], [], 20)

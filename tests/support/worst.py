@@ -80,7 +80,7 @@ def hold_back(port: int, address: str, size: int = 19_000_000) -> socket.socket:
     return held
 
 
-def ask_for_the_worst(port: int, model_set: str, variants: list[str], uploads: int = 30, sessions: int = 200) -> Answers:
+def ask_for_the_worst(port: int, model_set: str, variants: list[str], uploads: int = 30, sessions: int = 50) -> Answers:
     """Ask for it from many addresses, which the server has to believe; one visitor asks for what everybody does."""
     answers, numbers, large = Answers(), itertools.count(1), large_pictures()
     with contextlib.closing(Visitor(port)) as visitor:
@@ -113,7 +113,7 @@ def ask_for_the_worst(port: int, model_set: str, variants: list[str], uploads: i
         for number in range(uploads)
     ]
     work = [classify(content + bytes(number)) for number in range(4) for content in large]
-    work += [many(number) for number in range(20)]
+    work += [many(number) for number in range(10)]
     work += [classify(PHOTO + number.to_bytes(4, "big")) for number in range(sessions)]
     order = [each for group in itertools.zip_longest(*(work[start::8] for start in range(8))) for each in group if each]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(16) as pool:
