@@ -23,6 +23,8 @@ BATCHES = ("8", "32", "200", "all")
 SHOWN_BATCH = "200"
 #: Weight of the running statistics in a blend, in images; 0: batch statistics alone.
 SOURCE_WEIGHTS = (0, 16)
+#: The batches that blends are measured in.
+BLEND_BATCH = "32"
 
 
 def read_batch_statistics(model_set: ModelSet, variants: Iterable[str]) -> pd.DataFrame:

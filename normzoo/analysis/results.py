@@ -1,4 +1,4 @@
-"""The stored results of a model set as tables: how it was learned, how well it ended."""
+"""The stored results of a model set as tables: histories, final figures, confusion matrices, batch sizes."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from normzoo.analysis.reference_study import original_study
 from normzoo.analysis.statistics import Runs
-from normzoo.errors import CheckpointError
+from normzoo.errors import CheckpointError, ConfigError
 from normzoo.pretrained.checkpoint import HISTORY_COLUMNS, Checkpoint
 from normzoo.pretrained.registry import ModelSet
+from normzoo.variants import Variant
 
 Read = TypeVar("Read")
+Shares = NDArray[np.float64]
+#: Batch sizes that the study trains besides the recipe's own, and the original study as well.
+SIZES = (8, 128)
 
 #: split -> its name on the screen, in the order of every table
 SPLITS = {"val": "Validation", "train": "Training"}
@@ -174,3 +181,148 @@ def correct_images(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[s
 def _correct(checkpoint: Checkpoint) -> Runs:
     logits, labels = checkpoint.val_logits()
     return {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}
+
+
+def smoothed(history: pd.DataFrame, metric: str, weight: float) -> pd.DataFrame:
+    """The same history with one metric smoothed along the epochs, each run for itself.
+
+    s_t = (1 - w) * sum over i of w^i x_(t-i), divided by 1 - w^t: its bias-corrected average, so that the first value is x_1
+    and not a mixture with 0.
+
+    Args:
+        history: as `history` gives it, each run in the order of its epochs.
+        weight: w, of what was before; 0 changes nothing.
+
+    Raises:
+        ConfigError: the weight is not in [0, 1).
+    """
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1:
+        raise ConfigError("Smoothing must be a number from 0, which is none, to less than 1.")
+    if weight == 0 or history.empty:
+        return history
+    runs = history.groupby(["variant", "seed", "split"], sort=False)[metric]
+    return history.assign(**{metric: runs.transform(lambda run: run.ewm(alpha=1 - weight, adjust=True).mean())})
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of how often each class was taken for each; the figures are means over the seeds, as fractions, (classes,)."""
+
+    by_seed: NDArray[np.int64]  # (seeds, true class, predicted class)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Answers of all seeds together, (true class, predicted class)."""
+        total: NDArray[np.int64] = self.by_seed.sum(0)
+        return total
+
+    @property
+    def support(self) -> NDArray[np.int64]:
+        """The validation photos of each class, (classes,)."""
+        support: NDArray[np.int64] = self.by_seed[0].sum(1)
+        return support
+
+    @property
+    def shares(self) -> Shares:
+        """Of each true class (row) the share that was taken for each class (column)."""
+        return _divide(self.counts, self.counts.sum(1, keepdims=True))
+
+    @property
+    def recall(self) -> Shares:
+        """Of the photos of each class the share that was recognized."""
+        return _divide(self._right, self.by_seed.sum(2)).mean(0)
+
+    @property
+    def precision(self) -> Shares:
+        """Of the times that each class was named the share that was right; 0 where it was never named."""
+        return _divide(self._right, self.by_seed.sum(1)).mean(0)
+
+    @property
+    def f1(self) -> Shares:
+        """The harmonic mean of precision and recall, by seed; 0 where both are."""
+        return _divide(2 * self._right, self.by_seed.sum(1) + self.by_seed.sum(2)).mean(0)
+
+    @property
+    def _right(self) -> NDArray[np.int64]:
+        return self.by_seed.diagonal(axis1=1, axis2=2)
+
+
+def confusions(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, Confusion], dict[str, str]]:
+    """The confusion of each variant on the validation images; and for those that cannot be read the reason."""
+    return read_each(model_set, variants, _count)
+
+
+def _count(checkpoint: Checkpoint) -> Confusion:
+    logits, labels = checkpoint.val_logits()
+    size = len(checkpoint.config.classes)
+    places = (labels.numpy() * size + each.argmax(1).numpy() for each in logits.values())
+    matrices = [np.bincount(place, minlength=size * size).reshape(size, size) for place in places]
+    return Confusion(np.stack(matrices).astype(np.int64))
+
+
+def _divide(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Shares:
+    """parts / wholes, 0 where the whole is 0."""
+    return np.divide(parts, wholes, out=np.zeros(np.broadcast_shapes(parts.shape, wholes.shape)), where=wholes != 0)
+
+
+@dataclass(frozen=True)
+class SizedRun:
+    """One variant of a batch-size study."""
+
+    variant: str
+    norm: str
+    batch_size: int
+
+
+def norms_of_study() -> list[str]:
+    """The norms whose batch size the original study varied."""
+    return list(original_study()["batch_size_study_train"])
+
+
+def sized_runs(model_set: ModelSet) -> list[SizedRun]:
+    """The readable runs of norms of the study, by norm and by batch size.
+
+    A run's batch size is the one in its recipe; the recipe's own is that of the variant with the norm's bare name.
+    """
+    runs = []
+    for variant, checkpoint in model_set.checkpoints.items():
+        parsed = Variant.parse(variant)
+        recipe = checkpoint.metrics["provenance"].get("recipe")
+        batch_size = recipe.get("batch_size") if isinstance(recipe, dict) else None
+        if parsed.norm in norms_of_study() and not parsed.is_reference and isinstance(batch_size, int) and batch_size > 0:
+            runs.append(SizedRun(variant, parsed.norm, batch_size))
+    return sorted(runs, key=lambda run: (norms_of_study().index(run.norm), run.batch_size))
+
+
+def missing_runs(model_set: ModelSet, norms: Iterable[str]) -> list[str]:
+    """The variants that the study has and the set lacks, or cannot read."""
+    present = {run.variant for run in sized_runs(model_set)}
+    wanted = [Variant(norm, size).key for norm in norms for size in (None, *SIZES)]
+    return [variant for variant in wanted if variant not in present]
+
+
+def by_batch_size(model_set: ModelSet, norms: Iterable[str]) -> pd.DataFrame:
+    """The final figures of the runs, as `results.final_metrics` gives them, with `norm`, `batch_size`, `steps`, and the
+    losses by the original study's convention, `val_loss_divided` and `train_loss_divided`: divided by the batch size once more.
+    """
+    runs = {run.variant: run for run in sized_runs(model_set) if run.norm in set(norms)}
+    finals = final_metrics(model_set, runs).frame
+    if finals.empty:
+        return finals
+    finals = finals.assign(
+        norm=[runs[variant].norm for variant in finals["variant"]],
+        batch_size=[runs[variant].batch_size for variant in finals["variant"]],
+        steps=[steps_of(model_set.checkpoints[variant].metrics) for variant in finals["variant"]],
+    )
+    for split in ("val", "train"):
+        finals[f"{split}_loss_divided"] = finals[f"{split}_loss"] / finals["batch_size"]
+    return finals
+
+
+def steps_of(metrics: dict[str, Any]) -> int | None:
+    """Return how many steps a run took, where its stored recipe and data set say it."""
+    provenance = metrics["provenance"]
+    recipe, data = provenance.get("recipe"), provenance.get("data")
+    if not isinstance(recipe, dict) or not isinstance(data, dict) or not {"epochs", "batch_size"} <= recipe.keys():
+        return None
+    return math.ceil(data["num_train"] / recipe["batch_size"]) * int(recipe["epochs"]) if "num_train" in data else None

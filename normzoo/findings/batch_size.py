@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.batch_sizes import by_batch_size, norms_of_study
 from normzoo.analysis.commands import training_commands
 from normzoo.analysis.reference_study import batch_size_figures, nats
-from normzoo.analysis.results import METRICS
+from normzoo.analysis.results import METRICS, by_batch_size, norms_of_study
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, mean_accuracy, pooled_run_variance
 from normzoo.findings.finding import TEST, Evidence, Finding, ResultTable, counts, where, with_interval
 from normzoo.formatting import listed, p_text, signed

@@ -6,10 +6,9 @@ from typing import Any
 
 from normzoo.analysis import reference_study as original
 from normzoo.analysis import results
-from normzoo.analysis.batch_sizes import steps_of
 from normzoo.analysis.commands import training_commands
 from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
-from normzoo.analysis.results import METRICS, SPLITS, chance_loss
+from normzoo.analysis.results import METRICS, SPLITS, chance_loss, steps_of
 from normzoo.analysis.statistics import Runs, kendall_interval, kendall_tau
 from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, where
 from normzoo.findings.pairs import compare_pairs

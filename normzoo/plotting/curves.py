@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from normzoo.analysis.results import SPLITS, Metric, over_seeds
-from normzoo.analysis.smoothing import smoothed
+from normzoo.analysis.results import SPLITS, Metric, over_seeds, smoothed
 from normzoo.formatting import capital
 from normzoo.plotting.plotly import CONFIG, LOG_TICKS, Figure, base_layout, draw
 from normzoo.plotting.spec import Axis, Chart, Panel, Rule, Series, series

@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from normzoo.analysis.results import METRICS, SPLITS, Metric, over_seeds
-from normzoo.analysis.smoothing import smoothed
+from normzoo.analysis.results import METRICS, SPLITS, Metric, over_seeds, smoothed
 from normzoo.plotting.curves import LOG_TICKS, curve_chart
 from normzoo.plotting.matplotlib import draw, to_bytes
 from normzoo.plotting.style import style_of

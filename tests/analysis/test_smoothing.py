@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from normzoo.analysis.smoothing import smoothed
+from normzoo.analysis.results import smoothed
 from normzoo.errors import ConfigError
 
 

@@ -187,7 +187,7 @@ def test_a_dry_run_checks_the_layer_first(folder, capsys):
     assert "✓ FRN passed all" in capsys.readouterr().out
     (folder / "cut.py").write_text(
         "from torch import nn\n\n\nclass Cut(nn.Module):\n    def __init__(self, c):\n        super().__init__()\n\n"
-        "    def forward(self, x):\n        return x - x.mean((2, 3), keepdim=True).detach()\n"
+        "    def forward(self, x):\n        return x.sub_(x.mean((2, 3), keepdim=True))\n"
     )
     assert command_line.main([*arguments, f"--norm={folder / 'cut.py'}:Cut"]) == 2
     assert "Cut fails a check, so it is not trained" in capsys.readouterr().err

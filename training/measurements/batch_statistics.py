@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from normzoo.analysis.batch_statistics import (
     BATCH_STATISTICS_COLUMNS,
     BATCHES,
+    BLEND_BATCH,
     BY_CLASS,
     CHANGED,
     CLEAN,
@@ -38,7 +39,7 @@ CASES: tuple[Case, ...] = (
         (images, severity, RANDOM, batch, weight)
         for weight in SOURCE_WEIGHTS
         for images, severity in ((CLEAN, 0), *((name, severity) for name in CORRUPTIONS for severity in SEVERITIES), (MIXED, 0))
-        for batch in BATCHES
+        for batch in (BATCHES if weight == 0 else (BLEND_BATCH,))
         if (images, batch) != (MIXED, "all")
     ),
 )
@@ -54,13 +55,21 @@ TOLERANCE_IMAGES = 3
 
 
 def measure_batch_statistics(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
-    """Measure the main networks with running statistics of every model set, and write a table for each data set.
+    """Measure the main networks with running statistics of every recipe without changes, and write a table for each data set.
 
     Raises:
         DataError: the images are not here.
         CheckpointError: nothing is packaged, or a table could not be written.
     """
-    return write_tables(checkpoints, BATCH_STATISTICS_TABLE, BATCH_STATISTICS_COLUMNS, _rows, log, data=data)
+    return write_tables(
+        checkpoints,
+        BATCH_STATISTICS_TABLE,
+        BATCH_STATISTICS_COLUMNS,
+        _rows,
+        log,
+        data=data,
+        concerns=lambda model_set: "," not in model_set.recipe,
+    )
 
 
 def check_batch_statistics(

@@ -40,7 +40,7 @@ def write_tables(
         if data not in (None, model_set.data):
             continue
         if not concerns(model_set):
-            log(f"{model_set.name}  left out: whether it knows the classes that are taken as unknown cannot be told")
+            log(f"{model_set.name}  left out of this measurement")
             left_out = True
             continue
         for variant in model_set.main_variants:

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from normzoo.analysis.comparisons import SIGNIFICANT
-from normzoo.analysis.confusion import Confusion
-from normzoo.analysis.statistics import Interval, McNemar, accuracy_interval, holm, mcnemar
+from normzoo.analysis.results import Confusion
+from normzoo.analysis.statistics import SIGNIFICANT, Interval, McNemar, accuracy_interval, holm, mcnemar
 from normzoo.app.components import cards
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.photo_sets import FIRST_SET, Photo, read_photos

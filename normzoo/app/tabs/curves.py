@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 from gradio.components.plot import PlotData
 
-from normzoo.analysis.confusion import Confusion, confusions
 from normzoo.analysis.results import (
     METRICS,
     SPLITS,
+    Confusion,
     Metric,
     Table,
     chance_loss,
+    confusions,
     final_metrics,
     history,
     over_seeds,
+    smoothed,
     val_accuracy,
 )
-from normzoo.analysis.smoothing import smoothed
 from normzoo.app.components import cards, charts, downloads
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, render

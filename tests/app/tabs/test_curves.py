@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from normzoo import NORM_LAYERS
-from normzoo.analysis.confusion import Confusion, confusions
-from normzoo.analysis.results import METRICS
+from normzoo.analysis.results import METRICS, Confusion, confusions
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs import curves
 from normzoo.errors import ConfigError
