@@ -167,7 +167,8 @@ def build_parser() -> Parser:
     command = parser.command(commands, "publish", _publish, words)
     command.add_argument("what", choices=["models", "space"])
     command.add_argument("repository", metavar="USER/REPO", help="where to; made if it is not there")
-    command.add_argument("--only", metavar="SETS", help="these model sets alone, such as my-pets/strong (default: all)")
+    words = "this model set alone, such as my-pets/strong; can be given again (default: all)"
+    command.add_argument("--only", action="append", metavar="SET", help=words)
     command.add_argument("--license", metavar="ID", help="of the networks, such as cc-by-4.0 (default: the cards name none)")
     command.add_argument("--dry-run", action="store_true", help="print the files and their sizes, and send nothing")
     command.add_argument("--private", action="store_true", help="make a new repository private")
@@ -489,9 +490,8 @@ def _report(options: argparse.Namespace) -> None:
 def _publish(options: argparse.Namespace) -> None:
     from training.publish import Upload, publish  # brings the Hub's client, which no other command needs
 
-    only = options.only.split(",") if options.only else None
     upload = Upload(options.repository, options.what, options.private, options.hardware, options.license)
-    publish(upload, options.checkpoints, only, options.dry_run, say)
+    publish(upload, options.checkpoints, options.only, options.dry_run, say)
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from tests.support.hub_server import READ, WRITE, Hub, client_environment, serve
 from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 from training.cards import repository_card
+from training.cli import build_parser
 from training.publish import Upload, _whole_sets, page_files
 from training.publish import publish as publish_here
 
@@ -164,6 +165,8 @@ def test_only_tracked_files_and_the_sets_that_are_named_go_and_the_licence_is_th
 
     shutil.copytree(checkpoints / "toy", tmp_path / "zoo/toy")
     shutil.copytree(checkpoints / "toy", tmp_path / "zoo/pets")
+    options = build_parser().parse_args(["publish", "models", "me/pets", "--only=pets/paper,lr=0.1", "--only=toy/paper"])
+    assert options.only == ["pets/paper,lr=0.1", "toy/paper"]  # a comma is part of a name
     lines: list[str] = []
     publish_here(Upload("me/pets", "models"), tmp_path / "zoo", ["pets/paper"], dry_run=True, say=lines.append)
     assert {line.split()[1].partition("/")[0] for line in lines[:-1]} == {"README.md", "pets"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tabulate import tabulate
 
 from normzoo.formatting import counted
 from training.config import Run
@@ -75,17 +76,16 @@ def makespan(seconds: list[float], workers: int) -> float:
 
 def print_estimate(estimates: list[RunEstimate], root: Path, workers: int, say: Callable[[str], None]) -> None:
     """The plan as a table, with its sums."""
-    say(
-        f"{'recipe':12s} {'variant':10s} {'seed':>4s} {'epochs left':>11s} {'steps':>9s} "
-        f"{'images/s':>9s} {'time':>8s} {'disk':>9s}"
-    )
-    for each in estimates:
-        run = each.run
-        say(
-            f"{run.recipe.name:12s} {run.variant:10s} {run.seed:4d} {each.epochs_left:11d} {each.steps_left:9,d} "
-            f"{run.recipe.batch_size / each.timing.step_seconds:9.0f} {duration(each.seconds):>8s} "
-            f"{each.timing.state_bytes / 1e6:6.1f} MB"
+    rows = [
+        (
+            *(each.run.recipe.name, each.run.variant, each.run.seed, each.epochs_left, f"{each.steps_left:,}"),
+            *(f"{each.run.recipe.batch_size / each.timing.step_seconds:.0f}", duration(each.seconds)),
+            f"{each.timing.state_bytes / 1e6:.1f} MB",
         )
+        for each in estimates
+    ]
+    titles = ["recipe", "variant", "seed", "epochs left", "steps", "images/s", "time", "disk"]
+    say(tabulate(rows, titles, "plain", disable_numparse=True))
     total = makespan([each.seconds for each in estimates], workers)
     need = sum(each.timing.state_bytes for each in estimates if each.epochs_left)
     free = shutil.disk_usage(next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())).free
