@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from normzoo.checking.report import check, identify
-from normzoo.checking.subject import CHOICES, SYMBOLS, Subject
+from normzoo.check.report import check, identify
+from normzoo.check.subject import CHOICES, SYMBOLS, Subject
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, ImageError
 from normzoo.formatting import csv_cell, visible

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
-from normzoo.checking.report import Report, check
-from normzoo.checking.subject import Subject
+from normzoo.check.report import Report, check
+from normzoo.check.subject import Subject
 from normzoo.nn.own_norm import OwnNorm
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from normzoo.allocator import keep_freed_memory
-from normzoo.checking.report import check
-from normzoo.checking.subject import Subject
+from normzoo.check.report import check
+from normzoo.check.subject import Subject
 from normzoo.config import fields_of
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, NormZooError

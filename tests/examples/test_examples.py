@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from normzoo.checking.report import check
-from normzoo.checking.subject import Subject
+from normzoo.check.report import check
+from normzoo.check.subject import Subject
 from normzoo.nn.named_norms import forget_own_norms, name_own_norm, own_sha256
 from normzoo.nn.own_norm import read_own_norm
 from tests.support.tiny import RECIPE, load_tiny

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import normzoo.checking.generic
-from normzoo.checking.mistakes import BY_KEY, MISTAKES
-from normzoo.checking.report import Report, check
-from normzoo.checking.subject import Subject
-from normzoo.checking.trace import make_batches
+import normzoo.check.checks
+from normzoo.check.mistakes import BY_KEY, MISTAKES
+from normzoo.check.report import Report, check
+from normzoo.check.subject import Subject
+from normzoo.check.trace import make_batches
 from normzoo.nn.own_norm import read_own_norm
 
 LAYERS = Path(__file__).parents[1] / "support" / "own_norms"
@@ -120,8 +120,8 @@ RIGHT = {
 @pytest.fixture(autouse=True)
 def _nothing_compiled(monkeypatch):
     """Leave out torch.compile, which takes seconds; tests of its own have it."""
-    kept = tuple(each for each in normzoo.checking.generic.GENERIC_CHECKS if each.__name__ != "compiles")
-    monkeypatch.setattr("normzoo.checking.report.GENERIC_CHECKS", kept)
+    kept = tuple(each for each in normzoo.check.checks.GENERIC_CHECKS if each.__name__ != "compiles")
+    monkeypatch.setattr("normzoo.check.report.GENERIC_CHECKS", kept)
 
 
 LEGITIMATE = re.findall(r"^class (\w+)", (LAYERS / "legitimate.py").read_text(), re.MULTILINE)
@@ -189,7 +189,7 @@ def test_an_exception_of_the_layer_is_a_finding_with_its_line(layer, said):
 
 
 def test_a_layer_that_never_returns_is_given_up(monkeypatch):
-    monkeypatch.setattr("normzoo.checking.report.TIME_LIMIT", 0.5)
+    monkeypatch.setattr("normzoo.check.report.TIME_LIMIT", 0.5)
     report = report_on("wrong.py", "NeverReturns", None)
     assert not report.passed
     assert "within 0.5 seconds" in report.to_text()

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from normzoo.__main__ import main
-from normzoo.checking.report import check
-from normzoo.checking.roles import find_roles
-from normzoo.checking.subject import Subject
+from normzoo.check.report import check
+from normzoo.check.subject import Subject
+from normzoo.check.trace import find_roles
 from normzoo.errors import ConfigError
 from normzoo.nn.own_norm import parse_arguments, read_own_norm
 from normzoo.testing import check_norm

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from normzoo import ResNet
-from normzoo.checking.checks import FORMULA_CHECKS
-from normzoo.checking.generic import GENERIC_CHECKS
-from normzoo.checking.mistakes import BY_KEY
-from normzoo.checking.report import check
-from normzoo.checking.subject import Subject
+from normzoo.check.checks import FORMULA_CHECKS, GENERIC_CHECKS
+from normzoo.check.mistakes import BY_KEY
+from normzoo.check.report import check
+from normzoo.check.subject import Subject
 from normzoo.nn.own_norm import run_source
 from normzoo.pretrained.registry import get_model_set
 from tests.support.own_norms import wrong
@@ -37,7 +36,7 @@ def test_six_layers_take_sixty_lines():
 @pytest.mark.parametrize("name", LAYERS)
 def test_each_of_the_six_is_right(name, monkeypatch):
     kept = tuple(each for each in GENERIC_CHECKS if each.__name__ != "compiles")
-    monkeypatch.setattr("normzoo.checking.report.GENERIC_CHECKS", kept)
+    monkeypatch.setattr("normzoo.check.report.GENERIC_CHECKS", kept)
     report = check(Subject(run_source(CODE, name, PAGE), LAYERS[name]))
     assert report.passed, report.to_text()
 

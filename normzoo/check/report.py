@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from normzoo.checking.checks import FORMULA_CHECKS, Outcome, first_line
-from normzoo.checking.generic import GENERIC_CHECKS
-from normzoo.checking.kinds import KINDS
-from normzoo.checking.mistakes import BY_KEY, MISTAKES
-from normzoo.checking.subject import CONVENTIONS, Subject
+from normzoo.check.checks import FORMULA_CHECKS, GENERIC_CHECKS, Outcome, first_line
+from normzoo.check.formulas import KINDS
+from normzoo.check.mistakes import BY_KEY, MISTAKES
+from normzoo.check.subject import CONVENTIONS, Subject
 
 #: Seconds after which a layer that does not return is given up.
 TIME_LIMIT = 60
