@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from normzoo.app import build_demo
+from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.server.settings import Limits
 from tests.browser.driver import Server, Visit, running_server, window
 from tests.support import warm
@@ -76,7 +77,7 @@ def test_the_page_works_on_spaces(visit_to_space):
     page.goto(f"{SPACE}/")
     wait_until_ready(page)
     page.locator("#examples button").nth(2).click()
-    expect(page.locator("#photo figcaption")).to_have_text("king-penguin.jpg", timeout=60_000)
+    expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[2].file, timeout=60_000)
     assert [words for words in visit_to_space.violations if FONTS not in words] == []
     assert visit_to_space.errors == []
 
@@ -101,7 +102,7 @@ def test_a_host_names_the_sites_that_may(browser, school, site, is_allowed):
         if is_allowed:  # and it works there
             frame = visit.page.frame_locator("iframe")
             frame.locator("#examples button").nth(2).click()
-            expect(frame.locator("#photo figcaption")).to_have_text("king-penguin.jpg", timeout=60_000)
+            expect(frame.locator("#photo figcaption")).to_have_text(EXAMPLES[2].file, timeout=60_000)
 
 
 def check_frame(page: Page, address: str, is_allowed: bool) -> None:
