@@ -522,3 +522,9 @@ def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mi
                     continue
             if Formula(**{**right, **made}) != Formula(**right):
                 yield mistake, made
+
+
+def catalogue() -> str:
+    """Return a Markdown table of all mistakes: what is wrong, and what would be right."""
+    rows = [f"| `{mistake.key}` | {mistake.wrong} | {mistake.right} |" for mistake in MISTAKES]
+    return "\n".join(["| mistake | what the layer does | what is right |", "|---|---|---|", *rows])

@@ -8,7 +8,7 @@ import torch
 
 from normzoo import ResNet
 from normzoo.check.checks import FORMULA_CHECKS, GENERIC_CHECKS
-from normzoo.check.mistakes import BY_KEY
+from normzoo.check.mistakes import BY_KEY, catalogue
 from normzoo.check.report import check
 from normzoo.check.subject import Subject
 from normzoo.nn.own_norm import run_source
@@ -48,7 +48,10 @@ def test_seventeen_mistakes_are_named_as_the_check_names_them():
     checks = {each.__doc__.strip() for each in (*FORMULA_CHECKS, *GENERIC_CHECKS)}
     for _, _, cell in rows:
         assert cell.replace("`", "").split(", ")[0] in checks or cell.replace("`", "") in checks
-    assert set(re.findall(r"\(`([a-z-]+)`", TEXT)) <= set(BY_KEY)
+
+
+def test_the_catalogue_is_that_of_the_check():
+    assert f"catalogue() -->\n{catalogue()}\n<!-- /mistakes" in TEXT
 
 
 def test_the_figures_are_of_the_networks_that_are_packaged():
