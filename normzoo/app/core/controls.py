@@ -1,4 +1,16 @@
-"""What all tabs share: the model set, which of its variants are shown, the photo."""
+"""What all tabs share: the model set, which of its variants are shown, the photo.
+
+A new control of a tab takes five lines:
+
+    knob = gr.Slider(0, 1, value=0, label="Knob")                            # in `build`, where it shall stand
+    shown = gr.HTML(js_on_load=None, label="report")                          # `label` is its name for programs
+    def turn_knob(model_set: str, variants: list[str] | None, knob: float = 0) -> str: ...  # @guarded, with a docstring
+    part = chooser.follow(turn_knob, [*chooser.inputs, knob], shown, also=[knob.input], api_name="turn_knob")
+    chooser.add_to_link(Linked("knob", [part.event], [knob]))                 # and "knob" in `permalink.KEYS`
+
+`follow` runs the function after choices made here and after the events in `also`, in the tab that is open alone; why each part
+has a starter of its own says `events`, how a link is read and written `permalink`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -21,15 +21,15 @@ from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.permalink import Linked
+from normzoo.errors import ConfigError
 from normzoo.findings import COMMON, OF_A_SET, Evidence, Finding, ResultTable, find_all
-from normzoo.formatting import capital
+from normzoo.formatting import capital, to_csv
 from normzoo.plotting import plotly
 from normzoo.pretrained.registry import ModelSet
 
 KEYS = (*OF_A_SET, *COMMON)
 OPENING = '<p class="hint">Reading the stored results…</p>'
 NOT_MEASURED = '<p class="hint">This was not measured for these networks.</p>'
-NO_CHART = "This finding has no chart; its tables have links of their own."
 #: Endpoints from before and what they gave, by the findings that have it now.
 FORMER = {
     "compare_networks": (("pairs", "original-study"), ("report", "table", "other", "rows")),
@@ -60,7 +60,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return {finding.key: finding for finding in find_all(Evidence(catalog.get(name), catalog.sets.values()))}
 
     @guarded
-    def evidence(model_set: str, finding: str = KEYS[0]) -> tuple[Any, str, PlotData | None, str, dict[str, Any]]:
+    def evidence(model_set: str, finding: str = KEYS[0]) -> tuple[Any, str, PlotData | None, str, Any, dict[str, Any]]:
         """What the stored results say about one question.
 
         finding: its key, such as pairs. Gives what findings there are for this model set, HTML and a plotly figure for the
@@ -70,8 +70,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         shown = findings.get(check_choice("finding", finding, KEYS))
         listed = gr.Radio(choices=_titles(findings))
         if shown is None:
-            return listed, NOT_MEASURED, None, "", {}
-        return listed, headline(shown), figure(shown), details(shown), as_data(shown)
+            return listed, NOT_MEASURED, None, "", gr.Column(visible=False), {}
+        files = gr.Column(visible=shown.chart is not None)  # tables have links of their own
+        return listed, headline(shown), figure(shown), details(shown), files, as_data(shown)
 
     @guarded
     def make(model_set: str, finding: str, file_format: str) -> tuple[str, bytes]:
@@ -83,7 +84,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     following = chooser.follow(
         evidence,
         [chooser.model_set, index],
-        [index, report, plot, rest, data],
+        [index, report, plot, rest, saving, data],
         choices=["set"],
         also=[index.input],
         on_open=True,
@@ -131,17 +132,15 @@ def as_data(finding: Finding) -> dict[str, Any]:
 
 
 def as_file(finding: Finding | None, model_set: str, file_format: str) -> tuple[str, bytes]:
-    """The chart as a picture, or its points; where there is none, the first table, or its numbers."""
-    if finding is None:
-        raise gr.Error(NOT_MEASURED, print_exception=False)
+    """The chart as a picture, or its points: a name without ending, and the content."""
+    if finding is None or finding.chart is None:
+        raise ConfigError("This finding has no chart; choose another, or take its tables.")
     name = downloads.file_name(model_set, finding.key)
-    if finding.chart is None or file_format in ("csv", "tex"):
-        numbers, texts = finding.tables[0].frames if finding.chart is None else (finding.chart.frame().reset_index(),) * 2
-        if file_format == "csv":
-            return name, numbers.to_csv(index=False).encode()
-        if file_format == "tex":
-            return name, to_latex(texts.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
-        raise gr.Error(NO_CHART, print_exception=False)
+    points = finding.chart.frame().reset_index()
+    if file_format == "csv":
+        return name, to_csv(points).encode()
+    if file_format == "tex":
+        return name, to_latex(points.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
     from normzoo.plotting import matplotlib  # only for those who want a picture
 
     return name, matplotlib.to_bytes(matplotlib.draw(finding.chart), file_format)

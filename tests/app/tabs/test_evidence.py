@@ -41,7 +41,7 @@ def findings(root):
 
 def test_every_finding_is_a_card_with_all_that_it_says(events, findings):
     for key in evidence.KEYS:
-        listed, report, figure, details, data = events["evidence"]("toy/paper", key)
+        listed, report, figure, details, _, data = events["evidence"]("toy/paper", key)
         assert [value for _, value in listed.choices] == [key for key in evidence.KEYS if key in findings]
         if key not in findings:
             assert (figure, details, data) == (None, "", {})
