@@ -58,6 +58,20 @@ def test_table_says_where_every_file_went(photos: Path, root: Path) -> None:
             np.testing.assert_array_equal(pixels.numpy(), expected)
 
 
+def test_names_in_the_table_are_no_formulas(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("=cmd", "-b"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (20, 20), (number, 9, len(name))).save(tmp_path / "own" / name / f"{number}.png")
+    (tmp_path / "own" / "-b" / "\x1b[2J.png").write_bytes(b"no picture")
+    data = load_folder(tmp_path / "own", 16, command_line.say, root)
+    assert data.classes == ("-b", "=cmd")
+    assert {row[name][:1] for row in rows_of(data) for name in ("class", "file")} == {"'"}
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "\\x1b[2J.png" in told
+
+
 def test_same_files_elsewhere_are_the_same_data_set(photos: Path, root: Path, tmp_path: Path) -> None:
     data = load_folder(photos, 16, silent, root)
     copy = tmp_path / "elsewhere" / photos.name
