@@ -5,7 +5,6 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from normzoo.plotting.curves import CONFIG, Figure, base_layout
 from normzoo.plotting.style import style_of
@@ -19,67 +18,6 @@ _BLUE, _RED = "0,114,178", "213,94,0"
 _FROM_NOTHING = [[0, f"rgba({_BLUE},0)"], [0.1, f"rgba({_BLUE},0.2)"], [0.3, f"rgba({_BLUE},0.4)"], [1, f"rgba({_BLUE},0.7)"]]
 _EVEN = [[0, f"rgba({_BLUE},0)"], [1, f"rgba({_BLUE},0.75)"]]
 _BOTH_WAYS = [[0, f"rgba({_RED},1)"], [0.5, f"rgba({_RED},0)"], [0.5, f"rgba({_BLUE},0)"], [1, f"rgba({_BLUE},1)"]]
-
-
-def severity_lines(accuracies: pd.DataFrame, own: pd.DataFrame | None = None) -> Figure:
-    """Accuracy against severity, a line for each variant.
-
-    Args:
-        accuracies: one row per variant and severity, 0 being the clean images: `variant`, `severity`, `accuracy` (a fraction).
-        own: the same with the statistics of the images themselves, for the variants that remember some; dotted.
-    """
-    data = [_severity_line(str(variant), rows) for variant, rows in accuracies.groupby("variant", sort=False)]
-    if own is not None:
-        data += [_severity_line(str(variant), rows, is_own=True) for variant, rows in own.groupby("variant", sort=False)]
-    layout = base_layout("Severity", "Validation accuracy (%)")
-    layout |= {"height": 420}
-    layout["xaxis"] |= {"tickmode": "linear", "dtick": 1}
-    layout["yaxis"] |= {"rangemode": "tozero"}
-    return {"data": data, "layout": layout, "config": CONFIG}
-
-
-def _severity_line(variant: str, rows: pd.DataFrame, is_own: bool = False) -> dict[str, Any]:
-    style = style_of(variant)
-    name = f"{style.name}, own statistics" if is_own else style.name
-    ordered = rows.sort_values("severity")
-    return {
-        "type": "scatter",
-        "x": ordered["severity"].tolist(),
-        "y": [round(100 * value, 4) for value in ordered["accuracy"]],
-        "name": name,
-        "mode": "lines+markers",
-        "line": {"color": style.colour, "dash": "dot" if is_own else style.dash, "width": 2},
-        "marker": {"symbol": f"{style.marker}-open" if is_own else style.marker, "size": 8},
-        "hovertemplate": f"{name} %{{y:.2f}}<extra></extra>",
-    }
-
-
-def reliability_lines(points: pd.DataFrame) -> Figure:
-    """How often each network is right against how sure it is; on the grey line both are the same.
-
-    Args:
-        points: one row per variant and bin: `variant`, `confidence`, `accuracy` (fractions).
-    """
-    data: list[dict[str, Any]] = [
-        {"type": "scatter", "x": [0, 100], "y": [0, 100], "mode": "lines", "line": {"color": "#7f7f7f", "width": 1}}
-        | {"hoverinfo": "skip", "showlegend": False}
-    ]
-    for variant, rows in points.groupby("variant", sort=False):
-        style = style_of(str(variant))
-        data.append(
-            {
-                "type": "scatter",
-                "x": [round(100 * value, 2) for value in rows["confidence"]],
-                "y": [round(100 * value, 2) for value in rows["accuracy"]],
-                "name": style.name,
-                "mode": "lines+markers",
-                "line": {"color": style.colour, "dash": style.dash, "width": 2},
-                "marker": {"symbol": style.marker, "size": 7},
-                "hovertemplate": f"{style.name}: %{{x:.1f}}% sure, right %{{y:.1f}}%<extra></extra>",
-            }
-        )
-    layout = base_layout("How sure (%)", "How often right (%)") | {"height": 420, "hovermode": "closest"}
-    return {"data": data, "layout": layout, "config": CONFIG}
 
 
 def confusion_heat(counts: np.ndarray, classes: Sequence[str], name: str) -> Figure:

@@ -7,7 +7,7 @@ import pytest
 from normzoo import NORM_LAYERS
 from normzoo.analysis.results import METRICS, chance_loss, history
 from normzoo.plotting import curves as charts
-from normzoo.plotting import static as plots
+from normzoo.plotting import matplotlib
 from normzoo.plotting.style import style_of
 from normzoo.pretrained.registry import get_model_set
 from tests.support.checkpoints import save_variant, save_zoo
@@ -66,7 +66,7 @@ def test_a_chart_is_strict_json_and_lets_the_page_show_through(frame, three_seed
 
 
 def test_a_figure_draws_the_same_lines_as_the_chart(frame):
-    axes = plots.curves(frame, METRICS["accuracy"], ("val", "train")).axes[0]
+    axes = matplotlib.draw(charts.curve_chart(frame, METRICS["accuracy"], ("val", "train"))).axes[0]
     lines = charts.curves(frame, METRICS["accuracy"], ("val", "train"))["data"]
     assert [line.get_label() for line in axes.lines] == [line["name"] for line in lines]
     for drawn, line in zip(axes.lines, lines, strict=True):
@@ -75,12 +75,16 @@ def test_a_figure_draws_the_same_lines_as_the_chart(frame):
 
 
 def test_a_figure_of_several_seeds_has_a_band(three_seeds):
-    axes = plots.curves(three_seeds, METRICS["loss"], ("val",), chance_loss(4)).axes[0]
+    axes = matplotlib.draw(charts.curve_chart(three_seeds, METRICS["loss"], ("val",), chance_loss(4))).axes[0]
     assert [line.get_label() for line in axes.lines] == ["chance: 1.3863", "BN (n=3)"]
     assert len(axes.collections) == 1
 
 
 @pytest.mark.parametrize(("file_format", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_a_figure_becomes_a_file(frame, file_format, start):
-    assert plots.to_bytes(plots.curves(frame, METRICS["loss"], ("val",)), file_format).startswith(start)
-    assert plots.to_bytes(plots.curves(frame[:0], METRICS["loss"], ("val",)), file_format).startswith(start)
+    assert matplotlib.to_bytes(matplotlib.draw(charts.curve_chart(frame, METRICS["loss"], ("val",))), file_format).startswith(
+        start
+    )
+    assert matplotlib.to_bytes(
+        matplotlib.draw(charts.curve_chart(frame[:0], METRICS["loss"], ("val",))), file_format
+    ).startswith(start)

@@ -3,22 +3,11 @@
 import json
 
 import numpy as np
-import pandas as pd
 
-from normzoo.plotting.results import confusion_heat, difference_heat, f1_heat, severity_lines
-from normzoo.plotting.style import style_of
+from normzoo.plotting.results import confusion_heat, difference_heat, f1_heat
 
 CLASSES = ("ant", "bee")
 COUNTS = np.array([[8, 2], [5, 5]])
-
-
-def test_severity_lines_are_in_order_and_in_the_colours_of_the_variants():
-    rows = [("gn", 1, 0.5), ("gn", 0, 0.6), ("bn", 0, 0.7), ("bn", 1, 0.25)]
-    figure = severity_lines(pd.DataFrame(rows, columns=["variant", "severity", "accuracy"]))
-    gn, bn = figure["data"]
-    assert (gn["name"], gn["x"], gn["y"]) == ("GN", [0, 1], [60, 50])
-    assert bn["y"] == [70, 25]
-    assert bn["line"]["color"] == style_of("bn").colour
 
 
 def test_a_cell_is_the_share_of_its_row_and_tells_the_counts():

@@ -14,7 +14,7 @@ from normzoo.app.components import cubes
 from normzoo.errors import CheckpointError, ConfigError, HubError
 from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm, name_own_norms
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
-from normzoo.plotting.static import _MARKERS
+from normzoo.plotting.matplotlib import _MARKERS
 from normzoo.plotting.style import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.hub import HubId, download

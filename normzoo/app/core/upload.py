@@ -111,12 +111,6 @@ def open_photo(photo: dict[str, Any] | None) -> Image.Image | None:
     return None if path is None else _decode(path)
 
 
-def photo_name(photo: dict[str, Any] | None) -> str:
-    """The name of the photo's file, as its visitor chose it: untrusted."""
-    path = photo_path(photo)
-    return "" if path is None else path.name
-
-
 class Kept(Generic[Value]):
     """What was made of files, the newest of it up to so many bytes, for as long as each file is there.
 

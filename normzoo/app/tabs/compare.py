@@ -33,7 +33,8 @@ from normzoo.inference.batch_statistics import has_running_statistics
 from normzoo.inference.class_activation import ActivationMap, activation_maps
 from normzoo.inference.interventions import check_corruption, severity_curves
 from normzoo.inference.predict import Prediction, agreement, predict_many
-from normzoo.plotting import results as charts
+from normzoo.plotting import plotly
+from normzoo.plotting.spec import Axis, Chart, Panel, series
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 
@@ -353,15 +354,12 @@ def severities(models: Mapping[str, Model], photo: Image.Image, kind: str) -> tu
     """The probability of each network's answer to the original at every severity: a chart, and data for the API."""
     with computing():
         curves, _ = severity_curves(models, photo, kind)
-    frame = pd.DataFrame(
-        [
-            {"variant": variant, "severity": severity, "accuracy": probability}
-            for variant, curve in curves.items()
-            for severity, probability in enumerate(curve.probabilities)
-        ]
-    )
-    figure = charts.severity_lines(frame)
-    figure["layout"]["yaxis"]["title"]["text"] = "Probability of the uncorrupted prediction (%)"
+    lines = [
+        series(variant, range(len(curve.probabilities)), [100 * probability for probability in curve.probabilities])
+        for variant, curve in curves.items()
+    ]
+    title = "Probability of the uncorrupted prediction (%)"
+    chart = Chart(title, Axis("Severity", ticks=(0, *SEVERITIES)), Axis(title, limits=(0, 100)), (Panel(tuple(lines)),))
     networks = {
         variant: {
             "name": short_name(variant),
@@ -371,7 +369,7 @@ def severities(models: Mapping[str, Model], photo: Image.Image, kind: str) -> tu
         }
         for variant, curve in curves.items()
     }
-    return as_plot(figure), {"kind": kind, "networks": networks}
+    return as_plot(plotly.draw(chart)), {"kind": kind, "networks": networks}
 
 
 def draw_maps(

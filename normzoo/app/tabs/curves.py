@@ -304,12 +304,11 @@ def as_file(
         if file_format == "csv":
             return name, to_csv(numbers, float_format="%.8g").encode()
         return name, to_latex(numbers.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
-    from normzoo.plotting import static as plots  # matplotlib: only for those who want a picture
+    from normzoo.plotting import matplotlib  # only for those who want a picture
 
-    figure = plots.curves(
-        table.frame, METRICS[metric], chosen_splits, _chance(chosen_set, metric), smoothing, check_axes(log_axes)
-    )
-    return name, plots.to_bytes(figure, file_format)
+    chance, axes = _chance(chosen_set, metric), check_axes(log_axes)
+    chart = curve_charts.curve_chart(table.frame, METRICS[metric], chosen_splits, chance, smoothing, axes)
+    return name, matplotlib.to_bytes(matplotlib.draw(chart), file_format)
 
 
 def to_frame(frame: pd.DataFrame, metric: str, smoothing: float) -> pd.DataFrame:

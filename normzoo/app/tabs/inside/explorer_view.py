@@ -103,7 +103,7 @@ def table(scene: Scene, values: Mapping[str, NormalizedValue]) -> str:
 
 def as_file(scene: Scene, position: Position, norm: str, model_set: str, file_format: str) -> tuple[str, bytes]:
     """Return the maps with what is lit and the arithmetic as one picture for slides: a name without ending, and the content."""
-    from normzoo.plotting import one_value, static  # matplotlib: only for those who want a file
+    from normzoo.plotting import matplotlib, one_value  # only for those who want a file
 
     value = normalized_values(scene.norm_layer, scene.x, position)[norm]
     window = scene.window(position.channel)
@@ -118,7 +118,7 @@ def as_file(scene: Scene, position: Position, norm: str, model_set: str, file_fo
         photos=scene.names,
         sentence=f"{place_in_words(scene, position, value)}\n{sentence(scene, value)}",
     )
-    return file_name(model_set, "value", norm), static.to_bytes(figure, file_format)
+    return file_name(model_set, "value", norm), matplotlib.to_bytes(figure, file_format)
 
 
 def place_in_words(scene: Scene, position: Position, value: NormalizedValue) -> str:
