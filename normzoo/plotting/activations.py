@@ -1,4 +1,4 @@
-"""Charts of what goes on inside the networks, as dictionaries that plotly.js draws; why plotly.js says `curves`."""
+"""Charts of what goes on inside the networks, as dictionaries that plotly.js draws; why plotly.js says `plotly`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normzoo.inference.value_trace import LayerActivations, LayerGates
-from normzoo.plotting.curves import CONFIG, Figure, base_layout
+from normzoo.plotting.plotly import CONFIG, Figure, base_layout
 from normzoo.plotting.style import style_of
 
 _X_TITLE = "Norm layer, first to last"

@@ -1,22 +1,13 @@
 """Curves of a metric over the epochs."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import pandas as pd
 
 from normzoo.analysis.results import SPLITS, Metric, over_seeds, smoothed
 from normzoo.formatting import capital
-from normzoo.plotting.plotly import CONFIG, LOG_TICKS, Figure, base_layout, draw
 from normzoo.plotting.spec import Axis, Chart, Panel, Rule, Series, series
 from normzoo.plotting.style import style_of
-
-__all__ = ["CONFIG", "LOG_TICKS", "Figure", "base_layout", "curve_chart", "curves"]
-
-
-def curves(*arguments: Any, **options: Any) -> Figure:
-    """Return `curve_chart` as plotly.js draws it."""
-    return draw(curve_chart(*arguments, **options))
 
 
 def curve_chart(

@@ -8,6 +8,7 @@ start only to build these dictionaries.
 
 import html
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from normzoo.plotting.spec import Axis, Chart, Heatmap, Panel, Rule, Series
@@ -24,10 +25,14 @@ LOG_TICKS = [digit * 10.0**power for power in range(-5, 4) for digit in (1, 1.5,
 _GREY = "#7f7f7f"
 _COLUMNS = 3
 _ROW_PIXELS = 22
+#: Pixels of a cell in which no text fits.
+_SMALLEST = 14
+_LONGEST_LABEL = 24  # letters
+_COLOUR_BAR = {"thickness": 12, "len": 200, "lenmode": "pixels", "yanchor": "top", "y": 1, "outlinewidth": 0}
 # Okabe and Ito's blue and vermilion, see-through where there is nothing, so that the theme shows. Never so opaque that
 # the numbers on them cannot be read.
 _BLUE, _RED = "0,114,178", "213,94,0"
-_FROM_NOTHING = [[0, f"rgba({_BLUE},0)"], [0.1, f"rgba({_BLUE},0.3)"], [0.3, f"rgba({_BLUE},0.6)"], [1, f"rgba({_BLUE},0.95)"]]
+_FROM_NOTHING = [[0, f"rgba({_BLUE},0)"], [0.1, f"rgba({_BLUE},0.2)"], [0.3, f"rgba({_BLUE},0.4)"], [1, f"rgba({_BLUE},0.7)"]]
 _EVEN = [[0, f"rgba({_BLUE},0)"], [1, f"rgba({_BLUE},0.75)"]]
 _BOTH_WAYS = [[0, f"rgba({_RED},1)"], [0.5, f"rgba({_RED},0)"], [0.5, f"rgba({_BLUE},0)"], [1, f"rgba({_BLUE},1)"]]
 
@@ -176,30 +181,59 @@ def _rounded(values: Any) -> list[Any]:
 
 
 def _draw_heatmap(chart: Heatmap) -> Figure:
+    """Cells of the same size whatever their number, with texts while these fit.
+
+    plotly.js reads tags in labels: they are escaped, and long ones cut; the whole name stands where one points.
+    """
     low, high = chart.limits
-    heat = {
+    is_square = list(chart.rows) == list(chart.columns)
+    count = len(chart.rows)
+    wide, high_cell = (60, _ROW_PIXELS) if not is_square else (_side(count), _side(count))
+    heat: dict[str, Any] = {
         "type": "heatmap",
-        "x": [*map(html.escape, chart.columns)],
-        "y": [*map(html.escape, chart.rows)],
+        "x": [html.escape(name, quote=False) for name in chart.columns],
+        "y": [html.escape(name, quote=False) for name in chart.rows],
         "z": [[round(float(value), 3) for value in row] for row in chart.values],
-        "colorscale": _BOTH_WAYS if chart.is_diverging else _EVEN if chart.texts else _FROM_NOTHING,
+        "colorscale": _BOTH_WAYS if chart.is_diverging else _FROM_NOTHING if is_square else _EVEN,
         "zmin": low,
         "zmax": high,
-        "showscale": bool(chart.value_title),
-        "colorbar": {"title": {"text": chart.value_title, "side": "right"}, "thickness": 12, "len": 1.0, "outlinewidth": 0},
+        "colorbar": {**_COLOUR_BAR, "title": {"text": chart.value_title}},
         "xgap": 1,
         "ygap": 1,
-        "hovertemplate": "%{y}, %{x}: %{z:.1f}<extra></extra>",
+        "customdata": [[html.escape(cell, quote=False).replace("\n", "<br>") for cell in row] for row in chart.hover],
+        "hovertemplate": "%{customdata}<extra></extra>",
     }
-    if chart.texts:
+    if chart.texts and wide > _SMALLEST:
         heat |= {"text": [list(row) for row in chart.texts], "texttemplate": "%{text}"}
-    if chart.hover:
-        heat |= {"customdata": [[html.escape(cell).replace("\n", "<br>") for cell in row] for row in chart.hover]}
-        heat["hovertemplate"] = "%{customdata}<extra></extra>"
-    layout = base_layout(chart.column_title, chart.row_title)
-    layout |= {"height": _ROW_PIXELS * len(chart.rows) + 190, "hovermode": "closest"}
-    layout["xaxis"] |= {"type": "category", "dtick": 1, "showgrid": False}
-    layout["yaxis"] |= {"type": "category", "dtick": 1, "autorange": "reversed", "showgrid": False}
-    if len(chart.columns) > 8:
-        layout["xaxis"]["tickangle"] = -90
-    return {"data": [heat] if len(chart.rows) else [], "layout": layout, "config": CONFIG}
+        heat |= {"textfont": {"size": 11 if count > 4 else 14}}
+    left, below = (_label_pixels(names) + 30 * is_square for names in (chart.rows, chart.columns))
+    layout = base_layout(chart.column_title, chart.row_title) | {
+        "autosize": False,
+        "width": left + wide * len(chart.columns) + 110,
+        "height": (below if is_square else 40) + 60 + max(high_cell * count, 200 if is_square else 0),
+        "margin": {"l": left, "r": 8, "t": 8 if is_square else 40, "b": below if is_square else 8},
+        "hovermode": "closest",
+    }
+    layout["xaxis"] |= {**_names_axis(chart.columns), "tickangle": -90 if is_square else 0, "showgrid": False}
+    layout["xaxis"] |= {} if is_square else {"side": "top"}
+    layout["yaxis"] |= {**_names_axis(chart.rows), "tickangle": 0, "autorange": "reversed", "showgrid": False}
+    for axis in ("xaxis", "yaxis"):
+        layout[axis]["title"] |= {"standoff": 4}
+    return {"data": [heat] if count and len(chart.columns) else [], "layout": layout, "config": CONFIG}
+
+
+def _side(count: int) -> int:
+    """Pixels of a cell of a square of so many classes."""
+    return 110 if count < 4 else 30 if count <= 40 else _SMALLEST
+
+
+def _names_axis(names: Sequence[str]) -> dict[str, Any]:
+    cut = [name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…" for name in names]
+    ticks = {"tickmode": "array", "tickvals": list(range(len(names)))}
+    ticks |= {"ticktext": [html.escape(name, quote=False) for name in cut]}
+    return {"type": "category", **ticks, "automargin": False, "tickfont": {"size": 12 if len(names) <= 40 else 10}}
+
+
+def _label_pixels(names: Sequence[str]) -> int:
+    """Room for the longest label."""
+    return 20 + 7 * min(max(map(len, names), default=0), _LONGEST_LABEL)

@@ -5,7 +5,7 @@ import json
 import gradio as gr
 from gradio.components.plot import PlotData
 
-from normzoo.plotting.curves import Figure
+from normzoo.plotting.plotly import Figure
 
 # `props` and `trigger` are what Gradio gives to such a script. Each new drawing is a new element: it is listened to as soon as
 # a pointer comes near it.

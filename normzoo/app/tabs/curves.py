@@ -35,8 +35,9 @@ from normzoo.app.core.events import UNDOCUMENTED, start_after
 from normzoo.app.core.permalink import Linked
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, to_csv
-from normzoo.plotting import curves as curve_charts
-from normzoo.plotting import results as result_charts
+from normzoo.plotting import plotly
+from normzoo.plotting.curves import curve_chart
+from normzoo.plotting.heatmaps import class_f1, confusion_difference, confusion_matrix
 from normzoo.plotting.style import ELSEWHERE, style_of
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -193,7 +194,8 @@ def _figure(
     check_choice("splits", splits, SPLIT_CHOICES)
     table = _collect(catalog, model_set, variants, others, history)
     shown_splits, axes = SPLIT_CHOICES[splits], check_axes(log_axes)
-    return curve_charts.curves(table.frame, METRICS[metric], shown_splits, _chance(model_set, metric), smoothing, axes), table
+    chart = curve_chart(table.frame, METRICS[metric], shown_splits, _chance(model_set, metric), smoothing, axes)
+    return plotly.draw(chart), table
 
 
 def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others: object, read: Any) -> Table:
@@ -307,7 +309,7 @@ def as_file(
     from normzoo.plotting import matplotlib  # only for those who want a picture
 
     chance, axes = _chance(chosen_set, metric), check_axes(log_axes)
-    chart = curve_charts.curve_chart(table.frame, METRICS[metric], chosen_splits, chance, smoothing, axes)
+    chart = curve_chart(table.frame, METRICS[metric], chosen_splits, chance, smoothing, axes)
     return name, matplotlib.to_bytes(matplotlib.draw(chart), file_format)
 
 
@@ -407,9 +409,9 @@ def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) ->
         return cards.unavailable(problems) or NO_NETWORKS, None, {}
     names, each = [short_name(variant) for variant in found], list(found.values())
     if len(each) == 2:
-        figure = result_charts.difference_heat(each[0].shares, each[1].shares, classes, (names[0], names[1]))
+        figure = plotly.draw(confusion_difference(each[0].shares, each[1].shares, classes, (names[0], names[1])))
     else:
-        figure = result_charts.confusion_heat(each[0].counts, classes, names[0])
+        figure = plotly.draw(confusion_matrix(each[0].counts, classes, names[0]))
     told = [] if label == NONE else [about(*pair, classes, classes.index(label)) for pair in zip(names, each, strict=True)]
     data = {"classes": list(classes), "counts": {variant: one.counts.tolist() for variant, one in found.items()}}
     return _as_status(told) + cards.unavailable(problems), as_plot(figure), data
@@ -551,7 +553,7 @@ def tell_classes(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotDat
         return cards.unavailable(problems) or NO_NETWORKS, None, "", {}
     f1 = pd.DataFrame({variant: one.f1 for variant, one in found.items()}, index=pd.Index(classes))
     ordered = f1.loc[f1.mean(axis=1).sort_values(ascending=False, kind="stable").index]
-    figure = result_charts.f1_heat({str(variant): ordered[variant].tolist() for variant in ordered}, ordered.index.tolist())
+    figure = plotly.draw(class_f1({str(variant): ordered[variant].tolist() for variant in ordered}, ordered.index.tolist()))
     numbers = (100 * ordered).rename(columns=short_name).rename_axis("Class").reset_index()
     texts = numbers.map(lambda value: value if isinstance(value, str) else f"{value:.1f}")
     name = downloads.file_name(model_set.name, "f1")

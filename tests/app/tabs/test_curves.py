@@ -15,7 +15,8 @@ from normzoo.analysis.results import METRICS, Confusion, confusions
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs import curves
 from normzoo.errors import ConfigError
-from normzoo.plotting.results import confusion_heat, f1_heat
+from normzoo.plotting import plotly
+from normzoo.plotting.heatmaps import class_f1, confusion_matrix
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo, write_answers
 from tests.support.html_words import words
 
@@ -187,8 +188,8 @@ def test_classes_are_ordered_by_how_well_they_are_known(unequal):
 @pytest.mark.parametrize("letters", [3, 75])
 def test_heat_maps_stay_readable_with_few_and_many_classes_and_long_names(count, letters):
     classes = [f"<b>{number}".ljust(letters, "x") for number in range(count)]
-    matrix = confusion_heat(np.eye(count, dtype=int), classes, "BN")
-    f1 = f1_heat({"bn": [0.5] * count}, classes)
+    matrix = plotly.draw(confusion_matrix(np.eye(count, dtype=int), classes, "BN"))
+    f1 = plotly.draw(class_f1({"bn": [0.5] * count}, classes))
     for figure, axes in ((matrix, ("xaxis", "yaxis")), (f1, ("yaxis",))):
         layout = figure["layout"]
         assert layout["height"] - layout["margin"]["b"] - layout["margin"]["t"] >= 14 * count
