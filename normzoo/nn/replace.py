@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
@@ -23,6 +22,9 @@ _KNOWN: dict[type[nn.Module], str] = {
     nn.GroupNorm: "num_channels",
 }
 _OTHER_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase, nn.LocalResponseNorm)
+#: What the attributes begin with in which a module keeps its hooks.
+_CALL_HOOKS = ("_forward_", "_backward_", "_is_full_backward_hook")
+_STATE_HOOKS = ("_state_dict_", "_load_state_dict_")
 #: Norms whose running statistics mean the same.
 _FAMILIES = ((nn.BatchNorm2d, nn.SyncBatchNorm, BatchStatisticsNorm), (nn.InstanceNorm2d,))
 
@@ -45,10 +47,12 @@ class Replacement:
 def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, num_groups: int | None = None) -> Replacement:
     """Exchange the normalization layers of a network, in place, as `SyncBatchNorm.convert_sync_batchnorm` does.
 
-    Weight and bias are copied, eps too; running statistics, their counter and momentum go from one batch norm to another, and
-    from one instance norm to another, since nowhere else they mean the same. A batch norm that looked across processes does so
-    after as before. Mode, device, dtype and `requires_grad` stay as they were. Of timm's norms with an activation the norm is
-    exchanged, the activation kept.
+    Weight and bias stay the same parameters, so that an optimizer made before still trains them (the gates of batch-instance
+    norm are new to it), eps too; running statistics, their counter and momentum go from one batch norm to another, and from one
+    instance norm to another, since nowhere else they mean the same. A batch norm that looked across processes does so after as
+    before. Mode, device, dtype and forward and backward hooks stay as they were. Of timm's norms with an activation the norm is
+    exchanged, the activation kept, and so are the names of the parameters. A group norm that stands beside a 1D or 3D
+    convolution stays.
 
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3), torch.nn.BatchNorm2d(16), torch.nn.BatchNorm2d(12))
     >>> result = normzoo.replace_norms(network, "gn", num_groups=8)
@@ -76,6 +80,7 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
     left: dict[str, str] = {}
     made: dict[nn.Module, tuple[nn.Module, str]] = {}  # a layer that is used in several places stays one layer
     holder = nn.ModuleDict({"model": model})  # the network may be a norm itself
+    layers = dict(model.named_modules())
     for path, old in list(holder.named_modules(remove_duplicate=False)):
         if not _is_norm(old):
             continue
@@ -83,8 +88,11 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
         full_name = path.removeprefix("model").removeprefix(".")
         try:
             if old not in made:
-                new, rest = _twin(old, layer_of, extra), _activation(old)
-                made[old] = nn.Sequential(new, *rest) if rest else new, type(new).__name__
+                new = _twin(old, layer_of, extra)
+                if isinstance(new, Norm) and isinstance(old, (nn.GroupNorm, nn.SyncBatchNorm)) and not isinstance(old, Norm):
+                    _check_neighbours(old, layers)
+                _move_hooks(old, new)
+                made[old] = new, type(new).__name__
         except ValueError as error:
             left[full_name] = str(error)
             continue
@@ -94,14 +102,76 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
 
 
 def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, (*_KNOWN, *_OTHER_NORMS)) or type(module).__name__ == "FrozenBatchNorm2d"
+    return isinstance(module, (*_KNOWN, *_OTHER_NORMS)) or type(module).__name__.startswith("FrozenBatchNorm")
 
 
-def _activation(module: nn.Module) -> list[nn.Module]:
-    """What one of timm's norms does with what it has normalized: drop some of it, activate it."""
-    parts = dict(module.named_children())
-    is_timms = type(module).__module__.endswith(".norm_act") and parts.keys() == {"drop", "act"}
-    return [parts["drop"], parts["act"]] if is_timms else []
+def _has_activation(module: nn.Module) -> bool:
+    """Whether it is one of timm's norms that drop some of what they have normalized and activate it, or stands for one."""
+    known = type(module).__module__.endswith(".norm_act") or _activate in module._forward_hooks.values()
+    return known and dict(module.named_children()).keys() == {"drop", "act"}
+
+
+def _activate(norm: nn.Module, inputs: Any, normalized: Tensor) -> Any:
+    """What a norm with an activation does at the end; a hook, as a layer around the norm would change its parameters' names."""
+    return norm.get_submodule("act")(norm.get_submodule("drop")(normalized))
+
+
+def _move_hooks(old: nn.Module, new: nn.Module) -> None:
+    """Give `new` the activation and the hooks of `old`; their handles still remove them."""
+    for name in [name for name in vars(old) if name.startswith(_CALL_HOOKS) and name in vars(new)]:
+        hooks, own = getattr(old, name), getattr(new, name)
+        if isinstance(hooks, dict):
+            setattr(old, name, hooks.copy())  # the handles know the dictionary, which goes to the new layer
+            hooks.update(own)
+        setattr(new, name, hooks)
+    if _has_activation(old):
+        new.add_module("drop", old.get_submodule("drop"))
+        new.add_module("act", old.get_submodule("act"))
+        if _activate not in new._forward_hooks.values():
+            new.register_forward_hook(_activate, prepend=True)
+
+
+def _check_neighbours(old: nn.Module, layers: dict[str, nn.Module]) -> None:
+    """Look at the layers around one that normalizes any number of dimensions, in the order of the network's modules.
+
+    Raises:
+        ValueError: they do not work on maps (N, C, H, W).
+    """
+    names = [name for name, layer in layers.items() if layer is old or _dimensions(layer) is not None]
+    place = next(place for place, name in enumerate(names) if layers[name] is old)
+    before, after = names[:place][-1:], names[place + 1 :][:1]
+    others = [name for name in before + after if _dimensions(layers[name]) in (1, 3)]
+    if not others and [_dimensions(layers[name]) for name in before] == [0]:
+        others = before if [_dimensions(layers[name]) for name in after] != [2] else []
+    if others:
+        neighbour = f"{type(layers[others[0]]).__name__} {others[0]!r}"
+        raise ValueError(f"{type(old).__name__} stands beside {neighbour}: its input may not be maps (N, C, H, W).")
+
+
+def _dimensions(layer: nn.Module) -> int | None:
+    """How many dimensions a layer's input has behind the channels; None where its kind does not say."""
+    if isinstance(layer, nn.Linear):
+        return 0
+    kind = next((kind.__name__ for kind in type(layer).__mro__ if kind.__name__[-2:] in ("1d", "2d", "3d")), "")
+    return int(kind[-2]) if kind.startswith(("Conv", "LazyConv", "BatchNorm", "InstanceNorm")) else None
+
+
+def _reason(old: nn.Module) -> str:
+    """Why a norm that is none of the known kinds stays."""
+    kind = type(old).__name__
+    if kind.startswith("FrozenBatchNorm"):
+        return f"{kind} is frozen: its weight and bias are buffers, which no optimizer trains."
+    if isinstance(old, nn.LayerNorm) and len(old.normalized_shape) == 1:
+        return f"{kind} normalizes every position over its {old.normalized_shape[0]} channels, and not an image."
+    if isinstance(old, nn.LayerNorm):
+        return f"{kind} has a weight for every value of {tuple(old.normalized_shape)}, and not one per channel."
+    if isinstance(old, (nn.RMSNorm, nn.LocalResponseNorm)):
+        return f"{kind} subtracts no mean."
+    if isinstance(old, nn.modules.lazy.LazyModuleMixin):
+        return f"{kind} does not know its channels yet. Run the network once before."
+    if _dimensions(old) in (1, 3):
+        return f"{kind} is not for maps (N, C, H, W)."
+    return f"{kind} is no BatchNorm2d, SyncBatchNorm, InstanceNorm2d or GroupNorm."
 
 
 def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str, Any]) -> nn.Module:
@@ -110,34 +180,40 @@ def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str,
     Raises:
         ValueError: there is none, with the reason.
     """
-    known = next((kind for kind in _KNOWN if isinstance(old, kind)), None)
+    kind = type(old).__name__
+    known = next((layer for layer in _KNOWN if isinstance(old, layer)), None)
     if known is None:
-        raise ValueError(f"{type(old).__name__} does not normalize maps (N, C, H, W) with one weight and bias per channel.")
-    if type(old).forward is not known.forward and not _activation(old):
-        raise ValueError(f"{type(old).__name__} does more than the {known.__name__} that it is made from.")
-    channels: int = getattr(old, _KNOWN[known])
+        raise ValueError(_reason(old))
+    if type(old).forward is not known.forward and not _has_activation(old):
+        raise ValueError(f"{kind} does more than the {known.__name__} that it is made from.")
     weight, bias = getattr(old, "weight", None), getattr(old, "bias", None)
+    for name in ("weight", "bias"):
+        if getattr(old, name, None) is not None and name not in old._parameters:
+            raise ValueError(f"The {name} of {kind} is computed (parametrized or pruned). Make it a parameter first.")
+    if any(hooks for name, hooks in vars(old).items() if name.startswith(_STATE_HOOKS)):
+        raise ValueError(f"{kind} has hooks on its state dict, which may hold only for it. Remove them first.")
+    channels: int = getattr(old, _KNOWN[known])
     options = {"eps": getattr(old, "eps", None), "affine": weight is not None, "bias": bias is not None, **extra}
     family = next((family for family in _FAMILIES if isinstance(old, family)), ())
     if isinstance(layer_of, type) and issubclass(layer_of, family):
         options |= {"momentum": old.momentum, "track_running_stats": old.track_running_stats}
     accepted = inspect.signature(layer_of).parameters if layer_of.__module__.startswith("normzoo.") else {}
     new = layer_of(channels, **{name: value for name, value in options.items() if name in accepted and value is not None})
-    names = ["weight", "bias"]
-    if isinstance(new, family):
-        names += ["running_mean", "running_var", "num_batches_tracked"]
+    if _has_activation(old) and (hasattr(new, "drop") or hasattr(new, "act")):
+        raise ValueError(f"{kind} ends in an activation, and {type(new).__name__} has one of its own.")
     if isinstance(old, nn.SyncBatchNorm) or (isinstance(old, Synchronizable) and old.sync):
         synchronize(new, old.process_group)
-    with torch.no_grad():
-        for name in names:
-            target, source = getattr(new, name, None), getattr(old, name, None)
-            if isinstance(target, Tensor) and isinstance(source, Tensor) and target.shape == source.shape:
-                target.copy_(source)
     like = next((tensor for tensor in (weight, bias, *old.buffers()) if tensor is not None), None)
     if like is not None:
         new.to(device=like.device, dtype=like.dtype if like.is_floating_point() else None)
-        for name, parameter in new.named_parameters():
-            source = getattr(old, name, like)
-            parameter.requires_grad_(source.requires_grad if isinstance(source, nn.Parameter) else True)
+        for parameter in new.parameters():
+            parameter.requires_grad_(like.requires_grad or not isinstance(like, nn.Parameter))
+    kept: list[tuple[str, dict[str, Any]]] = [(name, new._parameters) for name in ("weight", "bias", "gate")]
+    if isinstance(new, family):
+        kept += [(name, new._buffers) for name in ("running_mean", "running_var", "num_batches_tracked")]
+    for name, place in kept:
+        target, source = place.get(name), getattr(old, name, None)
+        if target is not None and source is not None and target.shape == source.shape:
+            place[name] = source
     new.train(old.training)
     return new

@@ -5,7 +5,9 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torchvision.models import convnext_tiny, densenet121, efficientnet_b0, mobilenet_v3_small, resnet18
+from torchvision.models.convnext import LayerNorm2d
 from torchvision.ops import FrozenBatchNorm2d, StochasticDepth
 
 import normzoo
@@ -149,13 +151,108 @@ def test_norm_with_an_activation_keeps_the_activation(key):
     network = nn.Sequential(nn.Conv2d(3, 8, 3), shared, nn.Conv2d(8, 8, 1), shared)
     x = torch.randn(2, 3, 6, 6)
     before = copy_of(network)(x)
-    result = normzoo.replace_norms(network, key)
+    state = network.state_dict()
+    result = normzoo.replace_norms(normzoo.replace_norms(network, "bn").model, key)  # what has been exchanged can be again
     assert result.replaced == dict.fromkeys(("1", "3"), NORM_LAYERS[key].__name__)
     assert result.left == {}
+    assert key == "nn" or {"1.weight", "1.bias"} <= network.state_dict().keys()
+    assert key != "bn" or network.load_state_dict(state)
     norm = NORM_LAYERS[key](8)
     expected = nn.functional.silu(norm(network[2](nn.functional.silu(norm(network[0](x))))))
     torch.testing.assert_close(network(x), expected)
     assert key != "bn" or torch.allclose(expected, before, atol=1e-5)
+
+
+@pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_an_optimizer_made_before_trains_the_network_after(key, device):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1), nn.InstanceNorm2d(8, affine=True)).to(
+        device
+    )
+    before = dict(network.named_parameters())
+    normzoo.replace_norms(network, key)
+    after = dict(network.named_parameters())
+    assert all(after[name] is parameter for name, parameter in before.items())
+    assert {name.rpartition(".")[2] for name in after.keys() - before.keys()} == ({"gate"} if key == "bin" else set())
+    assert {parameter.device.type for parameter in network.parameters()} == {device}
+    assert network(torch.randn(2, 3, 6, 6, device=device)).shape == (2, 8, 4, 4)
+
+
+def test_hooks_move_and_can_still_be_removed():
+    network, seen = nn.Sequential(BatchNormAct2d(8)), []
+    handles = [
+        network[0].register_forward_pre_hook(lambda module, args: seen.append("before")),
+        network[0].register_forward_hook(lambda module, args, kwargs, y: seen.append(y.min().item()), with_kwargs=True),
+        network[0].register_full_backward_hook(lambda module, grad_in, grad_out: seen.append("backward")),
+    ]
+    normzoo.replace_norms(network, "gn")
+    x = torch.randn(2, 8, 3, 3, requires_grad=True)
+    network(x).sum().backward()
+    assert seen == ["before", 0.0, "backward"]  # what the hook sees is activated, as it was
+    for handle in handles:
+        handle.remove()
+    network(x).sum().backward()
+    assert len(seen) == 3
+
+
+class Double(nn.Module):
+    def forward(self, weight):
+        return 2 * weight
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda norm: nn.utils.parametrize.register_parametrization(norm, "weight", Double()), "weight of"),
+        (lambda norm: prune.random_unstructured(norm, "bias", 0.5), "bias of"),
+        (lambda norm: norm.register_state_dict_post_hook(lambda *args: None), "hooks on its state dict"),
+    ],
+    ids=["parametrized", "pruned", "state dict"],
+)
+def test_what_would_not_hold_for_another_layer_is_left(change, reason):
+    network, x = nn.Sequential(nn.BatchNorm2d(8)), torch.randn(2, 8, 3, 3)
+    change(network[0])
+    before = network(x)
+    result = normzoo.replace_norms(network, "bn")
+    assert reason in result.left["0"]
+    torch.testing.assert_close(network(x), before)
+
+
+@pytest.mark.parametrize(
+    ("layers", "left"),
+    [
+        ([nn.Conv1d(8, 8, 1), nn.GroupNorm(2, 8)], True),
+        ([nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8), nn.Conv1d(8, 8, 1)], True),  # flattened between them, as before attention
+        ([nn.ConvTranspose3d(8, 8, 1), nn.ReLU(), nn.SyncBatchNorm(8)], True),
+        ([nn.GroupNorm(2, 8), nn.Conv3d(8, 8, 1)], True),
+        ([nn.Linear(8, 8), nn.GroupNorm(2, 8), nn.Linear(8, 8)], True),
+        ([nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8), nn.Linear(8, 8)], False),
+        ([nn.Linear(8, 8), nn.GroupNorm(2, 8), nn.Conv2d(8, 8, 1)], False),  # the time embedding of a diffusion model
+        ([nn.Conv1d(8, 8, 1), nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8)], False),
+    ],
+    ids=lambda value: "-".join(type(layer).__name__ for layer in value) if isinstance(value, list) else str(value),
+)
+def test_norm_for_any_number_of_dimensions_is_left_where_no_maps_are(layers, left):
+    network = nn.Sequential(*layers)
+    result = normzoo.replace_norms(network, "ln")
+    assert (len(result.left), len(result.replaced)) == ((1, 0) if left else (0, 1))
+    assert normzoo.replace_norms(network, lambda channels: nn.GroupNorm(1, channels)).left == {}  # which takes them all
+
+
+@pytest.mark.parametrize(
+    ("norm", "reason"),
+    [
+        (FrozenBatchNorm2d(4), "buffers"),
+        (LayerNorm2d(4), "every position over its 4 channels"),
+        (nn.LayerNorm([4, 3, 3]), "a weight for every value of"),
+        (nn.RMSNorm(4), "subtracts no mean"),
+        (nn.LazyBatchNorm2d(), "does not know its channels yet"),
+        (nn.InstanceNorm3d(4), "not for maps"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_reason_is_true_of_the_layer(norm, reason):
+    assert reason in normzoo.replace_norms(nn.Sequential(norm), "bn").left["0"]
 
 
 def test_what_is_left_is_named_with_the_reason():
@@ -169,7 +266,6 @@ def test_what_is_left_is_named_with_the_reason():
     assert list(result.left) == ["0", "1", "2", "3", "4"]
     assert result.left["0"] == "num_groups must divide num_channels (12), got 8."
     assert result.left["1"] == "Activated does more than the BatchNorm2d that it is made from."
-    assert result.left["2"] == "LayerNorm does not normalize maps (N, C, H, W) with one weight and bias per channel."
 
 
 def test_the_layer_norms_of_convnext_are_left():
