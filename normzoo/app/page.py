@@ -33,6 +33,26 @@ HEADING = """
 </header>
 """
 
+# Arrows switch tabs. A list that was opened stays open when the Tab key takes the focus away; Escape closes it.
+KEYBOARD = """
+const STEPS = {ArrowRight: 1, ArrowLeft: -1};
+document.addEventListener("keydown", (event) => {
+  const tabs = [...document.querySelectorAll('[role="tab"]')], place = tabs.indexOf(event.target.closest?.('[role="tab"]'));
+  if (place < 0 || !(event.key in STEPS)) return;
+  event.preventDefault();
+  const next = tabs.at((place + STEPS[event.key]) % tabs.length);
+  next.focus();
+  next.click();
+});
+document.addEventListener("focusout", ({target}) => {
+  if (target.getAttribute?.("role") !== "combobox") return;
+  setTimeout(() => {
+    const escape = new KeyboardEvent("keydown", {key: "Escape", bubbles: true});
+    if (document.activeElement !== target) target.dispatchEvent(escape);
+  }, 150);
+});
+"""
+
 NOTHING_YET = """
 <section class="empty">
   <h2>No trained networks yet</h2>
@@ -49,7 +69,7 @@ def build(catalog: Catalog) -> GuardedBlocks:
     with GuardedBlocks(title="NormZoo", analytics_enabled=False) as demo:
         default = catalog.default
         with gr.Row(elem_classes="top"):
-            gr.HTML(HEADING, js_on_load=None)
+            gr.HTML(HEADING, js_on_load=KEYBOARD)
             link_button = link.build([key for key, *_ in TABS]) if default else None
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)

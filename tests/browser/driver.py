@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright
 from tests.support.page import free_port
 
 ROOT = Path(__file__).parents[2]
-VIEWPORTS = {"desktop": (1280, 900), "phone": (375, 812), "wide": (1920, 1080)}
+VIEWPORTS = {"desktop": (1280, 900), "phone": (375, 812), "wide": (1920, 1080), "zoomed": (640, 450)}
 CHROMIUM_ARGS = [
     "--headless",
     "--no-sandbox",  # containers and root have none

@@ -155,3 +155,23 @@ def test_the_keyboard_alone_gets_six_answers_and_to_another_tab(page):
 def test_nothing_jumps_while_the_page_comes(page):
     page.wait_for_load_state("networkidle")
     assert page.evaluate(LAYOUT_SHIFT) < MAX_LAYOUT_SHIFT
+
+
+def test_arrows_switch_tabs_and_a_list_closes_when_the_focus_leaves_it(page):
+    page.get_by_role("tab", name="Compare").focus()
+    for key, title in (("ArrowRight", "Batches"), ("ArrowLeft", "Compare"), ("ArrowLeft", "About")):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tab", name=title)).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tab", name=title)).to_be_focused()
+    page.get_by_label("Model set").click()
+    assert page.get_by_role("option").count() > 1
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("option")).to_have_count(0)
+
+
+@pytest.mark.parametrize("viewport", ["zoomed"])
+def test_at_200_per_cent_nothing_is_wider_than_the_window(page):
+    for _, title, _ in TABS:
+        open_tab(page, title)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate(CUT_OFF) == [], title

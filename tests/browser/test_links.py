@@ -5,9 +5,11 @@ import re
 from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
-from normzoo.app.core.permalink import UNKNOWN
+from normzoo.app.core.examples import EXAMPLES
+from normzoo.app.core.permalink import FORMER_TABS, UNKNOWN
+from normzoo.app.page import TABS
 from normzoo.variants import short_name
-from tests.browser.visitor import ZOO, open_tab
+from tests.browser.visitor import ZOO, choose_file, open_tab
 
 
 def ticked(page: Page) -> list[str]:
@@ -38,6 +40,33 @@ def test_a_copied_link_brings_the_same_view(page, server_url):
     assert ticked(page) == [short_name(variant) for variant in NORM_LAYERS if variant != "nn"]
     open_tab(page, "Compare")
     expect(page.locator(".card")).to_have_count(ZOO - 1)
+
+
+def test_the_addresses_of_before_open_the_tab_that_has_the_content_now(page, server_url):
+    titles = {key: title for key, title, _ in TABS}
+    for former, key in FORMER_TABS.items():
+        page.goto(f"{server_url}?tab={former}")
+        expect(page.get_by_role("tab", name=titles[key])).to_have_attribute("aria-selected", "true")
+        page.wait_for_timeout(300)
+        assert "tab=" in page.url  # and it is not overwritten
+
+
+def test_copied_goes_when_the_view_changes_and_an_own_photo_is_said_to_be_in_no_link(page, tmp_path):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button, status = page.get_by_role("button", name="Copy link").first, page.locator("#link [role=status]")
+    button.click()
+    expect(status).to_have_text("Copied.")
+    open_tab(page, "Evidence")
+    expect(status).to_be_empty()
+    page.get_by_role("radio", name="Calibration").check()
+    expect(page).to_have_url(re.compile("finding=calibration"))
+    open_tab(page, "Compare")
+    choose_file(page, EXAMPLES[-1].path)
+    expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[-1].file)
+    for tab in ("Evidence", "Inside"):
+        open_tab(page, tab)
+        button.click()
+        expect(status).to_contain_text("a photo of your own is in no link")
 
 
 def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
