@@ -82,11 +82,12 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
     found, between_runs = rated(evidence, recipe)
     best = best_rates(found)
     leaders = [f"{short_name(_leader(found, rate))} at {rate:g}" for rate in sets]
-    at_best = [f"{short_name(key)} {percent(each.accuracy.value, 1)}% ({each.rate:g})" for key, each in best.items()]
+    at_best = [f"{short_name(key)} {percent(each.accuracy.value, 1)}" for key, each in best.items()]
     return Finding(
         key="learning-rate",
         title="Learning rate",
-        headline=f"Which norm leads depends on the learning rate: {listed(leaders)}. Each at its best rate: {listed(at_best)} "
+        headline=f"Which norm is most accurate depends on the learning rate: {listed(leaders)}. At its best rate (%): "
+        f"{listed(at_best)} "
         f"(`{recipe}` recipe, {counts(len(each.runs) for each in found)}).",
         chart=_chart(found, recipe),
         tables=[best_table(best, between_runs), _table(found, list(best))],
