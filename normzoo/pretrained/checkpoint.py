@@ -48,7 +48,6 @@ FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
 )
 #: What was measured of all networks of a data set: beside the folders of its recipes.
 TABLES = BATCH_STATISTICS_TABLE, CONTRAST_TABLE, OOD_TABLE = ("batch_statistics.csv", "contrast.csv", "ood.csv")
-COMPANIES_TABLE, UNKNOWNS_TABLE = "companies.csv", "unknowns.csv"
 #: Field of the provenance -> the file whose sha256 it holds.
 HASHED = {"weights_sha256": WEIGHTS, "history_sha256": HISTORY, "logits_sha256": LOGITS, "robustness_sha256": ROBUSTNESS}
 #: Fields of a configuration that are empty for most networks.

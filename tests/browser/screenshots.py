@@ -1,4 +1,7 @@
-"""python -m tests.browser.screenshots: every tab of the page, wide and narrow, light and dark, in screenshots/."""
+"""python -m tests.browser.screenshots: every tab of the page, wide and narrow, light and dark, in screenshots/.
+
+With `--docs` the picture of README and of the documentation alone.
+"""
 
 import re
 import sys
@@ -22,6 +25,15 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server, sync_playwright() as playwright:
         browser = launch_chromium(playwright, executable)
+        if "--docs" in sys.argv:
+            visit = Visit(browser.new_context(**window("desktop", "light")))
+            visit.page.goto(server.url)
+            visit.page.locator(".card").first.wait_for()
+            visit.page.wait_for_timeout(SETTLE_MS)
+            visit.page.screenshot(
+                path=ROOT / "docs/page.png", clip={"x": 0, "y": 0, "width": 1280, "height": 930}, full_page=True
+            )
+            return 0
         for viewport in VIEWPORTS:
             for colour_scheme in ("light", "dark"):
                 visit = Visit(browser.new_context(**window(viewport, colour_scheme)))
