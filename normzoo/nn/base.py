@@ -62,6 +62,8 @@ class Norm(nn.Module, ABC):
     num_channels: int
     eps: float
     affine: bool
+    #: Whether it takes a single image, (C, H, W), too.
+    takes_unbatched = False
     #: (C,), or None. Any, as torch types it as never None.
     weight: Any
     bias: Any
@@ -81,6 +83,12 @@ class Norm(nn.Module, ABC):
     @abstractmethod
     def _normalize(self, x: Tensor) -> Tensor:
         """What a norm of its own writes: (N, C, H, W), at least float32, checked -> the same shape."""
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Called by `torch.jit.script`, whose language has no functions as arguments; it would stop with a riddle."""
+        raise ConfigError(
+            f"{type(self).__name__} cannot be compiled by torch.jit.script. Use torch.jit.trace, torch.export or torch.compile."
+        )
 
     def _affine(self, centred: Tensor, rstd: Tensor) -> Tensor:
         """(centred * rstd) * weight + bias, folded into one multiply-add."""
@@ -105,6 +113,8 @@ def normalize(norm: Norm, x: Tensor) -> Tensor:
     Tools that trace a network symbolically see one step, as they do for torch's own layers: the checks look at values that a
     trace does not have, and the running statistics would be moved once, by the trace itself.
     """
+    if x.dim() == 3 and norm.takes_unbatched:
+        return normalize(norm, x[None])[0]
     if x.dim() != 4:
         raise ValueError(f"expected 4D input (N, C, H, W), got {x.dim()}D.")
     if x.shape[1] != norm.num_channels:

@@ -15,7 +15,8 @@ class BatchInstanceNorm(BatchStatisticsNorm, _InstanceNorm):
     forward pass, where a gate that left the interval would get no gradient to come back.
 
     Torch's tools take it for an instance norm: those that put another layer in the place of every batch norm
-    (`convert_sync_batchnorm`) would lose the gate without a word.
+    (`convert_sync_batchnorm`) would lose the gate without a word. Nor can it be fused into a convolution: `fuse_conv_bn_eval`
+    asks the layer nothing, and must not be called on it.
 
     >>> x, norm = torch.randn(2, 16, 8, 8), normzoo.BatchInstanceNorm(16)
     >>> torch.testing.assert_close(norm(x), normzoo.BatchNorm(16)(x))

@@ -130,7 +130,7 @@ class InstanceNorm(RunningNorm, nn.InstanceNorm2d):
         track_running_stats: keep the images' mean `running_mean` and `running_var` (unbiased), (C,), to evaluate with.
         bias: learn `bias` too, where there is `weight`.
 
-    Shape: (N, C, H, W) -> (N, C, H, W).
+    Shape: (N, C, H, W) -> (N, C, H, W), or a single image (C, H, W) -> (C, H, W).
 
     Raises:
         ValueError: a single pixel (H·W = 1).
@@ -138,6 +138,8 @@ class InstanceNorm(RunningNorm, nn.InstanceNorm2d):
     Reference: Ulyanov, Vedaldi, Lempitsky. Instance Normalization: The Missing Ingredient for Fast Stylization.
         2016. arXiv:1607.08022
     """
+
+    takes_unbatched = True
 
     def __init__(
         self,

@@ -161,3 +161,14 @@ def test_numbers_that_are_not_floating_point_are_refused(key: str, dtype: torch.
     with pytest.raises(TypeError, match=rf"expected floating-point input, got {dtype}\. Convert it first, as x\.float\(\)"):
         layer(torch.ones(2, C, 3, 3).to(dtype))
     torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("tracked", [True, False], ids=["tracked", "untracked"])
+def test_instance_norm_takes_a_single_image_as_torchs_does(training: bool, tracked: bool) -> None:
+    theirs = randomize(nn.InstanceNorm2d(C, affine=True, track_running_stats=tracked).double()).train(training)
+    ours = InstanceNorm(C, track_running_stats=tracked).double().train(training)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(C, 5, 7, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(buffers(ours), buffers(theirs))

@@ -13,6 +13,7 @@ from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.ops._utils import split_normalization_params
 
+from normzoo.errors import ConfigError
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
 from normzoo.nn.norms import BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
@@ -185,3 +186,15 @@ def test_network_is_prepared_for_quantization(key: str) -> None:
 
         prepared = prepare_fx(copy.deepcopy(network), get_default_qconfig_mapping(), (x,))
         torch.testing.assert_close(prepared(x), network(x), rtol=0.2, atol=0.2)
+
+
+@pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
+def test_script_is_refused_in_a_sentence_and_a_trace_is_right(key: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, C, 3), randomize(NORM_LAYERS[key](C))).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's scripts and traces are deprecated
+        with pytest.raises(ConfigError, match=r"torch\.jit\.trace"):
+            torch.jit.script(network)
+        traced = torch.jit.trace(network, torch.randn(2, 3, 6, 6))
+    x = torch.randn(5, 3, 9, 7)
+    torch.testing.assert_close(traced(x), network(x))

@@ -144,7 +144,7 @@ def test_single_pixel_is_refused_by_norms_over_the_pixels_of_one_channel(norm_la
 @pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((C, 5, 5), r"expected 4D input \(N, C, H, W\), got 3D\."), ((2, 3, 5, 5), r"expected 8 channels, got 3\.")],
+    [((C, 5), r"expected 4D input \(N, C, H, W\), got 2D\."), ((2, 3, 5, 5), r"expected 8 channels, got 3\.")],
 )
 def test_wrong_input_is_refused(key: str, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
