@@ -7,12 +7,12 @@ from normzoo.analysis import results
 from normzoo.analysis.commands import training_commands
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.analysis.statistics import Runs, accuracy, kendall_tau, mean_accuracy, pooled_run_variance
-from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, names, where
+from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, where
 from normzoo.findings.pairs import compare_pairs, rank, similar
 from normzoo.formatting import listed, minus, percent
 from normzoo.nn.registry import describe_norm
 from normzoo.plotting.spec import Axis, Chart, Panel, series
-from normzoo.variants import describe_variant, short_name
+from normzoo.variants import short_name
 
 
 def accuracy_finding(evidence: Evidence) -> Finding | None:
@@ -122,9 +122,5 @@ def _fit(rows: list[dict[str, Any]], main: set[str]) -> list[str]:
 
 
 def _remarks(variants: list[str]) -> list[str]:
-    return [f"{short_name(key)}: {describe_norm(key).remark}" for key in variants if describe_norm(key).remark]
-
-
-def norm_names(variants: list[str]) -> str:
-    """Return "BN: batch normalization; …", for a legend in words."""
-    return "; ".join(f"{names([key])}: {describe_variant(key)}" for key in variants)
+    told = [f"{short_name(key)}: {describe_norm(key).remark}" for key in variants if describe_norm(key).remark]
+    return [" ".join(told)] if told else []

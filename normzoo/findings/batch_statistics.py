@@ -10,19 +10,28 @@ from normzoo.analysis.batch_statistics import BATCHES, BY_CLASS, CHANGED, CLEAN,
 from normzoo.findings.finding import Evidence, Finding, ResultTable, where
 from normzoo.findings.robustness import severity_chart
 from normzoo.formatting import listed, percent, signed
+from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
 MEASURE = "python -m training measure batch-statistics"
 
 
 def batch_statistics_finding(evidence: Evidence) -> Finding | None:
-    """Return what batch statistics change for the norms with running statistics of the set that is shown."""
-    frame = analysis.read_batch_statistics(evidence.shown, evidence.shown.main_variants)
-    running = robustness.robustness(evidence.shown, evidence.shown.main_variants).frame
-    frame = frame[frame["variant"].isin(running["variant"])]
+    """Return what batch statistics change for the norms with running statistics of the set that is shown, or of its recipe at
+    another image size where it was measured there alone.
+    """
+    twins = [each for each in evidence.model_sets if each.recipe == evidence.shown.recipe and each is not evidence.shown]
+    for model_set in (evidence.shown, *twins):
+        frame = analysis.read_batch_statistics(model_set, model_set.main_variants)
+        running = robustness.robustness(model_set, model_set.main_variants).frame
+        frame = frame[frame["variant"].isin(running["variant"])]
+        if not frame.empty:
+            return _finding(model_set, frame, running)
+    return None
+
+
+def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) -> Finding:
     variants = [str(variant) for variant in frame["variant"].unique()]
-    if not variants:
-        return None
     clean = running.groupby("variant", sort=False)["clean"].first()
     corrupted = running.groupby("variant", sort=False)["accuracy"].mean()
     batch = functools.partial(analysis.mean_accuracy_with, frame)
@@ -39,7 +48,7 @@ def batch_statistics_finding(evidence: Evidence) -> Finding | None:
         key="batch-statistics",
         title="Batch statistics at test time",
         headline=f"With the statistics of batches of {SHOWN_BATCH} images that share a corruption, accuracy under corruption "
-        f"changes: {listed(told)} ({where(evidence.shown)}, n = 1).",
+        f"changes: {'; '.join(told)} ({where(model_set)}, n = 1).",
         chart=severity_chart(robustness.by_severity(running[running["variant"].isin(variants)]), analysis.by_severity(frame)),
         tables=[_table(frame, clean, corrupted)],
         method=[

@@ -61,8 +61,8 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
         notes=[
             *_notes(holds, reversed_, open_),
             *_early(model_set),
-            *set_up(model_set),
-            *(f"Erratum: {each}" for each in errata()),
+            " ".join(set_up(model_set)),
+            f"Errata of its report. {' '.join(errata())}",
         ],
         commands=training_commands(model_set, list(theirs)),
     )
