@@ -30,13 +30,13 @@ test: $(DEV_READY) ## run the tests, a worker per core
 test-fast: $(DEV_READY) ## run those that need neither a browser nor another process: the inner loop
 	$(TESTS) -m "not browser and not process"
 
-test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and disturb studies on it; as root, with slurm-wlm and munge
+test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and test studies on it under failures; as root, with slurm-wlm and munge
 	timeout 900 $(BIN)/python -m pytest tests/cluster
 
 test-container: $(DEV_READY) ## build the image, run it as the Dockerfile says and ask for the worst; ten minutes, with Docker or CONTAINER_*
 	timeout 1800 $(BIN)/python -m pytest tests/container -s
 
-check: $(DEV_READY) ## lint, format, types, stored figures computed once more, and is RESULTS.md what they say?
+check: $(DEV_READY) ## lint, format, types, stored figures computed once more, and is RESULTS.md up to date?
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -54,12 +54,12 @@ load: $(DEV_READY) ## 100 visitors with a photo and 8 with many at once, each ch
 audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs the network
 	$(BIN)/python -m tests.audit
 
-fuzz: $(FUZZ_READY) ## ten minutes of hostile bytes for the loader of photos
+fuzz: $(FUZZ_READY) ## fuzz the image loader for ten minutes
 	mkdir -p $(FUZZ)/corpus
 	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. $(FUZZ)/bin/python tests/images/fuzz_images.py $(FUZZ)/corpus \
 	    -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
 
-format: $(DEV_READY) ## put the code in shape
+format: $(DEV_READY) ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

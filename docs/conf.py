@@ -1,5 +1,10 @@
 """Configuration of the documentation; `make docs` builds it."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # it need not be installed
+
 project = "NormZoo"
 author = "NormZoo contributors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]

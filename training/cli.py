@@ -108,7 +108,7 @@ def build_parser() -> Parser:
     _add_run_options(command)
     command.add_argument("--no-sync-norms", dest="sync_norms", action="store_false", help="the opposite of --sync-norms")
 
-    command = parser.command(commands, "study", call_study, "train many networks, a process per core; call again to go on")
+    command = parser.command(commands, "study", call_study, "train many networks, one process per core; run again to resume")
     command.add_argument("file", nargs="?", type=Path, metavar="FILE.toml", help="the settings below, any of them as a list")
     command.add_argument("--plan", metavar="NAME", help=f"one of: {', '.join(PLANS)} (default: study, without other settings)")
     command.add_argument("--norm", metavar="KEYS", help="all, or comma-separated, FILE.py:CLASS for your own (default: all)")
@@ -123,7 +123,7 @@ def build_parser() -> Parser:
     _add_fields(group, Resources)
     group.add_argument("--retry", action="store_true", default=None, help="submit also what failed")
 
-    command = parser.command(commands, "compare", _compare, "show finished runs side by side: which setting is better?")
+    command = parser.command(commands, "compare", _compare, "show finished runs side by side, to see which setting is better")
     command.add_argument("--by", default="", metavar="SETTING", help="the setting whose values are compared, such as lr")
     words = "runs with these settings alone, such as recipe=strong or lr=0.05,0.1; can be given again"
     command.add_argument("--where", action="append", default=[], metavar="SETTING=VALUE", help=words)

@@ -156,7 +156,7 @@ def _finding(finding: Finding, evidence: Evidence, charts: dict[Path, Chart | He
         hashes = f"<!-- data {digest(finding.chart)}, file {_file_hash(out / path)} -->"
         yield f"![{finding.chart.title}]({path.as_posix()}) {hashes}"
     yield from (f"{each.caption}.\n\n{table(each)}" for each in finding.tables)
-    again = f"Made again by {listed([f'`{each}`' for each in finding.commands])}."
+    again = f"Reproduce with {listed([f'`{each}`' for each in finding.commands])}."
     folded = [*finding.notes, " ".join([*finding.method, again])]
     yield f"<details><summary>Notes, method, commands</summary>\n\n{bullets(folded)}\n\n</details>"
 

@@ -81,7 +81,7 @@ MEMORY: tuple[Mistake, ...] = (
     Mistake(
         "biased-memory",
         "memory",
-        "running_var remembers the biased variance, Σ(x − μ)² / n",
+        "running_var stores the biased variance, Σ(x − μ)² / n",
         "the unbiased one, Σ(x − μ)² / (n − 1)",
         ({"remembered": "biased"},),
         BATCH,
@@ -106,15 +106,15 @@ MEMORY: tuple[Mistake, ...] = (
         "corrected-in-evaluation",
         "evaluation",
         "running_var is multiplied by n/(n − 1) of the evaluation batch",
-        "correct once, when it is remembered",
+        "correct once, when it is stored",
         ({"evaluation": "corrected"},),
         BATCH,
     ),
     Mistake(
         "memory-moves-in-evaluation",
         "evaluation",
-        "running statistics are moved in evaluation as well",
-        "move them only where self.training is true",
+        "running statistics are also updated in evaluation",
+        "update them only where self.training is true",
         ({"evaluation_updates": True},),
         BATCH,
     ),
@@ -137,7 +137,7 @@ MEMORY: tuple[Mistake, ...] = (
     Mistake(
         "deviation-remembered",
         "memory",
-        "running_var remembers the deviation √σ²",
+        "running_var stores the deviation √σ²",
         "the variance σ²",
         ({"remembered": "deviation"}, {"remembered": "unbiased_deviation"}),
         BATCH,
@@ -145,7 +145,7 @@ MEMORY: tuple[Mistake, ...] = (
     Mistake(
         "variance-about-running-mean",
         "memory",
-        "running_var remembers the variance about the running mean",
+        "running_var stores the variance about the running mean",
         "about the mean of the batch",
         ({"remembered": "about_running"},),
         BATCH,
@@ -161,7 +161,7 @@ MEMORY: tuple[Mistake, ...] = (
     Mistake(
         "updated-twice",
         "memory",
-        "the running statistics are moved twice for each batch",
+        "the running statistics are updated twice for each batch",
         "once",
         ({"memory": "twice"}, {"memory": "twice", "remembered": "biased"}),
         BATCH,
@@ -169,8 +169,8 @@ MEMORY: tuple[Mistake, ...] = (
     Mistake(
         "memory-never-moves",
         "memory",
-        "the running statistics never move",
-        "move them in every training step",
+        "the running statistics are never updated",
+        "update them in every training step",
         ({"memory": "never"},),
         BATCH,
     ),
@@ -526,5 +526,12 @@ def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mi
 
 def catalogue() -> str:
     """Return a Markdown table of all mistakes: what is wrong, and what would be right."""
-    rows = [f"| `{mistake.key}` | {mistake.wrong} | {mistake.right} |" for mistake in MISTAKES]
+    words = {"axes": "other axes", "right": "those of the norm", "groups": "a fixed number", "activation": "such as ReLU"}
+    words |= {"gate": "one value", "eps": "another number", "start": "a tensor", "shapes": "of another shape"}
+    rows = []
+    for mistake in MISTAKES:
+        row = f"| `{mistake.key}` | {mistake.wrong} | {mistake.right} |"
+        for name, word in words.items():
+            row = row.replace(f"{{{name}}}", word)
+        rows.append(row)
     return "\n".join(["| mistake | what the layer does | what is right |", "|---|---|---|", *rows])

@@ -36,9 +36,8 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
         tables=[_table(finals)],
         method=[
             f"All networks were trained for as many epochs at the same learning rate, so a larger batch means fewer steps: "
-            f"{_steps(finals)}. {short_name(CONTROL)} never sees the batch, so it is the control for what the steps do; if "
-            "they "
-            "cost both norms as much, the rest is due to batch statistics.",
+            f"{_steps(finals)}. {short_name(CONTROL)} does not depend on the batch, so its change measures the effect of "
+            "fewer steps. If that affects both norms equally, the remaining difference is due to batch statistics.",
             TEST,
         ],
         notes=[

@@ -37,18 +37,14 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
     batch = functools.partial(analysis.mean_accuracy_with, frame)
     told = [
         f"{short_name(key)} from {percent(corrupted[key], 1)} to {percent(batch(key, 'corrupted'), 1)}%"
-        + (
-            f", and only to {percent(mixed, 1)}% where the corruptions are mixed"
-            if (mixed := batch(key, MIXED)) == mixed
-            else ""
-        )
+        + (f" ({percent(mixed, 1)}% with mixed corruptions in each batch)" if (mixed := batch(key, MIXED)) == mixed else "")
         for key in variants
     ]
     return Finding(
         key="batch-statistics",
         title="Batch statistics at test time",
-        headline=f"With the statistics of batches of {SHOWN_BATCH} images that share a corruption, accuracy under corruption "
-        f"changes: {'; '.join(told)} ({where(model_set)}, n = 1).",
+        headline=f"Batch statistics ({SHOWN_BATCH} images with the same corruption) change accuracy on corrupted images: "
+        f"{'; '.join(told)} ({where(model_set)}, n = 1).",
         chart=severity_chart(robustness.by_severity(running[running["variant"].isin(variants)]), analysis.by_severity(frame)),
         tables=[_table(frame, clean, corrupted)],
         method=[
@@ -80,17 +76,17 @@ def _notes(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series, variants
         for key in variants
     ]
     notes.append(
-        "Batches sorted by class ruin it: most batches of 8 then hold one class, and the statistics remove what its images "
-        "have in "
-        f"common. Clean accuracy goes, in batches of 8: {listed(told)}."
+        "Batches sorted by class destroy accuracy: most batches of 8 then contain one class, and normalization removes what "
+        "its "
+        f"images have in common. Clean accuracy in batches of 8 goes: {listed(told)}."
     )
     changed = [
-        f"{short_name(key)} {_changed(frame, key, '8')}% in batches of 8, {_changed(frame, key, '32')}% of 32"
+        f"{short_name(key)} {_changed(frame, key, '8')}% (batches of 8), {_changed(frame, key, '32')}% (of 32)"
         for key in variants
     ]
     return [
         *notes,
-        f"Predictions depend on batch composition: in other random batches these shares change: {'; '.join(changed)}.",
+        f"Share of predictions that change when the images are put into other random batches: {'; '.join(changed)}.",
     ]
 
 

@@ -92,10 +92,12 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
         chart=_chart(found, recipe),
         tables=[best_table(best, between_runs), _table(found, list(best))],
         method=[
-            "The recipe as it is, but for the learning rate; the same images and number of epochs. The best rate is chosen on "
+            "The recipe is unchanged except for the learning rate; the same images and number of epochs. The best rate is "
+            "chosen on "
             "the "
             "validation images that it is judged on, so these accuracies are a little optimistic.",
-            f"{TEST} {HOLM} A network trained only once is tested against none.",
+            f"{TEST} {HOLM} Networks with a single run are not tested. Rank: those that the significant differences leave "
+            "open.",
         ],
         notes=[*_edge(best, sets), *_same_machine(sets)],
         commands=[

@@ -49,7 +49,7 @@ def ood_finding(evidence: Evidence) -> Finding | None:
             f"{listed(UNKNOWN_CLASSES)} "
             "(its JPEG edition). AUROC: how often a known image has the larger maximum softmax probability; 0.5 is chance. "
             "FPR at 95% TPR: "
-            "share of the unknown images that pass where 95% of the known ones do.",
+            "share of OOD images accepted at the threshold that accepts 95% of the known ones.",
             "Differences: DeLong's test on the same images, Holm over all pairs; intervals are over images. n = 1: the "
             "packaged runs.",
             f"Threshold: fitted on every second known image so that at most {percent(FALSE_ALARMS, 0)}% of them are flagged "
@@ -57,7 +57,8 @@ def ood_finding(evidence: Evidence) -> Finding | None:
             "bound), judged on the others.",
         ],
         notes=[
-            f"Known and unknown images come from different collections: part of what is detected may be the camera.{coarse}"
+            "Known and unknown images come from different collections: some of the difference may come from the cameras, not "
+            f"the classes.{coarse}"
         ],
         commands=COMMANDS,
     )
@@ -81,7 +82,7 @@ def _table(found: dict[str, Ood]) -> ResultTable:
         ("Threshold (%)", "threshold"),
         ("Known flagged (%)", "known_flagged"),
         ("Unknown flagged (%)", "unknown_flagged"),
-        ("Mean on noise (%)", "noise_confidence"),
+        ("Mean MSP on noise (%)", "noise_confidence"),
     ):
         table.add(title, [100 * getattr(each, key) for each in found.values()], ".1f")
     return table

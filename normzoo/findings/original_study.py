@@ -45,7 +45,7 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
     return Finding(
         key="original-study",
         title="Comparison with the original study",
-        headline=f"Of the original study's {counted(total, 'order')} of two norms, {len(holds)} hold here, "
+        headline=f"Of the {total} pairwise rankings of the original study {len(holds)} are confirmed here, "
         f"{len(reversed_)} are reversed "
         f"and {len(open_)} are undecided; Kendall's τ = {ends} ({where(model_set)}, "
         f"{counts(map(len, runs.values()))}).",
@@ -127,7 +127,7 @@ def set_up(model_set: ModelSet) -> list[str]:
     lines = [
         f"The original had about {original.IMAGES:,} photos of birds of {study['architecture']['classes_r']} species at "
         f"{original.SIDE}×"
-        f"{original.SIDE} pixels; here are {size}×{size}."
+        f"{original.SIDE} pixels; here they are {size}×{size}."
         + (f" Steps: {steps:,} here, about {there:,} there." if steps else "")
     ]
     pairs = {
@@ -190,7 +190,7 @@ def errata() -> list[str]:
     lines = [
         f"Its loss is the mean cross entropy divided by the batch size once more: chance is ln {classes} = {chance:.3f} nats, "
         "and "
-        f"{chance:.3f} / {size} = {chance / size:.4f} is where its curves start."
+        f"{chance:.3f} / {size} = {chance / size:.4f} is where its curves start, so it was divided once more."
     ]
     norms = list(study["batch_size_study_train"])
     for norm, by_size in study["batch_size_study_train"].items():

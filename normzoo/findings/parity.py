@@ -44,9 +44,8 @@ def parity_finding(evidence: Evidence) -> Finding | None:
         method=[
             "Step by step both are the same: from equal weights on equal batches, outputs, weights and running statistics "
             "stay equal in "
-            "float64 for 50 steps (`python -m pytest tests/nn/test_parity.py`). Over whole runs they part, since sums are "
-            "added in "
-            "another order and training multiplies differences in the last bits.",
+            "float64 for 50 steps (`python -m pytest tests/nn/test_parity.py`). Over whole runs they diverge, because sums "
+            "are computed in another order and training amplifies rounding differences.",
             TEST,
         ],
         notes=[

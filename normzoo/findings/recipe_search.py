@@ -43,19 +43,20 @@ def recipe_search_finding(evidence: Evidence) -> Finding | None:
     return Finding(
         key="recipe-search",
         title="Choice of the strong recipe",
-        headline=f"Of {counted(len(accuracy), 'recipe')} tried, {_short(best)} has the best mean over the norms, "
-        f"{percent(final[best])}% to "
-        f"{percent(final[second])}% of the next (n = 1); {mine} the recipe `{RECIPE}`, trained for longer.",
+        headline=f"Of {counted(len(accuracy), 'recipe')} tried, {_short(best)} has the highest mean accuracy over the "
+        f"norms ({percent(final[best])}%; second best {percent(final[second])}%; n = 1); {mine} the recipe `{RECIPE}`, "
+        "trained for longer.",
         tables=[table],
         method=[
             f"Judged on {', '.join(f'{100 * share:g}%' for share in sorted(set(frame['holdout'])))} of the training images, "
             "held out; the "
-            f"validation images had no say. Every recipe was tried with {names(prescreened)}, the best of these with all "
+            f"validation images were not used. Every recipe was tried with {names(prescreened)}, the best of these with all "
             "norms.",
         ],
         notes=[
-            f"One recipe for all norms suits some better than others: the next one, {_short(second)}, suits {listed(suits)} "
-            "points better."
+            f"One recipe for all norms suits some better than others: the second best, {_short(second)}, is better for "
+            f"{listed(suits)} "
+            "points."
             if suits
             else "The best recipe is the best for every norm.",
             *([f"The largest learning rate tried is {max(filter(None, rates)):g}."] if rates else []),

@@ -83,7 +83,7 @@ def _table(summary: pd.DataFrame) -> ResultTable:
 def _contrast_table(found: dict[tuple[str, str], float]) -> ResultTable:
     variants = list(dict.fromkeys(variant for variant, _ in found))
     factor = CORRUPTIONS["contrast"].levels[-1]
-    table = ResultTable(f"Accuracy (%) where every pixel keeps {factor:g} of its distance from a colour; n = 1")
+    table = ResultTable(f"Accuracy (%) at the lowest contrast (factor {factor:g}), towards different colours; n = 1")
     table.add("Network", [short_name(variant) for variant in variants])
     for change, title in analysis.CHANGES.items():
         values = [found.get((variant, change)) for variant in variants]
@@ -97,20 +97,23 @@ def _contrast_notes(frame: pd.DataFrame, found: dict[tuple[str, str], float]) ->
     if "contrast" not in set(frame["corruption"]):
         return []
     notes = [
-        "Less contrast moves every pixel x to m + a (x − m), with one grey m and one factor a for the image. A convolution "
-        "without bias "
-        "turns each channel into a times itself plus a constant, but for the border, where the padding stays 0. Only instance "
-        "normalization removes both again. So in theory IN loses nothing but what the border brings."
+        "Less contrast moves every pixel x to m + a (x − m), with one grey m and one factor a for the image. After a "
+        "convolution "
+        "without bias each channel is a times its original value plus a constant, except at the border, where the padding "
+        "stays "
+        "0. Only instance normalization removes both. In theory, therefore, IN loses accuracy only because of the border."
     ]
     usual, clean, less = (
         found.get(("in", change)) for change in ("none", "none, replicated border", "unrounded, replicated border")
     )
     if usual is not None and clean is not None and less is not None:
         notes.append(
-            f"With the border replicated in the first convolution IN has {percent(clean, 1)}% on clean images and "
-            f"{percent(less, 1)}% at "
-            f"the lowest contrast: equal by construction, so no evidence. With the border that it was trained with it has "
-            f"{percent(usual, 1)}% on clean images. Whether it uses the border can be seen only by training it with a "
-            "replicated one."
+            f"If the first convolution replicates the border instead of padding with zeros, IN has {percent(clean, 1)}% on "
+            "clean "
+            f"images and {percent(less, 1)}% at the lowest contrast: the two must be equal in theory, so this is no evidence. "
+            "With "
+            f"the zero padding that it was trained with it has {percent(usual, 1)}% on clean images. Only a network trained "
+            "with "
+            "replicated borders could show whether IN uses the border."
         )
     return notes

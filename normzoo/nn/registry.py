@@ -38,8 +38,9 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             pooled_axes=(),
             formula="y = x",
             paper="He et al., Deep Residual Learning for Image Recognition, 2015 (the network itself)",
-            remark="None and untreated: nothing takes its place, such as another initialization or scaled branches, so its "
-            "figures are no evidence that residual networks need a norm.",
+            remark="The norm is removed without compensation (no other initialization, no scaled branches), so its results do "
+            "not "
+            "show that residual networks need a norm.",
         ),
     ),
     "bn": (
@@ -71,7 +72,7 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             formula="y = (gate · BN(x) + (1 − gate) · IN(x)) · weight + bias",
             paper="Nam, Kim, Batch-Instance Normalization, 2018, arXiv:1805.07925",
             remark="Its gates start at 1 (all batch), learn 10 times as fast as the rest, without weight decay, and are "
-            "clamped to 0…1 after each step: here more than the formula differs.",
+            "clamped to 0…1 after each step, so it differs from the others in training as well as in its formula.",
         ),
     ),
     "gn": (
