@@ -182,7 +182,7 @@ def test_the_best_recipe_of_the_search_has_the_best_mean_over_all_norms(tmp_path
     pd.DataFrame(rows).to_csv(tmp_path / "toy/search.csv", index=False)
     finding = recipe_search_finding(evidence)
     assert finding is not None
-    assert "`lr=0.2, clip_norm=1.0` has the best mean" in finding.headline
+    assert "`lr=0.2, clip_norm=1.0` has the highest mean" in finding.headline
     assert "it is the recipe" in finding.headline
     assert finding.tables[0].numbers["Mean of all"][:2] == pytest.approx([70, 60])
     assert np.isnan(finding.tables[0].numbers["Mean of all"][2])
