@@ -48,7 +48,7 @@ def test_a_network_of_another_set_stands_beside_in_chart_and_table(page, chart):
 
 def test_the_values_under_the_pointer_are_told_and_the_legend_hides_lines(page, chart):
     chart.locator(".nsewdrag").first.hover()
-    expect(chart.locator(".hoverlayer")).to_contain_text(re.compile(r"BN \d+\.\d\d"))
+    expect(chart.locator(".hoverlayer")).to_contain_text(re.compile(r"BN (\(n=\d\) )?\d+\.\d\d"))
     toggles = chart.locator(".legendtoggle")
     lines = chart.locator(".scatterlayer .trace .points path.point").locator("xpath=ancestor::*[contains(@class, 'trace')]")
     toggles.first.click()

@@ -175,6 +175,8 @@ def test_busy_run_ends_train_with_a_code_of_its_own(folder: Path, capsys: pytest
 def test_whatever_ends_a_study_ends_its_runs_after_their_epoch(name: str, folder: Path) -> None:
     runs = folder / "runs"
     code = "import sys; from tests.support import warm; from training import cli; from training.launch import local; "
+    # Whoever starts the tests in the background may have had these ignored.
+    code += "import signal as s; s.signal(s.SIGHUP, s.SIG_DFL); s.signal(s.SIGINT, s.default_int_handler); "
     code += "local.subprocess = warm.forking; sys.exit(cli.main())"
     words = ["study", "--norm=bn", "--workers=1", *OPTIONS, "--epochs=2000", f"--runs={runs}"]
     with open(folder / "log", "wb") as log:
