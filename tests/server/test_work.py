@@ -1,5 +1,6 @@
 """What visitors ask of the page in little: bounded before it is done, remembered, charged, and ended when they leave."""
 
+import asyncio
 import base64
 import contextlib
 import io
@@ -26,6 +27,7 @@ from normzoo.app import build_demo
 from normzoo.app.components import photo_sets as photos
 from normzoo.app.core import upload
 from normzoo.app.core.errors import GuardedBlocks
+from normzoo.app.server.access import StaticFiles
 from normzoo.app.server.settings import ADVISED_BYTES, MEMORY, Limits
 from normzoo.images.preprocess import load_image
 from tests.support.checkpoints import save_zoo
@@ -233,6 +235,22 @@ def test_a_script_is_compressed_once_and_charged_for(port: int, visitor: Visitor
         assert statuses[0] == 200
         assert statuses[-1] == 429
         assert other.get("/").status == 200
+
+
+def test_an_answer_that_was_cut_off_is_not_kept_for_others() -> None:
+    files, scope = StaticFiles(1000), {"method": "GET", "path": "/a.js", "headers": [(b"accept-encoding", b"gzip")]}
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+    cut, whole = ([start, {"type": "http.response.body", "body": b"f(", "more_body": True}], [start, {"body": b"f()"}])
+
+    async def ask_thrice() -> list[bytes]:
+        answers = iter([cut, whole])
+
+        async def ask(_: list[tuple[bytes, bytes]]) -> list[Any]:
+            return next(answers)
+
+        return [(await files.answer(scope, ask))[0][1]["body"] for _ in range(3)]
+
+    assert asyncio.run(ask_thrice())[1:] == [b"f()", b"f()"]
 
 
 def test_a_name_from_an_archive_is_no_formula(visitor: Visitor) -> None:

@@ -56,7 +56,8 @@ class StaticFiles:
                     headers = [pair for pair in scope["headers"] if pair[0] not in _DROPPED] + [(b"accept-encoding", encoding)]
                     start, *rest = await ask(headers)
                     body = b"".join(message.get("body", b"") for message in rest)
-                    if start["status"] != 200 or encoding == b"identity":
+                    is_whole = bool(rest) and not rest[-1].get("more_body", False)
+                    if start["status"] != 200 or encoding == b"identity" or not is_whole:
                         return [start, {"type": "http.response.body", "body": body}], 0
                     self._keep(key, (start, body))
                     fresh = len(body)
@@ -181,7 +182,7 @@ class AccessMiddleware:
                 receive = await self._admit(scope, kind, body, answer, stack)
                 scope["headers"] = self._trusted_headers(scope)
                 if kind is Kind.STATIC and self._static.takes(scope):
-                    await self._send_static(scope, receive, answer)
+                    await self._send_static(scope, answer)
                 else:
                     await self._app(scope, receive, answer.send)
             await answer.end()
@@ -205,17 +206,22 @@ class AccessMiddleware:
             await answer.end()
             await answer.refuse(Refusal(500))
 
-    async def _send_static(self, scope: Any, receive: Receive, answer: Answer) -> None:
+    async def _send_static(self, scope: Any, answer: Answer) -> None:
         """Answer with a file, and charge for what is sent, and four times for what had to be compressed for it."""
         who = client_ip(scope, self._limits.trust_proxy)
 
         async def ask(headers: list[tuple[bytes, bytes]]) -> list[Any]:
             messages: list[Any] = []
+            requests = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
             async def keep(message: Any) -> None:
                 messages.append(message)
 
-            await self._app({**scope, "headers": headers}, receive, keep)
+            async def stay() -> Any:
+                """What is kept for all must not end where the first who asked hangs up."""
+                return next(requests, None) or await asyncio.Event().wait()
+
+            await self._app({**scope, "headers": headers}, stay, keep)
             return messages
 
         messages, compressed = await self._static.answer(scope, ask)
