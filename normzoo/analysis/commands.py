@@ -44,19 +44,3 @@ def training_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]
             groups.setdefault((variant.batch_size, tuple(seeds)), []).append(norm)
     lines = [study_command(model_set.data, model_set.recipe, norms, seeds, size) for (size, seeds), norms in groups.items()]
     return [*lines, PACKAGE]
-
-
-def missing_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
-    """Return the commands that train variants that a set lacks, and package them."""
-    parsed = [Variant.parse(key) for key in variants]
-    sizes = dict.fromkeys(variant.batch_size for variant in parsed)
-    lines = [
-        study_command(
-            model_set.data,
-            model_set.recipe,
-            [Variant(each.norm, is_reference=each.is_reference).key for each in parsed if each.batch_size == size],
-            batch_size=size,
-        )
-        for size in sizes
-    ]
-    return [*lines, PACKAGE] if lines else []

@@ -341,7 +341,7 @@ class Subject:
 
     def _agreement(self, kind: str, groups: int, eps: float | None, guess: Guess) -> int:
         """Return in how many steps of the trace both agree."""
-        layer = reference(guess, kind, groups, eps or _USUAL_EPS[0], self._momentum_for_trace)
+        layer = reference(guess, kind, groups, eps or _USUAL_EPS[0], self.momentum)
         steps = 0
         try:
             for stage, name, value in trace(layer, self.batches, self.values):
@@ -351,10 +351,6 @@ class Subject:
         except (RuntimeError, ValueError):
             pass
         return steps
-
-    @property
-    def _momentum_for_trace(self) -> float:
-        return self.momentum
 
     def _explained(self, groups: int) -> tuple[str, int, float | None, Guess]:
         """Return the kind of which one known mistake or two give its output in training; "own" where there is none."""
