@@ -33,8 +33,10 @@ HEADING = """
 </header>
 """
 
-# Arrows switch tabs. A list that was opened stays open when the Tab key takes the focus away; Escape closes it.
-KEYBOARD = """
+# Arrows switch tabs. A list that was opened stays open when the Tab key takes the focus away; Escape closes it. When a tab or
+# fold has just been opened, Gradio sets the controls in it to their first values once more a frame after they can be used: what
+# a person has chosen in between is chosen again.
+BEHAVIOUR = """
 const STEPS = {ArrowRight: 1, ArrowLeft: -1};
 document.addEventListener("keydown", (event) => {
   const tabs = [...document.querySelectorAll('[role="tab"]')], place = tabs.indexOf(event.target.closest?.('[role="tab"]'));
@@ -51,6 +53,26 @@ document.addEventListener("focusout", ({target}) => {
     if (document.activeElement !== target) target.dispatchEvent(escape);
   }, 150);
 });
+const OPENING_MS = 3000, KEPT_MS = 1000;
+let opened = -OPENING_MS, last = null;
+document.addEventListener("click", ({target}) => {
+  if (target.closest?.('[role="tab"], .label-wrap')) opened = performance.now();
+}, true);
+document.addEventListener("input", ({target, isTrusted}) => {
+  const state = {range: "value", number: "value", checkbox: "checked", radio: "checked"}[target.type];
+  const now = performance.now(), choice = {}, wanted = target[state];
+  if (!isTrusted) return;
+  last = choice;
+  if (!state || now > opened + OPENING_MS) return;
+  const keep = () => {
+    if (last !== choice || performance.now() > now + KEPT_MS) return;
+    if (target[state] === wanted) return requestAnimationFrame(keep);
+    if (state === "checked") return target.click();
+    target.value = wanted;
+    target.dispatchEvent(new Event("input", {bubbles: true}));
+  };
+  keep();
+}, true);
 """
 
 NOTHING_YET = """
@@ -69,7 +91,7 @@ def build(catalog: Catalog) -> GuardedBlocks:
     with GuardedBlocks(title="NormZoo", analytics_enabled=False) as demo:
         default = catalog.default
         with gr.Row(elem_classes="top"):
-            gr.HTML(HEADING, js_on_load=KEYBOARD)
+            gr.HTML(HEADING, js_on_load=BEHAVIOUR)
             link_button = link.build([key for key, *_ in TABS]) if default else None
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)

@@ -11,6 +11,17 @@ from playwright.sync_api import Locator, Page, expect
 from normzoo import NORM_LAYERS
 from tests.browser.visitor import ZOO, open_tab
 
+#: Open a fold, and focus the slider in it a frame after it is there.
+OPEN = """(button) => new Promise((done) => {
+  new MutationObserver((_, observer) => {
+    const slider = document.querySelector('input[type=range][aria-label*="Smoothing"]');
+    if (!slider) return;
+    observer.disconnect();
+    requestAnimationFrame(() => { slider.focus(); done(); });
+  }).observe(document.body, {childList: true, subtree: true});
+  button.click();
+})"""
+
 
 @pytest.fixture
 def chart(page: Page) -> Locator:
@@ -37,6 +48,17 @@ def test_the_chart_follows_metric_split_smoothing_and_axes(page, chart):
     page.get_by_role("button", name="All four metrics").click()
     expect(page.locator("#panel-micro-f1 .legendtext")).to_have_count(2 * ZOO)
     expect(page).to_have_url(re.compile("curves=loss/Both/0.05/x"))
+
+
+def test_what_is_chosen_while_a_fold_opens_is_kept(page, chart):
+    slow = page.context.new_cdp_session(page)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    slider = page.get_by_role("slider", name="Smoothing")
+    page.get_by_role("button", name="Smoothing and axes").evaluate(OPEN)
+    page.keyboard.press("ArrowRight")
+    slow.detach()
+    expect(page).to_have_url(re.compile("curves=accuracy/Validation/0.05/"))
+    expect(slider).to_have_value("0.05")
 
 
 def test_a_network_of_another_set_stands_beside_in_chart_and_table(page, chart):

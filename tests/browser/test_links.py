@@ -11,6 +11,12 @@ from normzoo.app.page import TABS
 from normzoo.variants import short_name
 from tests.browser.visitor import ZOO, choose_file, open_tab
 
+#: Choose an example, until it is there.
+CHOOSE = """(button) => new Promise((done) => {
+  document.addEventListener("photo-answered", () => done(), {once: true});
+  button.click();
+})"""
+
 
 def ticked(page: Page) -> list[str]:
     """The networks that are chosen, as they are read."""
@@ -54,7 +60,13 @@ def test_the_addresses_of_before_open_the_tab_that_has_the_content_now(page, ser
 def test_copied_goes_when_the_view_changes_and_an_own_photo_is_said_to_be_in_no_link(page, tmp_path):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button, status = page.get_by_role("button", name="Copy link").first, page.locator("#link [role=status]")
+    example = page.get_by_role("button", name=EXAMPLES[0].title, exact=True)
+    example.click()
+    expect(page).to_have_url(re.compile("photo="))
     button.click()
+    expect(status).to_have_text("Copied.")
+    example.evaluate(CHOOSE)  # the view is the same
+    page.wait_for_timeout(300)
     expect(status).to_have_text("Copied.")
     open_tab(page, "Evidence")
     expect(status).to_be_empty()

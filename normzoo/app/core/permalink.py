@@ -75,15 +75,19 @@ if (link.waits.has("view")) {
 }
 """
 
-_COPY = """
-element.addEventListener("click", async (event) => {
+# What is said stays until the view is another one, whatever is written meanwhile.
+_VIEW = 'location.href + ("ownPhoto" in document.body.dataset)'
+_COPY = f"""
+element.addEventListener("click", async (event) => {{
   if (!event.target.closest("button")) return;
   const own = "ownPhoto" in document.body.dataset ? " It opens with an example: a photo of your own is in no link." : "";
-  let words = `Copied.${own}`;
-  try { await navigator.clipboard.writeText(location.href); }
-  catch { words = "The browser does not allow that: copy it from the address bar."; }
-  element.querySelector("[role=status]").textContent = words;
-});
+  let words = `Copied.${{own}}`;
+  try {{ await navigator.clipboard.writeText(location.href); }}
+  catch {{ words = "The browser does not allow that: copy it from the address bar."; }}
+  const status = element.querySelector("[role=status]");
+  status.textContent = words;
+  status.dataset.view = {_VIEW};
+}});
 """
 
 # Gradio tells of its own first tab as well: a view as it was at first is written only over another one. FIRST is the view at
@@ -92,17 +96,18 @@ _WRITE = """
 (...given) => {
   ASKED
   BEFORE
-  document.querySelectorAll(".link [role=status]").forEach((words) => { words.textContent = ""; });
   const others = () => Object.fromEntries(KEYS.slice(2).map((key) => [key, link.asked.get(key) ?? ""]));
   const view = (window.shownView ??= {...FIRST, ...others()});
   Object.assign(view, CHANGE);
-  if (link.waits.size) return;
   const shown = new URLSearchParams(location.search);
   const isFirst = Object.entries(FIRST).every(([key, value]) => view[key] === value);
-  if (isFirst && !Object.keys(view).some((key) => shown.has(key))) return;
-  for (const [key, value] of Object.entries(view)) if (value) shown.set(key, value); else shown.delete(key);
-  const words = shown.toString().replaceAll("%2F", "/").replaceAll("%2C", ",");
-  history.replaceState(history.state, "", `${location.pathname}?${words}${location.hash}`);
+  if (!link.waits.size && (!isFirst || Object.keys(view).some((key) => shown.has(key)))) {
+    for (const [key, value] of Object.entries(view)) if (value) shown.set(key, value); else shown.delete(key);
+    const words = shown.toString().replaceAll("%2F", "/").replaceAll("%2C", ",");
+    history.replaceState(history.state, "", `${location.pathname}?${words}${location.hash}`);
+  }
+  const said = [...document.querySelectorAll(".link [role=status]")];
+  for (const status of said.filter(({dataset}) => dataset.view !== VIEW)) status.textContent = "";
 }
 """
 _CHOICES = '{set: given[0], variants: given[1].join(",")}'
@@ -209,7 +214,7 @@ def keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Mapping[s
     model_set, variants = inputs
     first = {"set": model_set.value, "variants": ",".join(variants.value), "tab": next(iter(tabs))}
     first |= dict.fromkeys(KEYS[2:], "")
-    script = _fill(_WRITE.replace("ASKED", _ASKED), tabs).replace("FIRST", json.dumps(first))
+    script = _fill(_WRITE.replace("ASKED", _ASKED).replace("VIEW", _VIEW), tabs).replace("FIRST", json.dumps(first))
 
     def write(change: str, before: str = "") -> str:
         return script.replace("CHANGE", change).replace("BEFORE", before)

@@ -7,6 +7,7 @@ let turn = 0;
 
 const choose = (value) => {
   turn += 1;
+  status("");
   props.value = value;
   trigger("select");
 };

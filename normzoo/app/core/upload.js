@@ -14,6 +14,7 @@ const status = (words) => document.querySelectorAll("#photo-status").forEach((pl
 // The last choice wins: what arrives late for an earlier one is dropped, and the server is asked about one choice at a time,
 // then about the last of those that came meanwhile. It tells when it has answered, also that it could not.
 let newest = 0;
+let sending = 0;  // the turn of what is on its way here
 let isAsking = false;
 let next = null;
 const ask = (choice) => {
@@ -28,7 +29,7 @@ const ask = (choice) => {
 document.addEventListener("photo-answered", () => {
   isAsking = false;
   if (next) ask(next);
-  else status("");
+  else if (sending !== newest) status("");
 });
 const choose = (choice) => {
   newest += 1;
@@ -37,12 +38,13 @@ const choose = (choice) => {
 };
 
 const send = async (file) => {
-  const turn = (newest += 1);
+  const turn = (sending = newest += 1);
   closeCamera();
   status("Sending the photo…");
   let path, words;
   try { path = await sendFile(file); } catch (sentence) { words = sentence; }
   if (turn !== newest) return;
+  sending = 0;
   if (path) return ask({file: {path, meta: {_type: "gradio.FileData"}}});
   status("");
   say(words);
