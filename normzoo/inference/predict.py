@@ -176,8 +176,8 @@ def predict_batch(
 ) -> dict[str, BatchPredictions]:
     """Return what each network answers to images that go through together, beside what it answers to each by itself.
 
-    The answers to each by itself are computed among blank photos in the place of every other one, so that it is seen, and not
-    presupposed, that some networks answer the same.
+    The answers to each by itself are computed with every other image left out, so that it is seen, and not presupposed, that
+    some networks answer the same in other company.
 
     Args:
         models: as for `predict`.
@@ -188,11 +188,8 @@ def predict_batch(
     Raises:
         ConfigError: a norm would have to take its statistics from a single value.
     """
-    halves = [
-        _predict_evenly(models, [image if number % 2 == half else _BLANK for number, image in enumerate(images)])
-        for half in (0, 1)
-    ]
-    alone = [halves[number % 2][number] for number in range(len(images))]
+    halves = [_predict_evenly(models, images[half::2]) for half in (0, 1)]
+    alone = [halves[number % 2][number // 2] for number in range(len(images))]
     together: list[dict[str, Prediction]] = [{} for _ in images]
     for group in [range(len(images))] if groups is None else groups:
         answers = _predict_together(models, [images[number] for number in group], statistics)
