@@ -63,6 +63,9 @@ class Recipe:
     rotation_degrees: Annotated[float, _help("Random rotation by up to this angle each way, corners black.", ge=0, le=180)] = (
         0.0
     )
+    statistics_batch: Annotated[
+        int, _help("Images that share the statistics of a norm in training (ghost batches); 0: all of a batch.", ge=0)
+    ] = 0
     gate_lr_factor: Annotated[float, _help("Learning rate of batch-instance gates, as a multiple of the others'.", ge=0)] = 10.0
 
     def __post_init__(self) -> None:
@@ -83,8 +86,9 @@ class Recipe:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON; a last norm only where it is another than the others, as in what was stored before."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value or name != "last_norm"}
+        """All fields, for JSON; those that are younger than the first stored recipes only where they say something."""
+        younger = ("last_norm", "statistics_batch")
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in younger}
 
 
 #: The fields that can be changed in a recipe.

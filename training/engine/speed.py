@@ -14,10 +14,10 @@ from filelock import FileLock
 
 from normzoo.errors import ConfigError
 from normzoo.inference.predict import compute_logits
-from normzoo.nn.resnet import ResNet
 from training.config import PRECISIONS, Recipe, Run
 from training.data.dataset import ImageData, data_root, made_up_data
 from training.engine.augment import Augmentation, epoch_order
+from training.engine.network import make_network
 from training.engine.step import TrainStep, missing_for_compile, wait
 from training.provenance import device_name
 from training.runs import replace_file
@@ -42,7 +42,7 @@ def time_steps(run: Run, data: ImageData, device: torch.device, precision: str) 
     """Train a throw-away network of this kind for a few steps, eagerly; torch's random numbers stay as they are."""
     recipe, labels = run.recipe, data.labels["train"]
     with torch.random.fork_rng():
-        model = ResNet(recipe.depth, run.norm, len(data.classes), recipe.last_norm or None).to(device).train()
+        model = make_network(run, len(data.classes)).to(device).train()
     mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
     step = TrainStep(model, recipe, mean, std, precision)
     augment = Augmentation(recipe, len(labels), run.seed, 1)

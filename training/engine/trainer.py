@@ -20,7 +20,6 @@ from tqdm import tqdm
 from normzoo.errors import ConfigError, TrainingError
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.named_norms import COPY, own_source
-from normzoo.nn.resnet import ResNet
 from normzoo.nn.sync import count_replicas
 from training.config import Execution, Run
 from training.data.dataset import FILES, SPLITS, ImageData
@@ -28,6 +27,7 @@ from training.engine import metrics
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.loggers import open_log
+from training.engine.network import make_network
 from training.engine.speed import choose_compile, store_compiled
 from training.engine.step import TrainStep, choose_device, learning_rates, wait
 from training.provenance import provenance
@@ -75,7 +75,7 @@ def train(
         torch.set_num_threads(execution.threads)
     device = choose_device(execution.device)
     torch.manual_seed(run.seed)
-    model = ResNet(run.recipe.depth, run.norm, len(data.classes), run.recipe.last_norm or None).to(device)
+    model = make_network(run, len(data.classes)).to(device)
     images = to_device(data, device)
     folder = run.folder(root)
     replicas, writes = count_replicas(), is_writer()
@@ -91,6 +91,8 @@ def train(
         last = min(run.recipe.epochs, execution.stop_after or run.recipe.epochs)
         mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
         if replicas > 1:
+            if run.recipe.statistics_batch:
+                raise ConfigError("statistics_batch works in one process alone.")
             compiled = False
             if execution.sync_norms:
                 synchronize_norms(model, device)
