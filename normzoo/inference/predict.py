@@ -143,6 +143,7 @@ def compute_logits(
 #: Networks without running statistics get photos in multiples of so many, blank ones at the end: processors sum in another
 #: order for other numbers of photos, and what does not depend on the batch shall be seen to be the same to the last bit.
 _EVEN = 8
+FEW_OTHERS = _EVEN - 1
 _BLANK = Image.new("RGB", (8, 8))
 
 
@@ -211,6 +212,8 @@ def predict_in_batches(
 ) -> dict[str, tuple[str, tuple[float, ...]]]:
     """Return how probable each network finds its own answer to the first image, among others that are drawn at random.
 
+    Networks without running statistics get at most `FEW_OTHERS` others: enough to see that an answer stays the same.
+
     Args:
         models, statistics: as for `predict_batch`.
         images: the one in question, then those that the others are drawn from.
@@ -229,7 +232,9 @@ def predict_in_batches(
     best = {variant: int(answer.probabilities.argmax()) for variant, answer in own_answers.items()}
     found: dict[str, list[float]] = {variant: [] for variant in models}
     for batch in batches:
-        for variant, answer in _predict_together(models, batch, statistics)[0].items():
+        for variant, model in models.items():
+            company = batch if has_running_statistics(model.network) else batch[: FEW_OTHERS + 1]
+            answer = _predict_together({variant: model}, company, statistics)[0][variant]
             found[variant].append(float(answer.probabilities[best[variant]]))
     return {variant: (own_answers[variant].label, tuple(values)) for variant, values in found.items()}
 

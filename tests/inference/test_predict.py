@@ -1,9 +1,12 @@
 """Predictions for one picture, logits for many."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
 from normzoo.inference.predict import agreement, compute_logits, predict, predict_batch, predict_in_batches, predict_many
@@ -159,3 +162,19 @@ def test_more_than_twelve_are_counted_in_digits():
 )
 def test_the_verdict_says_who_is_right_where_that_is_known(answers, truth, verdict):
     assert agreement(dict(zip(SIX, answers.split(), strict=False))).verdict(truth) == verdict
+
+
+def test_who_looks_at_one_photo_at_a_time_is_asked_among_few_others() -> None:
+    seen: dict[str, int] = dict.fromkeys(MODELS, 0)
+
+    def count(_: nn.Module, inputs: tuple[Tensor], variant: str) -> None:
+        seen[variant] += len(inputs[0])
+
+    hooks = [
+        model.network.conv1.register_forward_pre_hook(functools.partial(count, variant=variant))
+        for variant, model in MODELS.items()
+    ]
+    predict_in_batches(MODELS, photos(32), "batch", size=32, draws=8)
+    for hook in hooks:
+        hook.remove()
+    assert seen == {variant: 8 + 8 * (32 if variant in ("bn", "bin") else 8) for variant in MODELS}

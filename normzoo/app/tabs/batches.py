@@ -30,7 +30,7 @@ from normzoo.errors import ConfigError
 from normzoo.formatting import capital, counted, listed, minus, p_text
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.inference.batch_statistics import PRIOR_IMAGES, Statistics, check_statistics, has_running_statistics
-from normzoo.inference.predict import BatchPredictions, predict_batch, predict_in_batches
+from normzoo.inference.predict import FEW_OTHERS, BatchPredictions, predict_batch, predict_in_batches
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 
@@ -40,7 +40,7 @@ STATISTICS = {"running": "Running", "batch": "Batch", "blend": "Blend"}
 FORMER = {"remembered": "running", "mix": "blend"}
 COMPOSITIONS = {"mixed": "One mixed batch", "sorted": "Sorted by class"}
 DRAWS = 8
-FIRST_SIZE = 8
+FIRST_SIZE, LARGEST_SIZE = 8, 32
 FIRST_KIND = "contrast"
 #: They take turns, so that one core stays free for those who look at one photo.
 TAKE_TURNS: dict[str, Any] = {**INSIGHT, "concurrency_id": "batches", "concurrency_limit": 1}
@@ -118,7 +118,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         photo = gr.Dropdown(
             _numbered(PREPARED[FIRST_SET]), value=0, label="Photo", scale=2, min_width=220, elem_id="many-photo"
         )
-        size = gr.Slider(2, 32, value=FIRST_SIZE, step=1, label="Batch size", buttons=[], min_width=220)
+        size = gr.Slider(2, LARGEST_SIZE, value=FIRST_SIZE, step=1, label="Batch size", buttons=[], min_width=220)
     strips = gr.HTML(js_on_load=None, elem_id="strips", label="report")
     values = gr.JSON(visible=False, label="probabilities")
 
@@ -217,8 +217,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         read = read_photos(photos, chosen_set.image_size).read
         if not models or not read:
             return "", {}
-        if isinstance(size, bool) or not isinstance(size, int | float) or not 2 <= size <= MOST:
-            raise ConfigError(f"The batch size must be from 2 to {MOST}.")
+        if isinstance(size, bool) or not isinstance(size, int | float) or not 2 <= size <= LARGEST_SIZE:
+            raise ConfigError(f"The batch size must be from 2 to {LARGEST_SIZE}.")
         number = photo if isinstance(photo, int) and not isinstance(photo, bool) and 0 <= photo < len(read) else 0
         if len(read) < 2:
             return '<p class="hint">Seeing batch dependence takes more than one photo.</p>', {}
@@ -583,7 +583,7 @@ def draw_strips(models: Mapping[str, Model], strips: Strips, size: int) -> str:
     ]
     still = {variant for variant in strips if not has_running_statistics(models[variant].network)}
     widest = max((max(strips[variant][1]) - min(strips[variant][1]) for variant in still), default=None)
-    return render("many_strip.html", rows=rows, draws=DRAWS, others=size - 1, widest=widest)
+    return render("many_strip.html", rows=rows, draws=DRAWS, others=size - 1, few=FEW_OTHERS, widest=widest)
 
 
 def _severity(kind: str) -> dict[str, Any]:
