@@ -7,7 +7,6 @@ which pip-audit itself would let pass.
 import json
 import subprocess
 import sys
-from typing import Any
 
 COMMAND = [sys.executable, "-m", "pip_audit", "--local", "--progress-spinner", "off", "--format", "json"]
 UNREACHABLE = (
@@ -16,7 +15,7 @@ UNREACHABLE = (
 )
 
 
-def main() -> int:
+def main():
     """Run pip-audit; gives the exit code."""
     result = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
     try:
@@ -28,7 +27,7 @@ def main() -> int:
     return report(packages)
 
 
-def report(packages: list[dict[str, Any]]) -> int:
+def report(packages):
     """Print what pip-audit found out; gives the exit code."""
     checked = [package for package in packages if "skip_reason" not in package]
     unchecked = sorted(package["name"] for package in packages if "skip_reason" in package and package["name"] != "normzoo")

@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports the libraries that read them.
@@ -27,7 +26,7 @@ LONG = {"packaged", "port", "server", "written"}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(config, items):
     """Keep what shares a browser or a server with one worker: all browser tests, and each other file by itself.
 
     What asks for a server, or for networks that are trained and packaged, is marked as taking long.
@@ -36,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     tests = Path(__file__).parent
 
-    def place(item: pytest.Item) -> int:
+    def place(item):
         folder = item.path.relative_to(tests).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
@@ -51,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError("xdist does not group the tests: see requirements-dev.txt.")
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish():
     """Collect garbage from here on, of what the tests make."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
@@ -59,21 +58,21 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+def _one_thread():
     """Tests work on tiny tensors: more threads would only wait for each other."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def _outside_calls() -> Iterator[list[str]]:
-    hosts: list[str] = []
+def _outside_calls():
+    hosts = []
     with pytest.MonkeyPatch.context() as patch:
         forbid_outside_calls(hosts.append, patch.setattr)
         yield hosts
 
 
 @pytest.fixture(autouse=True)
-def outside_calls(_outside_calls: list[str]) -> Iterator[list[str]]:
+def outside_calls(_outside_calls):
     """The hosts that this test tried to reach; it fails unless there are none.
 
     A test that tries on purpose, to see what the code does with a dead network, clears the list.
@@ -85,7 +84,7 @@ def outside_calls(_outside_calls: list[str]) -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="session")
-def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packaged(tmp_path_factory):
     """A folder with `data`, `runs` and `checkpoints` of tiny networks; to be copied by whoever changes it."""
     from tests.support.tiny import package_tiny
 

@@ -16,11 +16,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +57,7 @@ class Tally:
     wall_seconds: float = 0
 
 
-def make_photos(model_set: str, count: int) -> list[Photo]:
+def make_photos(model_set, count):
     """Photos no two of which get the same answer."""
     rng = np.random.default_rng(0)
     models = load_models(model_set)
@@ -76,9 +74,7 @@ def make_photos(model_set: str, count: int) -> list[Photo]:
     return photos
 
 
-def drive(
-    port: int, model_set: str, photos: list[Photo], clients: int, count: int, seconds: float, *, always_new: bool = False
-) -> Tally:
+def drive(port, model_set, photos, clients, count, seconds, *, always_new=False):
     """`count` predictions by so many clients at once, each with photos of its own; no new one after that time.
 
     They have the page open already, where somebody was there before.
@@ -89,7 +85,7 @@ def drive(
     tally, tickets, start = Tally(), iter(range(count)), time.perf_counter()
     variants = list(load_models(model_set))
 
-    def visit(own: list[Photo]) -> None:
+    def visit(own):
         visitor = Visitor(port)
         try:
             classify = number_of("classify", port)
@@ -115,7 +111,7 @@ def drive(
 
 
 @functools.cache
-def number_of(event: str, port: int) -> int:
+def number_of(event, port):
     """The number of an event of the page, which says it to whoever opens it."""
     visitor = Visitor(port)
     try:
@@ -124,7 +120,7 @@ def number_of(event: str, port: int) -> int:
         visitor.close()
 
 
-def _all_at_once(visit: Callable[[Any], None], visitors: Sequence[Any]) -> float:
+def _all_at_once(visit, visitors):
     """Have every visitor come in a thread of their own; gives the seconds until the last has left."""
     start = time.perf_counter()
     threads = [threading.Thread(target=visit, args=(each,)) for each in visitors]
@@ -143,7 +139,7 @@ class Company:
     probabilities: list[dict[str, float]]
 
 
-def make_companies(model_set: str, photos: list[Photo], count: int, size: int) -> list[Company]:
+def make_companies(model_set, photos, count, size):
     """Companies of photos, each with others."""
     models, dice = load_models(model_set), np.random.default_rng(1)
     companies = []
@@ -159,11 +155,11 @@ def make_companies(model_set: str, photos: list[Photo], count: int, size: int) -
     return companies
 
 
-def drive_many(port: int, model_set: str, companies: list[Company], is_over: threading.Event) -> Tally:
+def drive_many(port, model_set, companies, is_over):
     """Have a visitor for each company ask about all of its photos, again and again until it is over; at least once."""
     tally, variants = Tally(), list(load_models(model_set))
 
-    def visit(company: Company) -> None:
+    def visit(company):
         visitor = Visitor(port)
         try:
             many_photos = visitor.functions()["many_photos"]
@@ -191,7 +187,7 @@ def drive_many(port: int, model_set: str, companies: list[Company], is_over: thr
     return tally
 
 
-def memory_mb(process_id: int) -> float:
+def memory_mb(process_id):
     """What a process has in memory (its resident set)."""
     for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -199,7 +195,7 @@ def memory_mb(process_id: int) -> float:
     raise RuntimeError(f"Process {process_id} is gone.")
 
 
-def report(tally: Tally, count: int, before_mb: float, after_mb: float) -> list[str]:
+def report(tally, count, before_mb, after_mb):
     """Print the figures; gives what is wrong with them, in words."""
     milliseconds = np.array(tally.seconds or [np.nan]) * 1000
     p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99])
@@ -218,7 +214,7 @@ def report(tally: Tally, count: int, before_mb: float, after_mb: float) -> list[
     return faults
 
 
-def report_many(tally: Tally, photos: int) -> list[str]:
+def report_many(tally, photos):
     """Print the figures of those with many photos; gives what is wrong with them, in words."""
     seconds = np.array(tally.seconds or [np.nan])
     print(f"  {len(tally.seconds)} times {photos} photos: median {np.median(seconds):.1f} s, slowest {seconds.max():.1f} s")
@@ -229,13 +225,13 @@ def report_many(tally: Tally, photos: int) -> list[str]:
     return faults
 
 
-def _set() -> threading.Event:
+def _set():
     event = threading.Event()
     event.set()
     return event
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments=None):
     """Start the server, warm it up, drive it; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--clients", type=int, default=32)

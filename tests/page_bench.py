@@ -17,14 +17,14 @@ from PIL import Image
 
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import predict
-from normzoo.pretrained.registry import Model, list_model_sets, load_models
+from normzoo.pretrained.registry import list_model_sets, load_models
 from tests.browser.driver import running_server
 
 STARTS = 5
 PREDICTIONS = 50
 
 
-def main() -> None:
+def main():
     print(f"Process start to first served page, {STARTS} starts each, in turns:")
     imports, pages = zip(*((_import_seconds(), _page_seconds()) for _ in range(STARTS)), strict=True)
     imported, served = statistics.median(imports), statistics.median(pages)
@@ -41,27 +41,27 @@ def main() -> None:
         )
 
 
-def _import_seconds() -> float:
+def _import_seconds():
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import torch, gradio"], check=True)
     return time.perf_counter() - start
 
 
-def _page_seconds() -> float:
+def _page_seconds():
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         with running_server(Path(folder)):
             return time.perf_counter() - start
 
 
-def _photo(width: int, height: int) -> bytes:
+def _photo(width, height):
     coarse = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
-def _predict_ms(models: dict[str, Model], content: bytes) -> float:
+def _predict_ms(models, content):
     start = time.perf_counter()
     predict(models, load_image(content))
     return (time.perf_counter() - start) * 1000

@@ -5,17 +5,15 @@
 """
 
 import sys
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.registry import load_models
 from tests.support.own_norms import wrong
-from training.data.dataset import ImageData, load
+from training.data.dataset import load
 
 #: Norm of the packaged network -> layers that take its place; the first is right.
 SWAPPED = {
@@ -61,7 +59,7 @@ TRAINED = (
 STEPS, BATCH, LR = 60, 64, 0.1
 
 
-def main() -> None:
+def main():
     torch.set_num_threads(1)
     data = load("tiny-imagenet-25", 32)
     labels, mean, std = data.labels["val"], torch.tensor(data.mean), torch.tensor(data.std)
@@ -79,21 +77,21 @@ def main() -> None:
         print(f"  {layer.__name__:36s} {' '.join(f'{figure:9.3g}' for figure in train(layer, data))}", flush=True)
 
 
-def _logits(network: ResNet, layer: type[nn.Module], data: ImageData, mean: Tensor, std: Tensor) -> Iterator[Tensor]:
+def _logits(network, layer, data, mean, std):
     pixels = data.pixels["val"]
     yield compute_logits(network, pixels, mean, std)
     if layer is wrong.BatchInEvaluationBatchNorm:
         yield torch.cat([compute_logits(network, each, mean, std) for each in pixels.split(1)])
 
 
-def train(layer: type[nn.Module], data: ImageData) -> tuple[float, float, float]:
+def train(layer, data):
     """Return the mean training loss of the last ten steps, the loss on the same images in evaluation, the largest output."""
     torch.manual_seed(0)
     network = ResNet(8, layer, len(data.classes))
     optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=0.9)
     mean, std = torch.tensor(data.mean), torch.tensor(data.std)
     order = torch.randperm(len(data.labels["val"]), generator=torch.Generator().manual_seed(0))
-    losses: list[Tensor] = []
+    losses = []
     for step in range(STEPS):
         chosen = order[torch.arange(step * BATCH, (step + 1) * BATCH) % len(order)]
         x = ((data.pixels["val"][chosen].float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()

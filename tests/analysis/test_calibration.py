@@ -9,7 +9,7 @@ from normzoo.analysis.calibration import calibrate, calibration_error, fit_tempe
 COUNT, CLASSES = 4000, 5
 
 
-def made_up(surer: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def made_up(surer, seed=0):
     """Logits of a network that is right as often as it is sure, then multiplied; and labels drawn from its own
     probabilities.
     """
@@ -21,7 +21,7 @@ def made_up(surer: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("surer", [0.5, 1.0, 2.0])
-def test_the_temperature_is_the_factor_by_which_a_network_is_too_sure(surer: float) -> None:
+def test_the_temperature_is_the_factor_by_which_a_network_is_too_sure(surer):
     logits, labels = made_up(surer)
     assert fit_temperature(logits, labels) == pytest.approx(surer, rel=0.05)
     found = calibrate(logits, labels)
@@ -32,16 +32,16 @@ def test_the_temperature_is_the_factor_by_which_a_network_is_too_sure(surer: flo
     assert len(found.confidence) == len(found.accuracy) == 15
 
 
-def test_the_error_is_the_mean_distance_over_bins_of_equal_mass() -> None:
+def test_the_error_is_the_mean_distance_over_bins_of_equal_mass():
     sure = np.array([0.5, 0.5, 0.9, 0.9])
     right = np.array([True, False, True, False])
     assert reliability(sure, right, bins=2)[0].tolist() == [0.5, 0.9]
     assert calibration_error(sure, right, bins=2) == pytest.approx((0.0 + 0.4) / 2)
 
 
-def test_the_temperature_is_judged_on_images_that_it_was_not_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_temperature_is_judged_on_images_that_it_was_not_fitted_on(monkeypatch):
     logits, labels = made_up(1.0)
-    fitted: list[np.ndarray] = []
+    fitted = []
     monkeypatch.setattr(calibration, "fit_temperature", lambda part, _: fitted.append(part) or 1.0 + len(fitted))
     found = calibrate(logits[:500], labels[:500])
     rows = {row.tobytes(): place for place, row in enumerate(logits[:500])}

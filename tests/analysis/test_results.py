@@ -1,12 +1,13 @@
 """The stored results as tables, on small made-up checkpoints."""
 
 import json
-import math
 
+import pandas as pd
 import pytest
 
 from normzoo import NORM_LAYERS
-from normzoo.analysis.results import METRICS, chance_loss, final_metrics, history, over_seeds, val_accuracy
+from normzoo.analysis.results import METRICS, final_metrics, history, over_seeds, smoothed, val_accuracy
+from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import get_model_set, list_model_sets
 from tests.support.checkpoints import save_variant, save_zoo
 
@@ -42,12 +43,6 @@ def test_over_seeds_gives_mean_sample_deviation_and_n(root):
     assert last["sd"] == pytest.approx(1.0)
 
 
-def test_over_seeds_of_one_seed_has_no_deviation(zoo):
-    averaged = over_seeds(history(zoo, ["bn"]).frame, "accuracy")
-    assert averaged["sd"].isna().all()
-    assert (averaged["n"] == 1).all()
-
-
 def test_final_metrics_are_the_stored_ones(zoo):
     frame = final_metrics(zoo, NORM_LAYERS).frame
     assert list(frame["variant"]) == list(NORM_LAYERS)
@@ -57,11 +52,6 @@ def test_final_metrics_are_the_stored_ones(zoo):
         for key in METRICS:
             assert bn[f"{split}_{key}"] == stored["final"][split][key]["mean"]
     assert (bn["parameters"], bn["macs"], bn["n"], bn["seeds"]) == (stored["parameters"], stored["macs"], 1, "0")
-
-
-def test_validation_accuracy_comes_with_its_number_of_seeds(root):
-    accuracy, n = val_accuracy(get_model_set("toy/three-seeds", root), "bn")
-    assert (accuracy, n) == (pytest.approx(0.511), 3)
 
 
 def test_what_cannot_be_read_is_reported_and_the_rest_is_there(tmp_path):
@@ -81,20 +71,6 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_there(tmp_path):
     assert val_accuracy(zoo, "in") is None
 
 
-def test_variants_that_a_set_does_not_have_are_left_out(zoo):
-    assert history(zoo, ["nothing"]).frame.empty
-    assert final_metrics(zoo, ["nothing", "bn"]).problems == {}
-
-
-def test_a_missing_figure_is_shown_as_a_dash():
-    assert METRICS["accuracy"].text(None) == "–"
-    assert METRICS["loss"].text(math.nan) == "–"
-
-
-def test_guessing_among_25_classes_costs_ln_25():
-    assert chance_loss(25) == pytest.approx(3.2189, abs=1e-4)
-
-
 @pytest.mark.parametrize("model_set", list_model_sets(), ids=lambda model_set: model_set.name)
 def test_every_packaged_result_can_be_shown(model_set):
     variants = list(model_set.checkpoints)
@@ -104,3 +80,29 @@ def test_every_packaged_result_can_be_shown(model_set):
     last = over_seeds(curves.frame[curves.frame["split"] == "val"], "accuracy").groupby("variant")["mean"].last()
     for row in finals.frame.to_dict("records"):
         assert last[row["variant"]] == pytest.approx(row["val_accuracy"], abs=1e-6)
+
+
+def tensorboard(values, weight):
+    """Its loop: `last` is pulled towards 0, and divided by the weight that it has collected."""
+    last, found = 0.0, []
+    for step, value in enumerate(values, start=1):
+        last = last * weight + (1 - weight) * value
+        found.append(last / (1 - weight**step))
+    return found
+
+
+@pytest.mark.parametrize("weight", [0, 0.05, 0.6, 0.95])
+def test_every_run_is_smoothed_for_itself_as_tensorboard_does(weight):
+    runs = {0: [3.0, 1.0, 2.5, 0.5, 0.75], 1: [5.0, 9.0]}
+    frames = [
+        pd.DataFrame({"variant": "bn", "seed": seed, "split": "val", "epoch": range(1, len(values) + 1), "loss": values})
+        for seed, values in runs.items()
+    ]
+    expected = [value for values in runs.values() for value in tensorboard(values, weight)]
+    assert smoothed(pd.concat(frames, ignore_index=True), "loss", weight)["loss"].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1, 1.5, float("nan"), None, "0.5", True])
+def test_an_amount_of_smoothing_that_is_none_is_refused(zoo, weight):
+    with pytest.raises(ConfigError, match="Smoothing must be"):
+        smoothed(history(zoo, ["bn"]).frame, "loss", weight)

@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 from normzoo.analysis.statistics import (
     SIGNIFICANT,
     McNemar,
-    Runs,
     accuracy_interval,
     auroc_covariance,
     contrast,
@@ -28,7 +27,7 @@ from normzoo.findings.pairs import compare_pairs
 from normzoo.pretrained.registry import list_model_sets
 
 
-def right(*counts: int) -> np.ndarray:
+def right(*counts):
     """So many images right, so many wrong, and so on in turn."""
     return np.concatenate([np.full(count, position % 2 == 0) for position, count in enumerate(counts)])
 
@@ -96,7 +95,7 @@ def test_a_contrast_of_four_is_the_change_beyond_the_controls():
     assert contrast([before, after], [-1, 1], pooled_run_variance(cells)).estimate.value == pytest.approx(-0.09)
 
 
-def simulate(rng: np.random.Generator, gaps: tuple[float, ...], seeds: int, images: int = 1250) -> list[Runs]:
+def simulate(rng, gaps, seeds, images=1250):
     """Networks whose accuracies differ by `gaps`: the difficulty of images and the luck of runs are random, crossed."""
     easy, own = rng.normal(size=images), 0.5
     networks = []

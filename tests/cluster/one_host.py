@@ -7,7 +7,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "srun", "scontrol", "sinfo")
@@ -57,13 +56,13 @@ PartitionName=high Nodes=ALL MaxTime=1440 PriorityTier=2 PreemptMode=OFF
 class OneHost:
     """The cluster's daemons, and Slurm's commands as a user gives them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.folder = folder
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
-        self.commands: list[subprocess.Popen[str]] = []  # that users started; none outlives the cluster
-        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.commands = []  # that users started; none outlives the cluster
+        self._daemons = {}
 
-    def start(self) -> None:
+    def start(self):
         for name in ("state", *NODES):
             (self.folder / name).mkdir()
         port, *nodes = _free_ports(1 + len(NODES))
@@ -84,13 +83,13 @@ class OneHost:
             "nodes",
         )
 
-    def start_controller(self) -> None:
+    def start_controller(self):
         self._daemon("slurmctld", "-D")
 
-    def stop_controller(self) -> None:
+    def stop_controller(self):
         self._stop("slurmctld")
 
-    def stop(self) -> None:
+    def stop(self):
         """End every command and job, then the daemons, those that the others need last."""
         for command in self.commands:
             command.kill()
@@ -101,16 +100,16 @@ class OneHost:
         for name in reversed(list(self._daemons)):
             self._stop(name)
 
-    def call(self, *command: str) -> str:
+    def call(self, *command):
         result = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=True)
         return result.stdout
 
-    def _daemon(self, name: str, *options: str, program: str | None = None) -> None:
+    def _daemon(self, name, *options, program=None):
         with open(self.folder / f"{name}.out", "ab") as log:
             command = [program or name, *options]
             self._daemons[name] = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
-    def _stop(self, name: str) -> None:
+    def _stop(self, name):
         process = self._daemons.pop(name)
         process.terminate()
         try:
@@ -121,7 +120,7 @@ class OneHost:
 
 
 @contextlib.contextmanager
-def one_host_cluster() -> Iterator[OneHost]:
+def one_host_cluster():
     """Start the cluster; end it and remove its files behind it.
 
     Raises:
@@ -146,7 +145,7 @@ def one_host_cluster() -> Iterator[OneHost]:
         shutil.rmtree(folder)
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(condition, seconds, what):
     """Wait until it is true, which an error counts as not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -157,7 +156,7 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
     raise TimeoutError(f"Waited {seconds:.0f} s in vain for {what}.")
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count):
     """Return ports in a row, since Slurm takes those of nodes as a range."""
     for first in range(21_000, 30_000, 10):
         ports = list(range(first, first + count))

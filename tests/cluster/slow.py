@@ -3,13 +3,11 @@
 import os
 import time
 
-from torch import Tensor
-
 from normzoo import GroupNorm
 
 
 class Slow(GroupNorm):
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input):
         if "SLURM_JOB_ID" in os.environ and "SLURM_RESTART_COUNT" not in os.environ:
             time.sleep(0.03)
         return super().forward(input)

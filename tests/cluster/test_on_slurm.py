@@ -6,14 +6,13 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from normzoo.nn.named_norms import forget_own_norms, name_own_norm, own_sha256
-from tests.cluster.one_host import OneHost, one_host_cluster, wait_until
+from tests.cluster.one_host import one_host_cluster, wait_until
 from tests.support.tiny import FIELDS, RECIPE, ROOT, load_tiny, subprocess_environment, train_tiny
 from training.config import Run, changed_recipe
 from training.launch.slurm import FAILURE, JOB
@@ -35,7 +34,7 @@ LIMITED_EPOCHS = 90  # of about a second, until it is queued again: more than fi
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
+def host(tmp_path_factory):
     data = tmp_path_factory.mktemp("data")
     load_tiny(data)
     name_own_norm(SLOW)
@@ -46,13 +45,13 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def limited(host: OneHost, tmp_path_factory: pytest.TempPathFactory) -> "tuple[subprocess.Popen[str], Path]":
+def limited(host, tmp_path_factory):
     """A study whose run takes longer than its time, and its folder; it goes on beside the tests."""
     folder = tmp_path_factory.mktemp("limited")
     return study(host, folder, f"--norm={SLOW}", f"--epochs={LIMITED_EPOCHS}", "--time=1"), folder
 
 
-def study(host: OneHost, folder: Path, *options: str) -> "subprocess.Popen[str]":
+def study(host, folder, *options):
     command = [sys.executable, "-c", COMMAND, "study", *OPTIONS, "--launcher=slurm", f"--runs={folder}", *options]
     pipe = subprocess.PIPE
     process = subprocess.Popen(
@@ -62,25 +61,25 @@ def study(host: OneHost, folder: Path, *options: str) -> "subprocess.Popen[str]"
     return process
 
 
-def run_of(norm: str, seed: int, epochs: int) -> Run:
+def run_of(norm, seed, epochs):
     return Run("tiny", changed_recipe("paper", {**FIELDS, "epochs": epochs}), norm, seed, norm_sha256=own_sha256(norm))
 
 
-def epochs_of(run: Run, folder: Path) -> list[int]:
+def epochs_of(run, folder):
     """The epochs that the run's log tells of, in the order in which they were saved."""
     log = run.folder(folder) / "train.log"
     return [int(epoch) for epoch in re.findall(r" epoch (\d+)/", log.read_text())] if log.exists() else []
 
 
-def node_of(host: OneHost, run: Run, folder: Path) -> str:
+def node_of(host, run, folder):
     return host.call("squeue", "-h", "-r", f"--jobs={job_of(run, folder)}", "-o", "%N").strip()
 
 
-def job_of(run: Run, folder: Path) -> str:
+def job_of(run, folder):
     return re.sub(r'.*"(\d+(_\d+)?)".*', r"\1", (run.folder(folder) / JOB).read_text())
 
 
-def process_of(run: Run, folder: Path) -> int:
+def process_of(run, folder):
     """The process that trains: of the task's number in the job's array."""
     array, task = job_of(run, folder).split("_")
     wanted = {f"SLURM_ARRAY_JOB_ID={array}", f"SLURM_ARRAY_TASK_ID={task}"}
@@ -94,7 +93,7 @@ def process_of(run: Run, folder: Path) -> int:
     return found
 
 
-def assert_trained_once(run: Run, folder: Path, sessions: int) -> None:
+def assert_trained_once(run, folder, sessions):
     """Is the result that of a run that nobody disturbed, and was no epoch saved twice?"""
     state = State.load(run.folder(folder))
     assert state is not None
@@ -107,7 +106,7 @@ def assert_trained_once(run: Run, folder: Path, sessions: int) -> None:
     torch.testing.assert_close(state.optimizer["state"], whole.optimizer["state"], rtol=0, atol=0)
 
 
-def test_nothing_is_lost_and_nothing_trained_twice(host: OneHost, tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_trained_twice(host, tmp_path):
     epochs = 20
     options = [f"--norm={SLOW},nn", "--seeds=0,1,2", f"--epochs={epochs}", "--time=10", "--array-limit=3"]
     preempted, killed, signalled = (run_of("Slow", seed, epochs) for seed in range(3))
@@ -150,9 +149,7 @@ def test_nothing_is_lost_and_nothing_trained_twice(host: OneHost, tmp_path: Path
         assert_trained_once(run, tmp_path, sessions=1)
 
 
-def test_run_that_reaches_its_time_limit_goes_on_in_its_next_turn(
-    limited: "tuple[subprocess.Popen[str], Path]",
-) -> None:
+def test_run_that_reaches_its_time_limit_goes_on_in_its_next_turn(limited):
     process, folder = limited
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, (out, err)
@@ -163,7 +160,7 @@ def test_run_that_reaches_its_time_limit_goes_on_in_its_next_turn(
     assert_trained_once(run, folder, sessions=max(2, len(state.sessions)))
 
 
-def test_ctrl_c_leaves_the_jobs_to_the_lines_that_it_prints(host: OneHost, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_the_jobs_to_the_lines_that_it_prints(host, tmp_path):
     run = run_of("Slow", 1, 500)
     process = study(host, tmp_path, f"--norm={SLOW}", "--seeds=0,1", "--epochs=500")
     wait_until(lambda: epochs_of(run, tmp_path), PATIENCE, "the first epoch")
@@ -179,7 +176,7 @@ def test_ctrl_c_leaves_the_jobs_to_the_lines_that_it_prints(host: OneHost, tmp_p
     assert 0 < epochs_of(run, tmp_path)[-1] < 500
 
 
-def test_line_of_the_docs_trains_one_run_on_two_nodes(host: OneHost, tmp_path: Path) -> None:
+def test_line_of_the_docs_trains_one_run_on_two_nodes(host, tmp_path):
     page = (ROOT / "docs/cluster.md").read_text()
     line = re.search(r"^sbatch (.*?)'$", page, re.MULTILINE | re.DOTALL)
     assert line, "docs/cluster.md has no line that begins with sbatch"

@@ -11,7 +11,6 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,14 +28,14 @@ RUN = shlex.split(os.environ.get("CONTAINER_RUN", "docker run"))
 MODEL_SET, VARIANTS = "tiny-imagenet-25/paper", list(NORM_LAYERS)
 
 
-def engine(*words: str, check: bool = True) -> str:
+def engine(*words, check=True):
     """Run a command of the engine; gives what it says."""
     done = subprocess.run([*ENGINE, *words], capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
 
-def advised() -> list[str]:
+def advised():
     """The options of the second `docker run` in the Dockerfile's header: on the open internet."""
     header = (ROOT / "Dockerfile").read_text().partition("\nFROM")[0].replace("\\\n#", "")
     (line,) = [line for line in header.splitlines() if line.startswith("# docker run")]
@@ -44,7 +43,7 @@ def advised() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def container() -> Iterator[str]:
+def container():
     subprocess.run(BUILD, cwd=ROOT, check=True)
     engine("rm", "-f", NAME, check=False)
     options = ["-d", "--name", NAME, "-e", "NORMZOO_TRUST_PROXY=1", *advised()]
@@ -63,7 +62,7 @@ def container() -> Iterator[str]:
         engine("rm", "-f", NAME, check=False)
 
 
-def classified() -> dict[str, str]:
+def classified():
     """What each network says of a photo, over HTTP."""
     with contextlib.closing(Visitor(PORT)) as visitor:
         photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
@@ -71,7 +70,7 @@ def classified() -> dict[str, str]:
         return {variant: each["answer"] for variant, each in found.items()}
 
 
-def test_it_is_healthy_and_bears_the_worst_that_is_asked_of_it(container: str) -> None:
+def test_it_is_healthy_and_bears_the_worst_that_is_asked_of_it(container):
     before = classified()
     assert set(before) == set(VARIANTS)
     health = json.loads(engine("inspect", IMAGE))[0]
@@ -88,11 +87,11 @@ def test_it_is_healthy_and_bears_the_worst_that_is_asked_of_it(container: str) -
     engine("exec", container, *check[1:])
 
 
-def test_it_ends_within_ten_seconds_and_answers_whom_it_let_in(container: str) -> None:
-    told: list[object] = []
+def test_it_ends_within_ten_seconds_and_answers_whom_it_let_in(container):
+    told = []
     joined = threading.Semaphore(0)
 
-    def ask(number: int) -> None:
+    def ask(number):
         with contextlib.closing(Visitor(PORT, f"13.0.0.{number}")) as visitor:
             if visitor.join(functions["inside"], [photo, MODEL_SET, VARIANTS, "spread"]).status == 200:
                 joined.release()

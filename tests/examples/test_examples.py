@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = {"FRN": EXAMPLES / "frn.py", "SwitchableNorm": EXAMPLES / "switchable.py"}
 
 
-def layer(name: str, channels: int = 6) -> nn.Module:
+def layer(name, channels=6):
     torch.manual_seed(0)
     made = read_own_norm(f"{FILES[name]}:{name}").cls(channels).double()
     for parameter in made.parameters():

@@ -26,7 +26,7 @@ print(min(found))  # a system that is short of memory takes some of it back mean
 """
 
 
-def faults(word: str) -> int:
+def faults(word):
     done = subprocess.run([sys.executable, "-c", PAGE_FAULTS, word], capture_output=True, text=True, check=True)
     return int(done.stdout)
 

@@ -42,11 +42,11 @@ def test_the_examples_give_what_they_say(module, monkeypatch):
     assert result.failed == 0  # what failed is printed
 
 
-def blocks(page: Path, language: str) -> list[str]:
+def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def commands() -> list[str]:
+def commands():
     lines = []
     for page in PAGES:
         for block in blocks(page, "sh"):
@@ -60,7 +60,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_every_command_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_parses(line, tmp_path, monkeypatch):
     words = [word for word in shlex.split(line) if not re.fullmatch(r"NORMZOO_\w+=.*", word)]
     program = words[0].removeprefix(".venv/bin/")
     if program == "torchrun" or program == "sbatch":
@@ -77,10 +77,10 @@ def test_every_command_parses(line: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_python_blocks_run_and_files_of_studies_are_ones(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run_and_files_of_studies_are_ones(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     for block in blocks(page, "python"):
-        names: dict[str, object] = {}
+        names = {}
         with redirect_stdout(io.StringIO()):
             exec(compile(block, page.name, "exec"), names)
         if page.name == "checkpoints.md":
@@ -93,13 +93,13 @@ def test_python_blocks_run_and_files_of_studies_are_ones(page: Path, monkeypatch
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_the_readme_is_one_screen() -> None:
+def test_the_readme_is_one_screen():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 120
     assert text.startswith("---\ntitle: NormZoo\n"), "the front matter of a Space"

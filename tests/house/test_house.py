@@ -49,7 +49,7 @@ PUBLIC_NAMES = [
 ]
 
 
-def python_files(*folders: str) -> list[str]:
+def python_files(*folders):
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return sorted(path.relative_to(ROOT).as_posix() for path in paths)
 
@@ -57,11 +57,11 @@ def python_files(*folders: str) -> list[str]:
 PRODUCT = [*python_files("normzoo", "training"), "app.py"]
 
 
-def parse(path: str) -> ast.Module:
+def parse(path):
     return ast.parse((ROOT / path).read_text(), path)
 
 
-def imports(path: str) -> set[str]:
+def imports(path):
     """The full names of the modules that a file imports, at the top or anywhere inside."""
     package = Path(path).parent.parts
     found = set()
@@ -75,7 +75,7 @@ def imports(path: str) -> set[str]:
     return found
 
 
-def committed_files() -> list[str]:
+def committed_files():
     """What git has or would take: tracked files and new ones that it does not ignore."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
@@ -122,7 +122,7 @@ def test_importing_everything_does_nothing_visible_and_needs_no_module_that_wind
     run_silently(f"import os, sys; os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'\n{hide}\nimport {names}", tmp_path)
 
 
-def run_silently(code: str, folder: Path) -> None:
+def run_silently(code, folder):
     """Run `code` with the checkout on its path, in an empty folder, with arguments that no parser would take."""
     empty = folder / "empty"
     empty.mkdir()
@@ -131,7 +131,7 @@ def run_silently(code: str, folder: Path) -> None:
     assert list(empty.iterdir()) == []
 
 
-def module_name(path: str) -> str:
+def module_name(path):
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
@@ -162,7 +162,7 @@ def test_requirements_are_exact_and_name_no_host(file):
     assert pins == sorted(pins)
 
 
-def front_matter() -> dict[str, object]:
+def front_matter():
     text = (ROOT / "README.md").read_text()
     assert text.startswith("---\n"), "Spaces reads its settings from the very first line of README.md"
     loaded = yaml.safe_load(text.split("---\n")[1])
@@ -178,7 +178,7 @@ def test_spaces_gets_the_gradio_that_is_pinned():
     assert (ROOT / str(settings["app_file"])).is_file()
 
 
-def tree_of_files() -> list[str]:
+def tree_of_files():
     """The paths in the tree of CONTRIBUTING.md; folders end in a slash."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     block = re.search(r"^## Where things are\n.*?^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)

@@ -5,8 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +19,7 @@ BUILT_FROM = ("LICENSE", "README.md", "pyproject.toml")
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory):
     """What pip installs from."""
     source = tmp_path_factory.mktemp("source")
     shutil.copytree(ROOT / "normzoo", source / "normzoo", ignore=shutil.ignore_patterns("__pycache__"))
@@ -31,7 +29,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def site(source, tmp_path_factory):
     """The folder into which it was installed, without a network: what it depends on is there already."""
     target = tmp_path_factory.mktemp("site")
     options = ["--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check", "--quiet", "--no-compile"]
@@ -40,19 +38,19 @@ def site(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     shutil.rmtree(target)
 
 
-def environment(site: Path) -> dict[str, str]:
+def environment(site):
     """Of a process that finds what is installed, and nothing of this checkout."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NORMZOO_")}
     return inherited | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
 
 
-def run(site: Path, folder: Path, *arguments: str) -> tuple[int, str, str]:
+def run(site, folder, *arguments):
     """Exit code, output and errors of such a Python."""
     return warm.run([sys.executable, *arguments], folder, environment(site))
 
 
 def test_every_file_of_the_package_is_installed_and_nothing_else(source, site):
-    def files(folder: Path) -> set[str]:
+    def files(folder):
         found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         return {path.relative_to(folder).as_posix() for path in found}
 

@@ -28,12 +28,12 @@ from tests.support.nasties import NASTIES
 from tests.support.variants import variants
 
 
-def check(data: bytes) -> None:
+def check(data):
     outcome(data)
     assert len(outcomes(data)) == 1, "memory of the process shows in the picture"
 
 
-def main() -> None:
+def main():
     for folder in (Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")):
         if not any(folder.iterdir()):
             for data in (*(nasty.make() for nasty in NASTIES.values()), *dict(variants()).values()):

@@ -27,7 +27,7 @@ LOOKS = {
 }
 
 
-def converted(picture: Image.Image, primaries: profiles.Primaries, gamma: float) -> Image.Image:
+def converted(picture, primaries, gamma):
     """The same in float64, pixel by pixel."""
     to_srgb = np.linalg.inv(profiles.matrix_of(profiles.SRGB)) @ profiles.matrix_of(primaries)
     light = np.clip((np.asarray(picture) / 255) ** gamma @ to_srgb.T, 0, 1)
@@ -38,13 +38,13 @@ def converted(picture: Image.Image, primaries: profiles.Primaries, gamma: float)
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_profile_is_applied(name: str, kind: str) -> None:
+def test_a_profile_is_applied(name, kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     file = save(plain((200, 100, 50)), kind, icc_profile=profiles.RGB[name], **options)
     np.testing.assert_allclose(load_image(file, allow_tiff=True).getpixel((3, 3)), LOOKS[name], atol=1)
 
 
-def test_the_colours_of_a_press_are_applied() -> None:
+def test_the_colours_of_a_press_are_applied():
     ink = save(plain((0, 255, 0, 128), "CMYK"), "JPEG", quality=100, icc_profile=profiles.cmyk_profile())
     assert load_image(ink).getpixel((3, 3)) == pytest.approx((115, 53, 80), abs=3)
     assert load_image(save(plain((0, 255, 0, 128), "CMYK"), "JPEG", quality=100)).getpixel((3, 3)) == (127, 0, 127)
@@ -53,7 +53,7 @@ def test_the_colours_of_a_press_are_applied() -> None:
 @pytest.mark.parametrize(
     ("primaries", "gamma"), [(profiles.DISPLAY_P3, 2.2), (profiles.PROPHOTO, 1.8)], ids=["Display P3", "ProPhoto"]
 )
-def test_converting_a_reduced_photo_is_as_good_as_reducing_a_converted_one(primaries: profiles.Primaries, gamma: float) -> None:
+def test_converting_a_reduced_photo_is_as_good_as_reducing_a_converted_one(primaries, gamma):
     with Image.open(EXAMPLES[0].path) as file:
         photo = file.resize((1500, 1200))
     seen = to_pixels(load_image(save(photo, "PNG", icc_profile=profiles.rgb_profile(primaries, gamma))), 32)
@@ -62,7 +62,7 @@ def test_converting_a_reduced_photo_is_as_good_as_reducing_a_converted_one(prima
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
-def test_the_heaviest_profile_takes_little_time(mode: str) -> None:
+def test_the_heaviest_profile_takes_little_time(mode):
     inputs, steps = (3, 86) if mode == "RGB" else (4, 28)
     table = np.random.default_rng(0).bytes(2 * 3 * steps**inputs)
     head = b"mft2\0\0\0\0" + bytes((inputs, 3, steps, 0)) + struct.pack(">9i", *(65536 * (k % 4 == 0) for k in range(9)))
@@ -77,12 +77,12 @@ def test_the_heaviest_profile_takes_little_time(mode: str) -> None:
     assert image != load_image(unmanaged)
 
 
-def test_a_profile_that_is_too_large_is_left_out() -> None:
+def test_a_profile_that_is_too_large_is_left_out():
     profile = profiles.larger(profiles.PROPHOTO_18, bytes(MAX_PROFILE_BYTES))
     assert load_image(save(plain((200, 100, 50)), "PNG", icc_profile=profile)).getpixel((3, 3)) == (200, 100, 50)
 
 
-def test_littlecms_is_given_no_tag_that_browsers_do_not_read() -> None:
+def test_littlecms_is_given_no_tag_that_browsers_do_not_read():
     profile = profiles.larger(profiles.P3, b"ballast")
     assert b"zzzz" in profile
     assert essence(profile) == essence(profiles.P3)
@@ -91,7 +91,7 @@ def test_littlecms_is_given_no_tag_that_browsers_do_not_read() -> None:
 @pytest.mark.process
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.sampled_from([profiles.P3, profiles.LINEAR_GREY, profiles.cmyk_profile()]), st.data())
-def test_any_mutation_of_a_profile_gives_a_picture(profile: bytes, data: st.DataObject) -> None:
+def test_any_mutation_of_a_profile_gives_a_picture(profile, data):
     broken = bytearray(profile)
     for _ in range(data.draw(st.integers(1, 5))):
         place = data.draw(st.integers(0, len(broken) - 4))
@@ -102,7 +102,7 @@ def test_any_mutation_of_a_profile_gives_a_picture(profile: bytes, data: st.Data
     assert load_image(save(plain(90, mode), "JPEG", icc_profile=bytes(broken))).size == (16, 12)
 
 
-def test_colours_told_by_numbers_are_applied() -> None:
+def test_colours_told_by_numbers_are_applied():
     whole = save(plain((200, 100, 50)), "PNG")
     for chunk, look in (
         (png_chunk(b"cICP", bytes((12, 13, 0, 1))), LOOKS["Display P3"]),

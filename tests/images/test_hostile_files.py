@@ -9,7 +9,6 @@ import time
 import traceback
 import tracemalloc
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from tests.support.nasties import FORMATS, NASTIES, SIGNATURES, whole
 EXAMPLES = settings(deadline=None, derandomize=True, max_examples=300)
 
 
-def outcome(data: bytes) -> Image.Image | str:
+def outcome(data):
     """The picture or the sentence, either of them checked."""
     try:
         image = load_image(data, allow_tiff=True)
@@ -47,21 +46,21 @@ def outcome(data: bytes) -> Image.Image | str:
     return image
 
 
-def assert_plain_sentence(text: str) -> None:
+def assert_plain_sentence(text):
     assert re.fullmatch(r"[A-Z][^\n]*[^.]\.", text), text
     assert ". " not in text, f"more than one sentence: {text}"
     assert not re.search(r"[/\\<>_]|Error|Exception|PIL|Pillow|0x|decod|buffer|byte", text), f"jargon: {text}"
     assert re.search(r"choose|save|make|crop", text), f"does not say what to do: {text}"
 
 
-def assert_not_our_slip(cause: BaseException | None) -> None:
+def assert_not_our_slip(cause):
     """What `load_image` caught was raised by Pillow, not by a mistake in our own code."""
     if isinstance(cause, AssertionError | AttributeError | ImportError | NameError):
         assert "normzoo" not in traceback.extract_tb(cause.__traceback__)[-1].filename, repr(cause)
 
 
 @pytest.mark.parametrize("name", NASTIES)
-def test_every_nasty_file_gives_its_picture_or_its_sentence(name: str) -> None:
+def test_every_nasty_file_gives_its_picture_or_its_sentence(name):
     nasty = NASTIES[name]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # as on a server, where a warning is no error
@@ -79,12 +78,12 @@ def test_every_nasty_file_gives_its_picture_or_its_sentence(name: str) -> None:
             np.testing.assert_allclose(result.getpixel(place), colour, atol=3, err_msg=f"at {place}")
 
 
-def test_there_are_at_least_sixty_kinds() -> None:
+def test_there_are_at_least_sixty_kinds():
     assert len(NASTIES) >= 60
 
 
 @pytest.mark.parametrize("name", [name for name in NASTIES if "bomb" in name])
-def test_a_bomb_costs_little_memory(name: str) -> None:
+def test_a_bomb_costs_little_memory(name):
     data = NASTIES[name].make()
     tracemalloc.start()
     try:
@@ -96,14 +95,14 @@ def test_a_bomb_costs_little_memory(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NASTIES if "flood" in name])
-def test_a_flood_costs_little_time(name: str) -> None:
+def test_a_flood_costs_little_time(name):
     data = NASTIES[name].make()
     started = time.thread_time()
     outcome(data)
     assert time.thread_time() - started < 3
 
 
-def test_nasty_files_do_not_disturb_each_other_in_threads() -> None:
+def test_nasty_files_do_not_disturb_each_other_in_threads():
     names = [name for name in NASTIES if "bomb" not in name and "flood" not in name]
     alone = {name: _comparable(outcome(NASTIES[name].make())) for name in names}
     with ThreadPoolExecutor(8) as pool:
@@ -111,14 +110,14 @@ def test_nasty_files_do_not_disturb_each_other_in_threads() -> None:
     assert together == [alone[name] for name in names * 2]
 
 
-def _comparable(result: Image.Image | str) -> bytes | str:
+def _comparable(result):
     return result if isinstance(result, str) else result.tobytes()
 
 
-def test_no_other_decoder_runs_and_no_program_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_decoder_runs_and_no_program_starts(monkeypatch):
     Image.init()  # gradio does this: every plugin that Pillow has is registered
 
-    def forbidden(*_: object, **__: object) -> None:
+    def forbidden(*_, **__):
         pytest.fail("A decoder outside the list, or a program, was started.")
 
     for name in set(Image.OPEN) - {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "DIB"}:
@@ -131,14 +130,14 @@ def test_no_other_decoder_runs_and_no_program_starts(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", [name for name in NASTIES if name.startswith("tiff")])
-def test_a_visitor_s_tiff_is_never_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_visitor_s_tiff_is_never_decoded(name, monkeypatch):
     monkeypatch.setattr("normzoo.images.formats.TiffImageFile", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(ImageError, match="TIFF pictures are not read"):
         load_image(NASTIES[name].make())
 
 
 @pytest.mark.process
-def test_no_memory_shows_in_any_picture() -> None:
+def test_no_memory_shows_in_any_picture():
     environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.memory_patterns"]
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
@@ -146,14 +145,14 @@ def test_no_memory_shows_in_any_picture() -> None:
     assert int(re.search(r"(\d+) files decoded over 3 patterns", done.stderr)[1]) > 5000
 
 
-def test_errors_are_chained_for_the_log() -> None:
+def test_errors_are_chained_for_the_log():
     with pytest.raises(ImageError) as caught:
         load_image(whole("png")[:60])
     assert caught.value.__cause__ is not None
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_name_of_a_file_does_not_matter(kind: str, tmp_path: Path) -> None:
+def test_the_name_of_a_file_does_not_matter(kind, tmp_path):
     path = tmp_path / "photo.svg"
     path.write_bytes(whole(kind))
     sources = (path, str(path), whole(kind))
@@ -161,19 +160,19 @@ def test_the_name_of_a_file_does_not_matter(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.symlink_to("/dev/zero")])
-def test_what_is_no_file_is_not_opened(make: Callable[[Path], None], tmp_path: Path) -> None:
+def test_what_is_no_file_is_not_opened(make, tmp_path):
     make(tmp_path / "photo.jpg")
     with pytest.raises(ImageError, match="could not be opened") as caught:
         load_image(tmp_path / "photo.jpg")
     assert_plain_sentence(str(caught.value))
 
 
-def test_an_impossible_path_is_not_opened() -> None:
+def test_an_impossible_path_is_not_opened():
     with pytest.raises(ImageError, match="could not be opened"):
         load_image("nul\0byte.jpg")
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "photo.jpg"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
@@ -195,13 +194,13 @@ VALID = [whole(kind) for kind in FORMATS] + [
 
 @EXAMPLES
 @given(st.sampled_from([b"", *SIGNATURES.values()]), st.binary(max_size=2000))
-def test_any_bytes_give_a_picture_or_a_sentence(signature: bytes, rest: bytes) -> None:
+def test_any_bytes_give_a_picture_or_a_sentence(signature, rest):
     outcome(signature + rest)
 
 
 @EXAMPLES
 @given(st.data())
-def test_any_mutation_of_a_picture_gives_a_picture_or_a_sentence(data: st.DataObject) -> None:
+def test_any_mutation_of_a_picture_gives_a_picture_or_a_sentence(data):
     file = bytearray(data.draw(st.sampled_from(VALID)))
     for _ in range(data.draw(st.integers(1, 6))):
         place = data.draw(st.integers(0, len(file)))
@@ -223,7 +222,7 @@ def test_any_mutation_of_a_picture_gives_a_picture_or_a_sentence(data: st.DataOb
 
 @EXAMPLES
 @given(st.sampled_from(VALID), st.floats(0, 1, exclude_max=True))
-def test_any_truncation_gives_a_picture_or_a_sentence(file: bytes, share: float) -> None:
+def test_any_truncation_gives_a_picture_or_a_sentence(file, share):
     outcome(file[: int(share * len(file))])
 
 
@@ -231,15 +230,15 @@ def test_any_truncation_gives_a_picture_or_a_sentence(file: bytes, share: float)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.randoms(use_true_random=False), st.sampled_from(["PNG", "BMP", "TIFF", "WEBP"])
 )
-def test_a_small_lossless_picture_comes_through_unchanged(width: int, height: int, random: st.DataObject, kind: str) -> None:
-    image = Image.frombytes("RGB", (width, height), random.randbytes(3 * width * height))  # type: ignore[attr-defined]
+def test_a_small_lossless_picture_comes_through_unchanged(width, height, random, kind):
+    image = Image.frombytes("RGB", (width, height), random.randbytes(3 * width * height))
     file = save(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
     assert load_image(file, allow_tiff=True).tobytes() == image.tobytes()
 
 
 @settings(EXAMPLES, max_examples=60)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 255))
-def test_any_size_is_reduced_to_the_same_mean(width: int, height: int, level: int) -> None:
+def test_any_size_is_reduced_to_the_same_mean(width, height, level):
     result = outcome(save(Image.new("L", (width, height), level), "PNG"))
     assert isinstance(result, Image.Image)
     assert result.getextrema() == ((level, level),) * 3

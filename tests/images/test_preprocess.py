@@ -2,7 +2,6 @@
 
 import time
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +14,13 @@ from normzoo.images.preprocess import load_image, to_input, to_pixels
 from tests.support.image_files import BLUE, GREEN, RED, plain, save
 
 
-def noise(width: int, height: int) -> Image.Image:
+def noise(width, height):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
 @cache
-def scene(width: int, height: int) -> Image.Image:
+def scene(width, height):
     """Soft shapes with some grain, like a photo."""
     rng = np.random.default_rng(0)
     shapes = Image.fromarray(rng.integers(0, 256, (height // 64, width // 64, 3), dtype=np.uint8))
@@ -29,7 +28,7 @@ def scene(width: int, height: int) -> Image.Image:
     return Image.blend(shapes.resize((width, height), Image.Resampling.BICUBIC), grain, 0.1)
 
 
-def test_to_pixels_from_64_to_32_is_the_mean_of_2_by_2() -> None:
+def test_to_pixels_from_64_to_32_is_the_mean_of_2_by_2():
     image = noise(64, 64)
     pixels = np.asarray(image).astype(int)
     across = (pixels[:, 0::2] + pixels[:, 1::2] + 1) // 2  # Pillow averages along rows, then along columns,
@@ -39,25 +38,25 @@ def test_to_pixels_from_64_to_32_is_the_mean_of_2_by_2() -> None:
 
 
 @pytest.mark.parametrize("size", [(96, 64), (64, 96), (97, 64), (64, 65)])
-def test_to_pixels_takes_the_central_square(size: tuple[int, int]) -> None:
+def test_to_pixels_takes_the_central_square(size):
     image = noise(*size)
     left, top = (size[0] - 64) // 2, (size[1] - 64) // 2
     square = image.crop((left, top, left + 64, top + 64))
     np.testing.assert_array_equal(to_pixels(image, 32), to_pixels(square, 32))
 
 
-def test_to_pixels_leaves_a_picture_of_the_right_size_alone() -> None:
+def test_to_pixels_leaves_a_picture_of_the_right_size_alone():
     np.testing.assert_array_equal(to_pixels(noise(32, 32), 32), np.asarray(noise(32, 32)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (1, 1000), (333, 200)])
-def test_to_pixels_gives_its_size_from_any_size(size: tuple[int, int]) -> None:
+def test_to_pixels_gives_its_size_from_any_size(size):
     pixels = to_pixels(plain((10, 20, 30), size=size), 32)
     assert pixels.shape == (32, 32, 3)
     assert (pixels == (10, 20, 30)).all()
 
 
-def test_to_input_normalizes_each_colour() -> None:
+def test_to_input_normalizes_each_colour():
     pixels = torch.tensor([[0, 51, 255], [255, 102, 0]], dtype=torch.uint8).reshape(1, 1, 2, 3)
     mean, std = torch.tensor([0.5, 0.2, 0.0]), torch.tensor([0.5, 0.1, 2.0])
     expected = torch.tensor([[[-1.0, 1.0]], [[0.0, 2.0]], [[0.5, 0.0]]]).reshape(1, 3, 1, 2)
@@ -65,23 +64,23 @@ def test_to_input_normalizes_each_colour() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32, torch.float64])
-def test_to_input_is_float32_and_contiguous(dtype: torch.dtype) -> None:
+def test_to_input_is_float32_and_contiguous(dtype):
     inputs = to_input(torch.zeros(2, 4, 5, 3, dtype=dtype), torch.zeros(3), torch.ones(3))
     assert (inputs.shape, inputs.dtype, inputs.is_contiguous()) == ((2, 3, 4, 5), torch.float32, True)
 
 
-def test_images_exports_the_whole_way_from_file_to_network() -> None:
+def test_images_exports_the_whole_way_from_file_to_network():
     assert set(images.__all__) == {"RESIZE_RULE", "load_image", "to_input", "to_pixels"}
 
 
-def test_load_image_takes_bytes_a_path_and_the_name_of_a_path(tmp_path: Path) -> None:
+def test_load_image_takes_bytes_a_path_and_the_name_of_a_path(tmp_path):
     file = save(noise(20, 10), "PNG")
     (tmp_path / "photo.png").write_bytes(file)
     for source in (file, tmp_path / "photo.png", str(tmp_path / "photo.png")):
         assert load_image(source).tobytes() == noise(20, 10).tobytes()
 
 
-def test_load_image_drops_what_the_camera_wrote() -> None:
+def test_load_image_drops_what_the_camera_wrote():
     exif = Image.Exif()
     exif[0x010F] = "Camera"
     image = load_image(save(plain(), "JPEG", exif=exif, comment="secret", dpi=(300, 300)))
@@ -89,7 +88,7 @@ def test_load_image_drops_what_the_camera_wrote() -> None:
     assert not image.getexif()
 
 
-def test_load_image_says_what_to_do_with_another_file() -> None:
+def test_load_image_says_what_to_do_with_another_file():
     with pytest.raises(ImageError, match=r"^This file is not a picture .* save it as JPEG or PNG and try again\.$"):
         load_image(b"hello")
 
@@ -105,15 +104,15 @@ def test_load_image_says_what_to_do_with_another_file() -> None:
         ((40, 3000), (40, 1024)),
     ],
 )
-def test_load_image_reduces_large_pictures(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_load_image_reduces_large_pictures(size, expected):
     assert load_image(save(plain(size=size), "PNG")).size == expected
 
 
-def test_load_image_reduces_further_when_asked() -> None:
+def test_load_image_reduces_further_when_asked():
     assert load_image(save(plain(size=(400, 300)), "PNG"), max_side=100).size == (100, 75)
 
 
-def test_load_image_keeps_the_middle_of_a_long_picture() -> None:
+def test_load_image_keeps_the_middle_of_a_long_picture():
     strip = plain(RED, size=(9000, 90))
     strip.paste(GREEN, (3900, 0, 5100, 90))
     strip.paste(BLUE, (4455, 0, 4545, 90))
@@ -126,7 +125,7 @@ def test_load_image_keeps_the_middle_of_a_long_picture() -> None:
     ("size", "file_format"),
     [((4000, 3000), "JPEG"), ((2160, 3840), "JPEG"), ((1600, 1067), "JPEG"), ((1600, 1067), "PNG")],
 )
-def test_the_networks_see_the_same_average_of_a_reduced_picture(size: tuple[int, int], file_format: str) -> None:
+def test_the_networks_see_the_same_average_of_a_reduced_picture(size, file_format):
     file = save(scene(*size), file_format)
     seen = to_pixels(load_image(file), 32).astype(int)
     unreduced = to_pixels(scene(*size), 32).astype(int)
@@ -134,7 +133,7 @@ def test_the_networks_see_the_same_average_of_a_reduced_picture(size: tuple[int,
     assert np.abs(seen - unreduced).max() < 12
 
 
-def test_a_12_megapixel_photo_loads_in_well_under_400_ms() -> None:
+def test_a_12_megapixel_photo_loads_in_well_under_400_ms():
     file = save(scene(4000, 3000), "JPEG", quality=90)
     times = []
     for _ in range(3):

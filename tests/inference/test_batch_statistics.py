@@ -9,7 +9,7 @@ from torch import nn
 
 import normzoo
 from normzoo.errors import ConfigError
-from normzoo.inference.batch_statistics import check_statistics, has_running_statistics, with_statistics
+from normzoo.inference.batch_statistics import check_statistics, with_statistics
 from normzoo.inference.predict import predict_many
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import make_model, make_photo
@@ -17,7 +17,7 @@ from tests.support.toy_models import make_model, make_photo
 REMEMBERING = ("bn", "bin")
 
 
-def make_network(norm: str) -> nn.Module:
+def make_network(norm):
     """In float64, with running statistics of images that it has seen."""
     network = make_model(norm).network.double().train()
     for _ in range(3):
@@ -25,23 +25,19 @@ def make_network(norm: str) -> nn.Module:
     return network.eval()
 
 
-def images(count: int) -> torch.Tensor:
+def images(count):
     return torch.randn(count, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-def test_networks_with_running_statistics_remember_and_no_others() -> None:
-    assert [norm for norm in NORM_LAYERS if has_running_statistics(make_model(norm).network)] == list(REMEMBERING)
-
-
 @pytest.mark.parametrize("norm", REMEMBERING)
-def test_batch_statistics_give_what_training_mode_gives(norm: str) -> None:
+def test_batch_statistics_give_what_training_mode_gives(norm):
     network, x = make_network(norm), images(5)
     found = with_statistics(network, "batch")(x)
     torch.testing.assert_close(found, network.train()(x), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("norm", ["bn", "torch-bn"])
-def test_a_mix_weighs_remembered_statistics_as_n_images(norm: str) -> None:
+def test_a_mix_weighs_remembered_statistics_as_n_images(norm):
     layer = (normzoo.BatchNorm(4) if norm == "bn" else nn.BatchNorm2d(4)).eval()
     layer.running_mean.copy_(torch.tensor([1.0, -2.0, 0.5, 3.0]))
     layer.running_var.copy_(torch.tensor([4.0, 0.5, 1.0, 9.0]))
@@ -53,7 +49,7 @@ def test_a_mix_weighs_remembered_statistics_as_n_images(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", REMEMBERING)
-def test_a_large_n_comes_to_the_remembered_statistics_and_zero_to_the_batch(norm: str) -> None:
+def test_a_large_n_comes_to_the_remembered_statistics_and_zero_to_the_batch(norm):
     network, x = make_network(norm), images(4)
     remembered = network(x)
     torch.testing.assert_close(with_statistics(network, 1e12)(x), remembered, rtol=1e-8, atol=1e-8)
@@ -62,7 +58,7 @@ def test_a_large_n_comes_to_the_remembered_statistics_and_zero_to_the_batch(norm
 
 
 @pytest.mark.parametrize("norm", NORM_LAYERS)
-def test_only_norms_that_remember_answer_by_the_company(norm: str) -> None:
+def test_only_norms_that_remember_answer_by_the_company(norm):
     models, photo = {norm: make_model(norm)}, make_photo()
     others = [photo.rotate(angle) for angle in (90, 180, 270)]
     dark = [other.point(lambda value: value // 4) for other in others]
@@ -72,13 +68,13 @@ def test_only_norms_that_remember_answer_by_the_company(norm: str) -> None:
 
 
 @pytest.mark.parametrize("statistics", ["running", "batch", 16])
-def test_nothing_stored_moves_also_where_threads_share_the_network(statistics: object) -> None:
+def test_nothing_stored_moves_also_where_threads_share_the_network(statistics):
     models = {norm: make_model(norm) for norm in NORM_LAYERS}
     before = {norm: {k: v.clone() for k, v in model.network.state_dict().items()} for norm, model in models.items()}
     photo = make_photo()
     companies = [[photo, photo.rotate(10 * number), photo.rotate(77)] for number in range(8)]
 
-    def ask(company: list) -> list[np.ndarray]:
+    def ask(company):
         answers = predict_many(models, company, statistics=check_statistics(statistics))
         return [answer[norm].probabilities for answer in answers for norm in models]
 
@@ -95,7 +91,7 @@ def test_nothing_stored_moves_also_where_threads_share_the_network(statistics: o
             torch.testing.assert_close(value, before[norm][name], rtol=0, atol=0)
 
 
-def test_a_single_value_per_channel_is_explained() -> None:
+def test_a_single_value_per_channel_is_explained():
     layer = normzoo.BatchNorm(3).eval()
     with pytest.raises(ConfigError, match="more than one value per channel"):
         with_statistics(layer, "batch")(torch.zeros(1, 3, 1, 1))
@@ -103,7 +99,7 @@ def test_a_single_value_per_channel_is_explained() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["own", -1, float("nan"), float("inf"), True, None, [16], "x" * 1000])
-def test_wrong_statistics_are_refused_in_a_sentence(wrong: object) -> None:
+def test_wrong_statistics_are_refused_in_a_sentence(wrong):
     with pytest.raises(ConfigError, match="statistics must be") as caught:
         check_statistics(wrong)
     assert len(str(caught.value)) < 150

@@ -1,6 +1,5 @@
 """Class-activation maps: they must add up to what the networks say."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,7 +10,7 @@ from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, IMAGE_SIZE, make_model, make_photo
 
 
-def random_model(norm: str):
+def random_model(norm):
     """A network whose last layer has a bias, as a trained one has."""
     model = make_model(norm)
     with torch.no_grad():
@@ -39,15 +38,6 @@ def test_without_a_class_each_network_explains_its_own_answer():
     assert list(maps) == list(NORM_LAYERS)
     for variant, found in maps.items():
         assert (found.label, found.probability) == (predictions[variant].label, pytest.approx(predictions[variant].top[0][1]))
-
-
-def test_a_place_that_changes_the_features_changes_the_map_there():
-    model = random_model("nn")
-    photo = make_photo().crop((10, 0, 50, 40)).resize((IMAGE_SIZE, IMAGE_SIZE))
-    changed = photo.copy()
-    changed.paste((255, 0, 0), (0, 0, 1, 1))
-    maps = [activation_maps({"nn": model}, each, "lion")["nn"].evidence for each in (photo, changed)]
-    assert np.abs(maps[0] - maps[1])[0, 0] > 0
 
 
 @pytest.mark.parametrize("label", ["<b>", "", 3])

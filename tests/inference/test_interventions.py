@@ -127,8 +127,3 @@ def test_networks_of_different_image_sizes_each_get_their_own_square():
 def test_what_is_no_kind_or_no_severity_is_refused(kind, severity):
     with pytest.raises(ConfigError, match=r"Choose one of: brightness_up|severity must be a whole number from 0 to 5"):
         check_corruption(kind, severity)
-
-
-def test_a_whole_number_as_a_float_is_a_severity():
-    assert check_corruption("jpeg", 2.0) == ("jpeg", 2)
-    assert isinstance(check_corruption("jpeg", 2.0)[1], int)

@@ -16,7 +16,7 @@ from tests.support.toy_models import CLASSES, make_model, make_photo
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
 
 
-def test_every_network_answers_with_probabilities_and_its_k_most_probable_classes() -> None:
+def test_every_network_answers_with_probabilities_and_its_k_most_probable_classes():
     predictions = predict({norm: make_model(norm) for norm in NORM_LAYERS}, make_photo(), k=2)
     assert list(predictions) == list(NORM_LAYERS)
     for prediction in predictions.values():
@@ -28,17 +28,7 @@ def test_every_network_answers_with_probabilities_and_its_k_most_probable_classe
         assert prediction.latency_ms > 0
 
 
-@pytest.mark.parametrize("norm", NORM_LAYERS)
-def test_a_picture_gets_the_same_logits_alone_and_among_others(norm: str) -> None:
-    network = make_model(norm).network
-    pixels = torch.randint(0, 256, (5, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    mean, std = torch.tensor(MEAN), torch.tensor(STD)
-    together = compute_logits(network, pixels, mean, std)
-    alone = torch.cat([compute_logits(network, one, mean, std) for one in pixels.split(1)])
-    torch.testing.assert_close(alone, together)
-
-
-def test_a_picture_gets_the_same_predictions_alone_and_among_others_of_other_sizes() -> None:
+def test_a_picture_gets_the_same_predictions_alone_and_among_others_of_other_sizes():
     models = {norm: make_model(norm) for norm in NORM_LAYERS} | {"large": make_model("bn", image_size=24)}
     photo = make_photo()
     photos = [photo, photo.rotate(90, expand=True), photo.resize((17, 300)), photo.crop((0, 0, 16, 16))]
@@ -53,7 +43,7 @@ def test_a_picture_gets_the_same_predictions_alone_and_among_others_of_other_siz
     assert len(set(firsts)) == len(photos), "a mixed-up answer would not be seen"
 
 
-def test_compute_logits_evaluates_and_leaves_the_mode_as_it_was() -> None:
+def test_compute_logits_evaluates_and_leaves_the_mode_as_it_was():
     network = make_model("bn").network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     compute_logits(network, torch.zeros(2, 16, 16, 3, dtype=torch.uint8), torch.tensor(MEAN), torch.tensor(STD))
@@ -65,13 +55,13 @@ def test_compute_logits_evaluates_and_leaves_the_mode_as_it_was() -> None:
 MODELS = {norm: make_model(norm) for norm in NORM_LAYERS}
 
 
-def photos(count: int) -> list[Image.Image]:
+def photos(count):
     dice = np.random.default_rng(3)
     return [Image.fromarray((dice.integers(0, 256, (16, 16, 3)) * dice.uniform(0.2, 1)).astype(np.uint8)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 13, 64])
-def test_norms_over_one_photo_do_not_move_to_the_last_bit(count: int) -> None:
+def test_norms_over_one_photo_do_not_move_to_the_last_bit(count):
     found = predict_batch(MODELS, photos(count), "batch")
     assert [variant for variant, answers in found.items() if answers.depends] == ["bn", "bin"]
     for answers in found.values():
@@ -80,7 +70,7 @@ def test_norms_over_one_photo_do_not_move_to_the_last_bit(count: int) -> None:
         assert answers.depends or answers.changed == ()
 
 
-def test_answers_are_those_of_predict_many_and_changes_are_counted() -> None:
+def test_answers_are_those_of_predict_many_and_changes_are_counted():
     images = photos(12)
     found = predict_batch(MODELS, images, 16)
     mixed, remembered = predict_many(MODELS, images, 1, 16), predict_many(MODELS, images, 1)
@@ -95,7 +85,7 @@ def test_answers_are_those_of_predict_many_and_changes_are_counted() -> None:
     assert predict_batch(MODELS, [], "batch")["bn"].own == ()
 
 
-def test_the_same_photo_in_other_companies_scatters_only_where_statistics_are_the_companys() -> None:
+def test_the_same_photo_in_other_companies_scatters_only_where_statistics_are_the_companys():
     found = predict_in_batches(MODELS, photos(20), "batch", size=6, draws=8)
     for variant, (label, values) in found.items():
         assert label == predict_many({variant: MODELS[variant]}, photos(1), 1)[0][variant].label
@@ -105,7 +95,7 @@ def test_the_same_photo_in_other_companies_scatters_only_where_statistics_are_th
     assert found != predict_in_batches(MODELS, photos(20), "batch", size=6, draws=8, seed=1)
 
 
-def test_a_company_of_one_value_is_explained() -> None:
+def test_a_company_of_one_value_is_explained():
     small = {"bn": make_model("bn", image_size=4)}  # its last maps have one pixel
     with pytest.raises(ConfigError, match="Let more images go through together"):
         predict_batch(small, photos(1), "batch")
@@ -131,21 +121,6 @@ SIX = ("nn", "bn", "in", "bin", "gn", "ln")
 )
 def test_the_sentence_says_who_agrees(answers, sentence):
     assert agreement(dict(zip(SIX, answers.split(), strict=False))).sentence == sentence
-
-
-def test_groups_are_ordered_by_size_then_as_given():
-    labels = {"ln": "b", "nn": "a", "bn": "a", "in": "c"}
-    assert agreement(labels).groups == (("a", ("nn", "bn")), ("b", ("ln",)), ("c", ("in",)))
-
-
-def test_other_variants_go_by_their_short_names():
-    assert agreement({"bn-bs8": "lion", "torch-bn": "orange"}).sentence == (
-        "They disagree: BN batch 8 says lion, torch BN says orange."
-    )
-
-
-def test_more_than_twelve_are_counted_in_digits():
-    assert agreement({f"v{number}": "lion" for number in range(13)}).sentence == "All 13 say lion."
 
 
 @pytest.mark.parametrize(

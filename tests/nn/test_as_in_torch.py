@@ -2,12 +2,10 @@
 
 import inspect
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import resnet18
 
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
@@ -27,30 +25,30 @@ TORCHS = {
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _seed():
     torch.manual_seed(0)
 
 
 # Construction
 
 
-def options(layer: type[nn.Module]) -> list[tuple[str, Any]]:
+def options(layer):
     """A constructor's arguments behind the channels, and how they are given."""
     names = ("num_features", "num_channels", "num_groups")
     return [(p.name, p.kind) for p in inspect.signature(layer).parameters.values() if p.name not in names]
 
 
 @pytest.mark.parametrize("ours", TORCHS)
-def test_constructor_takes_torchs_options_in_torchs_order(ours: type[nn.Module]) -> None:
+def test_constructor_takes_torchs_options_in_torchs_order(ours):
     assert next(iter(inspect.signature(ours).parameters)) == "num_channels"
     assert options(ours) == options(TORCHS[ours])
 
 
-def test_layer_norm_takes_what_group_norm_takes_but_groups() -> None:
+def test_layer_norm_takes_what_group_norm_takes_but_groups():
     assert options(LayerNorm) == options(GroupNorm)
 
 
-def test_no_norm_takes_what_any_other_takes() -> None:
+def test_no_norm_takes_what_any_other_takes():
     for layer in NORM_LAYERS.values():
         given = [p for p in inspect.signature(layer).parameters.values() if p.default is not p.empty]
         by_place = [p.default for p in given if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -59,7 +57,7 @@ def test_no_norm_takes_what_any_other_takes() -> None:
 
 
 @ALL
-def test_layer_without_bias_has_its_weight_alone(key: str) -> None:
+def test_layer_without_bias_has_its_weight_alone(key):
     layer, full = NORM_LAYERS[key](C, bias=False), NORM_LAYERS[key](C)
     assert full.state_dict().keys() - layer.state_dict().keys() == {"bias"} & full.state_dict().keys()
     layer.reset_parameters() if key != "nn" else None
@@ -72,25 +70,25 @@ def test_layer_without_bias_has_its_weight_alone(key: str) -> None:
 
 
 @ALL
-def test_every_buffer_is_in_the_state_dict(key: str) -> None:
+def test_every_buffer_is_in_the_state_dict(key):
     layer = NORM_LAYERS[key](C)
     assert {name for name, _ in layer.named_buffers()} <= layer.state_dict().keys()
 
 
-def built_without_memory(key: str, state: dict[str, Tensor]) -> nn.Module:
+def built_without_memory(key, state):
     with torch.device("meta"):
         layer = NORM_LAYERS[key](C)
     layer.load_state_dict(state, assign=True)
     return layer
 
 
-def emptied(key: str, state: dict[str, Tensor]) -> nn.Module:
+def emptied(key, state):
     layer = NORM_LAYERS[key](C, device="meta").to_empty(device="cpu")
     layer.load_state_dict(state)
     return layer
 
 
-def skipped(key: str, state: dict[str, Tensor]) -> nn.Module:
+def skipped(key, state):
     layer = nn.utils.skip_init(NORM_LAYERS[key], C)
     layer.load_state_dict(state)
     return layer
@@ -98,7 +96,7 @@ def skipped(key: str, state: dict[str, Tensor]) -> nn.Module:
 
 @pytest.mark.parametrize("build", [built_without_memory, emptied, skipped])
 @ALL
-def test_layer_built_without_memory_is_whole_once_it_is_loaded(key: str, build: Callable[..., nn.Module]) -> None:
+def test_layer_built_without_memory_is_whole_once_it_is_loaded(key, build):
     whole = randomize(NORM_LAYERS[key](C))
     layer = build(key, whole.state_dict())
     x = torch.randn(4, C, 3, 3)
@@ -107,7 +105,7 @@ def test_layer_built_without_memory_is_whole_once_it_is_loaded(key: str, build: 
 
 
 @ALL
-def test_layer_built_without_memory_is_whole_once_it_is_reset(key: str) -> None:
+def test_layer_built_without_memory_is_whole_once_it_is_reset(key):
     layer = nn.Sequential(NORM_LAYERS[key](C, device="meta")).to_empty(device="cpu")
     with torch.no_grad():
         for tensor in itertools.chain(layer.parameters(), layer.buffers()):
@@ -121,7 +119,7 @@ def test_layer_built_without_memory_is_whole_once_it_is_reset(key: str) -> None:
 
 
 @ALL
-def test_whole_network_can_be_built_on_the_meta_device(key: str) -> None:
+def test_whole_network_can_be_built_on_the_meta_device(key):
     whole = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
     with torch.device("meta"):
         network = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
@@ -131,7 +129,7 @@ def test_whole_network_can_be_built_on_the_meta_device(key: str) -> None:
 
 
 @REMEMBERING
-def test_states_from_before_batches_were_counted_load(norm_layer: type[BatchNorm]) -> None:
+def test_states_from_before_batches_were_counted_load(norm_layer):
     state = dict(randomize(norm_layer(C)).state_dict())
     del state["num_batches_tracked"]
     layer = norm_layer(C)
@@ -140,7 +138,7 @@ def test_states_from_before_batches_were_counted_load(norm_layer: type[BatchNorm
     torch.testing.assert_close(layer.running_mean, state["running_mean"])
 
 
-def test_states_of_today_must_be_whole_as_in_torch() -> None:
+def test_states_of_today_must_be_whole_as_in_torch():
     state = BatchNorm(C).state_dict()
     assert state._metadata[""]["version"] == nn.BatchNorm2d(C).state_dict()._metadata[""]["version"] == 2
     del state["num_batches_tracked"]
@@ -149,13 +147,39 @@ def test_states_of_today_must_be_whole_as_in_torch() -> None:
             layer.load_state_dict(state)
 
 
+# Start and memory
+
+
+@ALL
+def test_layer_starts_and_restarts_as_the_identity_map_without_memory(key):
+    layer, fresh = NORM_LAYERS[key](C), NORM_LAYERS[key](C)
+    start = {"weight": 1, "bias": 0, "gate": 1, "running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+    for name, tensor in fresh.state_dict().items():
+        assert tensor.eq(start[name]).all(), name
+    randomize(layer)(torch.randn(2, C, 3, 3))
+    for reset in ("reset_parameters", "reset_running_stats"):
+        getattr(layer, reset, lambda: None)()
+    torch.testing.assert_close(layer.state_dict(), fresh.state_dict(), rtol=0, atol=0)
+
+
+@REMEMBERING
+def test_momentum_none_averages_all_batches(norm_layer):
+    layer = norm_layer(C, momentum=None)
+    batches = torch.randn(5, 4, C, 3, 3) * torch.arange(1, 6).view(5, 1, 1, 1, 1)
+    for batch in batches:
+        layer(batch)
+    assert layer.num_batches_tracked == 5
+    torch.testing.assert_close(layer.running_mean, batches.mean((1, 3, 4)).mean(0))
+    torch.testing.assert_close(layer.running_var, batches.var((1, 3, 4)).mean(0))  # unbiased
+
+
 # Input
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.complex64])
 @pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
-def test_numbers_that_are_not_floating_point_are_refused(key: str, dtype: torch.dtype, training: bool) -> None:
+def test_numbers_that_are_not_floating_point_are_refused(key, dtype, training):
     layer = NORM_LAYERS[key](C).train(training)
     before = buffers(layer)
     with pytest.raises(TypeError, match=rf"expected floating-point input, got {dtype}\. Convert it first, as x\.float\(\)"):
@@ -165,7 +189,7 @@ def test_numbers_that_are_not_floating_point_are_refused(key: str, dtype: torch.
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("tracked", [True, False], ids=["tracked", "untracked"])
-def test_instance_norm_takes_a_single_image_as_torchs_does(training: bool, tracked: bool) -> None:
+def test_instance_norm_takes_a_single_image_as_torchs_does(training, tracked):
     theirs = randomize(nn.InstanceNorm2d(C, affine=True, track_running_stats=tracked).double()).train(training)
     ours = InstanceNorm(C, track_running_stats=tracked).double().train(training)
     ours.load_state_dict(theirs.state_dict())

@@ -24,7 +24,7 @@ ALL = pytest.mark.parametrize("key", NORM_LAYERS)
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _seed():
     torch.manual_seed(0)
 
 
@@ -32,7 +32,7 @@ def _seed() -> None:
 
 
 @pytest.mark.parametrize("norm_layer", [BatchNorm, BatchInstanceNorm, InstanceNorm])
-def test_statistics_stay_once_they_are_no_longer_tracked(norm_layer: type[nn.Module]) -> None:
+def test_statistics_stay_once_they_are_no_longer_tracked(norm_layer):
     layer = randomize(norm_layer(C, track_running_stats=True))
     layer.track_running_stats = False
     before, x = buffers(layer), torch.randn(4, C, 3, 3)
@@ -44,7 +44,7 @@ def test_statistics_stay_once_they_are_no_longer_tracked(norm_layer: type[nn.Mod
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_no_longer_tracking_means_what_it_means_in_torch(training: bool) -> None:
+def test_no_longer_tracking_means_what_it_means_in_torch(training):
     ours, theirs = BatchNorm(C).double(), randomize(nn.BatchNorm2d(C).double())
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(4, C, 3, 3, dtype=torch.float64)
@@ -54,19 +54,19 @@ def test_no_longer_tracking_means_what_it_means_in_torch(training: bool) -> None
     torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()))
 
 
-def test_layer_built_without_statistics_can_be_set_to_track() -> None:  # Lightning's BackboneFinetuning, thawing
+def test_layer_built_without_statistics_can_be_set_to_track():  # Lightning's BackboneFinetuning, thawing
     layer, x = BatchNorm(C, track_running_stats=False), torch.randn(4, C, 3, 3)
     layer.track_running_stats = True
     torch.testing.assert_close(layer(x), nn.BatchNorm2d(C)(x))
 
 
-def freeze_like_lightning(network: nn.Module) -> None:
+def freeze_like_lightning(network):
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             module.track_running_stats = False
 
 
-def freeze_like_timm(network: nn.Module) -> nn.Module:
+def freeze_like_timm(network):
     if isinstance(network, nn.BatchNorm2d | nn.SyncBatchNorm):  # timm has a module of its own for it
         scale = network.weight * (network.running_var + network.eps).rsqrt()
         frozen = nn.Conv2d(network.num_features, network.num_features, 1, groups=network.num_features)
@@ -79,7 +79,7 @@ def freeze_like_timm(network: nn.Module) -> nn.Module:
     return network
 
 
-def test_batch_norms_are_found_by_those_who_freeze_them() -> None:
+def test_batch_norms_are_found_by_those_who_freeze_them():
     network, x = nn.Sequential(nn.Conv2d(3, C, 3), randomize(BatchNorm(C))), torch.randn(2, 3, 6, 6)
     before, y = buffers(network), copy.deepcopy(network).eval()(x)
     freeze_like_lightning(network)
@@ -90,7 +90,7 @@ def test_batch_norms_are_found_by_those_who_freeze_them() -> None:
     torch.testing.assert_close(frozen(x), y)
 
 
-def test_update_bn_measures_the_statistics_anew() -> None:
+def test_update_bn_measures_the_statistics_anew():
     network, batches = nn.Sequential(randomize(BatchNorm(C))), torch.randn(5, 4, C, 3, 3)
     update_bn(batches, network)
     assert network[0].num_batches_tracked == 5
@@ -98,7 +98,7 @@ def test_update_bn_measures_the_statistics_anew() -> None:
     assert network[0].momentum == 0.1
 
 
-def test_bin_is_measured_anew_as_the_readme_says() -> None:
+def test_bin_is_measured_anew_as_the_readme_says():
     layer, batches = randomize(BatchInstanceNorm(C)), torch.randn(5, 4, C, 3, 3)
     layer.reset_running_stats()
     layer.momentum = None
@@ -110,20 +110,20 @@ def test_bin_is_measured_anew_as_the_readme_says() -> None:
 # Tools that look for norms
 
 
-def test_parameters_of_every_norm_are_told_from_the_others() -> None:
+def test_parameters_of_every_norm_are_told_from_the_others():
     norms = [layer(C) for layer in NORM_LAYERS.values()]
     found, others = split_normalization_params(nn.Sequential(nn.Conv2d(3, C, 1), *norms))
     assert {id(p) for p in found} == {id(p) for norm in norms for p in norm.parameters()}
     assert len(others) == 2
 
 
-def test_usual_initialization_finds_every_affine_map() -> None:
+def test_usual_initialization_finds_every_affine_map():
     for key, norm_layer in NORM_LAYERS.items():  # torchvision's, with its zeros in the last norm of every block
         network = resnet18(norm_layer=norm_layer, zero_init_residual=True, num_classes=5)
         assert key == "nn" or network.layer1[0].bn2.weight.eq(0).all()
 
 
-def test_bin_keeps_its_gate_where_every_batch_norm_is_replaced() -> None:
+def test_bin_keeps_its_gate_where_every_batch_norm_is_replaced():
     network = nn.Sequential(BatchNorm(C), BatchInstanceNorm(C))
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
     assert [type(layer) for layer in converted] == [nn.SyncBatchNorm, BatchInstanceNorm]
@@ -131,13 +131,13 @@ def test_bin_keeps_its_gate_where_every_batch_norm_is_replaced() -> None:
     assert type(freeze_like_timm(copy.deepcopy(network))[1]) is BatchInstanceNorm
 
 
-def test_models_trained_side_by_side_can_do_without_statistics() -> None:
+def test_models_trained_side_by_side_can_do_without_statistics():
     network = replace_all_batch_norm_modules_(nn.Sequential(BatchNorm(C)))
     x = torch.randn(3, 4, C, 3, 3)
     torch.testing.assert_close(torch.func.vmap(network)(x), torch.stack([network(each) for each in x]))
 
 
-def test_batch_norm_folds_into_the_convolution_before_it() -> None:
+def test_batch_norm_folds_into_the_convolution_before_it():
     network, x = nn.Sequential(nn.Conv2d(3, C, 3), randomize(BatchNorm(C))).eval(), torch.randn(2, 3, 6, 6)
     torch.testing.assert_close(nn.utils.fuse_conv_bn_eval(*network)(x), network(x))
     with warnings.catch_warnings():
@@ -154,7 +154,7 @@ def test_batch_norm_folds_into_the_convolution_before_it() -> None:
 
 
 @ALL
-def test_features_are_extracted_by_name(key: str) -> None:
+def test_features_are_extracted_by_name(key):
     network = resnet18(norm_layer=NORM_LAYERS[key], num_classes=5).eval()
     x, seen = torch.randn(2, 3, 64, 64), []
     network.layer2[0].bn1.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
@@ -164,7 +164,7 @@ def test_features_are_extracted_by_name(key: str) -> None:
 
 
 @ALL
-def test_traced_network_remembers_as_the_network_does(key: str) -> None:
+def test_traced_network_remembers_as_the_network_does(key):
     network = nn.Sequential(nn.Conv2d(3, C, 3), randomize(NORM_LAYERS[key](C)))
     traced, x = torch.fx.symbolic_trace(copy.deepcopy(network)), torch.randn(4, 3, 6, 6)
     torch.testing.assert_close(buffers(traced), buffers(network), rtol=0, atol=0)  # tracing alone is no batch
@@ -176,7 +176,7 @@ def test_traced_network_remembers_as_the_network_does(key: str) -> None:
 
 
 @ALL
-def test_network_is_prepared_for_quantization(key: str) -> None:
+def test_network_is_prepared_for_quantization(key):
     network = nn.Sequential(nn.Conv2d(3, C, 3), randomize(NORM_LAYERS[key](C)), nn.ReLU(), nn.Conv2d(C, 4, 3)).eval()
     x = torch.randn(2, 3, 8, 8)
     with warnings.catch_warnings():
@@ -189,7 +189,7 @@ def test_network_is_prepared_for_quantization(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
-def test_script_is_refused_in_a_sentence_and_a_trace_is_right(key: str) -> None:
+def test_script_is_refused_in_a_sentence_and_a_trace_is_right(key):
     network = nn.Sequential(nn.Conv2d(3, C, 3), randomize(NORM_LAYERS[key](C))).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's scripts and traces are deprecated

@@ -1,7 +1,6 @@
 """What every norm makes of the input it is given: any precision, memory format or size, right or wrong."""
 
 import copy
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ REMEMBERING = pytest.mark.parametrize("norm_layer", [BatchNorm, BatchInstanceNor
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _seed():
     torch.manual_seed(0)
 
 
@@ -29,7 +28,7 @@ def _seed() -> None:
 
 @MODES
 @ALL
-def test_bfloat16_input_is_normalized_in_float32(key: str, training: bool) -> None:
+def test_bfloat16_input_is_normalized_in_float32(key, training):
     layer = randomize(NORM_LAYERS[key](C)).train(training)
     twin = copy.deepcopy(layer)
     x = (30 + 0.5 * torch.randn(4, C, 5, 7)).bfloat16()  # squares and means would not survive 8 bits
@@ -41,7 +40,7 @@ def test_bfloat16_input_is_normalized_in_float32(key: str, training: bool) -> No
 
 @MODES
 @ALL
-def test_autocast_leaves_statistics_in_float32(key: str, training: bool) -> None:
+def test_autocast_leaves_statistics_in_float32(key, training):
     layer = randomize(NORM_LAYERS[key](C)).train(training)
     twin = copy.deepcopy(layer)
     for dtype in (torch.float32, torch.bfloat16):
@@ -54,7 +53,7 @@ def test_autocast_leaves_statistics_in_float32(key: str, training: bool) -> None
 
 
 @ALL
-def test_float16_input_does_not_overflow(key: str) -> None:
+def test_float16_input_does_not_overflow(key):
     x = (1000 * torch.randn(4, C, 5, 7)).half()  # x² is past 65,504
     layer = NORM_LAYERS[key](C)
     torch.testing.assert_close(layer(x), layer(x.float()).half(), rtol=0, atol=0)
@@ -62,7 +61,7 @@ def test_float16_input_does_not_overflow(key: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @ALL
-def test_layer_is_built_in_the_dtype_asked_for(key: str, dtype: torch.dtype) -> None:
+def test_layer_is_built_in_the_dtype_asked_for(key, dtype):
     built, cast = NORM_LAYERS[key](C, device="cpu", dtype=dtype), NORM_LAYERS[key](C).to(dtype)
     x = torch.randn(4, C, 5, 7).to(dtype)
     y = built(x)
@@ -77,7 +76,7 @@ def test_layer_is_built_in_the_dtype_asked_for(key: str, dtype: torch.dtype) -> 
 
 @MODES
 @ALL
-def test_channels_last_in_channels_last_out(key: str, training: bool) -> None:
+def test_channels_last_in_channels_last_out(key, training):
     layer = randomize(NORM_LAYERS[key](C)).train(training)
     x = torch.randn(4, C, 5, 7).to(memory_format=torch.channels_last).requires_grad_()
     y = layer(x)
@@ -90,7 +89,7 @@ def test_channels_last_in_channels_last_out(key: str, training: bool) -> None:
 
 @MODES
 @ALL
-def test_batch_without_images_teaches_nothing(key: str, training: bool) -> None:
+def test_batch_without_images_teaches_nothing(key, training):
     layer = randomize(NORM_LAYERS[key](C)).train(training)
     before = buffers(layer)
     x = torch.zeros(0, C, 5, 7, requires_grad=True)
@@ -105,7 +104,7 @@ def test_batch_without_images_teaches_nothing(key: str, training: bool) -> None:
     torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)
 
 
-def test_batch_without_images_teaches_tracked_instance_norm_nothing() -> None:
+def test_batch_without_images_teaches_tracked_instance_norm_nothing():
     layer = randomize(InstanceNorm(C, track_running_stats=True))
     before = buffers(layer)
     layer(torch.zeros(0, C, 5, 7))
@@ -113,7 +112,7 @@ def test_batch_without_images_teaches_tracked_instance_norm_nothing() -> None:
 
 
 @REMEMBERING
-def test_one_value_per_channel_is_refused_where_the_batch_is_used(norm_layer: type[BatchNorm]) -> None:
+def test_one_value_per_channel_is_refused_where_the_batch_is_used(norm_layer):
     lone = torch.randn(1, C, 1, 1)
     tracked, untracked = norm_layer(C), norm_layer(C, track_running_stats=False)
     before = buffers(tracked)
@@ -123,7 +122,7 @@ def test_one_value_per_channel_is_refused_where_the_batch_is_used(norm_layer: ty
     torch.testing.assert_close(buffers(tracked), before, rtol=0, atol=0)
 
 
-def test_one_value_per_channel_is_fine_with_running_statistics() -> None:
+def test_one_value_per_channel_is_fine_with_running_statistics():
     layer = randomize(BatchNorm(C)).eval()
     theirs = nn.BatchNorm2d(C).eval()
     theirs.load_state_dict(layer.state_dict())
@@ -133,7 +132,7 @@ def test_one_value_per_channel_is_fine_with_running_statistics() -> None:
 
 @MODES
 @pytest.mark.parametrize("norm_layer", [InstanceNorm, BatchInstanceNorm])
-def test_single_pixel_is_refused_by_norms_over_the_pixels_of_one_channel(norm_layer: type[nn.Module], training: bool) -> None:
+def test_single_pixel_is_refused_by_norms_over_the_pixels_of_one_channel(norm_layer, training):
     with pytest.raises(ValueError, match=r"expected more than 1 pixel .*got input of shape \(4, 8, 1, 1\)"):
         norm_layer(C).train(training)(torch.randn(4, C, 1, 1))
 
@@ -146,7 +145,7 @@ def test_single_pixel_is_refused_by_norms_over_the_pixels_of_one_channel(norm_la
     ("shape", "message"),
     [((C, 5), r"expected 4D input \(N, C, H, W\), got 2D\."), ((2, 3, 5, 5), r"expected 8 channels, got 3\.")],
 )
-def test_wrong_input_is_refused(key: str, shape: tuple[int, ...], message: str) -> None:
+def test_wrong_input_is_refused(key, shape, message):
     with pytest.raises(ValueError, match=message):
         NORM_LAYERS[key](C)(torch.randn(shape))
 
@@ -161,20 +160,20 @@ def test_wrong_input_is_refused(key: str, shape: tuple[int, ...], message: str) 
         (lambda: get_norm_layer("grup"), f"Unknown norm 'grup'. Choose one of: {', '.join(NORM_LAYERS)}."),
     ],
 )
-def test_bad_argument_says_what_is_allowed(build: Callable[[], object], message: str) -> None:
+def test_bad_argument_says_what_is_allowed(build, message):
     with pytest.raises(ConfigError) as error:
         build()
     assert str(error.value) == message
 
 
 @ALL
-def test_layer_is_found_by_its_key(key: str) -> None:
+def test_layer_is_found_by_its_key(key):
     names = {"nn": "NoNorm", "bn": "BatchNorm", "in": "InstanceNorm"}
     names |= {"bin": "BatchInstanceNorm", "gn": "GroupNorm", "ln": "LayerNorm"}
     assert repr(get_norm_layer(key)(C)).startswith(f"{names[key]}({C}")
 
 
-def test_gates_are_found_in_any_depth() -> None:
+def test_gates_are_found_in_any_depth():
     layers = nn.ModuleDict({"deep": nn.Sequential(BatchInstanceNorm(C), BatchNorm(C)), "gate": BatchInstanceNorm(4)})
     assert [gate.numel() for gate in gates(layers)] == [C, 4]
     assert not gates(BatchNorm(C))

@@ -1,13 +1,11 @@
 """What the norms ask of torch: no native normalization, nothing that keeps a graph from being captured."""
 
 import copy
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
@@ -15,7 +13,7 @@ from normzoo.nn.norms import BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
 
 C = 8
-LAYERS: dict[str, Callable[[], nn.Module]] = {
+LAYERS = {
     **{key: partial(layer, C) for key, layer in NORM_LAYERS.items()},
     "bn-cumulative": partial(BatchNorm, C, momentum=None),
     "in-tracked": partial(InstanceNorm, C, track_running_stats=True),
@@ -28,16 +26,16 @@ ALL = pytest.mark.parametrize("name", LAYERS)
 class Spy(TorchDispatchMode):
     """Notes the name of every ATen operation, forward and backward."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
-        self.operations: set[str] = set()
+        self.operations = set()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.operations.add(func.overloadpacket.__name__)
         return func(*args, **(kwargs or {}))
 
 
-def operations(layer: nn.Module) -> set[str]:
+def operations(layer):
     """What one forward and backward pass asks of ATen."""
     x = torch.randn(4, C, 5, 7, requires_grad=True)
     with Spy() as spy:
@@ -45,19 +43,19 @@ def operations(layer: nn.Module) -> set[str]:
     return spy.operations
 
 
-def normalizations(names: set[str]) -> set[str]:
+def normalizations(names):
     """native_batch_norm, cudnn_batch_norm, native_group_norm, native_layer_norm_backward, ..."""
     return {name for name in names if "norm" in name}
 
 
-def host_syncs(names: set[str]) -> set[str]:
+def host_syncs(names):
     """Operations that wait for the device to read a number from it: a CUDA graph cannot hold them."""
     return names & {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal", "unique2", "masked_select"}
 
 
 @MODES
 @ALL
-def test_no_native_normalization_is_called(name: str, training: bool) -> None:
+def test_no_native_normalization_is_called(name, training):
     assert not normalizations(operations(LAYERS[name]().train(training)))
 
 
@@ -66,24 +64,24 @@ def test_no_native_normalization_is_called(name: str, training: bool) -> None:
     [nn.BatchNorm2d(C), nn.BatchNorm2d(C).eval(), nn.InstanceNorm2d(C), nn.GroupNorm(2, C), nn.LayerNorm([C, 5, 7])],
     ids=repr,
 )
-def test_spy_sees_torchs_normalizations(layer: nn.Module) -> None:
+def test_spy_sees_torchs_normalizations(layer):
     assert normalizations(operations(layer))
 
 
 @MODES
 @ALL
-def test_nothing_waits_for_the_device(name: str, training: bool) -> None:
+def test_nothing_waits_for_the_device(name, training):
     layer = LAYERS[name]().train(training)
     assert not host_syncs(operations(layer))
     assert layer.to("meta")(torch.empty(4, C, 5, 7, device="meta")).shape == (4, C, 5, 7)  # there is no number to read
 
 
-def test_spy_sees_torchs_host_sync() -> None:
+def test_spy_sees_torchs_host_sync():
     assert host_syncs(operations(nn.BatchNorm2d(C, momentum=None)))
 
 
 @ALL
-def test_buffers_stay_where_a_captured_graph_writes(name: str) -> None:
+def test_buffers_stay_where_a_captured_graph_writes(name):
     layer = LAYERS[name]()
     before = {key: (id(buffer), buffer.data_ptr()) for key, buffer in layer.named_buffers()}
     for _ in range(2):
@@ -92,7 +90,7 @@ def test_buffers_stay_where_a_captured_graph_writes(name: str) -> None:
     assert not any(buffer.requires_grad for buffer in layer.buffers())
 
 
-def step(layer: Callable[..., Tensor], module: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def step(layer, module, x):
     """Output, input gradient, state and parameter gradients of one pass."""
     module.zero_grad()
     x = x.clone().requires_grad_()
@@ -105,7 +103,7 @@ def step(layer: Callable[..., Tensor], module: nn.Module, x: Tensor) -> dict[str
 
 @MODES
 @ALL
-def test_compiles_without_graph_break(name: str, training: bool) -> None:
+def test_compiles_without_graph_break(name, training):
     torch.manual_seed(0)
     torch._dynamo.reset()
     eager = LAYERS[name]().train(training)
@@ -117,7 +115,7 @@ def test_compiles_without_graph_break(name: str, training: bool) -> None:
 
 @MODES
 @ALL
-def test_exports_with_a_dynamic_batch(name: str, training: bool) -> None:
+def test_exports_with_a_dynamic_batch(name, training):
     torch.manual_seed(0)
     layer = LAYERS[name]().train(training)
     batch = torch.export.Dim("batch", min=2)

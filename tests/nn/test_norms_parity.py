@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm
@@ -22,11 +22,11 @@ SHAPES = [(4, C, 5, 7), (1, C, 5, 3), (2, C, 7, 1), (1, C, 1, 7)]
 class AuthorsBIN(nn.BatchNorm2d):
     """Batch-instance normalization as its authors wrote it, from torch's two functions."""
 
-    def __init__(self, num_channels: int, affine: bool = True, track_running_stats: bool = True, bias: bool = True) -> None:
+    def __init__(self, num_channels, affine=True, track_running_stats=True, bias=True):
         super().__init__(num_channels, affine=affine, track_running_stats=track_running_stats, bias=bias)
         self.gate = nn.Parameter(torch.ones(num_channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         weight = self.gate.new_ones(self.num_features) if self.weight is None else self.weight
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -38,7 +38,7 @@ class AuthorsBIN(nn.BatchNorm2d):
 
 
 Twins = Callable[[], tuple[nn.Module, nn.Module]]
-TWINS: dict[str, Twins] = {
+TWINS = {
     "nn": lambda: (NoNorm(C), nn.Identity()),
     "bn": lambda: (BatchNorm(C), nn.BatchNorm2d(C)),
     "bn-options": lambda: (BatchNorm(C, eps=0.1, momentum=0.7), nn.BatchNorm2d(C, eps=0.1, momentum=0.7)),
@@ -80,18 +80,18 @@ CASES = [
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _seed():
     torch.manual_seed(0)
 
 
-def twins(name: str) -> tuple[nn.Module, nn.Module]:
+def twins(name):
     """Ours and theirs, in the same random state, which goes over strictly and by name."""
     ours, theirs = TWINS[name]()
     ours.double().load_state_dict(randomize(theirs.double()).state_dict(), strict=True)
     return ours, theirs
 
 
-def outcome(layer: nn.Module, x: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+def outcome(layer, x, cotangent):
     """The output and every gradient."""
     parameters = {name: parameter for name, parameter in layer.named_parameters() if parameter.requires_grad}
     x = x.detach().requires_grad_()
@@ -100,7 +100,7 @@ def outcome(layer: nn.Module, x: Tensor, cotangent: Tensor) -> dict[str, Tensor]
     return {"output": y.detach(), **dict(zip(["input", *parameters], grads, strict=True))}
 
 
-def assert_trains_alike(ours: nn.Module, theirs: nn.Module, shape: tuple[int, ...]) -> None:
+def assert_trains_alike(ours, theirs, shape):
     """Equal outputs, gradients and state over three training steps, then in evaluation."""
     for training in (True, True, True, False):
         x, cotangent = 3 * torch.randn(shape, dtype=torch.float64) + 2, torch.randn(shape, dtype=torch.float64)
@@ -110,30 +110,30 @@ def assert_trains_alike(ours: nn.Module, theirs: nn.Module, shape: tuple[int, ..
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
-def test_layer_matches_torch_over_training_steps_then_evaluation(name: str, shape: tuple[int, ...]) -> None:
+def test_layer_matches_torch_over_training_steps_then_evaluation(name, shape):
     assert_trains_alike(*twins(name), shape)
 
 
 class WrongAxesGroupNorm(GroupNorm):
-    def _normalize(self, x: Tensor) -> Tensor:
+    def _normalize(self, x):
         groups = x.unflatten(1, (self.num_groups, -1))  # (N, G, C/G, H, W), but the axes of (N, C, H, W) below
         var, mean = torch.var_mean(groups, (1, 2, 3), correction=0, keepdim=True)
         return self._affine((groups - mean).flatten(1, 2), torch.rsqrt(var + self.eps).expand_as(groups).flatten(1, 2))
 
 
 class BiasedMemoryBatchNorm(BatchNorm):
-    def _remember(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
+    def _remember(self, mean, var, count):
         super()._remember(mean, var * (1 - 1 / count), count)
 
 
 class UnbiasedInstanceNorm(InstanceNorm):
-    def _normalize(self, x: Tensor) -> Tensor:
+    def _normalize(self, x):
         var, mean = torch.var_mean(x, (2, 3), keepdim=True)
         return self._affine(x - mean, torch.rsqrt(var + self.eps))
 
 
 class ClampingBIN(BatchInstanceNorm):
-    def _normalize(self, x: Tensor) -> Tensor:
+    def _normalize(self, x):
         parameters = dict(self.named_parameters()) | {"gate": self.gate.clamp(0, 1)}
         return functional_call(BatchInstanceNorm(C, track_running_stats=False), parameters, (x,))
 
@@ -147,14 +147,14 @@ class ClampingBIN(BatchInstanceNorm):
         ("bin-untracked", ClampingBIN(C, track_running_stats=False)),
     ],
 )
-def test_known_bugs_of_public_reimplementations_are_seen(name: str, mutant: nn.Module) -> None:
+def test_known_bugs_of_public_reimplementations_are_seen(name, mutant):
     _, theirs = twins(name)
     mutant.double().load_state_dict(theirs.state_dict())
     with pytest.raises(AssertionError, match="not close"):
         assert_trains_alike(mutant, theirs, SHAPES[0])
 
 
-LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {  # (4, C, 6, 6), whatever lies between the values
+LAYOUTS = {  # (4, C, 6, 6), whatever lies between the values
     "channels_last": lambda x: x.to(memory_format=torch.channels_last),
     "every second pixel": lambda x: x.repeat_interleave(2, 3)[..., ::2],
     "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
@@ -165,7 +165,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {  # (4, C, 6, 6), whatever lie
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["nn", "bn", "in", "bin", "gn-2", "ln"])
-def test_layout_in_memory_does_not_change_the_result(name: str, layout: str) -> None:
+def test_layout_in_memory_does_not_change_the_result(name, layout):
     ours, theirs = twins(name)
     x, cotangent = torch.randn(2, 4, C, 6, 6, dtype=torch.float64)
     x, cotangent = LAYOUTS[layout](x), LAYOUTS[layout](cotangent)
@@ -179,7 +179,7 @@ def test_layout_in_memory_does_not_change_the_result(name: str, layout: str) -> 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan, 1e200])  # the last one's square is infinite
 @pytest.mark.parametrize("name", ["bn", "in", "in-tracked", "bin", "gn-2", "gn-8", "ln"])
-def test_value_out_of_range_spoils_no_more_than_in_torch(name: str, value: float, training: bool) -> None:
+def test_value_out_of_range_spoils_no_more_than_in_torch(name, value, training):
     ours, theirs = (layer.train(training) for layer in twins(name))
     x, cotangent = torch.randn(2, 4, C, 5, 7, dtype=torch.float64)
     spoilt = x.clone()
@@ -196,11 +196,11 @@ def test_value_out_of_range_spoils_no_more_than_in_torch(name: str, value: float
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("key", NORM_LAYERS)
-def test_gradients_match_finite_differences_twice(key: str, training: bool) -> None:
+def test_gradients_match_finite_differences_twice(key, training):
     layer = randomize(NORM_LAYERS[key](C).double()).train(training)
     names = [name for name, _ in layer.named_parameters()]
 
-    def call(x: Tensor, *parameters: Tensor) -> Tensor:
+    def call(x, *parameters):
         return functional_call(layer, dict(zip(names, parameters, strict=True)), (x,))
 
     inputs = torch.randn(2, C, 1, 3, dtype=torch.float64).requires_grad_(), *layer.parameters()
@@ -208,14 +208,14 @@ def test_gradients_match_finite_differences_twice(key: str, training: bool) -> N
     assert torch.autograd.gradgradcheck(call, inputs, fast_mode=True)
 
 
-def bin_with_gate(value: float) -> BatchInstanceNorm:
+def bin_with_gate(value):
     layer = BatchInstanceNorm(C)
     nn.init.constant_(layer.gate, value)
     layer.gate.requires_grad_(False)
     return layer
 
 
-IDENTITIES: dict[str, Twins] = {
+IDENTITIES = {
     "GN of C groups is IN": lambda: (GroupNorm(C, C), InstanceNorm(C)),
     "GN of 1 group is LN": lambda: (GroupNorm(C, 1), LayerNorm(C)),
     "BIN of gate 1 is BN": lambda: (bin_with_gate(1), BatchNorm(C)),
@@ -224,7 +224,7 @@ IDENTITIES: dict[str, Twins] = {
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
-def test_special_case_is_the_simpler_norm(identity: str) -> None:
+def test_special_case_is_the_simpler_norm(identity):
     general, simple = IDENTITIES[identity]()
     general.double().load_state_dict(randomize(simple.double()).state_dict(), strict=False)
     for training in (True, True, False):
@@ -237,7 +237,7 @@ def test_special_case_is_the_simpler_norm(identity: str) -> None:
 
 @pytest.mark.parametrize("offset", [0, 100, 1e4])
 @pytest.mark.parametrize("name", ["bn", "in", "bin", "gn-2", "ln"])
-def test_float32_is_about_as_accurate_as_torch_far_from_zero(name: str, offset: float) -> None:
+def test_float32_is_about_as_accurate_as_torch_far_from_zero(name, offset):
     ours, theirs = twins(name)
     x, cotangent = torch.randn(2, 8, C, 16, 16)
     x = x + offset
@@ -250,7 +250,7 @@ def test_float32_is_about_as_accurate_as_torch_far_from_zero(name: str, offset: 
 
 @pytest.mark.parametrize("value", [0.0, -2.5, 1e4])
 @pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
-def test_constant_input_gives_the_bias(key: str, value: float) -> None:
+def test_constant_input_gives_the_bias(key, value):
     layer = randomize(NORM_LAYERS[key](C))
     x = torch.full((4, C, 5, 7), value)
     bias = layer.get_parameter("bias").detach().view(1, C, 1, 1).expand_as(x)

@@ -13,7 +13,7 @@ OPTIMIZERS = {
 }
 
 
-def twins() -> tuple[ResNet, ResNet]:
+def twins():
     """Two networks in float64 with the same weights, ours and torch's."""
     torch.manual_seed(0)
     ours, theirs = (ResNet(8, norm, CLASSES).double() for norm in ("bn", "torch-bn"))

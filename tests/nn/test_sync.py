@@ -1,12 +1,11 @@
 """Statistics over two processes, gloo on the CPU: those of one process with the whole batch where asked for, else nobody's."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
@@ -24,7 +23,7 @@ SHARES = ((3, 5), (8, 0))
 BY_RANK = ("y", "x gradient", "x second")  # the rest is by channel
 
 
-def norm_case(kind: type[nn.Module]) -> tuple[nn.Module, Tensor, Tensor]:
+def norm_case(kind):
     """A layer whose parameters are not those it begins with, activations and what the loss weighs its output by."""
     draw = torch.Generator().manual_seed(0)
     norm = kind(4, momentum=0.3, dtype=torch.float64)
@@ -35,7 +34,7 @@ def norm_case(kind: type[nn.Module]) -> tuple[nn.Module, Tensor, Tensor]:
     return norm, 3 + x * torch.arange(1.0, 9.0).view(-1, 1, 1, 1), weights
 
 
-def norm_results(norm: nn.Module, x: Tensor, weights: Tensor) -> dict[str, Tensor]:
+def norm_results(norm, x, weights):
     """Output, statistics, gradients, and those of a gradient penalty: the loss and the squared gradient of the input."""
     x = x.clone().requires_grad_()
     y = norm(x)
@@ -49,14 +48,14 @@ def norm_results(norm: nn.Module, x: Tensor, weights: Tensor) -> dict[str, Tenso
     return {name: each.detach() for name, each in results.items()}
 
 
-def run_norms(rank: int, folder: Path) -> None:
+def run_norms(rank, folder):
     lonely = [dist.new_group([0]), dist.new_group([1])]
     for kind in NORMS:
 
-        def keep(name: str, found: dict[str, Tensor], kind: type[nn.Module] = kind) -> None:
+        def keep(name, found, kind=kind):
             torch.save(found, folder / f"{kind.__name__} {name} {rank}.pt")
 
-        def part(sizes: int | tuple[int, int] = 4, kind: type[nn.Module] = kind) -> tuple[nn.Module, Tensor, Tensor]:
+        def part(sizes=4, kind=kind):
             norm, x, weights = norm_case(kind)
             return norm, x.split(sizes)[rank], weights.split(sizes)[rank]
 
@@ -84,19 +83,19 @@ def run_norms(rank: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("norms")
     two_processes(run_norms, folder)
     return folder
 
 
-def load_both(folder: Path, name: str) -> list[dict[str, Tensor]]:
+def load_both(folder, name):
     return [torch.load(folder / f"{name} {rank}.pt", weights_only=True) for rank in range(2)]
 
 
 @pytest.mark.parametrize("name", [*map(str, SHARES), "both"])
 @pytest.mark.parametrize("kind", NORMS)
-def test_where_asked_for_all_is_that_of_the_whole_batch(kind: type[nn.Module], name: str, folder: Path) -> None:
+def test_where_asked_for_all_is_that_of_the_whole_batch(kind, name, folder):
     expected = norm_results(*norm_case(kind))
     first, second = load_both(folder, f"{kind.__name__} {name}")
     assert first.keys() == expected.keys()
@@ -113,14 +112,14 @@ def test_where_asked_for_all_is_that_of_the_whole_batch(kind: type[nn.Module], n
 
 @pytest.mark.parametrize("name", ["unasked", "lonely", "ended"])
 @pytest.mark.parametrize("kind", NORMS)
-def test_otherwise_each_process_looks_at_its_own_batch(kind: type[nn.Module], name: str, folder: Path) -> None:
+def test_otherwise_each_process_looks_at_its_own_batch(kind, name, folder):
     for rank, found in enumerate(load_both(folder, f"{kind.__name__} {name}")):
         norm, x, weights = norm_case(kind)
         torch.testing.assert_close(found, norm_results(norm, x.split(4)[rank], weights.split(4)[rank]), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", NORMS)
-def test_evaluation_asks_no_other_process(kind: type[nn.Module], folder: Path) -> None:
+def test_evaluation_asks_no_other_process(kind, folder):
     first, second = load_both(folder, f"{kind.__name__} eval")
     norm, x, _ = norm_case(kind)
     norm(x)
@@ -128,7 +127,7 @@ def test_evaluation_asks_no_other_process(kind: type[nn.Module], folder: Path) -
 
 
 @pytest.mark.parametrize("key", NORM_LAYERS)
-def test_synchronizing_changes_nothing_in_one_process(key: str) -> None:
+def test_synchronizing_changes_nothing_in_one_process(key):
     torch.manual_seed(0)
     network, x = ResNet(8, key, 5), torch.randn(4, 3, 16, 16)
     twin = copy.deepcopy(network)
@@ -137,7 +136,7 @@ def test_synchronizing_changes_nothing_in_one_process(key: str) -> None:
     torch.testing.assert_close(twin.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
-def test_norms_that_look_across_the_batch_are_synchronized_and_no_others() -> None:
+def test_norms_that_look_across_the_batch_are_synchronized_and_no_others():
     network = synchronize(nn.Sequential(BatchNorm(4), nn.Sequential(BatchInstanceNorm(4)), InstanceNorm(4), nn.BatchNorm2d(4)))
     assert [layer.sync for layer in (network[0], network[1][0])] == [True, True]
     assert not hasattr(network[2], "sync")

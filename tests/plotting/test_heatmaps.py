@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from normzoo.plotting import matplotlib, plotly
-from normzoo.plotting.heatmaps import class_f1, confusion_difference, confusion_matrix
+from normzoo.plotting.heatmaps import confusion_difference, confusion_matrix
 
 CLASSES = ("ant", "bee <b>")
 COUNTS = np.array([[8, 2], [5, 5]])
@@ -30,12 +30,6 @@ def test_a_difference_is_in_points_and_its_colours_reach_as_far_both_ways():
     assert low < 0 < high, "equal matrices have a scale, too"
 
 
-def test_f1_has_a_row_for_each_class_and_a_column_for_each_variant():
-    chart = class_f1({"bn": [0.5, 1.0], "gn": [0.25, 0.0]}, CLASSES)
-    assert chart.values == [[50, 25], [100, 0]]
-    assert list(chart.columns) == ["BN", "GN"]
-
-
 @pytest.mark.parametrize("count", [2, 25, 200])
 def test_both_renderers_draw_every_class_and_long_names_whole_where_one_points(count):
     classes = [f"{number} {'x' * 75}" for number in range(count)]
@@ -48,7 +42,3 @@ def test_both_renderers_draw_every_class_and_long_names_whole_where_one_points(c
     assert figure["layout"]["width"] > 14 * count
     json.dumps(figure, allow_nan=False)
     assert len(matplotlib.draw(chart).axes[0].get_yticks()) == count
-
-
-def test_tags_in_names_are_letters():
-    assert plotly.draw(confusion_matrix(COUNTS, CLASSES, "BN"))["data"][0]["y"][1] == "bee &lt;b&gt;"

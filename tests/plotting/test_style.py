@@ -6,7 +6,6 @@ import pytest
 
 from normzoo import NORM_LAYERS
 from normzoo.plotting.style import COLOURS, MARKERS, style_of
-from normzoo.variants import short_name
 
 EXTRAS = ["torch-bn", "bn-bs8", "bn-bs128", "gn-bs8", "gn-bs128"]
 
@@ -31,11 +30,3 @@ def test_another_training_of_a_norm_looks_different_from_all_others(variant):
     for other in (style_of(other) for other in [*NORM_LAYERS, *EXTRAS] if other != variant):
         assert mine.colour != other.colour
         assert (mine.marker, mine.dash) != (other.marker, other.dash)
-
-
-@pytest.mark.parametrize(
-    ("variant", "name"),
-    [("bn", "BN"), ("bn-bs8", "BN batch 8"), ("torch-bn", "torch BN"), ("torch-gn-bs8", "torch GN batch 8")],
-)
-def test_names_are_short(variant, name):
-    assert short_name(variant) == name

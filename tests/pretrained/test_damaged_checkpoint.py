@@ -2,8 +2,6 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +14,7 @@ from tests.support.checkpoints import CLASSES, LABELS, change_json, change_weigh
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """A saved checkpoint, to be changed."""
     return save_variant(tmp_path, "bin")
 
@@ -43,21 +41,21 @@ def folder(tmp_path: Path) -> Path:
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
-def test_config_that_cannot_be_followed_is_refused(changes: dict[str, object], message: str, folder: Path) -> None:
+def test_config_that_cannot_be_followed_is_refused(changes, message, folder):
     change_json(folder / "config.json", **changes)
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(folder)
 
 
 @pytest.mark.parametrize("key", ["variant", "seeds", "final", "parameters", "macs", "provenance"])
-def test_metrics_without_a_key_are_refused(key: str, folder: Path) -> None:
+def test_metrics_without_a_key_are_refused(key, folder):
     change_json(folder / "metrics.json", **{key: None})
     with pytest.raises(CheckpointError, match=f"metrics.json lacks {key}"):
         open_checkpoint(folder)
 
 
 @pytest.mark.parametrize("changes", [{"provenance": {}}, {"provenance": []}, {"variant": 3}])
-def test_metrics_of_the_wrong_kind_are_refused(changes: dict[str, object], folder: Path) -> None:
+def test_metrics_of_the_wrong_kind_are_refused(changes, folder):
     change_json(folder / "metrics.json", **changes)
     with pytest.raises(CheckpointError, match=r"metrics.json does not hold what it should"):
         open_checkpoint(folder)
@@ -65,28 +63,28 @@ def test_metrics_of_the_wrong_kind_are_refused(changes: dict[str, object], folde
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b'{"loss": NaN}'])
-def test_missing_or_damaged_description_is_refused(name: str, content: bytes | None, folder: Path) -> None:
+def test_missing_or_damaged_description_is_refused(name, content, folder):
     (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"{name} is (missing or )?damaged"):
         open_checkpoint(folder)
 
 
-def _truncated(folder: Path) -> None:
+def _truncated(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def _oversized(folder: Path) -> None:
+def _oversized(folder):
     with open(folder / "model.safetensors", "r+b") as file:
         file.truncate(MAX_WEIGHT_BYTES + 1)  # sparse: takes no room
 
 
-def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], object]:
+def weights(change):
     return lambda folder: change_weights(folder, change)
 
 
 #: What is done to a folder, whether its hash is put right, and what is said.
-DAMAGES: list[tuple[Callable[[Path], object], bool, str]] = [
+DAMAGES = [
     (lambda folder: (folder / "model.safetensors").unlink(), False, "is missing"),
     (_truncated, False, "is not the file that was packaged"),
     (_truncated, True, "is damaged"),
@@ -102,9 +100,7 @@ DAMAGES: list[tuple[Callable[[Path], object], bool, str]] = [
 
 
 @pytest.mark.parametrize(("damage", "is_rehashed", "message"), DAMAGES)
-def test_weights_that_are_not_the_packaged_ones_are_refused(
-    damage: Callable[[Path], object], is_rehashed: bool, message: str, folder: Path
-) -> None:
+def test_weights_that_are_not_the_packaged_ones_are_refused(damage, is_rehashed, message, folder):
     damage(folder)
     if is_rehashed:
         rehash(folder)
@@ -116,7 +112,7 @@ def test_weights_that_are_not_the_packaged_ones_are_refused(
     ("norm", "arguments", "depth"),
     [("bin", {"groups": 4}, 8), ("gn", {"num_groups": 7}, 8), ("bin", {}, 9), ("grup", {}, 8)],
 )
-def test_network_that_cannot_be_built_is_refused(norm: str, arguments: dict[str, int], depth: int, folder: Path) -> None:
+def test_network_that_cannot_be_built_is_refused(norm, arguments, depth, folder):
     config = dataclasses.replace(config_for("bin"), norm=norm, norm_arguments=arguments, depth=depth)
     (folder / "config.json").write_text(config.to_json())
     tensors, _ = read_tensors(folder / "model.safetensors")
@@ -127,7 +123,7 @@ def test_network_that_cannot_be_built_is_refused(norm: str, arguments: dict[str,
 
 
 @pytest.mark.parametrize("content", [None, b"\xff", b"seed,epoch\n0,1\n", b"seed,epoch,split,loss\nx,1,val,0.5\n"])
-def test_missing_or_damaged_history_is_refused(content: bytes | None, folder: Path) -> None:
+def test_missing_or_damaged_history_is_refused(content, folder):
     (folder / "history.csv").unlink() if content is None else (folder / "history.csv").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"history.csv is missing or damaged"):
         open_checkpoint(folder).history()
@@ -153,7 +149,7 @@ LOGITS = torch.zeros(len(LABELS), len(CLASSES)).half()
         {"labels": LABELS[:0], "seed_0": LOGITS[:0]},
     ],
 )
-def test_logits_that_do_not_fit_the_classes_are_refused(tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def test_logits_that_do_not_fit_the_classes_are_refused(tensors, folder):
     write_tensors(folder / "val_logits.safetensors", tensors)
     with pytest.raises(CheckpointError, match=r"val_logits.safetensors does not hold what it should"):
         open_checkpoint(folder).val_logits()

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from normzoo.pretrained.hub import HubId
 from tests.browser.driver import ROOT, Server, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_variant
-from tests.support.hub_server import READ, Hub, client_environment, serve_hub
+from tests.support.hub_server import READ, client_environment, serve_hub
 from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 
@@ -36,7 +35,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packaged(tmp_path_factory):
     """A repository as it is published, with things in it that nobody should fetch."""
     root = tmp_path_factory.mktemp("packaged")
     for variant in VARIANTS:
@@ -50,7 +49,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hub(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def hub(packaged, tmp_path_factory):
     with serve_hub() as hub:
         first = hub.add("you/zoo", packaged)
         first.tags["v1"] = first.commits[0][0]
@@ -67,11 +66,11 @@ def hub(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
         yield hub
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
+def _contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run(code: str, *arguments: str, environment: dict[str, str], folder: Path) -> list[object]:
+def run(code, *arguments, environment, folder):
     """Run some code in a process of its own; gives what it printed, each line as JSON."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "NORMZOO_"))}
     settings = {**inherited, "PYTHONPATH": str(ROOT), "NORMZOO_CHECKPOINTS": str(folder / "nothing"), **environment}
@@ -81,7 +80,7 @@ def run(code: str, *arguments: str, environment: dict[str, str], folder: Path) -
 
 
 @pytest.fixture(scope="module")
-def fetched(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], Path, list[str]]:
+def fetched(hub, tmp_path_factory):
     """A cache with `you/zoo` in it: its environment and folder, and what was asked of the Hub to fill it."""
     folder = tmp_path_factory.mktemp("fetched")
     environment = client_environment(folder / "home", hub.url)

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,10 @@ import pytest
 from normzoo.app.core.examples import FOLDER
 from normzoo.app.server.settings import Limits
 from normzoo.images.limits import MAX_BYTES
-from tests.browser.driver import ROOT, Server, running_server
+from tests.browser.driver import ROOT, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_zoo
-from tests.support.visitor import API, Failed, Reply, Visitor, file_value
+from tests.support.visitor import API, Failed, Visitor, file_value
 
 PHOTO = (FOLDER / "cat.jpg").read_bytes()
 EVERYWHERE = ("content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy")
@@ -26,15 +25,7 @@ PRIVATE = f"""
 """.split()
 ADDRESSES = ["http://127.0.0.1:22/", "http://localhost/x.png", "http://[::1]/", "http://169.254.169.254/latest/meta-data/"]
 ADDRESSES += ["https://example.com/x.png", "HTTPS://example.com/x.png", "ftp://example.com/x", "file:///etc/passwd"]
-DISGUISED = [".git/HEAD", "%2e%2e/%2e%2e/etc/passwd", "..%2f..%2fetc%2fpasswd", "%252e%252e/app.py", "http:/127.0.0.1/"]
-DISGUISED += ["%68ttp://127.0.0.1/", "C:\\Windows\\win.ini", "\\\\host\\share", f"{FOLDER}/cat.jpg"]
-CLOSED = f"""
-/monitoring /monitoring/summary {API}/runs {API}/runs/ {API}/run-history/buckets /openapi.json /docs {API}/openapi.json
-/pwa_icon /pwa_icon/6000 /pwa_icon/0 {API}/deep_link?session_hash=a {API}/mcp/sse {API}/proxy=https://a.hf.space/
-{API}/file/https://example.com/ {API}/dev/reload /app.py /.git/config /checkpoints/ /login_check /token /..%2f..%2fetc/passwd
-""".split()
 NAMES = ["../../../evil.jpg", "..\\evil.jpg", "/etc/evil.jpg", "CON.png", "a" * 300 + ".jpg", ".hidden", "x\0.jpg"]
-READ = ["/", "/config", f"{API}/info", "/theme.css", "/manifest.json", "/favicon.ico", f"{API}/queue/status"]
 SCRIPTS = {
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
     "html": b"<!doctype html><script>alert(1)</script>",
@@ -43,7 +34,7 @@ addresses = (f"11.{i >> 8}.{i & 255}.1" for i in itertools.count(1))
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory):
     """The real page on a toy zoo, behind a proxy that says who comes."""
     folder = tmp_path_factory.mktemp("attacked")
     settings = {"NORMZOO_CHECKPOINTS": str(save_zoo(folder / "zoo")), "NORMZOO_TRUST_PROXY": "1"}
@@ -53,47 +44,43 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def classify(server: Server) -> int:
+def classify(server):
     with contextlib.closing(Visitor(server.port, next(addresses))) as visitor:
         return visitor.functions()["classify"]
 
 
 @pytest.fixture
-def newcomer(server: Server) -> Iterator[Callable[[], Visitor]]:
+def newcomer(server):
     """Makes visitors who have not been here before."""
     with contextlib.ExitStack() as stack:
         yield lambda: stack.enter_context(contextlib.closing(Visitor(server.port, next(addresses))))
 
 
 @pytest.fixture
-def visitor(newcomer: Callable[[], Visitor]) -> Visitor:
+def visitor(newcomer):
     return newcomer()
 
 
-def check_refused(reply: Reply, status: int) -> None:
+def check_refused(reply, status):
     assert reply.status == status, reply.text
     check_sentence(reply.sentence)
     assert [name for name in EVERYWHERE if name not in reply.headers] == []
 
 
-def check_sentence(text: str) -> None:
+def check_sentence(text):
     """One sentence or two for people, that tells nothing about the server."""
     assert re.fullmatch(r"[A-Z][^/\\<>{}]+\.", text), text
     assert "Traceback" not in text
     assert "rror:" not in text
 
 
-def arguments(photo: object) -> list[object]:
+def arguments(photo):
     return [photo, "toy/paper", ["nn", "bn"]]
 
 
-def still_works(visitor: Visitor, classify: int) -> None:
+def still_works(visitor, classify):
     path = json.loads(visitor.upload(PHOTO).body)[0]
     assert set(visitor.run(classify, arguments(file_value(path)))[-1]["networks"]) == {"nn", "bn"}
-
-
-def test_without_an_attack_the_page_answers(visitor, classify):
-    still_works(visitor, classify)
 
 
 @pytest.mark.parametrize("meta", [True, False])
@@ -126,25 +113,10 @@ def test_a_data_url_is_refused_whatever_its_size(visitor, classify):
     check_refused(visitor.join(classify, arguments(small)), 422)
 
 
-def test_a_huge_event_is_refused_declared_or_not(visitor, classify):
-    body = json.dumps({"data": ["A" * 30_000_000], "fn_index": classify, "session_hash": "abc"}).encode()
-    check_refused(visitor.post(f"{API}/queue/join", body), 413)
-    chunks = (body[start : start + 60_000] for start in range(0, 1_000_000, 60_000))
-    check_refused(visitor.ask("POST", f"{API}/queue/join", chunks, {"Content-Type": "application/json"}), 413)
-
-
 def test_a_photo_above_the_limit_is_refused_declared_or_not(newcomer):
+    assert newcomer().upload(b"\xff" * MAX_BYTES).status == 200
     check_refused(newcomer().upload(b"\xff" * 3 * MAX_BYTES), 413)
     check_refused(newcomer().upload(b"\xff" * (MAX_BYTES + 70_000), chunk_bytes=60_000), 413)
-
-
-def test_a_photo_of_exactly_the_limit_is_taken(visitor):
-    assert visitor.upload(b"\xff" * MAX_BYTES).status == 200
-
-
-def test_a_thousand_files_at_once_are_refused(visitor):
-    check_refused(visitor.upload(*[b"x"] * 1000), 413)
-    check_refused(visitor.upload(*[b"x"] * 1000, chunk_bytes=999), 413)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,11 +128,6 @@ def test_a_file_name_leads_nowhere(visitor, server, name):
         assert path.is_file()
     else:
         check_refused(reply, 400)
-
-
-@pytest.mark.parametrize("path", ["run/classify", "run/predict", "api/classify", "run/classify/"])
-def test_nobody_passes_the_queue(visitor, classify, path):
-    check_refused(visitor.post(f"{API}/{path}", {"data": arguments(None), "fn_index": classify}), 404)
 
 
 def test_a_full_queue_says_that_the_page_is_busy_and_then_works_on(visitor, newcomer, classify):
@@ -181,28 +148,10 @@ def test_a_full_queue_says_that_the_page_is_busy_and_then_works_on(visitor, newc
     still_works(newcomer(), classify)
 
 
-def test_a_visitor_who_asks_without_end_is_slowed_down_alone(visitor, newcomer, classify):
-    assert {visitor.get(f"{API}/app_id").status for _ in range(2 * Limits.burst)} == {200, 429}
-    reply = visitor.upload(PHOTO)
-    check_refused(reply, 429)
-    assert int(reply.headers["retry-after"]) > 0
-    still_works(newcomer(), classify)
-
-
-@pytest.mark.parametrize("path", [*PRIVATE, *ADDRESSES, *DISGUISED])
-def test_no_file_is_served(visitor, path):
-    check_refused(visitor.get(f"{API}/file={path}"), 404)
-
-
 def test_neither_checkpoints_nor_uploads_are_served(visitor, server):
     weights = (server.log.parent / "zoo").rglob("*.safetensors")
     for path in (*weights, json.loads(visitor.upload(PHOTO).body)[0]):
         check_refused(visitor.get(f"{API}/file={path}"), 404)
-
-
-@pytest.mark.parametrize("path", CLOSED)
-def test_what_the_page_does_not_need_is_closed(visitor, path):
-    check_refused(visitor.get(path), 404)
 
 
 @pytest.mark.parametrize(
@@ -220,13 +169,6 @@ def test_another_site_cannot_read_the_answers(visitor, classify, origin):
     check_refused(visitor.post(f"{API}/queue/join", {}, {"Origin": origin, "Sec-Fetch-Site": "cross-site"}), 403)
 
 
-@pytest.mark.parametrize("path", READ)
-def test_every_answer_has_the_security_headers(visitor, path):
-    reply = visitor.get(path)
-    assert reply.status == 200
-    assert [name for name in EVERYWHERE if name not in reply.headers] == []
-
-
 def test_the_page_says_nothing_of_the_server(visitor, server):
     text = visitor.get("/").text + visitor.get("/config").text + visitor.get(f"{API}/info").text
     assert str(ROOT) not in text.replace(str(FOLDER), "")
@@ -239,18 +181,6 @@ def test_a_file_that_could_run_is_no_photo(visitor, classify, kind):
     with pytest.raises(Failed) as failed:
         visitor.run(classify, arguments(file_value(path)))
     check_sentence(failed.value.args[0])
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        *((400, body) for body in (b"", b"{", b"[" * 60_000, b"\xff\xfe\x00", b'{"data": []}')),
-        (422, b'{"data": 7, "fn_index": 1, "session_hash": "a"}'),
-        (500, b'{"data": [], "fn_index": 99999, "session_hash": "a"}'),
-    ],
-)
-def test_nonsense_is_answered_in_a_sentence(visitor, body, status):
-    check_refused(visitor.post(f"{API}/queue/join", body), status)
 
 
 @pytest.mark.parametrize("inputs", [[], [None], [None] * 4, [None] * 99, [7] * 4, ["x"] * 4, [{}] * 4, [[[1]]] * 4], ids=str)

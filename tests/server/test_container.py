@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -90,7 +89,7 @@ class Container:
 
 
 @pytest.fixture(scope="module")
-def container() -> Iterator[Container]:
+def container():
     """COPY into an empty folder that nobody may write, USER, ENV and CMD; the temporary folder is another one."""
     folder = Path(tempfile.mkdtemp(prefix="normzoo-container-"))
     code, temporary = folder / "app", folder / "tmp"
@@ -128,13 +127,13 @@ def container() -> Iterator[Container]:
         shutil.rmtree(folder)
 
 
-def _words(instruction: str) -> list[str]:
+def _words(instruction):
     """The JSON words of CMD, or of HEALTHCHECK … CMD."""
     (line,) = [line for line in LINES if line.startswith(instruction)]
     return list(json.loads(line[line.index("[") :]))
 
 
-def _interpreter() -> tuple[list[str], int | None, int | None]:
+def _interpreter():
     """Python, and user 1000 where root runs the tests and lets that user at a Python of this version."""
     if os.geteuid() == 0:
         name = f"python{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,8 +8,6 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +15,7 @@ from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.server.access import RESTARTING
 from normzoo.app.server.settings import Limits
 from normzoo.nn.registry import NORM_LAYERS
-from tests.browser.driver import ROOT, Server, running_server
+from tests.browser.driver import ROOT, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_zoo
 from tests.support.small_disk import fill, small_disk
@@ -29,14 +27,14 @@ PHOTO = (FOLDER / "cat.jpg").read_bytes()
 BROKEN = "bn"
 
 
-def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+def snapshot(folder):
     """Every file and folder below, with its size and the time of its last change."""
     found = {path: path.stat() for path in folder.rglob("*")}
     return {str(path.relative_to(folder)): (status.st_size, status.st_mtime_ns) for path, status in found.items()}
 
 
 @pytest.fixture(scope="module")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def code(tmp_path_factory):
     """A checkout that may only be read, with one network of six damaged."""
     code = tmp_path_factory.mktemp("code")
     shutil.copy(ROOT / "app.py", code)
@@ -49,7 +47,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(code, tmp_path_factory):
     """A server without a home, whose temporary files all lie in one folder."""
     folder = tmp_path_factory.mktemp("faults")
     temporary = folder / "temporary"
@@ -61,7 +59,7 @@ def server(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 @pytest.fixture
-def visitor(server: Server) -> Iterator[Visitor]:
+def visitor(server):
     with contextlib.closing(Visitor(server.port)) as visitor:
         yield visitor
 
@@ -124,9 +122,9 @@ def test_sigterm_ends_it_within_five_seconds_and_leaves_nothing(server, code):
 
 def test_under_load_everybody_who_was_let_in_is_answered_when_it_ends(tmp_path):
     zoo = {"NORMZOO_CHECKPOINTS": str(save_zoo(tmp_path / "zoo")), "NORMZOO_TRUST_PROXY": "1"}
-    told: list[object] = []
+    told = []
 
-    def ask(number: int) -> None:
+    def ask(number):
         with contextlib.closing(Visitor(server.port, f"11.0.0.{number}")) as visitor:
             if visitor.join(functions["inside"], [photo, "toy/paper", list(NORM_LAYERS), "spread"]).status == 200:
                 joined.release()

@@ -23,7 +23,7 @@ with lifecycle.lifetime() as life:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is POSIX")
-def test_a_process_that_is_told_to_stop_ends_even_where_its_server_does_not() -> None:
+def test_a_process_that_is_told_to_stop_ends_even_where_its_server_does_not():
     with subprocess.Popen([sys.executable, "-c", HELD_UP], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -50,6 +50,6 @@ print("still here")
 """
 
 
-def test_a_process_in_which_serving_has_failed_lives_on() -> None:
+def test_a_process_in_which_serving_has_failed_lives_on():
     done = subprocess.run([sys.executable, "-c", FAILED], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split("\n") == ["no port", "still here", ""]

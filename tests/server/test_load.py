@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -24,7 +23,7 @@ from tests.support.page import served
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def port(tmp_path_factory):
     """Of a page that slows nobody down, whose networks are those that `tests.load` asks itself."""
     root = save_zoo(tmp_path_factory.mktemp("zoo"))
     with pytest.MonkeyPatch.context() as patch:

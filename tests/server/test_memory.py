@@ -20,7 +20,7 @@ THREADS, STACK_BYTES = 40, 8 << 20
 UPLOADED = MEMORY["uploads"] + MEMORY["uploads under way"]
 
 
-def data_bytes(process_id: int) -> int:
+def data_bytes(process_id):
     """What counts for `RLIMIT_DATA`."""
     found = re.search(r"VmData:\s+(\d+)", Path(f"/proc/{process_id}/status").read_text())
     assert found
@@ -28,11 +28,11 @@ def data_bytes(process_id: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits a process that runs, and reads /proc")
-def test_the_worst_of_everything_at_once_fits(tmp_path: Path) -> None:
+def test_the_worst_of_everything_at_once_fits(tmp_path):
     with running_server(tmp_path, {"NORMZOO_TRUST_PROXY": "1"}) as server:
         pid, variants = server.process.pid, list(NORM_LAYERS)
 
-        def answer() -> dict[str, str]:
+        def answer():
             with contextlib.closing(Visitor(server.port)) as visitor:
                 photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
                 found = visitor.run(visitor.functions()["classify"], [photo, "tiny-imagenet-25/paper", variants])[-1]

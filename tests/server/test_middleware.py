@@ -1,6 +1,7 @@
 """The gate in front of the page: what it lets through, what it refuses, and what it puts on every answer."""
 
 import asyncio
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 from normzoo.app.server.access import AccessMiddleware
 from normzoo.app.server.answer import Policy
+from normzoo.app.server.request import Refusal
 from normzoo.app.server.settings import Limits
-from tests.support.asgi import App, Reply, ask
+from normzoo.app.server.visitors import Sessions, Visitors, client_ip
+from tests.support.asgi import App, ask
 
 UPLOADS = Path("/tmp/uploads/normzoo-1")
 PHOTO = f"{UPLOADS}/{'5e' * 32}/cat.jpg"
@@ -21,20 +24,20 @@ MULTIPART = {"Content-Type": "multipart/form-data; boundary=----WebKitFormBounda
 LIMITS = Limits(event_bytes=1000, upload_bytes=5000)
 
 
-def gate(app: App, limits: Limits = LIMITS, policy: Policy | None = None) -> AccessMiddleware:
+def gate(app, limits=LIMITS, policy=None):
     return AccessMiddleware(app, UPLOADS, limits, policy or Policy())
 
 
-def event(**fields: object) -> bytes:
+def event(**fields):
     return json.dumps({"data": [], "fn_index": 0, "session_hash": "abc", **fields}).encode()
 
 
-def photos(count: int, content: bytes = b"x") -> bytes:
+def photos(count, content=b"x"):
     part = b'------WebKitFormBoundaryX\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n' + content
     return (part + b"\r\n") * count + b"------WebKitFormBoundaryX--\r\n"
 
 
-def check_refused(reply: Reply | None, status: int, app: App) -> str:
+def check_refused(reply, status, app):
     """A refusal that Gradio never saw; gives its sentence."""
     assert reply is not None
     assert reply.status == status
@@ -56,11 +59,6 @@ def test_what_the_page_reads_is_open(path):
     reply = ask(gate(app), "GET", path)
     assert (reply.status, reply.body) == (200, b"ok")
     assert len(app.received) == 1
-
-
-@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/config", 200), ("/gradio_api/queue/data?session_hash=a", 404)])
-def test_what_stays_open_has_no_head(path, status):
-    assert ask(gate(App()), "HEAD", path).status == status
 
 
 @pytest.mark.parametrize("query", ["", "?session_hash=a&session_hash=b", "?session_hash=&session%5Fhash=b"])
@@ -113,7 +111,13 @@ def test_a_page_below_a_path_has_the_same_addresses():
     assert ask(gate(app), "GET", "/zoo/config", root_path="/zoo").status == 200
 
 
-@pytest.mark.parametrize("path", [PHOTO, "/etc/passwd", "https://example.com/x.png"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(PHOTO, "/etc/passwd", "https://example.com/x.png", "http:/127.0.0.1/", "%68ttp://127.0.0.1/", ".git/HEAD", "app.py"),
+        *("%2e%2e/%2e%2e/etc/passwd", "..%2f..%2fetc%2fpasswd", "%252e%252e/app.py", "C:\\Windows\\win.ini", "\\\\host\\share"),
+    ],
+)
 def test_no_file_is_served(path):
     app = App()
     check_refused(ask(gate(app), "GET", f"/gradio_api/file={path}"), 404, app)
@@ -267,3 +271,274 @@ def test_a_websocket_is_refused():
 
     asyncio.run(gate(App())({"type": "websocket"}, None, send))
     assert sent == ["websocket.close"]
+
+
+PAGE = b'<html><head></head><script>let config = "\\u003cscript";</script><script type="module" src="a.js"></script></html>'
+EVERYWHERE = ("content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy")
+REQUESTS = [
+    ("GET", "/", 200),
+    ("GET", "/assets/a.js", 200),
+    ("GET", "/config", 200),
+    ("GET", f"/gradio_api/file={PHOTO}", 404),
+    ("GET", "/nothing", 404),
+    ("POST", JOIN, 200),
+    ("POST", UPLOAD, 400),
+    ("OPTIONS", "/", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), REQUESTS)
+def test_every_answer_has_the_security_headers(method, path, status):
+    reply = ask(gate(App()), method, path, [event()])
+    assert reply.status == status
+    assert [name for name in EVERYWHERE if name not in reply.headers] == []
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert "camera=(self)" in reply.headers["permissions-policy"]
+    assert "access-control-allow-origin" not in reply.headers
+    ancestors = re.search(r"frame-ancestors ([^;]*)", reply.headers["content-security-policy"])[1]
+    assert ancestors == "'self' https://huggingface.co https://*.hf.space"
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/nothing"])
+def test_the_host_names_who_may_frame_the_page(path):
+    policy = Policy(frame_ancestors="'self' https://canvas.example.edu")
+    headers = ask(gate(App(), policy=policy), "GET", path).headers
+    assert re.search(r"frame-ancestors ([^;]*)", headers["content-security-policy"])[1] == policy.frame_ancestors
+    assert "x-frame-options" not in headers  # it knows no list of sites, and browsers that know both ignore it
+
+
+def test_only_the_page_s_own_scripts_run():
+    first, second = (ask(gate(App(body=PAGE)), "GET", "/") for _ in range(2))
+    nonce = re.search(r"'nonce-([\w-]{20,})'", first.headers["content-security-policy"])[1]
+    own = b'<head><script>Object.defineProperty(navigator, "language", {value: "en"})</script>'
+    assert first.body == PAGE.replace(b"<head>", own).replace(b"<script", f'<script nonce="{nonce}"'.encode())
+    assert first.headers["content-length"] == str(len(first.body))
+    assert first.headers["cache-control"] == "no-store"
+    assert nonce not in second.headers["content-security-policy"]
+    assert "script-src 'self' 'unsafe-eval' 'nonce-" in first.headers["content-security-policy"]
+
+
+def test_what_is_no_page_runs_nothing():
+    reply = ask(gate(App(body=PAGE)), "GET", "/config")
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'; sandbox;")
+    assert reply.body == PAGE
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422, 500, 503])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/config"), ("POST", JOIN)])
+def test_an_error_of_gradio_is_told_in_one_sentence(method, path, status):
+    app = App(status=status, body=b'{"detail": "Traceback in /srv/app.py, line 7"}')
+    reply = ask(gate(app), method, path, [event()])
+    assert reply.status == status
+    assert re.fullmatch(r"[A-Z][^./]*\.", reply.sentence)
+    assert reply.headers["content-length"] == str(len(reply.body))
+
+
+def test_a_full_queue_is_told_as_busy():
+    reply = ask(gate(App(status=503, body=b'{"detail":"Queue is full. Max size is 2"}')), "POST", JOIN, [event()])
+    assert reply.sentence == "The page is busy with other visitors; wait a moment and try again."
+    assert int(reply.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 503), ("POST", UPLOAD, 413)])
+def test_what_people_read_as_it_is_comes_in_plain_text(method, path, status):
+    reply = ask(gate(App(status=status)), method, path, [b"x"], MULTIPART)
+    assert reply.status == status
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    assert re.fullmatch(r"[A-Z][^{}]+\.", reply.body.decode())
+
+
+def test_an_exception_is_told_in_one_sentence_and_logged(caplog):
+    reply = ask(gate(App(error=RuntimeError("in /srv/app.py"))), "POST", JOIN, [event()])
+    assert reply.status == 500
+    assert reply.sentence == "Something went wrong here, not with you; try again."
+    assert "in /srv/app.py" in caplog.text
+
+
+def test_what_gradio_says_of_a_body_that_was_refused_meanwhile_is_not_told():
+    class Hiding(App):
+        """Like Starlette's: answers 500 to an exception, then raises it again."""
+
+        async def __call__(self, scope, receive, send):
+            try:
+                await super().__call__(scope, receive, send)
+            except Exception:
+                await send({"type": "http.response.start", "status": 500, "headers": []})
+                await send({"type": "http.response.body", "body": b"Internal Server Error"})
+                raise
+
+    app = Hiding()
+    check_refused(ask(gate(app, LIMITS), "POST", UPLOAD, [b"x" * 6000], MULTIPART), 413, app)
+
+
+def test_a_visitor_who_asks_too_fast_is_told_when_to_come_back():
+    app = App()
+    limited = gate(app, Limits(requests_per_second=0.1, burst=3))
+    assert [ask(limited, "POST", JOIN, [event()]).status for _ in range(4)] == [200, 200, 200, 429]
+    reply = ask(limited, "POST", UPLOAD, [b"x"], MULTIPART)
+    assert (reply.status, reply.headers["retry-after"]) == (429, "10")
+    assert ask(limited, "GET", "/assets/a.js").status == 200
+    assert ask(limited, "POST", JOIN, [event()], client="192.0.2.2").status == 200
+
+
+def test_large_uploads_count_for_more():
+    limited = gate(App(), Limits(requests_per_second=0.001, burst=5))
+    assert ask(limited, "POST", UPLOAD, [b"x" * 1_000_000] * 4, MULTIPART).status == 200
+    assert ask(limited, "POST", UPLOAD, [b"x"], MULTIPART).status == 429
+
+
+def test_a_stream_is_heard_although_servers_call_everyone_gone_after_it():
+    async def lingering(scope, receive, send):
+        await App()(scope, receive, send)
+        assert (await receive())["type"] == "http.disconnect"
+
+    limited = gate(lingering, Limits(unread_events=1))
+    for _ in range(3):
+        assert ask(limited, "POST", JOIN, [event()]).status == 200
+        ask(limited, "GET", "/gradio_api/queue/data?session_hash=abc")
+
+
+def test_answers_that_nobody_fetches_are_bounded():
+    limited = gate(App(), Limits(unread_events=2))
+    assert [ask(limited, "POST", JOIN, [event()]).status for _ in range(3)] == [200, 200, 429]
+    stream = "/gradio_api/queue/data?session_hash=abc"
+    for unheard in (
+        lambda: ask(limited, "HEAD", stream),
+        lambda: ask(limited, "GET", f"{stream}&session_hash=other"),
+        lambda: ask(limited, "GET", stream, [], hang_up=True),
+        lambda: ask(gate(App(status=404), Limits()), "GET", stream),
+    ):
+        unheard()
+        assert ask(limited, "POST", JOIN, [event()]).status == 429
+    ask(limited, "GET", stream)
+    assert ask(limited, "POST", JOIN, [event()]).status == 200
+    assert ask(limited, "POST", JOIN, [event(session_hash="other")]).status == 200
+
+
+FORGED = {"X-Forwarded-For": "8.8.8.8", "X-Forwarded-Host": "evil.example", "X-Gradio-Server": "http://evil.example"}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def scope(peer, *forwarded):
+    return {"client": (peer, 1), "headers": [(b"x-forwarded-for", value.encode()) for value in forwarded]}
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["8.8.8.8"], "8.8.8.8"),
+        ("10.0.0.1", ["1.1.1.1, 8.8.8.8"], "8.8.8.8"),  # the first is the visitor's own claim
+        ("10.0.0.1", ["1.1.1.1, 8.8.8.8, 10.0.0.9, 172.16.0.1"], "8.8.8.8"),  # the last are the host's
+        ("10.0.0.1", ["1.1.1.1", "8.8.8.8"], "8.8.8.8"),
+        ("10.0.0.1", ["1.1.1.1:443, 8.8.8.8:50123"], "8.8.8.8"),
+        ("10.0.0.1", ["192.168.0.7"], "192.168.0.7"),
+        ("10.0.0.1", ["nonsense"], "nonsense"),
+        ("10.0.0.1", [" , "], "10.0.0.1"),
+        ("10.0.0.1", ["2001:4860:4860::8888"], "2001:4860:4860::/64"),
+        ("10.0.0.1", ["::ffff:8.8.8.8"], "8.8.8.8"),
+    ],
+)
+def test_a_trusted_proxy_tells_who_is_behind_it(peer, forwarded, expected):
+    assert client_ip(scope(peer, *forwarded), trust_proxy=True) == expected
+    assert client_ip(scope(peer, *forwarded), trust_proxy=False) == peer
+
+
+def test_a_visitor_without_an_address_counts_as_one():
+    assert client_ip({"client": None, "headers": []}, trust_proxy=False) == ""
+
+
+def test_without_a_trusted_proxy_nobody_can_forge_where_they_come_from():
+    app = App()
+    limited = gate(app, Limits(requests_per_second=0.1, burst=1))
+    assert ask(limited, "GET", "/", headers=FORGED).status == 200
+    assert app.scopes[0]["headers"] == []
+    assert ask(limited, "GET", "/", headers={**FORGED, "X-Forwarded-For": "9.9.9.9"}).status == 429
+
+
+def test_behind_a_trusted_proxy_gradio_hears_where_the_page_is_served():
+    app = App()
+    ask(gate(app, Limits(trust_proxy=True)), "GET", "/", headers=FORGED)
+    assert [name for name, _ in app.scopes[0]["headers"]] == [name.lower().encode() for name in FORGED]
+
+
+def test_a_bucket_fills_again():
+    clock = Clock()
+    visitors = Visitors(Limits(requests_per_second=2, burst=3), clock)
+    for _ in range(3):
+        visitors.charge("a")
+    with pytest.raises(Refusal):
+        visitors.charge("a")
+    clock.now = 0.5
+    visitors.charge("a")
+    with pytest.raises(Refusal) as refused:
+        visitors.charge("a")
+    assert (refused.value.status, refused.value.retry_seconds) == (429, 0.5)
+    clock.now = 1000
+    assert visitors.spend("a", 0) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "is_charged"),
+    [("/", True), ("/config", True), ("/gradio_api/upload_progress?upload_id=a", True), ("/assets/a.js", False)],
+)
+def test_what_makes_work_is_charged(path, is_charged):
+    limited = gate(App(), Limits(requests_per_second=0.1, burst=1))
+    assert [ask(limited, "GET", path).status for _ in range(2)] == [200, 429 if is_charged else 200]
+
+
+def test_the_limit_can_be_lifted():
+    visitors = Visitors(Limits(requests_per_second=0, burst=1))
+    for _ in range(10):
+        visitors.charge("a")
+
+
+def test_visitors_and_sessions_are_remembered_in_bounded_memory():
+    limits = Limits(remembered=10)
+    visitors, sessions = Visitors(limits), Sessions(limits)
+    for number in range(100):
+        visitors.charge(str(number))
+        sessions.ask(str(number))
+        with visitors.request(str(number)), sessions.listen(f"listening {number}", bool):
+            pass
+    assert [len(memory) for memory in (visitors._buckets, sessions._unread)] == [10, 10]
+    assert [len(memory) for memory in (visitors._open, sessions._streams)] == [0, 0]
+
+
+def test_requests_under_way_are_bounded_for_one_and_for_all():
+    visitors = Visitors(Limits(open_requests=3, open_requests_per_visitor=2))
+    with visitors.request("a"), visitors.request("a"):
+        with pytest.raises(Refusal) as one, visitors.request("a"):
+            pass
+        with visitors.request("b"), pytest.raises(Refusal) as all_of_them, visitors.request("c"):
+            pass
+    assert (one.value.status, all_of_them.value.status) == (429, 503)
+    with visitors.request("a"):
+        pass
+
+
+def test_a_session_that_listens_may_ask_on():
+    sessions = Sessions(Limits(unread_events=1))
+    with sessions.listen("a", lambda: True), sessions.listen("a", lambda: True):
+        for _ in range(5):
+            sessions.ask("a")
+    sessions.ask("a")
+    with pytest.raises(Refusal):
+        sessions.ask("a")
+
+
+def test_a_stream_that_is_not_heard_to_its_end_takes_no_answers():
+    sessions = Sessions(Limits(unread_events=1))
+    sessions.ask("a")
+    with sessions.listen("a", lambda: False):
+        sessions.ask("a")
+    with contextlib.suppress(ConnectionError), sessions.listen("a", lambda: True):
+        raise ConnectionError
+    with pytest.raises(Refusal):
+        sessions.ask("a")

@@ -5,7 +5,6 @@ import os
 import re
 import socket
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +18,12 @@ pytestmark = pytest.mark.process
 
 
 @contextlib.contextmanager
-def taken_port(host: str = "127.0.0.1"):
+def taken_port(host="127.0.0.1"):
     with socket.create_server((host, 0)) as server:
         yield server.getsockname()[1]
 
 
-def has_ipv6() -> bool:
+def has_ipv6():
     with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
         return True
     return False
@@ -134,7 +133,7 @@ def test_the_page_that_cannot_start_says_why_in_one_line_and_leaves_nothing(tmp_
 def test_the_page_is_served_over_ipv6_whatever_proxies_and_empty_settings_there_are(tmp_path):
     host = "[::1]" if has_ipv6() else "localhost"
     settings = {"GRADIO_SERVER_NAME": host, "ALL_PROXY": "socks5://127.0.0.1:1", "GRADIO_NUM_PORTS": ""}
-    checkpoints: Path = save_zoo(tmp_path / "zoo")
+    checkpoints = save_zoo(tmp_path / "zoo")
     with running_server(tmp_path, {**settings, "NORMZOO_CHECKPOINTS": str(checkpoints)}, popen=warm.Popen) as server:
         assert server.url == f"http://{host}:{server.port}/"
     assert server.process.returncode == 0

@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +12,7 @@ from normzoo.app.server.uploads import MAX_AGE_SECONDS, MAX_UNFINISHED_SECONDS, 
 HOUR = 3600
 
 
-def put(folder: UploadFolder, name: str, age_seconds: float = 0, size: int = 10) -> Path:
+def put(folder, name, age_seconds=0, size=10):
     path = folder.path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"x" * size)

@@ -12,9 +12,7 @@ import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
@@ -26,7 +24,6 @@ from gradio.utils import get_upload_folder
 from normzoo.app import build_demo
 from normzoo.app.components import photo_sets as photos
 from normzoo.app.core import upload
-from normzoo.app.core.errors import GuardedBlocks
 from normzoo.app.server.access import StaticFiles
 from normzoo.app.server.settings import ADVISED_BYTES, MEMORY, Limits
 from normzoo.images.preprocess import load_image
@@ -39,10 +36,10 @@ ROOT = Path(__file__).parents[2]
 CHOICE = ["toy/paper", ["bn"], "batch", 16, "everybody", 64, "none", 5, False]
 
 
-def png(width: int, height: int) -> bytes:
+def png(width, height):
     """A black picture in a file of hardly any bytes."""
 
-    def chunk(name: bytes, content: bytes) -> bytes:
+    def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
     pixels = zlib.compress(bytes((1 + 3 * width) * height), 9)
@@ -50,7 +47,7 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def archive(*contents: bytes) -> bytes:
+def archive(*contents):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
         for number, content in enumerate(contents):
@@ -59,31 +56,31 @@ def archive(*contents: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> GuardedBlocks:
+def demo(tmp_path_factory):
     return build_demo(save_zoo(tmp_path_factory.mktemp("zoo")))
 
 
 @pytest.fixture(scope="module")
-def port(demo: GuardedBlocks) -> Iterator[int]:
+def port(demo):
     with served(demo, limits=Limits(trust_proxy=True)) as url:
         yield urlsplit(url).port or 0
 
 
 @pytest.fixture
-def visitor(port: int) -> Iterator[Visitor]:
+def visitor(port):
     with contextlib.closing(Visitor(port)) as visitor:
         yield visitor
 
 
 @pytest.fixture
-def decode(monkeypatch: pytest.MonkeyPatch) -> Mock:
+def decode(monkeypatch):
     """What decodes the photos of the tab for many."""
     decode = Mock(wraps=load_image)
     monkeypatch.setattr(photos, "load_image", decode)
     return decode
 
 
-def ask(visitor: Visitor, *files: bytes, again: int = 1) -> list[Any]:
+def ask(visitor, *files, again=1):
     paths = [json.loads(visitor.upload(content, name=f"{number}.zip").body)[0] for number, content in enumerate(files)]
     return visitor.run(visitor.functions()["many_photos"], [[{"path": path} for path in paths] * again, *CHOICE])
 
@@ -101,15 +98,13 @@ LARGE = png(7000, 7000)
     ],
     ids=["files", "pixels", "pixels of two", "bytes of two"],
 )
-def test_what_is_too_much_together_is_refused_before_anything_is_decoded(
-    visitor: Visitor, decode: Mock, files: list[bytes], said: str
-) -> None:
+def test_what_is_too_much_together_is_refused_before_anything_is_decoded(visitor, decode, files, said):
     with pytest.raises(Failed, match=said):
         ask(visitor, *files)
     assert decode.call_count == 0
 
 
-def test_a_refused_archive_is_remembered_and_the_other_files_are_answered(visitor: Visitor, decode: Mock) -> None:
+def test_a_refused_archive_is_remembered_and_the_other_files_are_answered(visitor, decode):
     broken = bytearray(archive(png(40, 30), png(30, 40)))
     start = broken.rfind(b"PK\x01\x02")
     broken[start + 16] ^= 1  # its checksum
@@ -121,13 +116,13 @@ def test_a_refused_archive_is_remembered_and_the_other_files_are_answered(visito
     assert decode.call_count == 1  # of the photo
 
 
-def test_the_same_upload_counts_once(visitor: Visitor, decode: Mock) -> None:
+def test_the_same_upload_counts_once(visitor, decode):
     assert len(ask(visitor, png(21, 20), again=64)[2]["photos"]) == 1
     assert decode.call_count == 1
 
 
 @pytest.mark.parametrize("front", [b"", b"PK\x03\x04"])
-def test_an_archive_without_its_front_spoils_nobody_else_s(visitor: Visitor, front: bytes) -> None:
+def test_an_archive_without_its_front_spoils_nobody_else_s(visitor, front):
     cut = archive(png(40, 30), png(30, 40))[60:]
     nameless = archive(png(1, 1)).replace(b"0.png", b"\0" * 5)
     shown, _, found = ask(visitor, b"PK\x03\x04" + front + cut, nameless, png(22, 20))
@@ -135,10 +130,10 @@ def test_an_archive_without_its_front_spoils_nobody_else_s(visitor: Visitor, fro
     assert "0.zip: This archive is damaged" in shown
 
 
-def test_work_ends_when_nobody_listens(port: int, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_ends_when_nobody_listens(port, visitor, monkeypatch):
     begun, go_on, done = threading.Event(), threading.Event(), []
 
-    def slow(source: Any) -> Any:
+    def slow(source):
         begun.set()
         go_on.wait(30)
         done.append(source)
@@ -159,7 +154,7 @@ def test_work_ends_when_nobody_listens(port: int, visitor: Visitor, monkeypatch:
     assert len([source for source in done if isinstance(source, bytes)]) < 5
 
 
-def test_whoever_makes_much_work_is_told_to_wait_and_no_other(tmp_path: Path) -> None:
+def test_whoever_makes_much_work_is_told_to_wait_and_no_other(tmp_path):
     limits = Limits(trust_proxy=True, requests_per_core_second=100_000)
     with served(build_demo(save_zoo(tmp_path)), limits=limits) as url, contextlib.ExitStack() as stack:
         one, other = (stack.enter_context(contextlib.closing(Visitor(urlsplit(url).port or 0, f"11.0.0.{n}"))) for n in (1, 2))
@@ -167,7 +162,7 @@ def test_whoever_makes_much_work_is_told_to_wait_and_no_other(tmp_path: Path) ->
         assert (one.get("/config").status, other.get("/config").status) == (429, 200)
 
 
-def test_what_an_upload_left_in_memory_goes_when_its_file_goes(demo: GuardedBlocks, visitor: Visitor) -> None:
+def test_what_an_upload_left_in_memory_goes_when_its_file_goes(demo, visitor):
     path = Path(json.loads(visitor.upload(png(400, 300)).body)[0])
     functions = visitor.functions()
     file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
@@ -175,7 +170,7 @@ def test_what_an_upload_left_in_memory_goes_when_its_file_goes(demo: GuardedBloc
     assert visitor.run(functions["classify"], [file, "toy/paper", ["bn"]])[-1]["networks"]
     assert visitor.run(functions["many_photos"], [[{"path": str(path)}], *CHOICE])[2]["photos"]
 
-    def kept() -> list[object]:
+    def kept():
         sessions = [str(session.config_values) for session in demo.state_holder.session_data.values()]
         shown = [preview for session in sessions if preview[-400:-200] in session]
         return shown + [key for each in upload.Kept.everything for key in each._values if key[0] == path]
@@ -189,7 +184,7 @@ def test_what_an_upload_left_in_memory_goes_when_its_file_goes(demo: GuardedBloc
         visitor.run(functions["classify"], [file, "toy/paper", ["bn"]])
 
 
-def test_uploads_that_are_held_back_are_bounded_and_make_room(tmp_path: Path) -> None:
+def test_uploads_that_are_held_back_are_bounded_and_make_room(tmp_path):
     limits = Limits(trust_proxy=True, unfinished_per_visitor=400_000, unfinished=600_000, stalled_seconds=0.2)
     with served(build_demo(save_zoo(tmp_path)), limits=limits) as url, contextlib.ExitStack() as stack:
         port, folder = urlsplit(url).port or 0, Path(get_upload_folder())
@@ -210,19 +205,19 @@ def test_uploads_that_are_held_back_are_bounded_and_make_room(tmp_path: Path) ->
         assert set(folder.glob("tmp*")) <= before
 
 
-def test_the_bounds_of_memory_fit_into_what_hosts_are_advised_to_give() -> None:
+def test_the_bounds_of_memory_fit_into_what_hosts_are_advised_to_give():
     assert sum(MEMORY.values()) <= ADVISED_BYTES
     advised = set(re.findall(r"--memory (\w+)", (ROOT / "Dockerfile").read_text() + (ROOT / "SECURITY.md").read_text()))
     assert advised == {f"{ADVISED_BYTES >> 30}g"}
 
 
-def test_a_script_is_compressed_once_and_charged_for(port: int, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_is_compressed_once_and_charged_for(port, visitor, monkeypatch):
     page = visitor.get("/").text
     path = "/" + re.findall(r"(assets/index-[\w-]+\.js)", page)[0]
     compressed = Mock(wraps=brotli_middleware.Compressor)
     monkeypatch.setattr(brotli_middleware, "Compressor", compressed)
     plain = visitor.get(path)
-    asked: list[dict[str, str]] = [{}, {"Range": "bytes=0-99"}, {"If-None-Match": "x"}, {"Accept-Encoding": "gzip, br, zstd"}]
+    asked = [{}, {"Range": "bytes=0-99"}, {"If-None-Match": "x"}, {"Accept-Encoding": "gzip, br, zstd"}]
     replies = [visitor.get(f"{path}?{n}", {"Accept-Encoding": "br"} | headers) for n, headers in enumerate(asked)]
     assert {(reply.status, reply.headers["content-encoding"]) for reply in replies} == {(200, "br")}
     assert {brotli_decompress(reply.body) for reply in replies} == {plain.body}
@@ -237,15 +232,15 @@ def test_a_script_is_compressed_once_and_charged_for(port: int, visitor: Visitor
         assert other.get("/").status == 200
 
 
-def test_an_answer_that_was_cut_off_is_not_kept_for_others() -> None:
+def test_an_answer_that_was_cut_off_is_not_kept_for_others():
     files, scope = StaticFiles(1000), {"method": "GET", "path": "/a.js", "headers": [(b"accept-encoding", b"gzip")]}
     start = {"type": "http.response.start", "status": 200, "headers": []}
     cut, whole = ([start, {"type": "http.response.body", "body": b"f(", "more_body": True}], [start, {"body": b"f()"}])
 
-    async def ask_thrice() -> list[bytes]:
+    async def ask_thrice():
         answers = iter([cut, whole])
 
-        async def ask(_: list[tuple[bytes, bytes]]) -> list[Any]:
+        async def ask(_):
             return next(answers)
 
         return [(await files.answer(scope, ask))[0][1]["body"] for _ in range(3)]
@@ -253,7 +248,7 @@ def test_an_answer_that_was_cut_off_is_not_kept_for_others() -> None:
     assert asyncio.run(ask_thrice())[1:] == [b"f()", b"f()"]
 
 
-def test_a_name_from_an_archive_is_no_formula(visitor: Visitor) -> None:
+def test_a_name_from_an_archive_is_no_formula(visitor):
     packed = archive(png(24, 20)).replace(b"0.png", b"=1+A1")
     shown, table, found = ask(visitor, packed)
     assert [photo["photo"] for photo in found["photos"]] == ["=1+A1"]

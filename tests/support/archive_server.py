@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import re
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -19,7 +18,7 @@ class ArchiveServer:
     says_length: bool = True
     requests: list[str | None] = field(default_factory=list)  # the Range header of each
 
-    def answer(self, asked: str | None) -> tuple[int, dict[str, str], bytes]:
+    def answer(self, asked):
         """Status, headers and body for a Range header."""
         self.requests.append(asked)
         whole = len(self.content)
@@ -34,12 +33,12 @@ class ArchiveServer:
 
 
 @contextlib.contextmanager
-def serve(content: bytes, name: str = "tiny-imagenet-200.zip") -> Iterator[ArchiveServer]:
+def serve(content, name="tiny-imagenet-200.zip"):
     """Serve `content` at `url`; any other path is 404."""
     served = ArchiveServer(content)
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_GET(self):
             if self.path != f"/{name}":
                 self.send_error(404)
                 return
@@ -50,7 +49,7 @@ def serve(content: bytes, name: str = "tiny-imagenet-200.zip") -> Iterator[Archi
             self.end_headers()
             self.wfile.write(body[: served.cut_after])
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, *_):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

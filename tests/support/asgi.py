@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ class Reply:
     body: bytes
 
     @property
-    def sentence(self) -> str:
+    def sentence(self):
         """What an error says, in JSON or as text."""
         if self.headers["content-type"] != "application/json":
             return self.body.decode()
@@ -34,7 +33,7 @@ class App:
     scopes: list[dict[str, Any]] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope, receive, send):
         self.scopes.append(scope)
         received, more = b"", True
         while more:
@@ -49,17 +48,7 @@ class App:
         await send({"type": "http.response.body", "body": self.body[3:]})
 
 
-def ask(
-    app: Any,
-    method: str,
-    path: str,
-    chunks: Iterable[bytes] = (b"",),
-    headers: dict[str, str] | None = None,
-    client: str = "192.0.2.1",
-    root_path: str = "",
-    hang_up: bool = False,
-    stall: bool = False,
-) -> Reply | None:
+def ask(app, method, path, chunks=(b"",), headers=None, client="192.0.2.1", root_path="", hang_up=False, stall=False):
     """One request; None where it was left without an answer.
 
     Args:
@@ -67,21 +56,21 @@ def ask(
         stall: nothing comes after the last chunk.
     """
     parts = list(chunks)
-    incoming: list[Any] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    incoming = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     if hang_up:
         incoming.append({"type": "http.disconnect"})
     elif not stall:
         incoming[-1]["more_body"] = False
-    sent: list[Any] = []
+    sent = []
 
-    async def receive() -> Any:
+    async def receive():
         if incoming:
             return incoming.pop(0)
         if stall:
             await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
-    async def send(message: Any) -> None:
+    async def send(message):
         sent.append(message)
 
     bare, _, query = path.partition("?")

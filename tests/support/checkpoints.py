@@ -1,15 +1,12 @@
 """Packaged checkpoints of small untrained networks with made-up figures, and ways to change what is in their files."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.nn.registry import NORM_LAYERS
-from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
+from normzoo.nn.resnet import TORCH_NORM_LAYERS
 from normzoo.pretrained.checkpoint import Contents, ModelConfig, count_parameters, default_arguments, save_checkpoint
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_tensors
 
@@ -19,12 +16,12 @@ LABELS = torch.arange(4)
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 
-def config_for(variant: str, image_size: int = 32) -> ModelConfig:
+def config_for(variant, image_size=32):
     norm = _norm_of(variant)
     return ModelConfig(8, norm, default_arguments(norm), CLASSES, image_size, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 
 
-def network_for(variant: str) -> ResNet:
+def network_for(variant):
     """The network that `save_variant` saves; none of its tensors is what a new one begins with."""
     torch.manual_seed(len(variant))
     network = config_for(variant).build()
@@ -35,7 +32,7 @@ def network_for(variant: str) -> ResNet:
     return network
 
 
-def history_for(seeds: tuple[int, ...] = (0,), epochs: int = 3) -> list[dict[str, Any]]:
+def history_for(seeds=(0,), epochs=3):
     """Curves that go one way: a loss that falls, an accuracy that rises."""
     return [
         {"seed": seed, "epoch": epoch, "split": split, "loss": 1.5 / epoch + seed, "accuracy": 0.2 * epoch}
@@ -46,7 +43,7 @@ def history_for(seeds: tuple[int, ...] = (0,), epochs: int = 3) -> list[dict[str
     ]
 
 
-def robustness_for(seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
+def robustness_for(seeds=(0,)):
     """The worse the photos, the less is right."""
     return [
         {"seed": seed, "corruption": corruption, "severity": severity, "loss": 1.0 + severity, "accuracy": 0.5 - severity / 20}
@@ -56,15 +53,7 @@ def robustness_for(seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
     ]
 
 
-def save_variant(
-    root: Path,
-    variant: str,
-    model_set: str = "toy/paper",
-    seeds: tuple[int, ...] = (0,),
-    epochs: int = 3,
-    image_size: int = 32,
-    **changes: object,
-) -> Path:
+def save_variant(root, variant, model_set="toy/paper", seeds=(0,), epochs=3, image_size=32, **changes):
     """Write one checkpoint under `root`; its validation accuracy is 0.5 + its place in the zoo / 100.
 
     Args:
@@ -77,7 +66,7 @@ def save_variant(
         split: {name: _spread([value + seed / 1000 for seed in seeds]) for name, value in figures.items()}
         for split in ("train", "val")
     }
-    metrics: dict[str, Any] = {
+    metrics = {
         "format_version": 1,
         "variant": variant,
         "norm": norm,
@@ -104,14 +93,14 @@ def save_variant(
     return folder
 
 
-def save_zoo(root: Path, model_set: str = "toy/paper") -> Path:
+def save_zoo(root, model_set="toy/paper"):
     """All six norms of a set under `root`; gives `root`."""
     for variant in NORM_LAYERS:
         save_variant(root, variant, model_set)
     return root
 
 
-def write_answers(folder: Path, labels: list[int], *answers: list[int]) -> None:
+def write_answers(folder, labels, *answers):
     """Have the stored logits of seeds 0, 1, … say these classes of the photos."""
     tensors = {
         f"seed_{seed}": torch.nn.functional.one_hot(torch.tensor(said), len(CLASSES)).half()
@@ -120,15 +109,7 @@ def write_answers(folder: Path, labels: list[int], *answers: list[int]) -> None:
     write_tensors(folder / "val_logits.safetensors", {**tensors, "labels": torch.tensor(labels)})
 
 
-def save_sized_set(
-    root: Path,
-    data: str,
-    image_size: int,
-    right: dict[str, int],
-    digest: str = "d",
-    name: str = "strong",
-    **fields: Any,
-) -> None:
+def save_sized_set(root, data, image_size, right, digest="d", name="strong", **fields):
     """A set of a data set at an image size; of each variant's 100 photos so many are right, in two seeds.
 
     Args:
@@ -143,29 +124,29 @@ def save_sized_set(
         write_answers(folder, labels, said, said)
 
 
-def change_json(path: Path, **changes: object) -> None:
+def change_json(path, **changes):
     """Set fields; None takes them away."""
     fields = {**json.loads(path.read_text()), **changes}
     path.write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
 
 
-def rehash(folder: Path) -> None:
+def rehash(folder):
     """Have the description agree with changed weights."""
     sha = file_sha256(folder / "model.safetensors")
     change_json(folder / "metrics.json", provenance={"weights_sha256": sha})
 
 
-def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+def change_weights(folder, change):
     tensors, metadata = read_tensors(folder / "model.safetensors")
     change(tensors)
     write_tensors(folder / "model.safetensors", tensors, metadata)
 
 
-def _norm_of(variant: str) -> str:
+def _norm_of(variant):
     return variant.partition("-bs")[0]
 
 
-def _spread(values: list[float]) -> dict[str, object]:
+def _spread(values):
     tensor = torch.tensor(values, dtype=torch.float64)
     sd = float(tensor.std()) if len(values) > 1 else None
     return {"mean": float(tensor.mean()), "sd": sd, "values": values}

@@ -4,6 +4,6 @@ import html
 import re
 
 
-def words(text: str) -> str:
+def words(text):
     """Return the text between the tags, with single spaces."""
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))

@@ -10,9 +10,7 @@ import http.server
 import json
 import re
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -30,7 +28,7 @@ class Repository:
     tags: dict[str, str] = field(default_factory=dict)
     creation: dict[str, Any] = field(default_factory=dict)  # what was asked for
 
-    def commit(self, files: dict[str, bytes]) -> str:
+    def commit(self, files):
         """Add a commit of exactly these files; gives its hash."""
         listing = "".join(f"{name} {hashlib.sha1(content).hexdigest()}\n" for name, content in sorted(files.items()))
         sha = hashlib.sha1(f"{len(self.commits)}\n{listing}".encode()).hexdigest()
@@ -38,10 +36,10 @@ class Repository:
         return sha
 
     @property
-    def files(self) -> dict[str, bytes]:
+    def files(self):
         return self.commits[-1][1] if self.commits else {}
 
-    def find(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
+    def find(self, revision):
         if revision == "main":
             return self.commits[-1] if self.commits else ("0" * 40, {})
         sha = self.tags.get(revision, revision)
@@ -55,11 +53,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def _json(value: Any, status: int = 200) -> Answer:
+def _json(value, status=200):
     return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
-def _error(status: int, code: str, message: str) -> Answer:
+def _error(status, code, message):
     return Answer(status, json.dumps({"error": message}).encode(), {"X-Error-Code": code, "X-Error-Message": message})
 
 
@@ -68,7 +66,7 @@ UNAUTHORIZED = _error(401, "", "Invalid username or password.")
 FORBIDDEN = _error(403, "", "You don't have the rights to do this")
 
 
-def is_large(path: str) -> bool:
+def is_large(path):
     """What a new repository's .gitattributes gives to large-file storage."""
     return path.endswith(".safetensors")
 
@@ -76,14 +74,14 @@ def is_large(path: str) -> bool:
 class Hub:
     """What is stored, and what was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.url = ""
-        self.repositories: dict[tuple[str, str], Repository] = {}
-        self.large: dict[str, bytes] = {}
-        self.requests: list[str] = []
+        self.repositories = {}
+        self.large = {}
+        self.requests = []
         self.down = False  # every request is answered with an error of the server
 
-    def add(self, name: str, folder: Path | None = None, kind: str = "models", **settings: bool) -> Repository:
+    def add(self, name, folder=None, kind="models", **settings):
         """A repository, with the files of a folder as its first commit."""
         repository = self.repositories[kind, name] = Repository(**settings)
         if folder is not None:
@@ -91,7 +89,7 @@ class Hub:
             repository.commit({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
         return repository
 
-    def answer(self, method: str, address: str, token: str | None, body: bytes) -> Answer:
+    def answer(self, method, address, token, body):
         path = unquote(urlsplit(address).path)
         self.requests.append(f"{method} {path}")
         if self.down:
@@ -128,7 +126,7 @@ class Hub:
             return _json([_entry(name, content) for name, content in sorted(found[1].items())])
         return _json({"id": name, "sha": found[0], "private": repository.private, "tags": [], "siblings": []})
 
-    def _create(self, asked: dict[str, Any], token: str | None) -> Answer:
+    def _create(self, asked, token):
         user, name = asked["organization"], asked["name"]
         kind = f"{asked.get('type', 'model')}s"
         if token is None:
@@ -142,7 +140,7 @@ class Hub:
         self.add(f"{user}/{name}", kind=kind, private=asked.get("visibility") == "private").creation = asked
         return _json({"url": f"{self.url}/{'spaces/' if kind == 'spaces' else ''}{user}/{name}"})
 
-    def _write(self, repository: Repository, name: str, action: str, token: str | None, body: bytes) -> Answer:
+    def _write(self, repository, name, action, token, body):
         if token != WRITE or name.partition("/")[0] not in ("me", *FREE_ACCOUNTS):
             return FORBIDDEN
         if action == "preupload":
@@ -168,7 +166,7 @@ class Hub:
         sha = repository.commit(files)
         return _json({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/{name}/commit/{sha}"})
 
-    def _large(self, method: str, oid: str, body: bytes) -> Answer:
+    def _large(self, method, oid, body):
         if method == "PUT":
             if hashlib.sha256(body).hexdigest() != oid:
                 return _error(400, "", "These bytes have another sha256")
@@ -176,7 +174,7 @@ class Hub:
             return Answer(200)
         return Answer(200, self.large[oid]) if oid in self.large else _error(404, "EntryNotFound", "Not found")
 
-    def _resolve(self, sha: str, files: dict[str, bytes], path: str) -> Answer:
+    def _resolve(self, sha, files, path):
         if path not in files:
             return _error(404, "EntryNotFound", "Entry not found")
         content, headers = files[path], {"X-Repo-Commit": sha}
@@ -189,20 +187,20 @@ class Hub:
         return Answer(302, b"", headers | linked)
 
 
-def _entry(path: str, content: bytes) -> dict[str, Any]:
-    entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+def _entry(path, content):
+    entry = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
     if is_large(path):
         entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
     return entry
 
 
 @contextlib.contextmanager
-def serve_hub() -> Iterator[Hub]:
+def serve_hub():
     """A Hub at `url`, for as long as the block lasts."""
     hub = Hub()
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def _answer(self) -> None:
+        def _answer(self):
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             if self.headers["Transfer-Encoding"] == "chunked":
                 while size := int(self.rfile.readline(), 16):
@@ -221,7 +219,7 @@ def serve_hub() -> Iterator[Hub]:
 
         do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, *_):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -235,7 +233,7 @@ def serve_hub() -> Iterator[Hub]:
             thread.join()
 
 
-def client_environment(home: Path, url: str, token: str | None = None) -> dict[str, str]:
+def client_environment(home, url, token=None):
     """The environment variables with which the Hub's client asks there, with its cache and token under `home` alone."""
     settings = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     # Without Xet, whose storage has a protocol of its own, large files go the way of git-lfs.

@@ -5,19 +5,18 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from training.data.sources import CIFAR_CLASSES, CIFAR_COMMIT, SOURCES, SYNSETS, Source
+from training.data.sources import CIFAR_CLASSES, CIFAR_COMMIT, SOURCES, SYNSETS
 
 ROOT = "tiny-imagenet-200"
 UNUSED_SYNSET = "n99999999"
 USED = list(SYNSETS)[:3]
 
 
-def jpeg(seed: int, size: int = 64) -> bytes:
+def jpeg(seed, size=64):
     """A picture of noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
     buffer = io.BytesIO()
@@ -25,7 +24,7 @@ def jpeg(seed: int, size: int = 64) -> bytes:
     return buffer.getvalue()
 
 
-def tiny_imagenet_files() -> dict[str, bytes]:
+def tiny_imagenet_files():
     """path -> bytes of an archive with two training images and a validation image of three used classes, and of another."""
     files, annotations = {}, []
     for number, synset in enumerate([*USED, UNUSED_SYNSET]):
@@ -39,19 +38,19 @@ def tiny_imagenet_files() -> dict[str, bytes]:
     return files
 
 
-def used_files(files: dict[str, bytes]) -> dict[str, bytes]:
+def used_files(files):
     """Those that the reader takes."""
     numbers = range(len(USED))
     val = {f"{ROOT}/val/images/val_{number}.JPEG" for number in numbers}
     return {p: c for p, c in files.items() if p in val or (p.endswith(".JPEG") and any(f"/train/{s}/" in p for s in USED))}
 
 
-def digest_of(files: dict[str, bytes]) -> str:
+def digest_of(files):
     lines = [f"{path}\t{hashlib.sha256(files[path]).hexdigest()}\n" for path in sorted(files)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def zip_bytes(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+def zip_bytes(files, compression=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for path, content in files.items():
@@ -59,7 +58,7 @@ def zip_bytes(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     return buffer.getvalue()
 
 
-def tiny_source(files: dict[str, bytes], url: str = "http://127.0.0.1:1/none.zip") -> Source:
+def tiny_source(files, url="http://127.0.0.1:1/none.zip"):
     """The source of `tiny-imagenet-25`, expecting these files."""
     used = used_files(files)
     num_train = sum("/train/" in path for path in used)
@@ -68,7 +67,7 @@ def tiny_source(files: dict[str, bytes], url: str = "http://127.0.0.1:1/none.zip
     )
 
 
-def write_cifar_archive(path: Path) -> Source:
+def write_cifar_archive(path):
     """Write an archive like CIFAR-10's, one training and one validation image a class, and give its source."""
     root = f"CIFAR-10-images-{CIFAR_COMMIT}"
     files = {

@@ -9,9 +9,7 @@ import io
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
 
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
@@ -30,12 +28,12 @@ _M_PERTURB = -6
 _CUTS, _VARIANT_CUTS = 24, 4
 
 
-def outcomes(data: bytes) -> set[bytes]:
+def outcomes(data):
     """What comes of a file, once for each pattern: one element where no memory shows through."""
     return {_over(pattern, lambda: _outcome(data)) for pattern in PATTERNS}
 
 
-def _over(pattern: int, decode: Callable[[], bytes]) -> bytes:
+def _over(pattern, decode):
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_PERTURB, pattern)
     try:
@@ -44,7 +42,7 @@ def _over(pattern: int, decode: Callable[[], bytes]) -> bytes:
         libc.mallopt(_M_PERTURB, 0)
 
 
-def _outcome(data: bytes) -> bytes:
+def _outcome(data):
     try:
         image = load_image(data, allow_tiff=True)
     except ImageError as error:
@@ -53,7 +51,7 @@ def _outcome(data: bytes) -> bytes:
 
 
 @cache
-def _scene(mode: str = "RGB") -> Image.Image:
+def _scene(mode="RGB"):
     """Enough detail that no format packs it into its first bytes."""
     size = (96, 80)
     noise = Image.effect_noise(size, 60)
@@ -63,7 +61,7 @@ def _scene(mode: str = "RGB") -> Image.Image:
     return picture.convert(mode)
 
 
-def _whole() -> Iterator[tuple[str, bytes]]:
+def _whole():
     """Files of every accepted format, in the ways that their decoders tell apart."""
     colour, alpha = _scene(), _scene("RGBA")
     frames = {"save_all": True, "append_images": [colour.rotate(90), colour.rotate(180)]}
@@ -102,7 +100,7 @@ _SHORT_STREAMS = (
     *(b"\xff", bytes(8), b"\x80\x0b\x60\x50", bytes.fromhex("001001001001")),
     *(bytes.fromhex("80000e0100"), zlib.compress(bytes(50)), zlib.compress(b""), b"\xf0\x07", b"\x80"),
 )
-_TIFF_SHAPES: dict[str, dict[str, Any]] = {
+_TIFF_SHAPES = {
     "strips": {},
     "tiles": {"tiles": True},
     "rows": {"more": {278: (3, 8)}},
@@ -115,11 +113,11 @@ _TIFF_SHAPES: dict[str, dict[str, Any]] = {
 _TIFF_PACKINGS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd", "lzma")
 
 
-def _end_jpeg(data: bytes) -> bytes:
+def _end_jpeg(data):
     return data + b"\xff\xd9"
 
 
-def _end_png(data: bytes) -> bytes:
+def _end_png(data):
     """The pixels of a cut file as whole chunks: only their stream is short."""
     start = data.find(b"IDAT")
     if start < 0:
@@ -129,7 +127,7 @@ def _end_png(data: bytes) -> bytes:
     return data[: start - 4] + chunk + struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 
 
-def _end_png_stream(data: bytes) -> bytes:
+def _end_png_stream(data):
     """The same, and the stream says that it is complete: nothing is wrong but that rows are missing."""
     start = data.find(b"IDAT")
     stream = zlib.decompressobj()
@@ -140,7 +138,7 @@ def _end_png_stream(data: bytes) -> bytes:
     return _end_png(data[: start + 4] + zlib.compress(rows)) if start > 0 else data
 
 
-def _end_webp(data: bytes) -> bytes:
+def _end_webp(data):
     """Sizes that agree with what is left."""
     data = data[: len(data) // 2 * 2]
     if len(data) < 20:
@@ -151,11 +149,11 @@ def _end_webp(data: bytes) -> bytes:
     return data
 
 
-def _zeros(data: bytes) -> Callable[[bytes], bytes]:
+def _zeros(data):
     return lambda part: part + bytes(len(data) - len(part))
 
 
-def corpus() -> Iterator[tuple[str, bytes]]:
+def corpus():
     """Files of every accepted format, cut at many places and mended as far as containers go; and every nasty file."""
     for name, data in _whole():
         kind = name.split()[0]
@@ -189,7 +187,7 @@ def corpus() -> Iterator[tuple[str, bytes]]:
             yield name, nasty.make()
 
 
-def main() -> int:
+def main():
     """Print the files whose pictures hold memory; as the exit code, whether there are some, or the patterns do not work."""
     Image.init()
     if not _patterns_show():
@@ -205,7 +203,7 @@ def main() -> int:
     return int(leaking > 0)
 
 
-def _patterns_show() -> bool:
+def _patterns_show():
     """Does the fault that this was written for show here, when Pillow is asked for the picture without our loader?"""
     return len({_over(pattern, lambda: TiffImageFile(io.BytesIO(fax_bomb())).tobytes()) for pattern in PATTERNS}) > 1
 

@@ -49,22 +49,22 @@ class Nasty:
     error: str = ""
 
 
-NASTIES: dict[str, Nasty] = {}
+NASTIES = {}
 
 
-def _picture(name: str, make: Callable[[], bytes], colour: Colour, size: tuple[int, int] = SIZE) -> None:
+def _picture(name, make, colour, size=SIZE):
     _pixels(name, make, size, {(size[0] // 2, size[1] // 2): colour})
 
 
-def _pixels(name: str, make: Callable[[], bytes], size: tuple[int, int], pixels: dict[tuple[int, int], Colour]) -> None:
+def _pixels(name, make, size, pixels):
     NASTIES[name] = Nasty(cache(make), size, pixels)
 
 
-def _error(name: str, make: Callable[[], bytes], word: str = "damaged") -> None:
+def _error(name, make, word="damaged"):
     NASTIES[name] = Nasty(cache(make), error=word)
 
 
-def _grey(level: int) -> Colour:
+def _grey(level):
     return level, level, level
 
 
@@ -79,7 +79,7 @@ FORMATS = {
 }
 
 
-def whole(kind: str, image: Image.Image | None = None) -> bytes:
+def whole(kind, image=None):
     file_format, options = FORMATS[kind]
     return save(image or quadrants(), file_format, **options)
 
@@ -131,7 +131,7 @@ _picture("jpeg with EXIF cut off", lambda: save(plain(), "JPEG", exif=exif(6)[:2
 _picture("jpeg with EXIF that points outside", lambda: save(plain(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), RED)
 
 
-def _jpeg_exif_bomb() -> bytes:
+def _jpeg_exif_bomb():
     block = overlapping_tags(300, 1_000_000)
     parts = [b"Exif\0\0" + block[start : start + 65_000] for start in range(0, len(block), 65_000)]
     return with_segments(whole("jpeg", plain()), *(jpeg_segment(0xE1, part) for part in parts))
@@ -150,13 +150,13 @@ for _kind in ("png", "webp", "avif"):
 _NOISY = Image.frombytes("RGB", (256, 256), random.Random(1).randbytes(256 * 256 * 3))
 
 
-def _jpeg_scans() -> bytes:
+def _jpeg_scans():
     file = save(plain(size=(64, 64)), "JPEG", progressive=True)
     last = file.rindex(b"\xff\xda")
     return file[:-2] + file[last:-2] * 5000 + b"\xff\xd9"
 
 
-def _jpeg_claiming(width: int, height: int) -> bytes:
+def _jpeg_claiming(width, height):
     file = bytearray(whole("jpeg"))
     struct.pack_into(">HH", file, file.index(b"\xff\xc0") + 5, height, width)
     return bytes(file)
@@ -189,30 +189,30 @@ _error("jpeg signature before a png", lambda: b"\xff\xd8\xff" + whole("png"), "p
 # PNG.
 
 
-def _png_trns(image: Image.Image, transparency: object) -> Callable[[], bytes]:
+def _png_trns(image, transparency):
     return lambda: save(image, "PNG", transparency=transparency)
 
 
-def _palette(size: tuple[int, int] = SIZE) -> Image.Image:
+def _palette(size=SIZE):
     image = Image.new("P", size, 1)
     image.putpalette(bytes((*BLUE, *RED, *GREEN)))
     return image
 
 
-def _interlaced() -> bytes:
+def _interlaced():
     passes = [(1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)]  # of 8×8, seven times
     return png(8, 8, 8, 2, b"".join((b"\0" + bytes(RED) * width) * height for width, height in passes), interlace=1)
 
 
-def _red_pixel(*chunks: bytes) -> bytes:
+def _red_pixel(*chunks):
     return png(1, 1, 8, 2, b"\0" + bytes(RED), *chunks)
 
 
-def _png_profile_bomb() -> bytes:
+def _png_profile_bomb():
     return _red_pixel(png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(50_000_000), 9)))
 
 
-def _png_text_bomb() -> bytes:
+def _png_text_bomb():
     text = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9))
     return png(1, 1, 8, 0, b"\0\0", text)
 
@@ -293,7 +293,7 @@ _error("gif without a frame", lambda: gif(SIZE, SIZE)[:25] + b";")
 # WebP, AVIF, BMP.
 
 
-def _bmp(width: int, height: int, bits: int, pixels: bytes, compression: int = 0, colours: bytes = b"") -> bytes:
+def _bmp(width, height, bits, pixels, compression=0, colours=b""):
     start = 54 + len(colours)
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(pixels), 0, 0, len(colours) // 4, 0)
     return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + colours + pixels
@@ -316,17 +316,17 @@ _error("bmp with pixels missing", lambda: whole("bmp")[:-9], "incomplete")
 # TIFF.
 
 
-def _deep(name: str, pixels: bytes, bits: int, levels: list[int], **options: object) -> None:
+def _deep(name, pixels, bits, levels, **options):
     colours = {(column, 0): _grey(level) for column, level in enumerate(levels)}
-    _pixels(f"tiff {name}", lambda: grey_tiff(pixels * 2, bits, **options), (4, 2), colours)  # type: ignore[arg-type]
+    _pixels(f"tiff {name}", lambda: grey_tiff(pixels * 2, bits, **options), (4, 2), colours)
 
 
-def _tiff_strips(count: int) -> bytes:
+def _tiff_strips(count):
     tags = {256: (3, 1), 257: (3, 2), 258: (3, 8), 259: (3, 1), 262: (3, 1), 277: (3, 1), 278: (4, 1)}
     return tiff(tags | {273: (4, (8,) * count)})
 
 
-def _tiff_tiles(side: int) -> bytes:
+def _tiff_tiles(side):
     tags = {256: (3, 1), 257: (3, 1), 258: (3, 8), 259: (3, 8), 262: (3, 1), 277: (3, 1), 322: (4, side), 323: (4, side)}
     pixels = zlib.compress(bytes(side * side), 1)
     return tiff(tags | {324: (4, 0), 325: (4, len(pixels))} | {270: (7, pixels)}).replace(bytes(4), struct.pack("<I", 154), 1)
@@ -387,7 +387,7 @@ _error("tiff without size", lambda: tiff({258: (3, 8), 262: (3, 1)}, bytes(4)))
 # What is no picture, or none that is read.
 
 
-def _zip() -> bytes:
+def _zip():
     file = BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("photo.jpg", whole("jpeg"))
@@ -395,7 +395,7 @@ def _zip() -> bytes:
 
 
 _SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
-_NOT_READ: dict[str, Callable[[], bytes]] = {
+_NOT_READ = {
     "one byte": lambda: b"\xff",
     "zeros": lambda: bytes(1000),
     "noise": lambda: _NOISE,

@@ -2,36 +2,34 @@
 
 import ipaddress
 import socket
-from collections.abc import Callable
-from typing import Any
 
 
 class OutsideCallError(OSError):
     """What a call that would leave the machine meets, in place of the network."""
 
 
-def forbid_outside_calls(seen: Callable[[str], object], set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
+def forbid_outside_calls(seen, set_attribute=setattr):
     """Make every look-up of and connection to another machine fail, and tell `seen` its host.
 
     Args:
         set_attribute: puts the guards in place; `monkeypatch.setattr` takes them away again.
     """
 
-    def check(host: object) -> None:
+    def check(host):
         name = host.decode() if isinstance(host, bytes) else host
         if name is not None and not _is_loopback(str(name)):
             seen(str(name))
             raise OutsideCallError(f"Tests reach this machine only, not {name}.")
 
-    def guard_lookup(function: Callable[..., Any]) -> Callable[..., Any]:
-        def guarded(host: object, *args: Any, **kwargs: Any) -> Any:
+    def guard_lookup(function):
+        def guarded(host, *args, **kwargs):
             check(host)
             return function(host, *args, **kwargs)
 
         return guarded
 
-    def guard_connection(function: Callable[..., Any]) -> Callable[..., Any]:
-        def guarded(sock: socket.socket, *args: Any) -> Any:
+    def guard_connection(function):
+        def guarded(sock, *args):
             if sock.family in (socket.AF_INET, socket.AF_INET6):
                 check(args[-1][0])  # the address comes last, also in sendto(data, flags, address)
             return function(sock, *args)
@@ -44,7 +42,7 @@ def forbid_outside_calls(seen: Callable[[str], object], set_attribute: Callable[
         set_attribute(socket.socket, name, guard_connection(getattr(socket.socket, name)))
 
 
-def _is_loopback(host: str) -> bool:
+def _is_loopback(host):
     if host in ("", "localhost"):
         return True
     try:

@@ -1,10 +1,9 @@
 """Norm layers in a state that hides nothing, for the tests of `normzoo.nn.norms`."""
 
 import torch
-from torch import Tensor, nn
 
 
-def randomize(layer: nn.Module) -> nn.Module:
+def randomize(layer):
     """Give the layer weights, biases, gates and running statistics that are not ones and zeros."""
     with torch.no_grad():
         for name, tensor in layer.state_dict().items():
@@ -15,11 +14,11 @@ def randomize(layer: nn.Module) -> nn.Module:
     return layer
 
 
-def remembers(layer: nn.Module) -> bool:
+def remembers(layer):
     """Whether the layer keeps running statistics."""
     return getattr(layer, "running_mean", None) is not None
 
 
-def buffers(layer: nn.Module) -> dict[str, Tensor]:
+def buffers(layer):
     """A copy of the state that is not trained."""
     return {name: buffer.clone() for name, buffer in layer.named_buffers()}

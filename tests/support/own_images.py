@@ -1,12 +1,9 @@
 """A folder of made-up photos of three things, as untidy as a person's own."""
 
 import csv
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from training.data.dataset import ImageData
 
 #: Class -> its colour and how many images it has.
 CLASSES = {
@@ -17,7 +14,7 @@ CLASSES = {
 SIZES = ((40, 30), (30, 64), (48, 48), (200, 20))
 
 
-def make_photo(name: str, number: int) -> Image.Image:
+def make_photo(name, number):
     """A noisy picture of one colour; every size, aspect and mode comes."""
     draw = np.random.default_rng((number, len(name)))
     width, height = SIZES[number % len(SIZES)]
@@ -26,7 +23,7 @@ def make_photo(name: str, number: int) -> Image.Image:
     return image.convert(("RGB", "RGBA", "P", "L")[number % 4]) if number % 5 == 0 else image
 
 
-def write_photos(folder: Path) -> Path:
+def write_photos(folder):
     """`<class>/photo <number>.png` and `.jpg` in `folder`, with some files that are no pictures; gives `folder`."""
     for name, (_, count) in CLASSES.items():
         (folder / name).mkdir(parents=True)
@@ -42,18 +39,18 @@ def write_photos(folder: Path) -> Path:
     return folder
 
 
-def silent(line: str) -> None:
+def silent(line):
     """Say nothing."""
 
 
-def rows_of(data: ImageData) -> list[dict[str, str]]:
+def rows_of(data):
     """The table of where every file of the folder went."""
     assert data.files is not None
     with open(data.files, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def save_colours(folder: Path, name: str, count: int, level: int) -> None:
+def save_colours(folder, name, count, level):
     """`<folder>/<name>/<number>.png`, so many images, each of another colour."""
     (folder / name).mkdir(parents=True, exist_ok=True)
     for number in range(count):

@@ -2,23 +2,17 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import gradio as gr
 
 
-def free_port() -> int:
+def free_port():
     """A port of this machine that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
-def served(demo: "gr.Blocks", **settings: Any) -> Iterator[str]:
+def served(demo, **settings):
     """Serve a page from threads of this process; gives its address.
 
     Args:

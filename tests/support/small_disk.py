@@ -3,14 +3,12 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+def small_disk(folder, kilobytes):
     """Mount a file system of this size on `folder`; skips the test where that takes rights that it has not got."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
@@ -22,7 +20,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def fill(folder: Path, leave_bytes: int) -> None:
+def fill(folder, leave_bytes):
     """Fill the disk of `folder` but for so many bytes."""
     free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
     (folder / "filler").write_bytes(bytes(max(0, free - leave_bytes)))

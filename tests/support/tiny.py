@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from training.config import Execution, Recipe, Run
-from training.data.dataset import FORMAT_VERSION, ImageData, load, write_cache
+from training.data.dataset import FORMAT_VERSION, load, write_cache
 from training.engine.trainer import train
 from training.package import package
-from training.runs import State
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("dawn", "noon", "dusk", "night")
@@ -25,7 +24,7 @@ OPTIONS += ["--data=tiny", "--amp=fp32", "--compile=off"]
 PACKAGED = {"bn": (0, 1), "bin": (0,), "gn": (0,), "torch-bn": (0,)}
 
 
-def write_tiny(root: Path) -> Path:
+def write_tiny(root):
     """Put the data set into `root` as a fetched one would be."""
     draw = np.random.default_rng(0)
     pixels, labels = {}, {}
@@ -48,22 +47,20 @@ def write_tiny(root: Path) -> Path:
     return root
 
 
-def load_tiny(root: Path) -> ImageData:
+def load_tiny(root):
     """The data set, written into `root` if it is not there."""
     if not (root / f"tiny-{IMAGE_SIZE}px").exists():
         write_tiny(root)
     return load("tiny", IMAGE_SIZE, root)
 
 
-def train_tiny(
-    data: ImageData, runs: Path, norm: str = "bn", seed: int = 0, recipe: Recipe = RECIPE, stop_after: int | None = None
-) -> State:
+def train_tiny(data, runs, norm="bn", seed=0, recipe=RECIPE, stop_after=None):
     """Train one network on the tiny images, eagerly, in silence."""
     run = Run(data.name, recipe, norm, seed, holdout=data.holdout)
     return train(run, data, runs, Execution(compile="off", stop_after=stop_after), say=lambda line: None)
 
 
-def package_tiny(folder: Path) -> Path:
+def package_tiny(folder):
     """Make `data`, `runs` and `checkpoints` with one set, `tiny/quick`, in `folder`; gives `checkpoints`."""
     data = load_tiny(folder / "data")
     for variant, seeds in PACKAGED.items():
@@ -75,6 +72,6 @@ def package_tiny(folder: Path) -> Path:
     return folder / "checkpoints"
 
 
-def subprocess_environment(data_root: Path) -> dict[str, str]:
+def subprocess_environment(data_root):
     """What a process of `python -m training`, started in `ROOT`, needs to find the tiny images."""
     return {**os.environ, "NORMZOO_DATA": str(data_root), "OMP_NUM_THREADS": "1"}

@@ -4,9 +4,8 @@ import http.client
 import itertools
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 API = "/gradio_api"
 
@@ -20,11 +19,11 @@ class Reply:
     body: bytes
 
     @property
-    def text(self) -> str:
+    def text(self):
         return self.body.decode(errors="replace")
 
     @property
-    def sentence(self) -> str:
+    def sentence(self):
         """What an error says, in JSON or as text."""
         if self.headers["content-type"] != "application/json":
             return self.text
@@ -43,21 +42,15 @@ class Visitor:
         address: where the visitor says to come from, for a server that trusts a proxy.
     """
 
-    def __init__(self, port: int, address: str = "", timeout_seconds: float = 120) -> None:
+    def __init__(self, port, address="", timeout_seconds=120):
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
         self._headers = {"X-Forwarded-For": address} if address else {}
         self.session = secrets.token_hex(6)
 
-    def close(self) -> None:
+    def close(self):
         self._connection.close()
 
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | Iterable[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
+    def ask(self, method, path, body=None, headers=None):
         """One request; an iterable body is sent in chunks, without a length."""
         chunked = body is not None and not isinstance(body, bytes)
         sent = {**self._headers, **(headers or {}), **({"Transfer-Encoding": "chunked"} if chunked else {})}
@@ -65,15 +58,15 @@ class Visitor:
         response = self._connection.getresponse()
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+    def get(self, path, headers=None):
         return self.ask("GET", path, headers=headers)
 
-    def post(self, path: str, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
+    def post(self, path, value, headers=None):
         """Send JSON; bytes go as they are."""
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         return self.ask("POST", path, body, {"Content-Type": "application/json", **(headers or {})})
 
-    def upload(self, *files: bytes, name: str = "photo.jpg", chunk_bytes: int = 0) -> Reply:
+    def upload(self, *files, name="photo.jpg", chunk_bytes=0):
         """Upload files in one request, in chunks of that size where one is given."""
         boundary = secrets.token_hex(16)
         head = f'Content-Disposition: form-data; name="files"; filename="{name}"\r\nContent-Type: image/jpeg\r\n\r\n'
@@ -84,17 +77,17 @@ class Visitor:
             return self.ask("POST", f"{API}/upload", itertools.takewhile(bool, chunks), kind)
         return self.ask("POST", f"{API}/upload", body, kind)
 
-    def functions(self) -> dict[str, int]:
+    def functions(self):
         """The events of the page: name -> number."""
         config = json.loads(self.get("/config").body)
         return {dependency["api_name"]: dependency["id"] for dependency in config["dependencies"]}
 
-    def join(self, function: int, data: list[Any], **fields: Any) -> Reply:
+    def join(self, function, data, **fields):
         """Ask for an event as the page does; the answer comes with `listen`."""
         event = {"data": data, "fn_index": function, "session_hash": self.session, "event_data": None, "trigger_id": None}
         return self.post(f"{API}/queue/join?", {**event, **fields})
 
-    def listen(self) -> list[Any]:
+    def listen(self):
         """The outputs of the event that was asked for.
 
         Raises:
@@ -109,7 +102,7 @@ class Visitor:
                 return list(message["output"]["data"])
         raise Failed(messages)
 
-    def run(self, function: int, data: list[Any], **fields: Any) -> list[Any]:
+    def run(self, function, data, **fields):
         """Ask for an event and wait for its outputs.
 
         Raises:
@@ -121,6 +114,6 @@ class Visitor:
         return self.listen()
 
 
-def file_value(path: str) -> dict[str, Any]:
+def file_value(path):
     """An uploaded file as the page names it in an event."""
     return {"path": path, "orig_name": "photo.jpg", "size": None, "mime_type": None, "meta": {"_type": "gradio.FileData"}}

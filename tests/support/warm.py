@@ -12,11 +12,8 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from multiprocessing.context import ForkContext, ForkServerContext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
 
 PACKAGES = ["torch", "torch.distributed", "torch._dynamo", "sklearn.metrics"]  # _dynamo: every optimizer brings it
 PACKAGES += ["fastapi", "pandas", "scipy.stats", "uvicorn"]  # Gradio and the page bring them
@@ -29,17 +26,7 @@ CONTEXT.set_forkserver_preload(PACKAGES)
 class Popen:
     """`subprocess.Popen` of `python`, `python -m` or `python -c`, as far as tests need it; it writes to files alone."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        stdout: IO[Any] | int | None = None,
-        stderr: IO[Any] | int | None = None,
-        start_new_session: bool = False,
-        context: "ForkContext | ForkServerContext" = CONTEXT,
-        **_: object,
-    ) -> None:
+    def __init__(self, command, cwd=None, env=None, stdout=None, stderr=None, start_new_session=False, context=CONTEXT, **_):
         python, *arguments = command
         assert python == sys.executable
         where = [os.devnull if file == subprocess.DEVNULL else getattr(file, "name", None) for file in (stdout, stderr)]
@@ -50,30 +37,30 @@ class Popen:
         self._process.start()
 
     @property
-    def pid(self) -> int:
+    def pid(self):
         assert self._process.pid is not None
         return self._process.pid
 
     @property
-    def returncode(self) -> int | None:
+    def returncode(self):
         return self._process.exitcode
 
-    def poll(self) -> int | None:
+    def poll(self):
         return self._process.exitcode
 
-    def wait(self, timeout: float | None = None) -> int:
+    def wait(self, timeout=None):
         self._process.join(timeout)
         if self._process.exitcode is None:
             raise subprocess.TimeoutExpired(self._process.name, timeout or 0)
         return self._process.exitcode
 
-    def send_signal(self, number: int) -> None:
+    def send_signal(self, number):
         os.kill(self.pid, number)
 
-    def kill(self) -> None:
+    def kill(self):
         self._process.kill()
 
-    def terminate(self) -> None:
+    def terminate(self):
         self._process.terminate()
 
 
@@ -81,7 +68,7 @@ class Popen:
 forking = SimpleNamespace(Popen=functools.partial(Popen, context=multiprocessing.get_context("fork")))
 
 
-def run(command: Sequence[str], folder: Path, env: Mapping[str, str], cwd: Path | None = None) -> tuple[int, str, str]:
+def run(command, folder, env, cwd=None):
     """Run a command to its end; gives the exit code and what it wrote, which goes to files in `folder`."""
     paths = folder / "stdout.txt", folder / "stderr.txt"
     with contextlib.ExitStack() as stack:
@@ -90,7 +77,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str], cwd: Path 
     return code, *(path.read_text() for path in paths)
 
 
-def _run(arguments: list[str], cwd: str, environment: dict[str, str], where: list[str | None], new_session: bool) -> None:
+def _run(arguments, cwd, environment, where, new_session):
     if new_session:
         os.setsid()
     for number, path in zip((1, 2), where, strict=True):

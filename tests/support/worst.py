@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ class Answers:
     broken: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
+    def told(self):
         """Note how one request ends."""
         try:
             yield
@@ -43,7 +42,7 @@ class Answers:
             self.broken.append(repr(error))
 
 
-def large_pictures() -> list[bytes]:
+def large_pictures():
     """Pictures that take as much memory while they are decoded as any that the page takes."""
     files = []
     for size, mode, kind, options in (
@@ -53,12 +52,12 @@ def large_pictures() -> list[bytes]:
         ((3500, 2200), "RGBA", "WEBP", {"lossless": True, "method": 0}),
     ):
         file = io.BytesIO()
-        Image.new(mode, size, "orange").save(file, kind, **options)  # type: ignore[arg-type]
+        Image.new(mode, size, "orange").save(file, kind, **options)
         files.append(file.getvalue())
     return files
 
 
-def archive_of_small(number: int) -> bytes:
+def archive_of_small(number):
     """64 photos of 64 pixels in a .zip; no other number has the same."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -69,7 +68,7 @@ def archive_of_small(number: int) -> bytes:
     return packed.getvalue()
 
 
-def hold_back(port: int, address: str, size: int = 19_000_000) -> socket.socket:
+def hold_back(port, address, size=19_000_000):
     """Send an upload but for its last byte."""
     head = f"POST {API}/upload HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\nContent-Length: {size}\r\n"
     part = '--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
@@ -80,36 +79,35 @@ def hold_back(port: int, address: str, size: int = 19_000_000) -> socket.socket:
     return held
 
 
-def ask_for_the_worst(port: int, model_set: str, variants: list[str], uploads: int = 30, sessions: int = 50) -> Answers:
+def ask_for_the_worst(port, model_set, variants, uploads=30, sessions=50):
     """Ask for it from many addresses, which the server has to believe; one visitor asks for what everybody does."""
     answers, numbers, large = Answers(), itertools.count(1), large_pictures()
     with contextlib.closing(Visitor(port)) as visitor:
         functions = visitor.functions()
 
-    def as_visitor(work: Callable[[Visitor], object]) -> None:
+    def as_visitor(work):
         number = next(numbers)
         with contextlib.closing(Visitor(port, f"11.{number // 250}.{number % 250}.1", 300)) as visitor, answers.told():
             work(visitor)
 
-    def upload(visitor: Visitor, content: bytes) -> str:
+    def upload(visitor, content):
         reply = visitor.upload(content)
         if reply.status != 200:
             raise Failed(reply)
-        path: str = json.loads(reply.body)[0]
-        return path
+        return json.loads(reply.body)[0]
 
-    def classify(content: bytes) -> Callable[[Visitor], object]:
+    def classify(content):
         return lambda visitor: visitor.run(functions["classify"], [file_value(upload(visitor, content)), model_set, variants])[
             -1
         ]["networks"]
 
-    def many(number: int) -> Callable[[Visitor], object]:
+    def many(number):
         return lambda visitor: visitor.run(
             functions["many_photos"], [[{"path": upload(visitor, archive_of_small(number))}], model_set, variants[:1], *CHOICE]
         )
 
-    fill: list[Callable[[Visitor], object]] = [
-        lambda visitor, number=number: upload(visitor, PHOTO + number.to_bytes(4, "big") + os.urandom(16_900_000))  # type: ignore[misc]
+    fill = [
+        lambda visitor, number=number: upload(visitor, PHOTO + number.to_bytes(4, "big") + os.urandom(16_900_000))
         for number in range(uploads)
     ]
     work = [classify(content + bytes(number)) for number in range(4) for content in large]
@@ -127,21 +125,21 @@ def ask_for_the_worst(port: int, model_set: str, variants: list[str], uploads: i
 class Watch:
     """The most that a process has in memory of its own, with the files in a folder, in bytes."""
 
-    def __init__(self, process_id: int, folder: Path) -> None:
+    def __init__(self, process_id, folder):
         self._process_id, self._folder = process_id, folder
         self.most = self.most_files = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self):
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self._over.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _look(self):
         while not self._over.wait(0.02):
             files = 0
             for path in self._folder.rglob("*"):

@@ -15,7 +15,7 @@ COMMANDS = ["data", "train", "study", "package", "evaluate", "contrast", "unknow
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """Where the tiny images are, on a terminal so wide that no sentence is broken, with the allocator left as it is."""
     monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
@@ -26,9 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_every_command_has_help_and_the_recipes_fields_are_options_with_their_sentences(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_has_help_and_the_recipes_fields_are_options_with_their_sentences(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([*command.split(), "--help"])
     text = " ".join(capsys.readouterr().out.split())
@@ -49,9 +47,7 @@ def test_every_command_has_help_and_the_recipes_fields_are_options_with_their_se
         ("data get cifar-10", "invalid choice: 'get' (choose from"),
     ],
 )
-def test_word_that_is_no_option_ends_with_2_and_says_why(
-    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_word_that_is_no_option_ends_with_2_and_says_why(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments.split())
     assert message in capsys.readouterr().err
@@ -101,9 +97,7 @@ SETS = "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet
         ("publish models user/repo --checkpoints=nowhere --dry-run", NOTHING),
     ],
 )
-def test_impossible_wish_ends_with_2_and_one_message(
-    arguments: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_impossible_wish_ends_with_2_and_one_message(arguments, message, folder, capsys):
     words = arguments.split()
     if words[0] in ("train", "study") and "--data" not in arguments:
         words[1:1] = ["--data=tiny", "--compile=off", "--image-size=16", "--amp=fp32"]
@@ -114,7 +108,7 @@ def test_impossible_wish_ends_with_2_and_one_message(
     assert [path.name for path in folder.iterdir()] == ["data"]
 
 
-def test_fetch_and_train_say_where_the_results_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_and_train_say_where_the_results_are(folder, capsys):
     (folder / "data" / "cifar-10-32px").mkdir()
     assert main(["data", "fetch", "cifar-10"]) == 0
     assert str(folder / "data" / "cifar-10-32px") in capsys.readouterr().out
@@ -127,7 +121,7 @@ def test_fetch_and_train_say_where_the_results_are(folder: Path, capsys: pytest.
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
 @pytest.mark.parametrize("asked", [True, False], ids=["asked for", "usual here"])
-def test_no_character_stops_the_output(encoding: str, asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_character_stops_the_output(encoding, asked, monkeypatch):
     pipe = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", pipe)
     monkeypatch.setenv("PYTHONIOENCODING", encoding if asked else "")
@@ -135,5 +129,5 @@ def test_no_character_stops_the_output(encoding: str, asked: bool, monkeypatch: 
     with pytest.raises(SystemExit, match="0"):
         main(["train", "--help"])
     pipe.flush()
-    text = pipe.buffer.getvalue().decode(encoding if asked else "utf-8")  # type: ignore[attr-defined]
+    text = pipe.buffer.getvalue().decode(encoding if asked else "utf-8")
     assert ("…" in text) == (not asked or encoding == "cp1252")

@@ -7,14 +7,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import submitit
 import torch
-from submitit.local.local import LocalJob
 
 from normzoo.errors import TrainingError
 from tests.support import warm
@@ -46,14 +44,14 @@ local.Controller(Path(sys.argv[1])).run()
 class LocalCluster:
     """What takes the place of Slurm: one process for each task, and a queue of those that live."""
 
-    def __init__(self) -> None:
-        self.jobs: list[LocalJob[None]] = []
+    def __init__(self):
+        self.jobs = []
 
-    def open_executor(self, folder: Path, resources: Resources, count: int) -> submitit.Executor:
+    def open_executor(self, folder, resources, count):
         taken = self.jobs
 
         class Recorded(submitit.LocalExecutor):
-            def _submit_command(self, command: str) -> LocalJob[None]:
+            def _submit_command(self, command):
                 taken.append(super()._submit_command(command))  # at once: the first has begun before the last is submitted
                 return taken[-1]
 
@@ -61,21 +59,21 @@ class LocalCluster:
         executor.update_parameters(timeout_min=resources.time, signal_delay_s=30)
         return executor
 
-    def queue(self) -> dict[str, str]:
+    def queue(self):
         return {job.job_id: "running" for job in self.jobs if not job.done()}
 
-    def signal_task(self, job: LocalJob[None], number: int) -> None:
+    def signal_task(self, job, number):
         """Send a signal to the process that trains, the child of submitit's controller, as Slurm would."""
         (child,) = Path(f"/proc/{job.job_id}/task/{job.job_id}/children").read_text().split()
         os.kill(int(child), number)
 
 
-def start_controller(command: list[str], env: dict[str, str], **_: object) -> warm.Popen:
+def start_controller(command, env, **_):
     return warm.Popen([sys.executable, "-c", CONTROLLER, command[-1]], env=env)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     load_tiny(tmp_path / "data")
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -86,7 +84,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+def local(monkeypatch):
     made = LocalCluster()
     monkeypatch.setattr(submitit.local.local, "subprocess", SimpleNamespace(Popen=start_controller))
     monkeypatch.setattr(slurm, "open_executor", made.open_executor)
@@ -101,10 +99,10 @@ def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
         job._process.wait()
 
 
-def at(condition: Callable[[], bool], then: Callable[[], None]) -> threading.Thread:
+def at(condition, then):
     """Wait for it in a thread of its own, beside the study that watches, and do something."""
 
-    def wait() -> None:
+    def wait():
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -115,11 +113,11 @@ def at(condition: Callable[[], bool], then: Callable[[], None]) -> threading.Thr
     return thread
 
 
-def has_begun(run: Run, runs: Path) -> Callable[[], bool]:
+def has_begun(run, runs):
     return (run.folder(runs) / "state.pt").exists
 
 
-def assert_trained_once(run: Run, folder: Path, sessions: int) -> None:
+def assert_trained_once(run, folder, sessions):
     """Is the result that of a run that nobody disturbed, every epoch once?"""
     state = State.load(run.folder(folder / "runs"))
     assert state is not None
@@ -133,9 +131,7 @@ def assert_trained_once(run: Run, folder: Path, sessions: int) -> None:
     torch.testing.assert_close(state.optimizer["state"], whole.optimizer["state"], rtol=0, atol=0)
 
 
-def test_study_survives_a_time_limit_a_killed_process_and_a_run_that_fails(
-    folder: Path, local: LocalCluster, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_study_survives_a_time_limit_a_killed_process_and_a_run_that_fails(folder, local, capsys):
     runs = folder / "runs"
     command = [*STUDY, f"--runs={runs}"]
     bn, gn, nn = (Run("tiny", TRAINED, norm) for norm in ("bn", "gn", "nn"))
@@ -179,21 +175,19 @@ def test_study_survives_a_time_limit_a_killed_process_and_a_run_that_fails(
     assert not (nn.folder(runs) / FAILURE).exists()
 
 
-def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_dies(
-    folder: Path, local: LocalCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_dies(folder, local, monkeypatch):
     runs, run = folder / "runs", Run("tiny", RECIPE, "nn")
     run.folder(runs).mkdir(parents=True)
-    told: list[str] = []
+    told = []
     with contextlib.ExitStack() as other_process:
         other_process.enter_context(lock(run.folder(runs)))
 
-        def queue() -> dict[str, str]:
+        def queue():
             if told:
                 other_process.close()  # it is dead
             return {}
 
-        def submit(executor: submitit.Executor, tasks: list[Task]) -> list[str]:
+        def submit(executor, tasks):
             for task in tasks:
                 train_tiny(load_tiny(folder / "data"), runs, task.run.norm)
             return ["7"]
@@ -206,7 +200,7 @@ def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_di
     assert finished(run, runs)
 
 
-def test_task_that_finds_its_run_busy_ends_in_peace(folder: Path) -> None:
+def test_task_that_finds_its_run_busy_ends_in_peace(folder):
     runs, run = folder / "runs", Run("tiny", TRAINED, "nn")
     run.folder(runs).mkdir(parents=True)
     with lock(run.folder(runs)):
@@ -215,8 +209,8 @@ def test_task_that_finds_its_run_busy_ends_in_peace(folder: Path) -> None:
     assert not (run.folder(runs) / FAILURE).exists()
 
 
-def test_error_that_nobody_foresaw_is_in_the_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object, **options: object) -> None:
+def test_error_that_nobody_foresaw_is_in_the_log(folder, monkeypatch):
+    def fail(*arguments, **options):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(slurm, "train", fail)
@@ -228,9 +222,7 @@ def test_error_that_nobody_foresaw_is_in_the_log(folder: Path, monkeypatch: pyte
     assert os.environ.pop("NORMZOO_MADE_UP") == "1"
 
 
-def test_run_whose_epochs_are_longer_than_its_time_is_not_queued_for_ever(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_whose_epochs_are_longer_than_its_time_is_not_queued_for_ever(folder, capsys):
     run = Run("tiny", RECIPE, "bn")
     hour_ago = time.monotonic() - 3600
     task = Task(run, folder / "runs", Execution(), 60, {}, epochs_before=0, started=hour_ago)

@@ -3,20 +3,19 @@
 import csv
 import io
 import statistics
-from pathlib import Path
 
 import pytest
 
 from tests.support.tiny import RECIPE, load_tiny, train_tiny
 from training import cli
 from training.compare import chart, chosen_rows, finished_runs
-from training.runs import State, iter_runs
+from training.runs import iter_runs
 
 RATES = (0.01, 0.02)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """Two norms at two learning rates in two seeds, one of which is not finished."""
     root = tmp_path_factory.mktemp("sweep")
     data = load_tiny(root / "data")
@@ -28,23 +27,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def compare(folder: Path, *words: str) -> int:
+def compare(folder, *words):
     return cli.main(["compare", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}", *words])
 
 
 @pytest.fixture(autouse=True)
-def _usual(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _usual(folder, monkeypatch):
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     monkeypatch.setenv("NORMZOO_DATA", str(folder / "data"))
 
 
-def accuracies(folder: Path, norm: str, rate: float) -> list[float]:
-    states: list[State] = [state for _, state in iter_runs(folder / "runs")]
+def accuracies(folder, norm, rate):
+    states = [state for _, state in iter_runs(folder / "runs")]
     chosen = [each for each in states if each.run.norm == norm and each.run.recipe.lr == rate and each.is_finished]
     return [each.history[-1]["accuracy"] for each in chosen]
 
 
-def test_csv_has_a_row_for_each_way_to_train_with_mean_and_deviation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_has_a_row_for_each_way_to_train_with_mean_and_deviation(folder, capsys):
     assert compare(folder, "--format=csv", "--by=lr") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(float(row["lr"]), row["norm"], row["n"]) for row in rows] == [
@@ -60,9 +59,7 @@ def test_csv_has_a_row_for_each_way_to_train_with_mean_and_deviation(folder: Pat
         assert (sd == "") if len(values) == 1 else float(sd) == pytest.approx(statistics.stdev(values))
 
 
-def test_text_and_latex_have_the_settings_that_differ_and_the_columns_that_are_asked_for(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_text_and_latex_have_the_settings_that_differ_and_the_columns_that_are_asked_for(folder, capsys):
     assert compare(folder, "--where=norm=bn") == 0
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["norm", "lr", "n"]
@@ -74,9 +71,7 @@ def test_text_and_latex_have_the_settings_that_differ_and_the_columns_that_are_a
     assert any(f"{100 * mean:.2f} ± {100 * sd:.2f}" in line for line in lines)
 
 
-def test_what_is_packaged_counts_once_and_stays_where_its_runs_are_gone(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_packaged_counts_once_and_stays_where_its_runs_are_gone(folder, tmp_path, capsys):
     where = [f"--checkpoints={tmp_path / 'checkpoints'}", "--format=csv", "--columns=norm,lr,n,val_accuracy"]
     assert cli.main(["package", f"--runs={folder / 'runs'}", where[0]]) == 0
     capsys.readouterr()
@@ -88,9 +83,7 @@ def test_what_is_packaged_counts_once_and_stays_where_its_runs_are_gone(
     assert [row["n"] for row in tables[0]] == ["2", "2", "2", "1"]
 
 
-def test_each_value_is_tested_against_the_best_of_its_norm_and_drawn(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_value_is_tested_against_the_best_of_its_norm_and_drawn(folder, tmp_path, capsys):
     where = [f"--runs={folder / 'runs'}", f"--checkpoints={tmp_path / 'checkpoints'}"]
     assert cli.main(["package", *where]) == 0
     capsys.readouterr()
@@ -125,8 +118,6 @@ def test_each_value_is_tested_against_the_best_of_its_norm_and_drawn(
         ("--runs=nowhere", "No finished run under nowhere"),
     ],
 )
-def test_what_cannot_be_compared_is_said(
-    words: str, message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_compared_is_said(words, message, folder, tmp_path, capsys):
     assert compare(folder, words) == 2
     assert message in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """Recipes, runs and studies: what the study fixed, what a file or a command line may say, and the names that follow."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -22,13 +21,13 @@ from training.config import (
 )
 
 
-def recipe_of(words: str) -> Recipe:
+def recipe_of(words):
     """The recipe of a command `train`."""
     chosen = chosen_study(build_parser().parse_args(["train", "--norm=bn", *words.split()]))
     return chosen.runs(chosen.data, "fp32")[0].recipe
 
 
-def test_the_recipes_of_the_study() -> None:
+def test_the_recipes_of_the_study():
     paper, first = get_recipe("paper"), get_recipe("paper-sgd")
     assert (paper.optimizer, paper.lr, paper.schedule, paper.epochs, paper.batch_size) == ("adam", 1e-4, "cosine", 50, 32)
     assert (paper.depth, paper.image_size) == (14, 32)
@@ -38,7 +37,7 @@ def test_the_recipes_of_the_study() -> None:
 
 
 @pytest.mark.parametrize("recipe", [*RECIPES.values(), get_recipe("paper").changed(last_norm="nn")], ids=lambda r: r.name)
-def test_recipe_comes_back_from_json(recipe: Recipe) -> None:
+def test_recipe_comes_back_from_json(recipe):
     assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
     assert ("last_norm" in recipe.to_dict()) == bool(recipe.last_norm)
 
@@ -64,14 +63,14 @@ def test_recipe_comes_back_from_json(recipe: Recipe) -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_impossible_value_is_refused_by_name_and_bound(changes: dict[str, object], message: str) -> None:
+def test_impossible_value_is_refused_by_name_and_bound(changes, message):
     with pytest.raises(ConfigError, match=message):
         Recipe().changed(**changes)
 
 
 @pytest.mark.parametrize("name", RECIPE_FIELDS)
-def test_option_changes_its_field_and_the_name_of_the_recipe(name: str) -> None:
-    words: dict[object, tuple[str, object]] = {bool: ("yes", True), int: ("20", 20), float: ("0.25", 0.25)}
+def test_option_changes_its_field_and_the_name_of_the_recipe(name):
+    words = {bool: ("yes", True), int: ("20", 20), float: ("0.25", 0.25)}
     named = {"optimizer": ("sgd", "sgd"), "schedule": ("step", "step"), "last_norm": ("nn", "nn")}
     word, value = named.get(name) or words[RECIPE_FIELDS[name].annotation]
     expected = "paper" if name == "batch_size" else f"paper,{name}={value}"
@@ -90,13 +89,13 @@ def test_option_changes_its_field_and_the_name_of_the_recipe(name: str) -> None:
         ("--recipe=strong --data=some/folder", "strong", 32),
     ],
 )
-def test_image_size_of_a_data_set_is_no_change_of_the_recipe(words: str, name: str, image_size: int) -> None:
+def test_image_size_of_a_data_set_is_no_change_of_the_recipe(words, name, image_size):
     assert recipe_of(words) == get_recipe(name.partition(",")[0]).changed(name=name, image_size=image_size)
 
 
 @pytest.mark.parametrize("data", ["tiny", "tiny-imagenet-25-64px"])
 @pytest.mark.parametrize("name", PLANS)
-def test_what_trains_a_run_of_a_plan_gives_the_same_run(name: str, data: str) -> None:
+def test_what_trains_a_run_of_a_plan_gives_the_same_run(name, data):
     for run in plan_runs(PLANS[name], data, [0], "fp32", 0.1):
         chosen = chosen_study(build_parser().parse_args(["train", *run.options()]))
         assert chosen.runs(data, chosen.amp) == [run]
@@ -104,7 +103,7 @@ def test_what_trains_a_run_of_a_plan_gives_the_same_run(name: str, data: str) ->
 
 
 @pytest.mark.parametrize("name", ["paper", "strong,epochs=2,lr=0.05,horizontal_flip=False", "strong,batch_size=8,lr=0.05"])
-def test_the_commands_that_are_printed_run(name: str) -> None:
+def test_the_commands_that_are_printed_run(name):
     command = study_command("tiny", name, ["bn", "torch-bn"], (0, 1))
     chosen = chosen_study(build_parser().parse_args(command.removeprefix("python -m training ").split()))
     runs = chosen.runs("tiny", "fp32")
@@ -113,7 +112,7 @@ def test_the_commands_that_are_printed_run(name: str) -> None:
     ]
 
 
-def test_variant_names_a_batch_size_that_is_not_the_recipes() -> None:
+def test_variant_names_a_batch_size_that_is_not_the_recipes():
     sizes = {size: Run("tiny", changed_recipe("paper", {"batch_size": size}), "gn").variant for size in (32, 8)}
     assert sizes == {32: "gn", 8: "gn-bs8"}
     with pytest.raises(ConfigError, match=r"seed must be .*got -1"):
@@ -131,9 +130,7 @@ GRID = 'recipe = "strong"\nnorm = ["bn", "gn"]\nseeds = "0-1"\nlr = [0.05, 0.1]\
         (f"{GRID}epochs = 3\n".replace("[8, 32]", "16"), [(0.05, 16), (0.1, 16)]),
     ],
 )
-def test_study_is_each_combination_of_its_lists_or_pairs_and_its_file_makes_it_again(
-    text: str, grid: list[tuple[float, int]], tmp_path: Path
-) -> None:
+def test_study_is_each_combination_of_its_lists_or_pairs_and_its_file_makes_it_again(text, grid, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(text)
     runs = Study.read(path, {}).runs("tiny", "fp32")
@@ -162,7 +159,7 @@ def test_study_is_each_combination_of_its_lists_or_pairs_and_its_file_makes_it_a
         ("lr = ", "cannot be read as TOML"),
     ],
 )
-def test_file_that_asks_for_what_cannot_be_is_refused_by_name(text: str, message: str, tmp_path: Path) -> None:
+def test_file_that_asks_for_what_cannot_be_is_refused_by_name(text, message, tmp_path):
     (tmp_path / "study.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         Study.read(tmp_path / "study.toml", {})

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -66,7 +65,7 @@ def folder(made, tmp_path, monkeypatch):
     return tmp_path
 
 
-def own(folder: Path) -> str:
+def own(folder):
     return f"{folder / 'my_norms.py'}:FRN"
 
 
@@ -172,7 +171,7 @@ def test_the_report_has_it(folder, tmp_path, monkeypatch):
 
 
 def test_the_page_has_it_where_it_is_named_and_the_others_where_it_is_not(folder):
-    def named() -> str:
+    def named():
         return json.dumps(build_demo(folder / "checkpoints").get_config_file(), default=str)
 
     name_own_norm(own(folder))

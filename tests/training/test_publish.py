@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from normzoo.pretrained.checkpoint import FILES, TABLES
 from tests.browser.driver import ROOT, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_variant
-from tests.support.hub_server import READ, WRITE, Hub, client_environment, serve_hub
+from tests.support.hub_server import READ, WRITE, client_environment, serve_hub
 from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 from training.cards import repository_card
@@ -44,7 +43,7 @@ SPACES = "def GPU(function, duration): print(f'{function.__name__} may use a GPU
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoints(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkpoints")
     for variant in VARIANTS:
         save_variant(root, variant)
@@ -54,13 +53,13 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[Hub]:
+def hub():
     with serve_hub() as hub:
         hub.add("you/theirs")
         yield hub
 
 
-def publish(commands: list[tuple[str | None, list[str]]], url: str, folder: Path) -> tuple[list[int], list[str], list[str]]:
+def publish(commands, url, folder):
     """Publish for real, in a process of its own; gives the exit codes, the other lines, and the errors."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "NORMZOO_"))}
     environment = {**inherited, **client_environment(folder / "home", url), "PYTHONPATH": str(ROOT)}
@@ -70,7 +69,7 @@ def publish(commands: list[tuple[str | None, list[str]]], url: str, folder: Path
     return [int(line) for line in lines if line.isdecimal()], [x for x in lines if not x.isdecimal()], errors.splitlines()
 
 
-def product_files() -> set[str]:
+def product_files():
     """Every file of the page in this checkout, listed in another way than the code under test does."""
     files = {"README.md", "LICENSE", "requirements.txt", "app.py"}
     for folder, _, names in os.walk(ROOT / "normzoo"):
@@ -80,7 +79,7 @@ def product_files() -> set[str]:
     return files - set(untracked.stdout.splitlines())
 
 
-def checkpoint_files(prefix: str = "") -> set[str]:
+def checkpoint_files(prefix=""):
     data = SET.partition("/")[0]
     return {f"{prefix}{SET}/{variant}/{name}" for variant in VARIANTS for name in FILES} | {
         f"{prefix}{data}/{table}" for table in TABLES
@@ -88,7 +87,7 @@ def checkpoint_files(prefix: str = "") -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def published(hub: Hub, checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def published(hub, checkpoints, tmp_path_factory):
     """What was said while both were published; an earlier version had left a file in the Space, and somebody a note."""
     space = hub.add("me/page", kind="spaces")
     space.commit({"normzoo/gone.py": b"old", "note.txt": b"mine", "README.md": b"old"})
@@ -167,7 +166,7 @@ def test_only_tracked_files_and_the_sets_that_are_named_go_and_the_licence_is_th
     shutil.copytree(checkpoints / "toy", tmp_path / "zoo/pets")
     options = build_parser().parse_args(["publish", "models", "me/pets", "--only=pets/paper,lr=0.1", "--only=toy/paper"])
     assert options.only == ["pets/paper,lr=0.1", "toy/paper"]  # a comma is part of a name
-    lines: list[str] = []
+    lines = []
     publish_here(Upload("me/pets", "models"), tmp_path / "zoo", ["pets/paper"], dry_run=True, say=lines.append)
     assert {line.split()[1].partition("/")[0] for line in lines[:-1]} == {"README.md", "pets"}
     with pytest.raises(ConfigError, match="Unknown model set 'pets/strong'"):

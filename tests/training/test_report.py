@@ -15,7 +15,7 @@ from normzoo.pretrained.registry import get_model_set, list_model_sets
 from tests.support.checkpoints import save_variant, write_answers
 from training.__main__ import main
 from training.config import get_recipe
-from training.report import BEGIN, DATA, END, Evidence, check_report, missing_runs, tidy, write_report
+from training.report import BEGIN, DATA, END, Evidence, check_report, missing_runs, write_report
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +121,6 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(tmp_path):
     assert lines[0].startswith("`paper`: NN, IN, BIN, GN and LN. `python -m training study --recipe paper")
     assert any(line.startswith("`strong`") for line in lines)
     assert any("--batch-size 8" in line for line in lines)
-
-
-def test_every_seed_is_in_the_data(tmp_path):
-    save_variant(tmp_path, "gn", seeds=(0, 3))
-    rows = tidy(list_model_sets(tmp_path))
-    assert set(rows[rows["condition"] == "clean"]["seed"]) == {0, 3}
 
 
 def test_the_original_is_read_in_our_units():

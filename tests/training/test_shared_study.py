@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -34,7 +33,7 @@ KILLS = 2
 DEADLINE_SECONDS = 400
 
 
-def start(runs: Path, data_root: Path) -> warm.Popen:
+def start(runs, data_root):
     """A study in a process group of its own, which is killed as a whole, as when a machine fails."""
     return warm.Popen(
         [sys.executable, "-c", STUDY, *COMMAND, f"--runs={runs}"],
@@ -46,16 +45,16 @@ def start(runs: Path, data_root: Path) -> warm.Popen:
     )
 
 
-def states(runs: Path) -> list[State]:
+def states(runs):
     return [state for path in sorted(runs.glob("*/*/*/seed-0")) if (state := State.load(path))]
 
 
-def kill(study: warm.Popen) -> None:
+def kill(study):
     os.killpg(study.pid, signal.SIGKILL)
     study.wait()
 
 
-def test_two_studies_killed_at_random_train_every_run_once(tmp_path: Path) -> None:
+def test_two_studies_killed_at_random_train_every_run_once(tmp_path):
     data, runs, draw = load_tiny(tmp_path / "data"), tmp_path / "runs", random.Random(0)
     studies = [start(runs, tmp_path / "data") for _ in range(2)]
     deadline = time.monotonic() + DEADLINE_SECONDS

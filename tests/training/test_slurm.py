@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -31,7 +30,7 @@ cat "$0.jobs"
 
 
 @pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def commands(tmp_path, monkeypatch):
     """The folder of the scripts, alone on the path but for the system's own."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -47,22 +46,22 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def script(folder: Path, name: str, text: str) -> None:
+def script(folder, name, text):
     (folder / name).write_text(f"#!/bin/sh\n{text}\n")
 
 
-def calls(commands: Path) -> int:
+def calls(commands):
     path = commands / "sbatch.calls"
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def test_ctrl_c_leaves_the_jobs_and_says_how_to_look_at_and_cancel_them_and_the_next_call_finds_them(
-    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    looks: list[int] = []
+    commands, tmp_path, monkeypatch, capsys
+):
+    looks = []
     queue = slurm.queue
 
-    def look() -> dict[str, str] | None:
+    def look():
         looks.append(1)
         if len(looks) % 3 == 0:
             raise KeyboardInterrupt
@@ -88,7 +87,7 @@ def test_ctrl_c_leaves_the_jobs_and_says_how_to_look_at_and_cancel_them_and_the_
     assert calls(commands) == 1
 
 
-def test_script_asks_for_what_the_options_say(commands: Path, tmp_path: Path) -> None:
+def test_script_asks_for_what_the_options_say(commands, tmp_path):
     resources = Resources(cpus_per_run=4, gpus_per_run=1, time=90, array_limit=20, partition="gpu")
     executor = slurm.open_executor(tmp_path / "slurm", resources, 30)
     assert slurm.submit(executor, [print] * 30) == [f"1_{task}" for task in range(30)]
@@ -109,9 +108,7 @@ def test_script_asks_for_what_the_options_say(commands: Path, tmp_path: Path) ->
     assert "--array" not in (commands / "sbatch.script").read_text()
 
 
-def test_variables_of_slurm_add_to_the_script_and_do_not_change_it(
-    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variables_of_slurm_add_to_the_script_and_do_not_change_it(commands, tmp_path, monkeypatch):
     for name in ("SBATCH_ACCOUNT", "SBATCH_JOB_NAME", "SBATCH_TIMELIMIT", "SBATCH_PARTITION", "SQUEUE_USERS"):
         monkeypatch.setenv(name, "mine")
     slurm.submit(slurm.open_executor(tmp_path / "slurm", Resources(partition="gpu"), 1), [print])
@@ -127,12 +124,12 @@ def test_variables_of_slurm_add_to_the_script_and_do_not_change_it(
     assert "SQUEUE_USERS" not in (commands / "squeue.environment").read_text()
 
 
-def test_two_people_who_give_the_same_command_at_once_submit_every_run_once(commands: Path, tmp_path: Path) -> None:
+def test_two_people_who_give_the_same_command_at_once_submit_every_run_once(commands, tmp_path):
     every_task = 'for job in $(seq "$(wc -l < "${0%/*}/sbatch.calls")"); do printf "%s PENDING x\\n" ${job}_0 ${job}_1; done'
     script(commands, "squeue", every_task)
     (commands / "sbatch.calls").touch()
     runs = [Run("tiny", Recipe(name="quick"), norm) for norm in ("bn", "gn")]
-    told: list[str] = []
+    told = []
     threads = [
         threading.Thread(
             target=slurm._ClusterStudy(runs, tmp_path / "runs", Resources(), Execution(), None, told.append).begin, args=[False]
@@ -149,9 +146,7 @@ def test_two_people_who_give_the_same_command_at_once_submit_every_run_once(comm
     assert jobs == ["1_0", "1_1"]
 
 
-def test_controller_that_does_not_answer_is_waited_for(
-    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_controller_that_does_not_answer_is_waited_for(commands, tmp_path, monkeypatch, capsys):
     command = [*STUDY, f"--runs={tmp_path / 'runs'}"]
     down = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
     script(commands, "squeue", down)
@@ -163,7 +158,7 @@ def test_controller_that_does_not_answer_is_waited_for(
 
     looks = iter([{}, None, None, {"1_0": "running", "1_1": "running"}])
 
-    def look() -> dict[str, str] | None:
+    def look():
         try:
             return next(looks)
         except StopIteration:
@@ -177,31 +172,13 @@ def test_controller_that_does_not_answer_is_waited_for(
     ]
 
 
-def test_report_says_what_the_runs_wait_for(commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    queue = slurm.queue
-
-    def look() -> dict[str, str] | None:
-        if "1 running, 1 pending (PartitionTimeLimit)" in told:
-            raise KeyboardInterrupt
-        return queue()
-
-    monkeypatch.setattr(slurm, "queue", look)
-    monkeypatch.setattr(slurm, "REPORT_SECONDS", 0)
-    monkeypatch.setattr(command_line, "say", lambda text: told.extend(text.splitlines()))
-    (commands / "squeue.jobs").write_text("1_0 RUNNING None\n1_1 PENDING PartitionTimeLimit\n")
-    assert command_line.main([*STUDY, f"--runs={tmp_path / 'runs'}"]) == 130
-
-
-def test_queue_is_not_waited_for_without_end(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_is_not_waited_for_without_end(commands, monkeypatch):
     script(commands, "squeue", "exec sleep 60")
     monkeypatch.setattr(slurm, "ANSWER_SECONDS", 0.1)
     assert slurm.queue() is None
 
 
-def test_what_slurm_does_not_take_is_told_in_its_words(
-    commands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_slurm_does_not_take_is_told_in_its_words(commands, tmp_path, capsys):
     script(commands, "sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
     assert command_line.main([*STUDY, f"--runs={tmp_path / 'runs'}", "--partition=gpu"]) == 2
     assert capsys.readouterr().err == (
@@ -210,9 +187,7 @@ def test_what_slurm_does_not_take_is_told_in_its_words(
     assert not list((tmp_path / "runs").rglob(slurm.JOB))
 
 
-def test_without_slurm_or_submitit_a_sentence_says_what_is_missing(
-    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_slurm_or_submitit_a_sentence_says_what_is_missing(commands, tmp_path, monkeypatch, capsys):
     command = [*STUDY, f"--runs={tmp_path / 'runs'}"]
     for name in ("sbatch", "squeue"):
         (commands / name).unlink()
@@ -230,9 +205,7 @@ def test_without_slurm_or_submitit_a_sentence_says_what_is_missing(
     assert not (tmp_path / "runs").exists()
 
 
-def test_dry_run_prints_the_script_and_the_sum_of_what_it_asks_for(
-    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_dry_run_prints_the_script_and_the_sum_of_what_it_asks_for(commands, tmp_path, monkeypatch, capsys):
     command = [*STUDY, f"--runs={tmp_path / 'runs'}", "--dry-run", "--gpus-per-run=1", "--cpus-per-run=2", "--array-limit=1"]
     monkeypatch.setenv("PATH", "")  # that needs no cluster
     monkeypatch.setattr(step.torch, "set_num_threads", lambda count: None)

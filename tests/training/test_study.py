@@ -6,11 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from normzoo.errors import ConfigError, TrainingError
 from tests.support import warm
 from tests.support.tiny import OPTIONS, RECIPE, ROOT, load_tiny, subprocess_environment, train_tiny
 from training import cli
@@ -27,7 +25,7 @@ STUDY = ["study", "--norm=bn,nn", "--workers=2", *OPTIONS, "--epochs=1", "--hori
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     load_tiny(tmp_path / "data")
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(local, "POLL_SECONDS", 0.05)
@@ -37,15 +35,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def saved(folder: Path) -> State:
+def saved(folder):
     state = State.load(folder)
     assert state is not None
     return state
 
 
-def test_study_trains_what_is_not_done_and_names_what_failed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_study_trains_what_is_not_done_and_names_what_failed(folder, monkeypatch, capsys):
     command = [*STUDY, f"--runs={folder / 'runs'}"]
     recipe_folder = folder / "runs/tiny/paper,depth=8,image_size=16,epochs=1,batch_size=40,lr=0.01,horizontal_flip=True"
     bn, nn = recipe_folder / "bn/seed-0", recipe_folder / "nn/seed-0"
@@ -76,9 +72,7 @@ def test_study_trains_what_is_not_done_and_names_what_failed(
     assert capsys.readouterr().out.startswith("2 runs, 2 finished before")
 
 
-def test_runs_trained_on_other_images_are_named_at_once_and_trained_anew_only_when_asked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_trained_on_other_images_are_named_at_once_and_trained_anew_only_when_asked(folder, monkeypatch, capsys):
     command = [*STUDY, f"--runs={folder / 'runs'}"]
     assert cli.main(command) == 0
     kept = {path: path.read_bytes() for path in (folder / "runs").rglob("state.pt")}
@@ -96,7 +90,7 @@ def test_runs_trained_on_other_images_are_named_at_once_and_trained_anew_only_wh
     assert sorted(path.read_bytes() for path in (folder / "runs").rglob("seed-0-before-1/state.pt")) == sorted(kept.values())
 
 
-def test_run_is_finished_after_its_last_epoch_with_its_own_settings_and_images(folder: Path) -> None:
+def test_run_is_finished_after_its_last_epoch_with_its_own_settings_and_images(folder):
     data, runs = load_tiny(folder / "data"), folder / "runs"
     run = Run("tiny", RECIPE, "bn")
     assert not finished(run, runs)
@@ -106,12 +100,12 @@ def test_run_is_finished_after_its_last_epoch_with_its_own_settings_and_images(f
     assert finished(run, runs, lambda run: data.digest)
     assert not finished(Run("tiny", RECIPE.changed(lr=0.5), "bn"), runs)
     assert not finished(run, runs, lambda run: "other")
-    lines: list[str] = []
+    lines = []
     study([run] * 2, runs, 1, [], say=lines.append)  # twice is once
     assert lines[0] == "1 run, 1 finished before, 1 at a time."
 
 
-def test_progress_table_has_every_run_with_its_last_epoch_or_what_it_does(folder: Path) -> None:
+def test_progress_table_has_every_run_with_its_last_epoch_or_what_it_does(folder):
     state, runs = train_tiny(load_tiny(folder / "data"), folder / "runs", stop_after=1), folder / "runs"
     other = Run("tiny", RECIPE, "gn", 3)
     other.folder(runs).mkdir(parents=True)
@@ -122,26 +116,14 @@ def test_progress_table_has_every_run_with_its_last_epoch_or_what_it_does(folder
     assert table[2].split() == ["quick", "gn", "3", "compiling"]
 
 
-def test_damaged_run_and_no_workers_are_refused(folder: Path) -> None:
-    run = Run("tiny", RECIPE, "bn")
-    with pytest.raises(ConfigError, match="workers must be at least 1, got 0"):
-        study([run], folder, 0, [])
-    run.folder(folder).mkdir(parents=True)
-    (run.folder(folder) / "state.pt").write_bytes(b"")
-    with pytest.raises(TrainingError, match=r"bn/seed-0/state.pt is damaged"):
-        study([run], folder, 1, [])
-
-
-def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_dies(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_dies(folder, monkeypatch):
     runs = folder / "runs"
     busy, free, late = (Run("tiny", RECIPE, norm) for norm in ("bn", "nn", "gn"))
     busy.folder(runs).mkdir(parents=True)
-    lines: list[str] = []
-    started: list[str] = []
+    lines = []
+    started = []
 
-    def start(run: Run, root: Path, arguments: list[str]) -> object:
+    def start(run, root, arguments):
         started.append(run.norm)
         train_tiny(load_tiny(folder / "data"), root, run.norm)
         code = local.EXIT_BUSY if run is late else 0  # by another, which was faster
@@ -151,7 +133,7 @@ def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_di
     with contextlib.ExitStack() as other_process:
         other_process.enter_context(lock(busy.folder(runs)))
 
-        def say(line: str) -> None:
+        def say(line):
             lines.append(line)
             if "Waiting, to take over" in line:
                 assert sorted(started) == ["gn", "nn"]
@@ -162,7 +144,7 @@ def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_di
     assert "Trained by other processes: 1 run. Waiting, to take over what they leave." in lines
 
 
-def test_busy_run_ends_train_with_a_code_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_busy_run_ends_train_with_a_code_of_its_own(folder, capsys):
     command = ["train", "--norm=bn", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"]
     assert cli.main(command) == 0
     (path,) = folder.rglob("runs/**/lock")
@@ -172,7 +154,7 @@ def test_busy_run_ends_train_with_a_code_of_its_own(folder: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_whatever_ends_a_study_ends_its_runs_after_their_epoch(name: str, folder: Path) -> None:
+def test_whatever_ends_a_study_ends_its_runs_after_their_epoch(name, folder):
     runs = folder / "runs"
     code = "import sys; from tests.support import warm; from training import cli; from training.launch import local; "
     # Whoever starts the tests in the background may have had these ignored.
@@ -196,7 +178,7 @@ def test_whatever_ends_a_study_ends_its_runs_after_their_epoch(name: str, folder
     assert "Stopped after epoch" in (path.parent / "train.log").read_text()
 
 
-def test_dry_run_says_what_is_left_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_says_what_is_left_and_writes_nothing(folder, capsys):
     command = [*OPTIONS, "--epochs=4", f"--runs={folder / 'runs'}"]
     assert cli.main(["train", "--norm=bn", "--stop-after=1", *command]) == 0
     before = sorted(folder.rglob("*"))
@@ -216,7 +198,7 @@ def test_dry_run_says_what_is_left_and_writes_nothing(folder: Path, capsys: pyte
     assert sorted(folder.rglob("*")) == before
 
 
-def test_estimates_in_bytes_and_words(folder: Path) -> None:
+def test_estimates_in_bytes_and_words(folder):
     data = load_tiny(folder / "data")
     train_tiny(data, folder / "runs", "bin")
     run = Run("tiny", RECIPE, "bin")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from normzoo.analysis.robustness import CONTRAST_COLUMNS, read_contrast_table
-from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
 from tests.support.tiny import PACKAGED
@@ -27,35 +25,35 @@ BN = "tiny/quick/bn"
 
 
 @pytest.fixture
-def folder(packaged: Path, tmp_path: Path) -> Path:
+def folder(packaged, tmp_path):
     """A copy of a packaged checkpoint, to be changed."""
     return Path(shutil.copytree(packaged / "checkpoints" / BN, tmp_path / BN))
 
 
-def change_metrics(folder: Path, change: Callable[[dict], object]) -> None:
+def change_metrics(folder, change):
     metrics = json.loads((folder / "metrics.json").read_text())
     change(metrics)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 
 
-def change_tensors(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+def change_tensors(path, change):
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path)
 
 
-def test_whole_folder_is_checked_by_the_command(packaged: Path, tmp_path: Path) -> None:
+def test_whole_folder_is_checked_by_the_command(packaged, tmp_path):
     shutil.copytree(packaged / "checkpoints", tmp_path, dirs_exist_ok=True)
-    lines: list[str] = []
+    lines = []
     assert evaluate(tmp_path, lines.append, workers=1) == []  # several are at work in `make check`
     assert [line.split()[0] for line in lines[:-1]] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
     assert not any(verify.WEAKER in line for line in lines)
     assert "Every stored figure: --full" in lines[-1]
 
 
-def test_shares_of_networks_in_a_row_make_the_sample_and_whole_is_all(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[list[object]] = [[] for _ in range(verify.SHARES)]
-    whole: list[object] = []
+def test_shares_of_networks_in_a_row_make_the_sample_and_whole_is_all(packaged, monkeypatch):
+    done = [[] for _ in range(verify.SHARES)]
+    whole = []
     for share, found in ((None, whole), *enumerate(done)):
         with monkeypatch.context() as patch:
             patch.setattr(verify, "split_logits", lambda *given, to=found: to.append(given[2]) or split_logits(*given))
@@ -70,9 +68,7 @@ def test_shares_of_networks_in_a_row_make_the_sample_and_whole_is_all(packaged: 
     assert all("val" in found and len(found) < len(whole) / 2 for found in done)
 
 
-def test_difference_fails_the_check_alone(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_difference_fails_the_check_alone(folder, monkeypatch, capsys):
     problems = [f"{BN}: val accuracy differs"]
     monkeypatch.setattr(command_line, "evaluate", lambda *_, **__: problems)
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
@@ -82,7 +78,7 @@ def test_difference_fails_the_check_alone(
 
 
 @pytest.mark.parametrize("change", ["none", "stored", *(each for each in CHECKED if "bias" not in each), ""])
-def test_contrast_that_is_not_what_the_network_does_is_found(folder: Path, tmp_path: Path, change: str) -> None:
+def test_contrast_that_is_not_what_the_network_does_is_found(folder, tmp_path, change):
     (table,) = measure_contrast(tmp_path, lambda line: None)
     rows = [row | ({"accuracy": 2} if row["change"] == change else {}) for row in read_contrast_table(table)]
     write_csv(table, (*CONTRAST_COLUMNS, "covers"), rows)
@@ -91,22 +87,15 @@ def test_contrast_that_is_not_what_the_network_does_is_found(folder: Path, tmp_p
     assert all(f"{CONTRAST_TABLE} has" in problem and repr(change) in problem for problem in problems)
 
 
-def test_nothing_packaged_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"No packaged checkpoint under .*python -m training package"):
-        evaluate(tmp_path)
-
-
 @pytest.mark.parametrize("is_there", [True, False], ids=["other images", "none"])
-def test_without_the_images_the_weaker_check_is_said_and_the_full_one_fails(
-    is_there: bool, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_images_the_weaker_check_is_said_and_the_full_one_fails(is_there, packaged, tmp_path, monkeypatch):
     shutil.copytree(packaged / "checkpoints", tmp_path / "checkpoints")
     if is_there:
         shutil.copytree(packaged / "data", tmp_path / "data")
         path = tmp_path / "data/tiny-16px/dataset.json"
         path.write_text(path.read_text().replace('"digest": "', '"digest": "0'))
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
-    lines: list[str] = []
+    lines = []
     assert evaluate(tmp_path / "checkpoints", lines.append, workers=1) == []
     assert [verify.WEAKER in line for line in lines] == [True] * (len(PACKAGED) + 1) + [False]
     assert ("other images" in lines[0]) == is_there
@@ -115,24 +104,24 @@ def test_without_the_images_the_weaker_check_is_said_and_the_full_one_fails(
     assert [problem.partition(":")[0] for problem in problems] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
 
 
-def metrics(change: Callable[[dict], object]) -> Callable[[Path], None]:
+def metrics(change):
     return lambda folder: change_metrics(folder, change)
 
 
-def logits(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+def logits(change):
     return lambda folder: change_tensors(folder / "val_logits.safetensors", change)
 
 
-def _weights(folder: Path) -> None:
+def _weights(folder):
     change_tensors(folder / "model.safetensors", lambda t: t["fc.bias"].add_(1))
 
 
-def _card(folder: Path) -> None:
+def _card(folder):
     (folder / "README.md").write_text((folder / "README.md").read_text().replace("tiny", "huge"))
 
 
-def history(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
+def history(change):
+    def apply(folder):
         lines = change((folder / "history.csv").read_text().splitlines())
         (folder / "history.csv").write_text("\n".join(lines) + "\n")
 
@@ -162,21 +151,19 @@ def history(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
     ],
 )
 @pytest.mark.parametrize("images", [True, False], ids=["with images", "without"])
-def test_changed_folder_is_found(
-    change: Callable[[Path], None], message: str, images: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_folder_is_found(change, message, images, folder, monkeypatch):
     if not images:
         monkeypatch.setenv("NORMZOO_DATA", str(folder / "nowhere"))
     change(folder)
     assert message in "\n".join(_check_folder(folder, 0)[1])
 
 
-def test_folder_in_the_place_of_another_is_found(folder: Path) -> None:
+def test_folder_in_the_place_of_another_is_found(folder):
     folder.rename(folder.parent / "gn")
     assert "place stored and found differ" in _check_folder(folder.parent / "gn")[1]
 
 
-def test_weights_that_do_not_make_the_figures_are_found_from_the_images(folder: Path) -> None:
+def test_weights_that_do_not_make_the_figures_are_found_from_the_images(folder):
     """The weights of another training, with all hashes put right."""
     tensors, metadata = read_tensors(folder / "model.safetensors")
     tensors["fc.weight"] = -tensors["fc.weight"]

@@ -1,13 +1,11 @@
 """Files of every accepted format in the variants that decoders tell apart; Chromium shows each, as `load_image` does."""
 
-from collections.abc import Iterator
-
 from tests.support.variants import avif, bmp, gif, jpeg, png, png_colours, webp
 
 _MODULES = {"png": (png, png_colours), "gif": (gif,), "bmp": (bmp,), "webp": (webp,), "jpeg": (jpeg,), "avif": (avif,)}
 
 
-def variants(kind: str = "") -> Iterator[tuple[str, bytes]]:
+def variants(kind=""):
     """Name and content of each file, of one format or of all."""
     for name, modules in _MODULES.items():
         for module in modules if kind in ("", name) else ():

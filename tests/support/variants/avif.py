@@ -5,7 +5,6 @@ file says full. So alpha is all or nothing here, and sequences are narrow.
 """
 
 import struct
-from collections.abc import Iterator
 
 from tests.support.image_files import exif, quadrants, save, turned
 from tests.support.variants import profiles
@@ -15,7 +14,7 @@ from tests.support.variants.scene import HEIGHT, WIDTH, scene
 _CODES = ((12, 13), (9, 14), (9, 16), (9, 18), (1, 1), (1, 8), (2, 2), (12, 4), (12, 16), (10, 13), (4, 4), (6, 6), (8, 13))
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files():
     for size in ((WIDTH, HEIGHT), (64, 48), (1, 1), (3, 2)):
         yield f"of {size}", save(scene(size=size), "AVIF", quality=90)
     for sampling in ("4:4:4", "4:2:2", "4:2:0", "4:0:0"):

@@ -3,7 +3,6 @@
 import itertools
 import random
 import struct
-from collections.abc import Iterator
 
 from tests.support.image_files import save
 from tests.support.variants.profiles import PROPHOTO_18
@@ -14,7 +13,7 @@ _FLIPPED = (WIDTH, -HEIGHT)
 _BGRA = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 
-def file(bits: int, pixels: bytes, *, header: int = 40, packing: int = 0, colours: bytes = b"", **more: object) -> bytes:
+def file(bits, pixels, *, header=40, packing=0, colours=b"", **more):
     """A BMP; `header` is 12 or 64 for OS/2, else of Windows; masks stand in it, or behind one of 40."""
     size, masks = more.get("size", (WIDTH, HEIGHT)), more.get("masks", ())
     used, gap, planes = more.get("used", len(colours) // 4), more.get("gap", 0), more.get("planes", 1)
@@ -30,16 +29,16 @@ def file(bits: int, pixels: bytes, *, header: int = 40, packing: int = 0, colour
     return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + info + colours + bytes(gap) + pixels
 
 
-def rows(bits: int) -> bytes:
+def rows(bits):
     return random.Random(2).randbytes((WIDTH * bits + 31) // 32 * 4 * HEIGHT)
 
 
-def colours(count: int) -> bytes:
+def colours(count):
     table = palette(256)
     return b"".join(table[3 * index : 3 * index + 3] + b"\0" for index in range(count))
 
 
-def _depths() -> Iterator[tuple[str, bytes]]:
+def _depths():
     for bits in (1, 2, 4, 8, 16, 24, 32):
         table = colours(1 << bits) if bits <= 8 else b""
         for header in _HEADERS:
@@ -59,7 +58,7 @@ def _depths() -> Iterator[tuple[str, bytes]]:
             yield f"of {bits} bits that claims a million colours", file(bits, rows(bits), colours=table, used=10**6)
 
 
-def _alpha() -> Iterator[tuple[str, bytes]]:
+def _alpha():
     for alpha, (header, packing) in itertools.product(
         (0, 7), ((40, 0), (40, 6), (56, 0), (56, 3), (108, 0), (124, 0), (124, 3))
     ):
@@ -76,7 +75,7 @@ def _alpha() -> Iterator[tuple[str, bytes]]:
         )
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files():
     yield from itertools.chain(_depths(), _alpha())
     for planes in (0, 2):
         yield f"of {planes} planes", file(24, rows(24), planes=planes)

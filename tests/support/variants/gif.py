@@ -2,7 +2,6 @@
 
 import random
 import struct
-from collections.abc import Iterator
 
 from tests.support.image_files import save
 from tests.support.variants.scene import HEIGHT, WIDTH, palette, scene
@@ -12,45 +11,42 @@ _SMALL = (5, 3, 12, 8)
 Place = tuple[int, int, int, int]
 
 
-def _lzw(indices: bytes, bits: int) -> bytes:
+def _lzw(indices, bits):
     """The codes of these pixels without any compression."""
     clear, width, every = 1 << bits, bits + 1, (1 << bits) - 2
-    codes: list[int] = []
+    codes = []
     for place in range(0, len(indices), every):
         codes += [clear, *indices[place : place + every]]
     text = "".join(f"{code:0{width}b}"[::-1] for code in [*codes, clear + 1])
     return bytes([bits]) + blocks(bytes(int(text[at : at + 8][::-1], 2) for at in range(0, len(text), 8)))
 
 
-def blocks(content: bytes) -> bytes:
+def blocks(content):
     return b"".join(bytes([len(content[at : at + 255])]) + content[at : at + 255] for at in range(0, len(content), 255)) + b"\0"
 
 
-def _size_flags(table: bytes) -> int:
+def _size_flags(table):
     return 0x80 | ((len(table) // 3).bit_length() - 2) if table else 0
 
 
-def frame(
-    place: Place, *, bits: int = 4, local: bytes = b"", interlace: bool = False, seed: int = 0, colours: int = 0
-) -> bytes:
+def frame(place, *, bits=4, local=b"", interlace=False, seed=0, colours=0):
     """Noise of all colours, or of the first ones."""
     noise = random.Random(seed)
     pixels = bytes(noise.randrange(colours or 1 << bits) for _ in range(place[2] * place[3]))
     return b"," + struct.pack("<HHHHB", *place, _size_flags(local) | 0x40 * interlace) + local + _lzw(pixels, bits)
 
 
-def file(
-    *parts: bytes, canvas: tuple[int, int] = (WIDTH, HEIGHT), table: bytes = palette(16), version: bytes = b"89a"
-) -> bytes:
+def file(*parts, canvas=(WIDTH, HEIGHT), table=None, version=b"89a"):
+    table = palette(16) if table is None else table
     screen = struct.pack("<HHBBB", *canvas, _size_flags(table), 2, 0)
     return b"GIF" + version + screen + table + b"".join(parts) + b";"
 
 
-def _control(disposal: int = 0, transparent: int | None = None) -> bytes:
+def _control(disposal=0, transparent=None):
     return b"!\xf9\x04" + struct.pack("<BHB", disposal << 2 | (transparent is not None), 9, transparent or 0) + b"\0"
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files():
     reverse = palette(16)[::-1]
     yield "plain", file(frame(_FULL))
     yield "of 1987", file(frame(_FULL), version=b"87a")

@@ -1,7 +1,6 @@
 """JPEG: subsampling, progression, colour spaces as JFIF and Adobe tell them, EXIF, profiles, more pictures behind."""
 
 import itertools
-from collections.abc import Iterator
 
 from tests.support.image_files import exif, jpeg_segment, quadrants, save, tiff, turned, with_segments
 from tests.support.variants import profiles
@@ -9,15 +8,15 @@ from tests.support.variants.profiles import LINEAR_GREY, P3, PROPHOTO_18
 from tests.support.variants.scene import scene
 
 
-def _adobe(transform: int) -> bytes:
+def _adobe(transform):
     return jpeg_segment(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([transform]))
 
 
-def _part(number: int, count: int, content: bytes) -> bytes:
+def _part(number, count, content):
     return jpeg_segment(0xE2, b"ICC_PROFILE\0" + bytes((number, count)) + content)
 
 
-def _colour_spaces() -> Iterator[tuple[str, bytes]]:
+def _colour_spaces():
     plain, cmyk = save(scene(), "JPEG", quality=90), save(scene("CMYK"), "JPEG", quality=95)
     at = cmyk.index(b"\xff\xee")
     end = at + 2 + int.from_bytes(cmyk[at + 2 : at + 4], "big")
@@ -33,7 +32,7 @@ def _colour_spaces() -> Iterator[tuple[str, bytes]]:
         yield f"in CMYK with Adobe {transform}", cmyk[:at] + adobe + cmyk[end:]
 
 
-def _exif() -> Iterator[tuple[str, bytes]]:
+def _exif():
     for turn in range(10):
         yield f"turned {turn}", save(turned(quadrants(), turn), "JPEG", quality=95, exif=exif(turn))
     base = save(turned(quadrants(), 6), "JPEG", quality=95)
@@ -50,7 +49,7 @@ def _exif() -> Iterator[tuple[str, bytes]]:
         yield f"turned {name}", with_segments(base, *segments)
 
 
-def _profiles() -> Iterator[tuple[str, bytes]]:
+def _profiles():
     for name, profile in profiles.RGB.items():
         yield f"with the profile {name}", save(scene(), "JPEG", quality=95, subsampling=0, icc_profile=profile)
     for name, mode, profile in (
@@ -74,7 +73,7 @@ def _profiles() -> Iterator[tuple[str, bytes]]:
         yield f"with a profile {name}", with_segments(plain, *parts)
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files():
     for sampling, progressive, quality in itertools.product(("4:4:4", "4:2:2", "4:2:0", "4:1:1"), (False, True), (50, 95)):
         options = {"subsampling": sampling, "progressive": progressive, "quality": quality}
         yield " ".join(map(str, options.values())), save(scene(size=(67, 43)), "JPEG", **options)

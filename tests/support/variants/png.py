@@ -4,7 +4,6 @@ import itertools
 import random
 import struct
 import zlib
-from collections.abc import Iterator
 
 from tests.support.image_files import exif, png, png_chunk, quadrants, save, turned
 from tests.support.variants.scene import HEIGHT, WIDTH, palette, scene
@@ -15,7 +14,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 _END = png_chunk(b"IEND", b"")
 
 
-def rows(colour: int, depth: int, interlace: int = 0) -> bytes:
+def rows(colour, depth, interlace=0):
     """Noise in all five filters."""
     noise = random.Random(depth)
     content = b""
@@ -26,7 +25,7 @@ def rows(colour: int, depth: int, interlace: int = 0) -> bytes:
     return content
 
 
-def noise(colour: int, depth: int, *chunks: bytes, interlace: int = 0) -> bytes:
+def noise(colour, depth, *chunks, interlace=0):
     """A PNG of noise with these chunks, tRNS among them behind the palette."""
     behind = [chunk for chunk in chunks if chunk[4:8] == b"tRNS"]
     before = [chunk for chunk in chunks if chunk not in behind]
@@ -34,7 +33,7 @@ def noise(colour: int, depth: int, *chunks: bytes, interlace: int = 0) -> bytes:
     return png(WIDTH, HEIGHT, depth, colour, rows(colour, depth, interlace), *before, *colours, *behind, interlace=interlace)
 
 
-def _transparency(colour: int, depth: int) -> dict[str, bytes]:
+def _transparency(colour, depth):
     if colour == 0:
         values = sorted({0, 1, (1 << depth) - 1})
         return {f"grey {value} transparent": png_chunk(b"tRNS", struct.pack(">H", value)) for value in values}
@@ -44,7 +43,7 @@ def _transparency(colour: int, depth: int) -> dict[str, bytes]:
     return {}
 
 
-def _kinds() -> Iterator[tuple[str, bytes]]:
+def _kinds():
     for colour, depths in _DEPTHS.items():
         for depth, interlace in itertools.product(depths, (0, 1)):
             name = f"of type {colour}, {depth} bits" + ", interlaced" * interlace
@@ -53,7 +52,7 @@ def _kinds() -> Iterator[tuple[str, bytes]]:
                 yield f"{name}, {which}", noise(colour, depth, chunk, interlace=interlace)
 
 
-def _keys() -> Iterator[tuple[str, bytes]]:
+def _keys():
     """One colour is transparent, a near one is not."""
     key, near = bytes.fromhex("123456789abc"), bytes.fromhex("123456789abd")
     yield "colour of 16 bits, one transparent", png(4, 1, 16, 2, b"\0" + (key + near) * 2, png_chunk(b"tRNS", key))
@@ -77,7 +76,7 @@ def _keys() -> Iterator[tuple[str, bytes]]:
     yield "grey, transparency behind the pixels", behind
 
 
-def _palettes() -> Iterator[tuple[str, bytes]]:
+def _palettes():
     row = b"\0\x01\x23\x45\x67"
     eight, alphas = png_chunk(b"PLTE", palette(8)), png_chunk(b"tRNS", bytes(range(0, 160, 10)))
     for name, chunks in {
@@ -92,7 +91,7 @@ def _palettes() -> Iterator[tuple[str, bytes]]:
     yield "with a background", noise(6, 8, png_chunk(b"bKGD", bytes(6)))
 
 
-def _metadata() -> Iterator[tuple[str, bytes]]:
+def _metadata():
     for name in (
         "gAMA",
         "pHYs",
@@ -122,7 +121,7 @@ def _metadata() -> Iterator[tuple[str, bytes]]:
     yield "with a broken chunk name", noise(2, 8, png_chunk(b"a\x01bc", b""))
 
 
-def _streams() -> Iterator[tuple[str, bytes]]:
+def _streams():
     whole = noise(2, 8)
     start = whole.index(b"IDAT") - 4
     head, stream = whole[:start], zlib.compress(rows(2, 8), 9)
@@ -136,7 +135,7 @@ def _streams() -> Iterator[tuple[str, bytes]]:
     yield "with more rows than it says", head + png_chunk(b"IDAT", zlib.compress(rows(2, 8) * 2)) + _END
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files():
     yield from itertools.chain(_kinds(), _keys(), _palettes(), _metadata(), _streams())
     yield "turned 6", save(turned(quadrants(), 6), "PNG", exif=exif(6))
     yield "turned behind its pixels", save(quadrants(), "PNG").replace(_END, png_chunk(b"eXIf", exif(3)[6:]) + _END)

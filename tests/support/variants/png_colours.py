@@ -3,7 +3,6 @@
 import random
 import struct
 import zlib
-from collections.abc import Iterator
 
 from tests.support.image_files import png_chunk
 from tests.support.variants import profiles
@@ -13,24 +12,24 @@ from tests.support.variants.profiles import LINEAR_GREY, P3, PROPHOTO_18
 _SRGB = png_chunk(b"sRGB", b"\0")
 
 
-def _gamma(value: float) -> bytes:
+def _gamma(value):
     return png_chunk(b"gAMA", struct.pack(">I", round(value * 100_000)))
 
 
-def _chromaticities(primaries: profiles.Primaries) -> bytes:
+def _chromaticities(primaries):
     *colours, white = primaries
     return png_chunk(b"cHRM", struct.pack(">8I", *(round(100_000 * value) for xy in (white, *colours) for value in xy)))
 
 
-def _codes(*values: int) -> bytes:
+def _codes(*values):
     return png_chunk(b"cICP", bytes(values))
 
 
-def _profile(content: bytes) -> bytes:
+def _profile(content):
     return png_chunk(b"iCCP", b"x\0\0" + zlib.compress(content))
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files():
     large = profiles.larger(P3, random.Random(1).randbytes(4000) * 400)
     for name, chunks in {
         "gamma 1": (_gamma(1),),

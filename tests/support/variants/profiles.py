@@ -17,22 +17,22 @@ _D50 = np.array((0.9642, 1.0, 0.8249))
 _BRADFORD = np.array(((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296)))
 
 
-def _s15(*values: float) -> bytes:
+def _s15(*values):
     return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
 
-def _xyz(values: np.ndarray) -> bytes:
+def _xyz(values):
     return b"XYZ \0\0\0\0" + _s15(*values)
 
 
-def curve(gamma: float | None) -> bytes:
+def curve(gamma):
     """A parametric curve: a power, or that of sRGB."""
     if gamma is None:
         return b"para\0\0\0\0\0\3\0\0" + _s15(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
     return b"para\0\0\0\0\0\0\0\0" + _s15(gamma)
 
 
-def profile(space: bytes, tags: dict[bytes, bytes], pcs: bytes = b"XYZ ", version: int = 0x04000000) -> bytes:
+def profile(space, tags, pcs=b"XYZ ", version=0x04000000):
     """An ICC profile of these tags."""
     table, body = b"", b""
     start = 128 + 4 + 12 * len(tags)
@@ -44,14 +44,14 @@ def profile(space: bytes, tags: dict[bytes, bytes], pcs: bytes = b"XYZ ", versio
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
 
-def larger(content: bytes, ballast: bytes) -> bytes:
+def larger(content, ballast):
     """The same profile with a tag that nobody reads."""
     (count,) = struct.unpack_from(">I", content, 128)
     tags = {name: content[at : at + size] for name, at, size in struct.iter_unpack(">4sII", content[132 : 132 + 12 * count])}
     return profile(content[16:20], {**tags, b"zzzz": ballast})
 
 
-def matrix_of(primaries: Primaries) -> np.ndarray:
+def matrix_of(primaries):
     """Light in red, green, blue -> XYZ, adapted to D50 as Bradford does."""
     *colours, white = [np.array((x / y, 1, (1 - x - y) / y)) for x, y in primaries]
     matrix = np.stack(colours, 1)
@@ -59,7 +59,7 @@ def matrix_of(primaries: Primaries) -> np.ndarray:
     return cones @ (matrix * np.linalg.solve(matrix, white))
 
 
-def rgb_profile(primaries: Primaries, gamma: float | None = None) -> bytes:
+def rgb_profile(primaries, gamma=None):
     """Of these primaries and this gamma, or else the curve of sRGB."""
     columns = matrix_of(primaries).T
     tags = {name: _xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)}
@@ -67,11 +67,11 @@ def rgb_profile(primaries: Primaries, gamma: float | None = None) -> bytes:
     return profile(b"RGB ", tags | {b"wtpt": _xyz(_D50)})
 
 
-def grey_profile(gamma: float) -> bytes:
+def grey_profile(gamma):
     return profile(b"GRAY", {b"kTRC": curve(gamma), b"wtpt": _xyz(_D50)})
 
 
-def cmyk_profile() -> bytes:
+def cmyk_profile():
     """A table of two steps for each ink to Lab: inks that are dull, a paper that is white."""
     table = b""
     for cyan, magenta, yellow, black in itertools.product((0, 1), repeat=4):

@@ -7,7 +7,7 @@ from PIL import Image
 WIDTH, HEIGHT = 37, 21  # odd, so that no row or block is full
 
 
-def scene(mode: str = "RGB", size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.Image:
+def scene(mode="RGB", size=(WIDTH, HEIGHT)):
     """Soft colours with some grain and hard edges."""
     grain = Image.frombytes("L", size, random.Random(5).randbytes(size[0] * size[1]))
     ramp = Image.linear_gradient("L")
@@ -21,5 +21,5 @@ def scene(mode: str = "RGB", size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.I
     return picture
 
 
-def palette(count: int) -> bytes:
+def palette(count):
     return random.Random(7).randbytes(3 * count)

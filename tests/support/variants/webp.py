@@ -1,7 +1,6 @@
 """WebP: lossy and lossless, alpha, animation, EXIF (which browsers pass over), profiles."""
 
 import struct
-from collections.abc import Iterator
 
 from tests.support.image_files import exif, quadrants, save, turned
 from tests.support.variants import profiles
@@ -9,11 +8,11 @@ from tests.support.variants.profiles import LINEAR_GREY, P3
 from tests.support.variants.scene import HEIGHT, WIDTH, scene
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
+def _chunk(name, content):
     return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
 
 
-def _small_frames() -> bytes:
+def _small_frames():
     """An animation whose frames are smaller than its canvas, with a background that does not count."""
     picture = save(scene(size=(10, 8)), "WEBP", lossless=True)[12:]
     numbers = b"".join(struct.pack("<I", number)[:3] for number in (3, 2, 9, 7, 100))  # place halved, size less one, time
@@ -23,7 +22,7 @@ def _small_frames() -> bytes:
     return _chunk(b"RIFF", b"WEBP" + head + frame * 2)
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files():
     alpha, others = scene("RGBA"), [scene().rotate(180)]
     for size in ((WIDTH, HEIGHT), (1, 1), (2, 3), (40, 40)):
         yield f"lossy, {size}", save(scene(size=size), "WEBP", quality=80)

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from tests.support.made_up_archives import USED, tiny_imagenet_files, tiny_sourc
 from tests.support.small_disk import small_disk
 from tests.support.tiny import load_tiny
 from training.data import dataset as data_module
-from training.data.dataset import FORMAT_VERSION, ImageData, fetch, hold_out, load
+from training.data.dataset import FORMAT_VERSION, fetch, hold_out, load
 from training.data.sources import SOURCES
 
 NAME = "tiny-imagenet-25"
@@ -24,7 +23,7 @@ FILES = tiny_imagenet_files()
 
 
 @pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def archive(tmp_path, monkeypatch):
     """A made-up archive that is the expected one."""
     monkeypatch.setitem(SOURCES, NAME, tiny_source(FILES))
     path = tmp_path / "archive.zip"
@@ -33,16 +32,16 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     return tmp_path / "data"
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> ImageData:
+def tiny(tmp_path_factory):
     return load_tiny(tmp_path_factory.mktemp("data"))
 
 
-def test_cache_holds_the_images_and_what_they_are(archive: str, root: Path) -> None:
+def test_cache_holds_the_images_and_what_they_are(archive, root):
     fetch(NAME, archive=archive, root=root)
     data = load(NAME, root=root)
     assert [data.labels[split].tolist() for split in ("train", "val")] == [[0, 0, 1, 1, 2, 2], [0, 1, 2]]
@@ -54,9 +53,7 @@ def test_cache_holds_the_images_and_what_they_are(archive: str, root: Path) -> N
     assert (described["num_train"], described["num_val"]) == (6, 3)
 
 
-def test_data_set_of_64_pixels_has_the_same_images_as_they_are(
-    archive: str, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_set_of_64_pixels_has_the_same_images_as_they_are(archive, root, monkeypatch):
     large = f"{NAME}-64px"
     assert SOURCES[large].image_size == 64
     monkeypatch.setitem(SOURCES, large, dataclasses.replace(SOURCES[NAME], image_size=64))
@@ -68,7 +65,7 @@ def test_data_set_of_64_pixels_has_the_same_images_as_they_are(
         load(NAME, root=root)
 
 
-def test_mean_and_deviation_are_those_of_the_training_pixels(archive: str, root: Path) -> None:
+def test_mean_and_deviation_are_those_of_the_training_pixels(archive, root):
     fetch(NAME, archive=archive, root=root)
     data = load(NAME, root=root)
     values = data.pixels["train"].double().reshape(-1, 3) / 255
@@ -76,7 +73,7 @@ def test_mean_and_deviation_are_those_of_the_training_pixels(archive: str, root:
     torch.testing.assert_close(torch.tensor(data.std, dtype=torch.float64), values.std(0, correction=0), atol=1e-6, rtol=0)
 
 
-def test_cache_does_not_depend_on_what_else_an_archive_holds_and_in_which_order(archive: str, root: Path) -> None:
+def test_cache_does_not_depend_on_what_else_an_archive_holds_and_in_which_order(archive, root):
     first = fetch(NAME, archive=archive, root=root)
     annotations = {path: content for path, content in FILES.items() if path.endswith("annotations.txt")}
     other = {**dict(reversed(used_files(FILES).items())), **annotations}
@@ -87,7 +84,7 @@ def test_cache_does_not_depend_on_what_else_an_archive_holds_and_in_which_order(
     assert [(first / name).read_bytes() for name in names] == [(second / name).read_bytes() for name in names]
 
 
-def test_cifar_10_archive_is_read(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar_10_archive_is_read(tmp_path, root, monkeypatch):
     path = tmp_path / "cifar.tar.gz"
     monkeypatch.setitem(SOURCES, "cifar-10", write_cifar_archive(path))
     fetch("cifar-10", archive=str(path), root=root)
@@ -98,7 +95,7 @@ def test_cifar_10_archive_is_read(tmp_path: Path, root: Path, monkeypatch: pytes
         fetch("cifar-10", archive=str(path), root=root / "again")
 
 
-def test_two_by_two_pixels_become_their_mean_within_one_grey_level(archive: str, root: Path) -> None:
+def test_two_by_two_pixels_become_their_mean_within_one_grey_level(archive, root):
     fetch(NAME, archive=archive, root=root)
     first = min(path for path in used_files(FILES) if f"/train/{USED[0]}/" in path)
     image = np.asarray(Image.open(io.BytesIO(FILES[first])), np.float64)
@@ -106,21 +103,21 @@ def test_two_by_two_pixels_become_their_mean_within_one_grey_level(archive: str,
     assert np.abs(load(NAME, root=root).pixels["train"][0].numpy() - mean).max() <= 1  # Pillow rounds twice
 
 
-def test_disk_that_fills_up_is_an_error_that_says_so_and_leaves_nothing(archive: str, tmp_path: Path) -> None:
+def test_disk_that_fills_up_is_an_error_that_says_so_and_leaves_nothing(archive, tmp_path):
     with small_disk(tmp_path / "disk", 512) as disk:  # the cache takes 9 * 192 kB
         with pytest.raises(DataError, match=r"No room left in .*: free some space and call again"):
             fetch(NAME, 256, archive=archive, root=disk)
         assert list(disk.iterdir()) == []
 
 
-def test_folder_that_cannot_be_written_is_said(archive: str, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_said(archive, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="Could not write"):
         fetch(NAME, archive=archive, root=tmp_path / "file")
 
 
 @pytest.mark.parametrize("moment", ["to_pixels", "colour_statistics", "_save_array"])
-def test_interrupted_build_leaves_nothing(moment: str, archive: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_build_leaves_nothing(moment, archive, root, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(data_module, moment, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
@@ -129,8 +126,8 @@ def test_interrupted_build_leaves_nothing(moment: str, archive: str, root: Path,
     assert fetch(NAME, archive=archive, root=root).is_dir()
 
 
-def changed(**changes: object) -> Callable[[Path], object]:
-    def apply(folder: Path) -> None:
+def changed(**changes):
+    def apply(folder):
         description = {**json.loads((folder / "dataset.json").read_text()), **changes}
         kept = {key: value for key, value in description.items() if value is not None}
         (folder / "dataset.json").write_text(json.dumps(kept))
@@ -151,28 +148,28 @@ def changed(**changes: object) -> Callable[[Path], object]:
         changed(colour="red"),
     ],
 )
-def test_damaged_cache_is_refused_with_what_to_do(damage: Callable[[Path], object], tmp_path: Path) -> None:
+def test_damaged_cache_is_refused_with_what_to_do(damage, tmp_path):
     load_tiny(tmp_path)
     damage(tmp_path / "tiny-16px")
     with pytest.raises(DataError, match=r"The cache .*tiny-16px is damaged .*Delete it and fetch again"):
         load("tiny", 16, tmp_path)
 
 
-def test_hold_out_takes_the_same_share_of_every_class(tiny: ImageData) -> None:
+def test_hold_out_takes_the_same_share_of_every_class(tiny):
     held = hold_out(tiny, 0.25)
     assert torch.bincount(held.labels["val"]).tolist() == [6] * 4
     assert torch.bincount(held.labels["train"]).tolist() == [18] * 4
     assert (held.name, held.holdout, held.digest) == ("tiny", 0.25, tiny.digest)
 
 
-def test_hold_out_parts_the_training_images(tiny: ImageData) -> None:
+def test_hold_out_parts_the_training_images(tiny):
     held = hold_out(tiny, 0.25)
     parts = {image.numpy().tobytes() for split in ("train", "val") for image in held.pixels[split]}
     assert parts == {image.numpy().tobytes() for image in tiny.pixels["train"]}
     assert len(parts) == len(held.labels["train"]) + len(held.labels["val"])
 
 
-def test_hold_out_depends_on_its_seed_alone(tiny: ImageData) -> None:
+def test_hold_out_depends_on_its_seed_alone(tiny):
     torch.manual_seed(1)
     first = hold_out(tiny, 0.25).pixels["val"]
     torch.manual_seed(2)
@@ -181,6 +178,6 @@ def test_hold_out_depends_on_its_seed_alone(tiny: ImageData) -> None:
 
 
 @pytest.mark.parametrize("share", [0.001, 0.999, 1.5, -0.1])
-def test_hold_out_leaves_images_of_every_class_on_both_sides(share: float, tiny: ImageData) -> None:
+def test_hold_out_leaves_images_of_every_class_on_both_sides(share, tiny):
     with pytest.raises(ConfigError, match="a share between 0 and 1"):
         hold_out(tiny, share)

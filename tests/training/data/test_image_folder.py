@@ -4,7 +4,6 @@ import os
 import shutil
 import unicodedata
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,8 +24,8 @@ pytestmark = pytest.mark.process
 QUICK = ["--depth=8", "--image-size=16", "--epochs=2", "--batch-size=20", "--lr=0.01", "--amp=fp32", "--compile=off"]
 
 
-def test_folder_without_val_gives_a_tenth_of_each_class(photos: Path, root: Path) -> None:
-    lines: list[str] = []
+def test_folder_without_val_gives_a_tenth_of_each_class(photos, root):
+    lines = []
     data = load_folder(photos, 16, lines.append, root)
     assert data.name == "My-photos-2026"
     assert data.classes == tuple(sorted(CLASSES))
@@ -45,7 +44,7 @@ def test_folder_without_val_gives_a_tenth_of_each_class(photos: Path, root: Path
     )
 
 
-def test_table_says_where_every_file_went(photos: Path, root: Path) -> None:
+def test_table_says_where_every_file_went(photos, root):
     data = load_folder(photos, 16, silent, root)
     rows = rows_of(data)
     splits = Counter(row["split"] for row in rows)
@@ -58,7 +57,7 @@ def test_table_says_where_every_file_went(photos: Path, root: Path) -> None:
             np.testing.assert_array_equal(pixels.numpy(), expected)
 
 
-def test_names_in_the_table_are_no_formulas(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_in_the_table_are_no_formulas(tmp_path, root, capsys):
     for name in ("=cmd", "-b"):
         (tmp_path / "own" / name).mkdir(parents=True)
         for number in range(2):
@@ -72,7 +71,7 @@ def test_names_in_the_table_are_no_formulas(tmp_path: Path, root: Path, capsys: 
     assert "\\x1b[2J.png" in told
 
 
-def test_same_files_elsewhere_are_the_same_data_set(photos: Path, root: Path, tmp_path: Path) -> None:
+def test_same_files_elsewhere_are_the_same_data_set(photos, root, tmp_path):
     data = load_folder(photos, 16, silent, root)
     copy = tmp_path / "elsewhere" / photos.name
     for path in sorted((path for path in photos.rglob("*") if path.is_file()), reverse=True):
@@ -85,9 +84,9 @@ def test_same_files_elsewhere_are_the_same_data_set(photos: Path, root: Path, tm
     assert (again.mean, again.std) == (data.mean, data.std)
 
 
-def test_second_call_reads_the_cache_and_a_change_builds_it_anew(photos: Path, root: Path) -> None:
+def test_second_call_reads_the_cache_and_a_change_builds_it_anew(photos, root):
     first = load_folder(photos, 16, silent, root)
-    lines: list[str] = []
+    lines = []
     assert load_folder(photos, 16, lines.append, root).digest == first.digest
     assert lines == []
     make_photo("空", 99).save(photos / "空" / "one more.png")
@@ -97,7 +96,7 @@ def test_second_call_reads_the_cache_and_a_change_builds_it_anew(photos: Path, r
     assert [path.name for path in root.iterdir() if not path.name.startswith(".")] == ["My-photos-2026-16px"]
 
 
-def test_train_and_val_folders_are_taken_as_they_are(tmp_path: Path, root: Path) -> None:
+def test_train_and_val_folders_are_taken_as_they_are(tmp_path, root):
     folder = tmp_path / "split"
     for split, count in {"Train": 3, "VALIDATION": 2}.items():
         for name in ("ant", "bee"):
@@ -109,12 +108,12 @@ def test_train_and_val_folders_are_taken_as_they_are(tmp_path: Path, root: Path)
     assert {split: data.labels[split].tolist() for split in data.labels} == {"train": [0] * 3 + [1] * 3, "val": [0, 0, 1, 1]}
     assert data.note == "The images of the folder 'split'."
     shutil.copyfile(folder / "Train/ant/deep/0.png", folder / "VALIDATION/ant/copy.png")
-    lines: list[str] = []
+    lines = []
     assert load_folder(folder, 16, lines.append, root).note.endswith("Among the training images, too: 1 validation image.")
     assert "Among the training images, too: 1 validation image." in lines
 
 
-def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path: Path, root: Path) -> None:
+def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path, root):
     folder = tmp_path / "set"
     save_colours(folder, "pictures", 8, 0)
     with pytest.raises(DataError, match="at least 2 classes"):
@@ -133,7 +132,7 @@ def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path: Path, root
     }
 
 
-def test_one_metadata_table_beside_the_parts_is_theirs(tmp_path: Path, root: Path) -> None:
+def test_one_metadata_table_beside_the_parts_is_theirs(tmp_path, root):
     for part, level in (("train", 0), ("validation", 9)):
         save_colours(tmp_path / "set", part, 4, level)
     rows = [f"{part}/{number}.png,{'ant' if number % 2 else 'bee'}" for part in ("train", "validation") for number in range(4)]
@@ -152,14 +151,14 @@ def test_one_metadata_table_beside_the_parts_is_theirs(tmp_path: Path, root: Pat
         (b"file_name,label\n1,ant\n2,bee\n", "None of the 2 files that .* names is in .*, such as '1'"),
     ],
 )
-def test_a_metadata_table_that_cannot_be_used_says_why(table: bytes, message: str, tmp_path: Path, root: Path) -> None:
+def test_a_metadata_table_that_cannot_be_used_says_why(table, message, tmp_path, root):
     save_colours(tmp_path / "set", "pictures", 4, 0)
     (tmp_path / "set/metadata.csv").write_bytes(table)
     with pytest.raises(DataError, match=message):
         load_folder(tmp_path / "set", 16, silent, root)
 
 
-def test_copies_of_a_file_stay_in_training_together(tmp_path: Path, root: Path) -> None:
+def test_copies_of_a_file_stay_in_training_together(tmp_path, root):
     folder = tmp_path / "twins"
     for name, shade in (("ant", 50), ("bee", 200)):
         (folder / name).mkdir(parents=True)
@@ -169,16 +168,14 @@ def test_copies_of_a_file_stay_in_training_together(tmp_path: Path, root: Path) 
     assert sorted(held) == ["ant/18.png", "ant/19.png", "bee/18.png", "bee/19.png"]
 
 
-def test_links_that_go_round_in_a_circle_end(photos: Path, root: Path) -> None:
+def test_links_that_go_round_in_a_circle_end(photos, root):
     os.symlink(photos, photos / "空" / "all")
     os.symlink(photos / "空", photos / "空" / "again")
     os.symlink(photos / "nowhere.png", photos / "空" / "gone.png")
     assert load_folder(photos, 16, silent, root).classes == tuple(sorted(CLASSES))
 
 
-def test_bare_name_means_the_folder_that_its_cache_was_made_from(
-    photos: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bare_name_means_the_folder_that_its_cache_was_made_from(photos, root, tmp_path, monkeypatch):
     plain = photos.rename(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     first = open_images("photos", 16, silent, root)
@@ -189,9 +186,7 @@ def test_bare_name_means_the_folder_that_its_cache_was_made_from(
     assert len(open_images("photos", 16, silent, root).labels["train"]) == 59  # as a study's workers ask for it
 
 
-def test_from_a_folder_to_predictions(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_from_a_folder_to_predictions(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)

@@ -1,13 +1,11 @@
 """What is odd in a person's own folder of images: refused, or left out, and said in either case."""
 
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from normzoo.errors import DataError
-from tests.support.own_images import CLASSES, rows_of, save_colours, silent
+from tests.support.own_images import rows_of, save_colours, silent
 from training.data.image_folder import load_folder, open_images
 
 
@@ -23,16 +21,14 @@ from training.data.image_folder import load_folder, open_images
         (["ant"], "for each of at least 2 classes"),
     ],
 )
-def test_what_can_be_read_in_two_ways_or_would_be_passed_over_is_refused(
-    tmp_path: Path, root: Path, folders: list[str], message: str
-) -> None:
+def test_what_can_be_read_in_two_ways_or_would_be_passed_over_is_refused(tmp_path, root, folders, message):
     for number, name in enumerate(folders):
         save_colours(tmp_path / "set", name, 1, number)
     with pytest.raises(DataError, match=message):
         load_folder(tmp_path / "set", 16, silent, root)
 
 
-def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> None:
+def test_no_file_is_passed_over_without_a_word(tmp_path, root):
     folder = tmp_path / "set"
     for level, name in enumerate(("ant", "bee")):
         save_colours(folder, name, 4, level)
@@ -44,7 +40,7 @@ def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> No
     (folder / "bee/README").write_text("Bees.")
     (folder / "bee/.DS_Store").write_bytes(b"")
     (folder / "bee/two\rlines.png").write_bytes(b"no image")
-    lines: list[str] = []
+    lines = []
     data = load_folder(folder, 16, lines.append, root)
     assert data.classes == ("ant", "bee")
     assert sum(len(labels) for labels in data.labels.values()) == 8
@@ -61,13 +57,13 @@ def test_no_file_is_passed_over_without_a_word(tmp_path: Path, root: Path) -> No
     assert any(line.startswith("5 of 13 files are left out") for line in lines)
 
 
-def test_a_flat_folder_is_told_what_to_do(tmp_path: Path, root: Path) -> None:
+def test_a_flat_folder_is_told_what_to_do(tmp_path, root):
     save_colours(tmp_path, "set", 3, 0)
     with pytest.raises(DataError, match=r"holds 3 files and no folder for each class\. Put the images .*metadata\.csv"):
         load_folder(tmp_path / "set", 16, silent, root)
 
 
-def test_that_all_are_copies_is_said(tmp_path: Path, root: Path) -> None:
+def test_that_all_are_copies_is_said(tmp_path, root):
     for level, name in enumerate(("ant", "bee")):
         for copy in ("a", "b"):
             save_colours(tmp_path / "set" / name, copy, 3, level)
@@ -75,61 +71,38 @@ def test_that_all_are_copies_is_said(tmp_path: Path, root: Path) -> None:
         load_folder(tmp_path / "set", 16, silent, root)
 
 
-def test_an_image_under_two_classes_and_a_class_without_validation_images_are_said(tmp_path: Path, root: Path) -> None:
+def test_an_image_under_two_classes_and_a_class_without_validation_images_are_said(tmp_path, root):
     for level, name in enumerate(("ant", "bee", "wasp")):
         save_colours(tmp_path / "set/train", name, 2, level)
     shutil.copyfile(tmp_path / "set/train/ant/0.png", tmp_path / "set/train/bee/same.png")
     for level, name in enumerate(("ant", "bee")):
         save_colours(tmp_path / "set/val", name, 1, 10 + level)
-    lines: list[str] = []
+    lines = []
     load_folder(tmp_path / "set", 16, lines.append, root)
     assert "Under two classes or more: 1 image, such as one of ant and bee." in lines
     assert "1 of 3 classes have no validation image (wasp): macro F1 is over the others." in lines
 
 
-def _one_class(photos: Path) -> None:
-    for name in list(CLASSES)[1:]:
-        shutil.rmtree(photos / name)
-
-
-def _empty_class(photos: Path) -> None:
+def _empty_class(photos):
     (photos / "nothing").mkdir()
-
-
-def _other_names(photos: Path) -> None:
-    (photos.parent / "parts").mkdir()
-    shutil.move(photos, photos.parent / "parts" / "training_set")
-    photos.mkdir()
-    for name in ("training_set", "validation_set"):
-        (photos / name).mkdir()
-
-
-def _unknown_in_val(photos: Path) -> None:
-    shutil.move(photos, photos.parent / "train")
-    photos.mkdir()
-    shutil.move(photos.parent / "train", photos / "train")
-    (photos / "val" / "owl").mkdir(parents=True)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_one_class, "must hold a folder for each of at least 2 classes, .* got Grüner Baum"),
         (_empty_class, "No image to train on in .* for nothing"),
-        (_other_names, "training_set must hold a folder for each of at least 2 classes, .* got none"),
-        (_unknown_in_val, "val has classes that train has not: owl"),
         (shutil.rmtree, "There is no folder"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_folder_that_will_not_do_says_why(change: Callable[[Path], None], message: str, photos: Path, root: Path) -> None:
+def test_folder_that_will_not_do_says_why(change, message, photos, root):
     change(photos)
     with pytest.raises(DataError, match=message):
         open_images(str(photos), 16, silent, root)
     assert not list(root.glob("*px"))
 
 
-def test_another_folder_of_the_same_name_is_refused(photos: Path, root: Path, tmp_path: Path) -> None:
+def test_another_folder_of_the_same_name_is_refused(photos, root, tmp_path):
     load_folder(photos, 16, silent, root)
     other = tmp_path / "other" / photos.name
     shutil.copytree(photos, other)
@@ -140,7 +113,7 @@ def test_another_folder_of_the_same_name_is_refused(photos: Path, root: Path, tm
     assert len(load_folder(other, 16, silent, root).labels["train"]) == 59
 
 
-def test_name_of_a_known_data_set_is_refused(tmp_path: Path, root: Path) -> None:
+def test_name_of_a_known_data_set_is_refused(tmp_path, root):
     (tmp_path / "cifar-10").mkdir()
     with pytest.raises(DataError, match=r"cifar-10 is the name of a data set that can be fetched\. Rename"):
         load_folder(tmp_path / "cifar-10", 16, silent, root)

@@ -1,12 +1,10 @@
 """Random changes to images: drawn from (seed, epoch) alone, and what each of them does to a marked image."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from training.config import Recipe
 from training.engine.augment import Augmentation, epoch_order
@@ -17,7 +15,7 @@ FULL = Recipe(crop_padding=PAD, horizontal_flip=True, vertical_flip=True, rotati
 SHIFT = Recipe(crop_padding=PAD)
 
 
-def marked(count: int = COUNT) -> Tensor:
+def marked(count=COUNT):
     """Images whose every pixel is different: red counts the rows, green the columns, blue the images."""
     rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     image = torch.stack((rows, columns, torch.zeros_like(rows)), 2).expand(count, -1, -1, -1).clone()
@@ -25,14 +23,14 @@ def marked(count: int = COUNT) -> Tensor:
     return image.to(torch.uint8)
 
 
-def augment(recipe: Recipe, seed: int = 0, epoch: int = 1) -> Tensor:
+def augment(recipe, seed=0, epoch=1):
     return Augmentation(recipe, COUNT, seed, epoch)(marked(), torch.arange(COUNT))
 
 
 @pytest.mark.parametrize(
     "draw", [lambda s, e: epoch_order(COUNT, s, e), lambda s, e: augment(FULL, s, e)], ids=["order", "images"]
 )
-def test_what_is_drawn_depends_on_seed_and_epoch_alone(draw: Callable[[int, int], Tensor]) -> None:
+def test_what_is_drawn_depends_on_seed_and_epoch_alone(draw):
     torch.manual_seed(1)
     first = draw(3, 5)
     torch.manual_seed(2)
@@ -43,7 +41,7 @@ def test_what_is_drawn_depends_on_seed_and_epoch_alone(draw: Callable[[int, int]
     assert not torch.equal(first, draw(5, 3))
 
 
-def test_drawing_leaves_the_global_generator_alone() -> None:
+def test_drawing_leaves_the_global_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -52,23 +50,18 @@ def test_drawing_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_order_holds_every_image_once() -> None:
+def test_order_holds_every_image_once():
     assert torch.equal(epoch_order(COUNT, 0, 1).sort().values, torch.arange(COUNT))
 
 
-def test_an_image_is_changed_alike_in_any_batch() -> None:
+def test_an_image_is_changed_alike_in_any_batch():
     whole = augment(FULL)
     change, order = Augmentation(FULL, COUNT, 0, 1), torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
     for positions in order.split(33):
         torch.testing.assert_close(change(marked()[positions], positions), whole[positions])
 
 
-def test_recipe_without_augmentation_changes_nothing() -> None:
-    pixels = marked()
-    assert Augmentation(Recipe(), COUNT, 0, 1)(pixels, torch.arange(COUNT)) is pixels
-
-
-def test_shift_moves_the_image_and_mirrors_its_edges() -> None:
+def test_shift_moves_the_image_and_mirrors_its_edges():
     change = Augmentation(SHIFT, COUNT, 0, 1)
     padded = np.pad(marked().numpy(), ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), mode="reflect")
     down, right = (change.shifts + PAD).tolist()
@@ -76,30 +69,30 @@ def test_shift_moves_the_image_and_mirrors_its_edges() -> None:
     assert torch.equal(augment(SHIFT), torch.from_numpy(np.stack(expected)))
 
 
-def test_shifts_go_each_way_as_far_as_the_padding() -> None:
+def test_shifts_go_each_way_as_far_as_the_padding():
     shifts = Augmentation(SHIFT, COUNT, 0, 1).shifts
     assert [sorted(set(axis.tolist())) for axis in shifts] == [list(range(-PAD, PAD + 1))] * 2
     assert not torch.equal(shifts[0], shifts[1])
 
 
 @pytest.mark.parametrize(("field", "axis"), [("horizontal_flip", 2), ("vertical_flip", 1)])
-def test_flip_mirrors_about_half_of_the_images(field: str, axis: int) -> None:
+def test_flip_mirrors_about_half_of_the_images(field, axis):
     flipped, pixels = augment(Recipe().changed(**{field: True})), marked()
     mirrored = _equal_images(flipped, pixels.flip(axis))
     assert torch.equal(mirrored, ~_equal_images(flipped, pixels))
     assert 0.4 < mirrored.float().mean() < 0.6
 
 
-def test_the_two_flips_are_drawn_apart() -> None:
+def test_the_two_flips_are_drawn_apart():
     change = Augmentation(FULL, COUNT, 0, 1)
     assert 0.4 < (change.mirror_x == change.mirror_y).float().mean() < 0.6
 
 
-def _equal_images(a: Tensor, b: Tensor) -> Tensor:
+def _equal_images(a, b):
     return (a == b).flatten(1).all(1)
 
 
-def test_rotation_by_a_right_angle_is_exact() -> None:
+def test_rotation_by_a_right_angle_is_exact():
     change = Augmentation(FULL.changed(crop_padding=0, horizontal_flip=False, vertical_flip=False), COUNT, 0, 1)
     change.angles[:] = math.pi / 2
     pixels = marked()
@@ -108,7 +101,7 @@ def test_rotation_by_a_right_angle_is_exact() -> None:
     torch.testing.assert_close(turned, torch.rot90(pixels, quarter, (1, 2)).float(), atol=1e-3, rtol=0)
 
 
-def test_rotation_keeps_the_middle_and_blackens_the_corners() -> None:
+def test_rotation_keeps_the_middle_and_blackens_the_corners():
     change = Augmentation(Recipe(rotation_degrees=45), 1, 0, 1)
     change.angles[:] = math.radians(45)
     white = torch.full((1, SIZE, SIZE, 3), 255, dtype=torch.uint8)
@@ -118,7 +111,7 @@ def test_rotation_keeps_the_middle_and_blackens_the_corners() -> None:
     assert turned[0, [0, 0, -1, -1], [0, -1, 0, -1]].max() == 0
 
 
-def test_rotation_stays_within_its_angle_both_ways() -> None:
+def test_rotation_stays_within_its_angle_both_ways():
     angles = Augmentation(FULL, COUNT, 0, 1).angles.rad2deg()
     assert -20 <= angles.min() < -18
     assert 18 < angles.max() <= 20

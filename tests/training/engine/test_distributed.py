@@ -1,7 +1,6 @@
 """One run in two processes, over gloo on the CPU: the same result as in one."""
 
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,10 +23,10 @@ SGD = RECIPE.changed(name="sgd", optimizer="sgd", lr=0.005, momentum=0.9, batch_
 TRAINED = ("bn", "bin", "gn")
 
 
-def run_training(rank: int, folder: Path) -> None:
+def run_training(rank, folder):
     data = load_tiny(folder / "data")
 
-    def go(norm: str, runs: str, stop_after: int | None = None, sync: bool = True) -> None:
+    def go(norm, runs, stop_after=None, sync=True):
         train(
             Run("tiny", SGD, norm),
             data,
@@ -50,7 +49,7 @@ def run_training(rank: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     data = load_tiny(folder / "data")
     for norm in TRAINED:
@@ -59,14 +58,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def state_of(folder: Path, runs: str, norm: str) -> State:
+def state_of(folder, runs, norm):
     state = State.load(Run("tiny", SGD, norm).folder(folder / runs))
     assert state is not None
     return state
 
 
 @pytest.mark.parametrize("norm", TRAINED)
-def test_two_processes_train_the_network_that_one_does(norm: str, trained: Path) -> None:
+def test_two_processes_train_the_network_that_one_does(norm, trained):
     one, two = (state_of(trained, runs, norm) for runs in ("one", "two"))
     torch.testing.assert_close(two.model, one.model, rtol=1e-4, atol=1e-4)
     for found, expected in zip(two.history, one.history, strict=True):
@@ -76,29 +75,29 @@ def test_two_processes_train_the_network_that_one_does(norm: str, trained: Path)
     assert (two.sessions[0]["replicas"], two.sessions[0]["compiled"]) == (2, False)
 
 
-def test_resumed_in_two_processes_it_is_the_same_bit_for_bit(trained: Path) -> None:
+def test_resumed_in_two_processes_it_is_the_same_bit_for_bit(trained):
     whole, parts = (state_of(trained, runs, "bin") for runs in ("two", "parts"))
     torch.testing.assert_close(parts.model, whole.model, rtol=0, atol=0)
     assert [session["first_epoch"] for session in parts.sessions] == [1, 2]
     assert [{**row, "seconds": 0} for row in parts.history] == [{**row, "seconds": 0} for row in whole.history]
 
 
-def test_without_sync_the_result_is_another(trained: Path) -> None:
+def test_without_sync_the_result_is_another(trained):
     together, apart = (state_of(trained, runs, "bn") for runs in ("two", "apart"))
     assert not torch.allclose(together.model["norm1.running_var"], apart.model["norm1.running_var"], rtol=1e-3)
     assert apart.sessions[0]["sync_norms"] is False
 
 
-def test_one_process_writes(trained: Path) -> None:
+def test_one_process_writes(trained):
     assert not (trained / "elsewhere").exists()
 
 
-def test_everything_that_is_saved_comes_to_the_cpu() -> None:
+def test_everything_that_is_saved_comes_to_the_cpu():
     nest = {"state": {0: {"step": torch.ones(2)}}, "groups": [{"lr": 0.1, "params": [0, 1]}]}
     torch.testing.assert_close(on_cpu(nest), nest)
 
 
-def test_torchrun_trains_one_run_in_two_processes(tmp_path: Path) -> None:
+def test_torchrun_trains_one_run_in_two_processes(tmp_path):
     load_tiny(tmp_path / "data")
     fields = [f"--{name.replace('_', '-')}={value}" for name, value in FIELDS.items()]
     command = ["-m", "training", "train", "--norm=bn", "--data=tiny", "--amp=fp32", "--epochs=1", *fields]

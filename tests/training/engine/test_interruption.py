@@ -7,12 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests.support import warm
 from tests.support.tiny import FIELDS, OPTIONS, ROOT, load_tiny, subprocess_environment, train_tiny
@@ -33,7 +30,7 @@ STEPS_PER_EPOCH = 3
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """Where the commands of this test find the tiny images and put their runs."""
     load_tiny(tmp_path / "data")
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
@@ -41,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def _usual_interrupt() -> Iterator[None]:
+def _usual_interrupt():
     """Ctrl-C as in a terminal, also where the tests were started in the background, which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -49,14 +46,14 @@ def _usual_interrupt() -> Iterator[None]:
 
 
 @pytest.fixture
-def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Callable[[], None]]], None]:
+def at_step(monkeypatch):
     """Has things happen in the middle of training: step, counted from 1 -> what happens."""
 
-    def arrange(events: dict[int, Callable[[], None]]) -> None:
+    def arrange(events):
         class Eventful(TrainStep):
             count = 0
 
-            def __call__(self, pixels: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+            def __call__(self, pixels, labels, lr):
                 self.count += 1
                 events.get(self.count, lambda: None)()
                 return super().__call__(pixels, labels, lr)
@@ -67,19 +64,17 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Callable[[],
     return arrange
 
 
-def press_ctrl_c() -> None:
+def press_ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def saved(runs: Path) -> State | None:
+def saved(runs):
     found = list(runs.glob("tiny/*/bin/seed-0"))
     return State.load(found[0]) if found else None
 
 
 @pytest.mark.usefixtures("_usual_interrupt")
-def test_first_ctrl_c_finishes_the_epoch_saves_and_says_how_to_go_on(
-    folder: Path, at_step: Callable[[dict[int, Callable[[], None]]], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_first_ctrl_c_finishes_the_epoch_saves_and_says_how_to_go_on(folder, at_step, capsys):
     at_step({STEPS_PER_EPOCH + 2: press_ctrl_c})  # in the middle of the second epoch
     handler = signal.getsignal(signal.SIGINT)
     assert command_line.main([*TRAIN, f"--runs={folder / 'runs'}"]) == 130
@@ -93,10 +88,8 @@ def test_first_ctrl_c_finishes_the_epoch_saves_and_says_how_to_go_on(
 
 
 @pytest.mark.usefixtures("_usual_interrupt")
-def test_second_ctrl_c_stops_at_once_and_keeps_what_was_saved(
-    folder: Path, at_step: Callable[[dict[int, Callable[[], None]]], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    steps: list[int] = []
+def test_second_ctrl_c_stops_at_once_and_keeps_what_was_saved(folder, at_step, capsys):
+    steps = []
     first, second = STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH + 2
     at_step({first: press_ctrl_c, second: press_ctrl_c, second + 1: lambda: steps.append(second + 1)})
     assert command_line.main([*TRAIN, f"--runs={folder / 'runs'}"]) == 130
@@ -108,24 +101,24 @@ def test_second_ctrl_c_stops_at_once_and_keeps_what_was_saved(
 
 
 @pytest.mark.usefixtures("_usual_interrupt")
-def test_ctrl_c_in_the_last_epoch_ends_as_usual(folder: Path, at_step: Callable[[dict[int, Callable[[], None]]], None]) -> None:
+def test_ctrl_c_in_the_last_epoch_ends_as_usual(folder, at_step):
     at_step({STEPS_PER_EPOCH: press_ctrl_c})
     assert command_line.main([*TRAIN, "--stop-after=1", f"--runs={folder / 'runs'}"]) == 0
 
 
-def start(runs: Path, log: Path) -> warm.Popen:
+def start(runs, log):
     command = [sys.executable, "-m", "training", *TRAIN, f"--runs={runs}"]
     with open(log, "ab") as file:
         return warm.Popen(command, cwd=ROOT, env=subprocess_environment(runs.parent / "data"), stdout=file, stderr=file)
 
 
-def wait_for_lines(process: warm.Popen, log: Path, count: int) -> None:
+def wait_for_lines(process, log, count):
     """Until so many epochs were reported, or the process ended."""
     while process.poll() is None and log.read_bytes().count(b"\n") < count:
         time.sleep(0.01)
 
 
-def test_run_that_is_killed_at_any_moment_ends_with_the_same_result(folder: Path) -> None:
+def test_run_that_is_killed_at_any_moment_ends_with_the_same_result(folder):
     runs, log = folder / "runs", folder / "log"
     seed = int(os.environ.get("NORMZOO_KILL_SEED", time.time_ns() % 1_000_000))
     print(f"NORMZOO_KILL_SEED={seed} kills at the same moments again")  # pytest shows it where the test fails

@@ -15,7 +15,7 @@ from training.engine.trainer import train
 NAMES = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1", "micro_f1")} | {"lr"}
 
 
-def train_and_log(folder: Path, kind: str) -> list[dict[str, float]]:
+def train_and_log(folder, kind):
     run = Run("tiny", RECIPE, "nn")
     state = train(
         run, load_tiny(folder / "data"), folder / "runs", Execution(compile="off", log_to=kind), say=lambda line: None
@@ -23,8 +23,8 @@ def train_and_log(folder: Path, kind: str) -> list[dict[str, float]]:
     return [{row["split"]: row["loss"] for row in state.history[first : first + 2]} for first in (0, 2)]
 
 
-def test_trackio_gets_the_figures_of_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[object, ...]] = []
+def test_trackio_gets_the_figures_of_every_epoch(tmp_path, monkeypatch):
+    told = []
     fake = SimpleNamespace(
         init=lambda **about: told.append(("init", about["project"], about["name"], about["config"]["norm"])),
         log=lambda figures, step: told.append((step, figures)),
@@ -41,17 +41,17 @@ def test_trackio_gets_the_figures_of_every_epoch(tmp_path: Path, monkeypatch: py
         assert (figures["train/loss"], figures["val/loss"]) == (loss["train"], loss["val"])
 
 
-def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[object, ...]] = []
+def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path, monkeypatch):
+    told = []
 
     class Writer:
-        def __init__(self, folder: str) -> None:
+        def __init__(self, folder):
             told.append((Path(folder).name,))
 
-        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+        def add_scalar(self, name, value, epoch):
             told.append((name, value, epoch))
 
-        def close(self) -> None:
+        def close(self):
             told.append(("closed",))
 
     monkeypatch.setitem(sys.modules, LOGS["tensorboard"], SimpleNamespace(SummaryWriter=Writer))
@@ -62,7 +62,7 @@ def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("kind", LOGS)
-def test_missing_package_is_named(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named(kind, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, LOGS[kind], None)
     with (
         pytest.raises(ConfigError, match=f"--log-to {kind} needs a package that is not installed: pip install {kind}"),
@@ -71,6 +71,6 @@ def test_missing_package_is_named(kind: str, tmp_path: Path, monkeypatch: pytest
         pass
 
 
-def test_unknown_log_is_refused() -> None:
+def test_unknown_log_is_refused():
     with pytest.raises(ConfigError, match="log-to must be one of tensorboard, trackio, got 'paper'"):
         import_log("paper")

@@ -1,7 +1,6 @@
 """What follows from how fast this machine is: precision and compiling, timed once and kept; a decision that is told."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +8,6 @@ import torch
 from tests.support.tiny import OPTIONS, RECIPE, load_tiny
 from training import cli
 from training.config import Execution, Run
-from training.data.dataset import ImageData
 from training.engine import speed, trainer
 from training.engine.speed import StepTiming, choose_compile, choose_precision
 from training.runs import DOING, iter_runs, read_doing
@@ -18,25 +16,23 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageData:
+def data(tmp_path, monkeypatch):
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     return load_tiny(tmp_path / "data")
 
 
 @pytest.mark.parametrize(("fp32", "bf16", "chosen"), [(1.0, 2.0, "fp32"), (2.0, 1.0, "bf16")])
-def test_precision_is_the_faster_one_timed_once_for_each_shape(
-    fp32: float, bf16: float, chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    timed: list[tuple[str, int]] = []
+def test_precision_is_the_faster_one_timed_once_for_each_shape(fp32, bf16, chosen, monkeypatch):
+    timed = []
     seconds = {"fp32": fp32, "bf16": bf16}
 
-    def time_steps(run: Run, data: ImageData, device: torch.device, precision: str) -> StepTiming:
+    def time_steps(run, data, device, precision):
         timed.append((precision, run.recipe.batch_size))
         return StepTiming(seconds[precision], 0, 0)
 
     monkeypatch.setattr(speed, "time_steps", time_steps)
-    told: list[str] = []
+    told = []
     assert {choose_precision("auto", RECIPE, CPU, told.append) for _ in range(2)} == {chosen}
     assert timed == [("fp32", 40), ("bf16", 40)]
     assert all(line.startswith(f"--amp auto takes {chosen}: {40 / fp32:.0f} images/s in fp32") for line in told)
@@ -48,9 +44,7 @@ def test_precision_is_the_faster_one_timed_once_for_each_shape(
 
 
 @pytest.mark.parametrize(("epochs", "repays"), [(0, False), (3, False), (30, True)])
-def test_compiling_is_chosen_where_the_steps_to_come_repay_it(
-    epochs: int, repays: bool, data: ImageData, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiling_is_chosen_where_the_steps_to_come_repay_it(epochs, repays, data, monkeypatch):
     run = Run("tiny", RECIPE, "bn")
     monkeypatch.setattr(speed, "missing_for_compile", lambda device: None)
     monkeypatch.setattr(speed, "time_steps", lambda *_: StepTiming(1.0, 0, 0))
@@ -59,23 +53,21 @@ def test_compiling_is_chosen_where_the_steps_to_come_repay_it(
     assert (choose_compile("on", run, data, CPU, 0, print), choose_compile("off", run, data, CPU, 99, print)) == (True, False)
 
 
-def test_what_cannot_be_read_of_the_stored_speeds_is_measured_again(data: ImageData) -> None:
+def test_what_cannot_be_read_of_the_stored_speeds_is_measured_again(data):
     path = speed.data_root() / speed.FILE
     path.write_text("[1]")
     assert speed.repays_compile(Run("tiny", RECIPE, "bn"), data, CPU, 1) is False
     assert len(json.loads(path.read_text())) == 1
 
 
-def test_a_run_says_that_it_compiles_and_keeps_what_that_took(
-    data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_says_that_it_compiles_and_keeps_what_that_took(data, tmp_path, monkeypatch):
     run, said = Run("tiny", RECIPE.changed(epochs=8), "nn"), []
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
 
     class Looking(trainer.TrainStep):
-        def __call__(self, *batch: object) -> tuple[torch.Tensor, torch.Tensor]:
+        def __call__(self, *batch):
             said.append(read_doing(run.folder(tmp_path)))
-            return super().__call__(*batch)  # type: ignore[arg-type]
+            return super().__call__(*batch)
 
     monkeypatch.setattr(trainer, "TrainStep", Looking)
     trainer.train(run, data, tmp_path, Execution(compile="on"), say=lambda line: None)
@@ -85,7 +77,7 @@ def test_a_run_says_that_it_compiles_and_keeps_what_that_took(
     assert stored.keys() == {"compile", "compiled"}
 
 
-def test_auto_keeps_the_precision_that_a_run_was_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_keeps_the_precision_that_a_run_was_begun_with(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(cli, "choose_precision", lambda choice, *_: "fp32" if choice == "auto" else choice)
     command = [

@@ -1,12 +1,11 @@
 """One training step: learning rates, optimizer, gates, clipping, and the loss that is shown."""
 
-import math
 import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from normzoo.images.preprocess import to_input
 from normzoo.nn.batch_instance_norm import BatchInstanceNorm, gates
@@ -21,21 +20,21 @@ RECIPE = Recipe(depth=8, optimizer="sgd", lr=0.1)
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _seed():
     torch.manual_seed(0)
 
 
-def batch(size: int = 8) -> tuple[Tensor, Tensor]:
+def batch(size=8):
     generator = torch.Generator().manual_seed(size)
     pixels = torch.randint(0, 256, (size, 8, 8, 3), dtype=torch.uint8, generator=generator)
     return pixels, torch.randint(0, CLASSES, (size,), generator=generator)
 
 
-def make_step(norm: str = "nn", recipe: Recipe = RECIPE) -> TrainStep:
+def make_step(norm="nn", recipe=RECIPE):
     return TrainStep(ResNet(recipe.depth, norm, CLASSES).train(), recipe, HALF, HALF)
 
 
-def weights(model: nn.Module) -> Tensor:
+def weights(model):
     return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
 
 
@@ -51,7 +50,7 @@ def weights(model: nn.Module) -> Tensor:
     ],
     ids=["cosine", "step", "step of 3"],
 )
-def test_schedule_equals_torchs_stepped_once_an_epoch(recipe: Recipe, scheduler: type) -> None:
+def test_schedule_equals_torchs_stepped_once_an_epoch(recipe, scheduler):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.lr)
     stepped, expected = scheduler(optimizer), []
     for _ in range(recipe.epochs):
@@ -62,7 +61,7 @@ def test_schedule_equals_torchs_stepped_once_an_epoch(recipe: Recipe, scheduler:
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.25])
-def test_one_cycle_climbs_from_0_to_the_peak_and_falls_to_0(warmup: float) -> None:
+def test_one_cycle_climbs_from_0_to_the_peak_and_falls_to_0(warmup):
     recipe = Recipe(epochs=10, schedule="one-cycle", warmup=warmup, lr=0.4)
     rates = learning_rates(recipe, 20)
     climb = max(1, round(warmup * 200))
@@ -74,7 +73,7 @@ def test_one_cycle_climbs_from_0_to_the_peak_and_falls_to_0(warmup: float) -> No
 
 
 @pytest.mark.parametrize("norm", NORM_LAYERS)
-def test_gates_alone_are_in_a_group_of_their_own_without_weight_decay(norm: str) -> None:
+def test_gates_alone_are_in_a_group_of_their_own_without_weight_decay(norm):
     model = ResNet(8, norm, CLASSES)
     first, *second = make_optimizer(model, RECIPE.changed(weight_decay=0.1)).param_groups
     gated = gates(model)
@@ -87,24 +86,13 @@ def test_gates_alone_are_in_a_group_of_their_own_without_weight_decay(norm: str)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_gates_learn_ten_times_as_fast(optimizer: str) -> None:
+def test_gates_learn_ten_times_as_fast(optimizer):
     step = make_step("bin", RECIPE.changed(optimizer=optimizer))
     step(*batch(), 0.02)
     assert [group["lr"] for group in step.optimizer.param_groups] == [0.02, 0.2]
 
 
-def test_gates_pushed_out_of_their_range_are_1_and_0_after_a_step() -> None:
-    step = make_step("bin")
-    with torch.no_grad():
-        for gate in step.gates:
-            gate[0::2], gate[1::2] = 1.5, -0.5
-    step(*batch(), 1e-6)
-    for gate in step.gates:
-        assert gate[0::2].tolist() == [1.0] * len(gate[0::2])
-        assert gate[1::2].tolist() == [0.0] * len(gate[1::2])
-
-
-def test_gates_that_a_step_itself_pushes_out_are_put_back() -> None:
+def test_gates_that_a_step_itself_pushes_out_are_put_back():
     step = make_step("bin")
     for _ in range(3):
         step(*batch(), 10.0)
@@ -112,7 +100,7 @@ def test_gates_that_a_step_itself_pushes_out_are_put_back() -> None:
     assert any((gate == 0).any() for gate in step.gates)
 
 
-def test_long_gradients_are_shortened_to_clip_norm() -> None:
+def test_long_gradients_are_shortened_to_clip_norm():
     moved = {}
     for clip_norm in (0.0, 1e-3):
         step = make_step(recipe=RECIPE.changed(clip_norm=clip_norm))
@@ -123,7 +111,7 @@ def test_long_gradients_are_shortened_to_clip_norm() -> None:
     assert moved[1e-3] == pytest.approx(0.1 * 1e-3, rel=1e-2)
 
 
-def test_label_smoothing_changes_the_step_and_not_the_loss_shown() -> None:
+def test_label_smoothing_changes_the_step_and_not_the_loss_shown():
     pixels, labels = batch()
     after = {}
     for smoothing in (0.0, 0.3):
@@ -136,18 +124,7 @@ def test_label_smoothing_changes_the_step_and_not_the_loss_shown() -> None:
     assert not torch.allclose(after[0.0], after[0.3], atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [1, 7, 32])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_loss_of_constant_logits_is_the_log_of_the_classes(size: int, smoothing: float) -> None:
-    step = make_step(recipe=RECIPE.changed(label_smoothing=smoothing))
-    nn.init.zeros_(step.model.fc.weight)
-    nn.init.zeros_(step.model.fc.bias)
-    shown, predicted = step(*batch(size), 0.1)
-    assert shown.item() == pytest.approx(math.log(CLASSES), rel=1e-6)
-    assert predicted.shape == (size,)
-
-
-def test_bf16_keeps_weights_loss_and_statistics_in_float32() -> None:
+def test_bf16_keeps_weights_loss_and_statistics_in_float32():
     step = TrainStep(ResNet(8, "bn", CLASSES).train(), RECIPE, HALF, HALF, "bf16")
     shown, _ = step(*batch(), 0.1)
     assert shown.dtype == torch.float32
@@ -155,7 +132,7 @@ def test_bf16_keeps_weights_loss_and_statistics_in_float32() -> None:
     assert shown.isfinite()
 
 
-def test_missing_compiler_is_the_reason_against_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_compiler_is_the_reason_against_compiling(monkeypatch):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert missing_for_compile() == "no C++ compiler"
@@ -166,19 +143,19 @@ def test_missing_compiler_is_the_reason_against_compiling(monkeypatch: pytest.Mo
 class OneLayer(nn.Module):
     """The smallest network with everything a step treats specially."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, bias=False)
         self.norm = BatchInstanceNorm(4)
         self.fc = nn.Linear(4, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x):
         return self.fc(self.norm(self.conv(x)).square().mean((2, 3)))
 
 
 @pytest.mark.process
 @pytest.mark.skipif(missing_for_compile() is not None, reason=f"nothing can be compiled here: {missing_for_compile()}")
-def test_compiled_steps_equal_eager_ones_also_for_a_smaller_last_batch() -> None:
+def test_compiled_steps_equal_eager_ones_also_for_a_smaller_last_batch():
     results = []
     for compiled_batch in (8, None):
         torch.manual_seed(0)
@@ -191,7 +168,7 @@ def test_compiled_steps_equal_eager_ones_also_for_a_smaller_last_batch() -> None
 
 
 @pytest.mark.process
-def test_more_networks_than_torch_compiles_of_one_function_are_all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_networks_than_torch_compiles_of_one_function_are_all_compiled(monkeypatch):
     compiler = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend="eager", dynamic=False))
     with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
@@ -200,7 +177,7 @@ def test_more_networks_than_torch_compiles_of_one_function_are_all_compiled(monk
             step(*batch(), lr=0.1)
 
 
-def test_an_eager_step_leaves_the_compiler_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_eager_step_leaves_the_compiler_alone(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("imports the compiler, which takes a second"))
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: pytest.fail("imports the compiler"))
     make_step()(*batch(), lr=0.1)

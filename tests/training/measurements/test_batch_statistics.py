@@ -19,13 +19,13 @@ from training.measurements.batch_statistics import CASES, check_batch_statistics
 
 
 @pytest.fixture
-def folder(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(packaged, tmp_path, monkeypatch):
     root = Path(shutil.copytree(packaged, tmp_path / "all"))
     monkeypatch.setenv("NORMZOO_DATA", str(root / "data"))
     return root / "checkpoints"
 
 
-def test_what_is_measured_is_stored_checked_and_found(folder: Path) -> None:
+def test_what_is_measured_is_stored_checked_and_found(folder):
     model_set = get_model_set("tiny/quick", folder)
     assert batch_statistics_finding(Evidence(model_set, [model_set])) is None
     (table,) = measure_batch_statistics(folder, lambda line: None)

@@ -20,7 +20,7 @@ CLASSES = ("airplane", "bird", "deer", "frog", "horse")
 
 
 @pytest.fixture
-def folder(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(packaged, tmp_path, monkeypatch):
     """Checkpoints of tiny networks, and made-up images of unknown classes."""
     root = Path(shutil.copytree(packaged, tmp_path / "all"))
     draw = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def folder(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return root / "checkpoints"
 
 
-def test_what_is_measured_is_stored_checked_and_found(folder: Path) -> None:
+def test_what_is_measured_is_stored_checked_and_found(folder):
     model_set = get_model_set("tiny/quick", folder)
     assert ood_finding(Evidence(model_set, [model_set])) is None
     (table,) = measure_ood(folder, lambda line: None)
@@ -59,7 +59,7 @@ def test_what_is_measured_is_stored_checked_and_found(folder: Path) -> None:
         read_ood(model_set, model_set.main_variants)
 
 
-def test_a_measurement_is_used_for_the_weights_that_it_covers_alone(folder: Path) -> None:
+def test_a_measurement_is_used_for_the_weights_that_it_covers_alone(folder):
     (table,) = measure_ood(folder, lambda line: None)
     model_set = get_model_set("tiny/quick", folder)
     first, *others = model_set.main_variants
@@ -69,21 +69,21 @@ def test_a_measurement_is_used_for_the_weights_that_it_covers_alone(folder: Path
     assert not any(first in pair for pair in read_ood_differences(model_set, model_set.main_variants))
 
 
-def test_one_data_set_alone_can_be_measured(folder: Path) -> None:
+def test_one_data_set_alone_can_be_measured(folder):
     shutil.copytree(folder / "tiny", folder / "other")
     assert measure_ood(folder, lambda line: None, "tiny") == [folder / "tiny/ood.csv"]
     with pytest.raises(CheckpointError, match=r"No packaged checkpoint under .*checkpoints/nothing"):
         measure_ood(folder, lambda line: None, "nothing")
 
 
-def test_of_a_persons_own_classes_nothing_is_taken_for_unknown(folder: Path) -> None:
+def test_of_a_persons_own_classes_nothing_is_taken_for_unknown(folder):
     shutil.move(folder / "tiny", folder / "my-animals")
-    lines: list[str] = []
+    lines = []
     assert measure_ood(folder, lines.append) == []
     assert "my-animals/quick  left out" in lines[0]
 
 
-def test_the_threshold_flags_few_known_images_and_is_judged_on_others() -> None:
+def test_the_threshold_flags_few_known_images_and_is_judged_on_others():
     rng = np.random.default_rng(0)
     known, unknown = rng.beta(5, 2, 2000), rng.beta(2, 3, 500)
     found = ood._threshold(known, unknown, 0.9)
@@ -96,7 +96,7 @@ def test_the_threshold_flags_few_known_images_and_is_judged_on_others() -> None:
         assert ood._threshold(known[:count], unknown, area)["threshold"] == ""
 
 
-def test_unknown_images_are_enlarged_for_networks_that_take_larger_ones(folder: Path) -> None:
+def test_unknown_images_are_enlarged_for_networks_that_take_larger_ones(folder):
     data = load("cifar-10")
     small, large = _unknown_pixels(data, data.image_size), _unknown_pixels(data, 2 * data.image_size)
     assert torch.equal(large[:, ::2, ::2], small)
