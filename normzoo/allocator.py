@@ -7,7 +7,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _BIG = 1 << 30
 
 
-def share_heaps(count: int) -> None:
+def limit_malloc_arenas(count: int) -> None:
     """Give all threads together so many heaps: with one of its own, each holds on to what it has freed.
 
     A server with some forty threads, of which two compute, needs 100 MB less with two heaps.
@@ -15,7 +15,7 @@ def share_heaps(count: int) -> None:
     _set(_M_ARENA_MAX, count)
 
 
-def keep_freed_memory() -> None:
+def disable_malloc_trim() -> None:
     """Give nothing back to the system before the process ends, so that it need not be asked for again.
 
     To run a network on batch after batch takes half the time: each new activation would be a mapping of zeroed pages.

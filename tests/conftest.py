@@ -14,6 +14,7 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 import pytest
 import torch
 
+from normzoo import allocator
 from tests.support.network import forbid_outside_calls
 
 # What is imported stays: looking through all of it for garbage, again and again, took a tenth of the time.
@@ -59,8 +60,9 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Tests work on tiny tensors: more threads would only wait for each other."""
+    """Tests work on tiny tensors: more threads would only wait for each other; and what they free goes back."""
     torch.set_num_threads(1)
+    allocator._set = lambda parameter, value: None
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from normzoo.allocator import keep_freed_memory
+from normzoo.allocator import disable_malloc_trim
 from normzoo.check.report import check
 from normzoo.check.subject import Subject
 from normzoo.config import fields_of
@@ -71,7 +71,7 @@ _OLD_MEASUREMENTS = {"contrast": "contrast", "companies": "batch-statistics", "u
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     options = build_parser().parse_args(arguments)
-    keep_freed_memory()
+    disable_malloc_trim()
 
     def call() -> int | None:
         try:
@@ -253,11 +253,7 @@ def given(options: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
 
 
 def chosen_study(options: argparse.Namespace) -> Study:
-    """The study of the options, of the file that they name, or of both.
-
-    Raises:
-        ConfigError: a setting that there is not, or a value out of its bounds.
-    """
+    """The study of the options, of the file that they name, or of both."""
     fields = given(options, (*(name for name in fields_of(Study) if name != "changes"), *RECIPE_FIELDS))
     if getattr(options, "file", None):
         return Study.read(options.file, fields)
@@ -293,11 +289,7 @@ class Chosen:
         return self.data(run).digest
 
     def check_own_norms(self) -> None:
-        """Check what holds for every norm on custom ones, before time is spent on them.
-
-        Raises:
-            ConfigError: one of them fails.
-        """
+        """Check what holds for every norm on custom ones, before time is spent on them."""
         for norm in dict.fromkeys(run.norm for run in self.runs if run.norm in OWN_NORMS):
             report = check(Subject(OWN_NORMS[norm]), with_compiler=False)
             say(report.to_text())
@@ -383,11 +375,7 @@ def call_study(options: argparse.Namespace) -> None:
 
 
 def _resources(options: argparse.Namespace) -> Resources | None:
-    """Return what each run asks of a cluster, or None where the runs stay on this machine.
-
-    Raises:
-        ConfigError: the options do not go together.
-    """
+    """Return what each run asks of a cluster, or None where the runs stay on this machine."""
     asked = given(options, fields_of(Resources))
     if options.launcher == "local":
         if asked or options.retry:

@@ -37,11 +37,7 @@ Row = dict[str, Any]
 
 
 def finished_runs(runs: Path, checkpoints: Path) -> list[Row]:
-    """Return every finished run, raw or packaged, as a row: settings, seed and figures; a run that is both counts once.
-
-    Raises:
-        TrainingError: there is none.
-    """
+    """Return every finished run, raw or packaged, as a row: settings, seed and figures; a run that is both counts once."""
     found: dict[tuple[Any, ...], Row] = {}
     for row in (*_packaged(checkpoints), *_raw(runs)):
         found.setdefault(tuple(row[name] for name in (*SETTINGS, "seed", *RECIPE_FIELDS)), row)
@@ -88,11 +84,7 @@ def _row(run: Run, figures: Mapping[str, float]) -> Row:
 
 
 def chosen_rows(rows: list[Row], where: Sequence[str]) -> list[Row]:
-    """Return the rows that have these settings, each such as `recipe=strong` or `lr=0.05,0.1`.
-
-    Raises:
-        ConfigError: there is no such setting, or nothing has it.
-    """
+    """Return the rows that have these settings, each such as `recipe=strong` or `lr=0.05,0.1`."""
     for condition in where:
         name, _, words = condition.partition("=")
         _check_columns([name], (*SETTINGS, *RECIPE_FIELDS, "seed"))
@@ -148,9 +140,6 @@ def table(rows: list[Row], columns: Sequence[str] = (), by: str = "", form: str 
     Args:
         columns: settings and figures that are shown; none: the settings that differ, and the figures.
         by: a setting whose values are compared, so that a norm's rows follow each other.
-
-    Raises:
-        ConfigError: there is no such column or form.
     """
     _check_columns([*columns, *([by] if by else [])], (*SETTINGS, *RECIPE_FIELDS, "n", "seeds", *FIGURES))
     if form not in FORMATS:

@@ -118,11 +118,7 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The recipe of that name."""
     try:
         return RECIPES[name]
     except KeyError:
@@ -321,11 +317,7 @@ class Study:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Study":
-        """Return the study of a file or a command line, whose lists may be words with commas between them.
-
-        Raises:
-            ConfigError: an unknown field, or a value out of its bounds.
-        """
+        """Return the study of a file or a command line, whose lists may be words with commas between them."""
         own = [name for name in fields_of(cls) if name != "changes"]
         unknown = next((name for name in fields if name not in own and name not in RECIPE_FIELDS), None)
         if unknown is not None:
@@ -348,11 +340,7 @@ class Study:
 
     @classmethod
     def read(cls, path: Path, instead: Mapping[str, Any]) -> "Study":
-        """Return the study of a TOML file, with some fields from the command line instead.
-
-        Raises:
-            ConfigError: it cannot be read, or says what is not possible.
-        """
+        """Return the study of a TOML file, with some fields from the command line instead."""
         try:
             fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -363,11 +351,7 @@ class Study:
             raise ConfigError(f"{path}: {error}") from error
 
     def parts(self) -> tuple[Part, ...]:
-        """The recipes of the study, each with its norms.
-
-        Raises:
-            ConfigError: lists that go in step are not equally long.
-        """
+        """The recipes of the study, each with its norms."""
         if self.plan:
             return PLANS[self.plan]
         norms = tuple(each for norm in self.norm for each in (ZOO if norm == "all" else name_own_norms(norm)))

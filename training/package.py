@@ -66,10 +66,6 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
 
     Returns:
         the folders of all finished runs.
-
-    Raises:
-        TrainingError: no run is finished, or packaged seeds of other settings would be lost; the others are packaged.
-        DataError: the images that the runs were trained on are not here.
     """
     if not runs.is_dir():
         raise _nothing_finished(runs)
@@ -151,11 +147,7 @@ def _can_be_built(state: State, seed_folder: Path, say: Callable[[str], None]) -
 
 
 def _packaged(folder: Path, again: bool, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return what is packaged there; None where nothing is.
-
-    Raises:
-        SeedsLostError: it cannot be read, and may not be replaced.
-    """
+    """Return what is packaged there; None where nothing is."""
     if not folder.exists():
         return None
     try:
@@ -342,9 +334,6 @@ def write_search(runs: Path, checkpoints: Path) -> list[Path]:
     """Write a table of the finished ones into the folder of each data set; return the tables written.
 
     Rows that are stored already stay, also where their runs are gone; those of the same run are replaced.
-
-    Raises:
-        CheckpointError: it could not be written, or one that is there is damaged.
     """
     tables: dict[Path, list[dict[str, Any]]] = {}
     for _, state in iter_runs(runs):

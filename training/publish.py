@@ -71,11 +71,6 @@ def publish(
 
     Args:
         only: names of the model sets; None: all.
-
-    Raises:
-        CheckpointError: a variant is damaged, or there is none.
-        ConfigError: there is no such model set.
-        HubError: the Hub cannot be reached, or does not take it.
     """
     repository, kind = upload.repository, upload.kind
     if HubId.parse(f"{PREFIX}{repository}") != HubId(repository):
@@ -103,11 +98,7 @@ def publish(
 
 
 def page_files(root: Path = ROOT) -> Files:
-    """Every tracked file of the page.
-
-    Raises:
-        DataError: this is no checkout, but for instance an installed package.
-    """
+    """Every tracked file of the page."""
     try:
         listing = subprocess.run(
             ["git", "ls-files", "-z", "--", *SPACE_FILES], cwd=root, capture_output=True, text=True, check=True

@@ -45,11 +45,7 @@ class Report:
 
 
 def write_report(checkpoints: Path, out: Path, log: Callable[[str], None] = print) -> None:
-    """Write `RESULTS.md`, `docs/results/` and the README's table under `out`; charts there that are no longer part of it go.
-
-    Raises:
-        CheckpointError: nothing is packaged, or a file cannot be written.
-    """
+    """Write `RESULTS.md`, `docs/results/` and the README's table under `out`; charts there that are no longer part of it go."""
     from normzoo.plotting import matplotlib  # slow to import, and not needed to check
 
     report = build_report(checkpoints, out)
@@ -72,9 +68,6 @@ def check_report(checkpoints: Path, out: Path) -> list[str]:
     """Return what of the stored report is not what `write_report` would write, in words; nothing is drawn for it.
 
     A chart is taken for what it was if its file is the one that `RESULTS.md` names by its hash, and drawn from today's data.
-
-    Raises:
-        CheckpointError: nothing is packaged.
     """
     report = build_report(checkpoints, out)
     problems = [f"{path.relative_to(out)} is no part of it" for path in superfluous(out, report)]
@@ -88,11 +81,7 @@ def check_report(checkpoints: Path, out: Path) -> list[str]:
 
 
 def build_report(checkpoints: Path, out: Path) -> Report:
-    """Return all that is written; the charts are named by the hashes of their files under `out`.
-
-    Raises:
-        CheckpointError: nothing is packaged.
-    """
+    """Return all that is written; the charts are named by the hashes of their files under `out`."""
     model_sets = [each for each in list_model_sets(checkpoints) if each.checkpoints]
     if not model_sets:
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: {PACKAGE}")

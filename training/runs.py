@@ -45,11 +45,7 @@ class State:
         return self.epoch >= self.run.recipe.epochs
 
     def save(self, folder: Path) -> None:
-        """Write beside, then rename: a reader finds the old state or the new one.
-
-        Raises:
-            TrainingError: it could not be written; the old one stays.
-        """
+        """Write beside, then rename: a reader finds the old state or the new one."""
         table, state = io.StringIO(newline=""), io.BytesIO()
         writer = csv.DictWriter(table, HISTORY_COLUMNS)
         writer.writeheader()
@@ -68,11 +64,7 @@ class State:
 
     @classmethod
     def load(cls, folder: Path) -> "State | None":
-        """Return the saved state of a run, or None where it has not begun.
-
-        Raises:
-            TrainingError: the file is damaged.
-        """
+        """Return the saved state of a run, or None where it has not begun."""
         path = folder / "state.pt"
         try:
             fields = torch.load(path, weights_only=True)
@@ -89,11 +81,7 @@ class State:
 
 
 def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:
-    """Yield the folder and the saved state of every run that has begun, in the order of their folders, seeds as numbers.
-
-    Raises:
-        TrainingError: a state is damaged.
-    """
+    """Yield the folder and the saved state of every run that has begun, in the order of their folders, seeds as numbers."""
     paths = root.glob("*/*/*/seed-*/state.pt")
     # Not those that somebody has renamed, to keep them.
     paths = (path for path in paths if path.parent.name.removeprefix("seed-").isdigit())
@@ -163,11 +151,7 @@ class RunBusyError(TrainingError):
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a run: two processes never train the same one. Released by the system if the process dies.
-
-    Raises:
-        RunBusyError: another process holds it.
-    """
+    """Hold a run: two processes never train the same one. Released by the system if the process dies."""
     try:
         held = FileLock(folder / LOCK).acquire(timeout=PROBE_SECONDS)
     except Timeout as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from normzoo.allocator import keep_freed_memory
+from normzoo.allocator import disable_malloc_trim
 from normzoo.analysis.robustness import CHANGES
 from normzoo.errors import CheckpointError, DataError
 from normzoo.nn.named_norms import name_own_norms
@@ -58,9 +58,6 @@ def evaluate(
 
     Returns:
         every difference found, in words; none where all is as stored.
-
-    Raises:
-        CheckpointError: nothing is packaged there.
     """
     folders = sorted(path for path in checkpoints.glob("*/*/*") if path.is_dir() and not path.name.startswith("."))
     if not folders:
@@ -99,7 +96,7 @@ def _mapper(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
 def _begin_worker() -> None:
     torch.set_num_threads(1)
     name_own_norms()
-    keep_freed_memory()
+    disable_malloc_trim()
 
 
 def _check_folder(folder: Path, share: int | None = None) -> tuple[str, list[str]]:

@@ -28,11 +28,7 @@ BLEND_BATCH = "32"
 
 
 def read_batch_statistics(model_set: ModelSet, variants: Iterable[str]) -> pd.DataFrame:
-    """Return what was measured of these variants of a set: the columns of the table; no rows where it was not.
-
-    Raises:
-        CheckpointError: the table is damaged.
-    """
+    """Return what was measured of these variants of a set: the columns of the table; no rows where it was not."""
     rows = measured_rows(model_set, variants, BATCH_STATISTICS_TABLE, read_batch_statistics_table)
     frame = pd.DataFrame(rows, columns=list(BATCH_STATISTICS_COLUMNS))
     whole = {"severity": int, "source_weight": int, "accuracy": float}
@@ -40,11 +36,7 @@ def read_batch_statistics(model_set: ModelSet, variants: Iterable[str]) -> pd.Da
 
 
 def read_batch_statistics_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where there is no table.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
+    """Return the rows of a table; none where there is no table."""
 
     def check(row: Mapping[str, str]) -> None:
         int(row["severity"]), int(row["source_weight"]), float(row["accuracy"]), float(row[CHANGED] or 0)

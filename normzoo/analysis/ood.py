@@ -55,31 +55,19 @@ class Ood:
 
 
 def read_ood(model_set: ModelSet, variants: Iterable[str]) -> dict[str, Ood]:
-    """Return what was measured of these variants of a set, and of the ensemble where these are all; nothing where it was not.
-
-    Raises:
-        CheckpointError: the table is damaged.
-    """
+    """Return what was measured of these variants of a set, and of the ensemble where these are all."""
     return {variant: found for (variant, against), found in _read(model_set, variants).items() if not against}
 
 
 def read_ood_differences(model_set: ModelSet, variants: Iterable[str]) -> dict[tuple[str, str], Ood]:
-    """Return the difference of AUROC of every two of these variants, with its standard error on the same images.
-
-    Raises:
-        CheckpointError: the table is damaged.
-    """
+    """Return the difference of AUROC of every two of these variants, with its standard error on the same images."""
     found = _read(model_set, variants)
     # Of the second network the weights are named in its own row alone.
     return {pair: each for pair, each in found.items() if pair[1] and (pair[1], "") in found}
 
 
 def read_ood_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where there is no table.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
+    """Return the rows of a table; none where there is no table."""
     return read_table(path, lambda row: [float(row[name] or "nan") for name in OOD_COLUMNS[3:]])
 
 

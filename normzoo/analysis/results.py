@@ -192,9 +192,6 @@ def smoothed(history: pd.DataFrame, metric: str, weight: float) -> pd.DataFrame:
     Args:
         history: as `history` gives it, each run in the order of its epochs.
         weight: w, of what was before; 0 changes nothing.
-
-    Raises:
-        ConfigError: the weight is not in [0, 1).
     """
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1:
         raise ConfigError("Smoothing must be a number from 0, which is none, to less than 1.")

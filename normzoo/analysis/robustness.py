@@ -75,19 +75,11 @@ def by_severity(frame: pd.DataFrame, corruption: str | None = None) -> pd.DataFr
 
 
 def read_contrast(model_set: ModelSet, variants: Iterable[str]) -> dict[tuple[str, str], float]:
-    """Return (variant, change) -> accuracy, of the changes in `CHANGES`; empty where it was not measured.
-
-    Raises:
-        CheckpointError: the table is damaged.
-    """
+    """Return (variant, change) -> accuracy, of the changes in `CHANGES`; empty where it was not measured."""
     rows = measured_rows(model_set, variants, CONTRAST_TABLE, read_contrast_table)
     return {(row["variant"], row["change"]): float(row["accuracy"]) for row in rows}
 
 
 def read_contrast_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where there is no table.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
+    """Return the rows of a table; none where there is no table."""
     return read_table(path, lambda row: float(row["accuracy"]))

@@ -32,9 +32,8 @@ def accuracy_finding(evidence: Evidence) -> Finding | None:
         chart=accuracy_chart(runs),
         tables=[finals_table(rows.to_dict("records"))],
         method=[
-            "Measured after the last epoch in evaluation mode, on images that no network was trained on; validation "
-            "accuracy was monitored during training, and there is no separate test set. Loss: mean cross entropy per image, "
-            "in nats. "
+            "Measured after the last epoch in evaluation mode, on images that no network was trained on; validation accuracy "
+            "was monitored during training, and there is no separate test set. Loss: mean cross entropy per image, in nats. "
             + (
                 "± is the standard deviation between runs; intervals are over runs and images."
                 if several

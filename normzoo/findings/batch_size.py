@@ -42,8 +42,7 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
         ],
         notes=[
             "The original study divides its loss by the batch size once more, which alone makes it fall as the batch grows; "
-            "beside "
-            "it the table has its losses in nats per image.",
+            "beside it the table has its losses in nats per image.",
         ],
         commands=training_commands(model_set, finals["variant"]),
     )

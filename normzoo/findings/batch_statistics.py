@@ -49,12 +49,9 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
         tables=[_table(frame, clean, corrupted)],
         method=[
             "In evaluation batch and batch-instance normalization use running statistics, an exponential average over the "
-            "last batches of "
-            "training. Here they use those of the images that go through together (prediction-time batch normalization), or a "
-            "blend in "
-            f"which the running statistics weigh as much as {SOURCE_WEIGHTS[-1]} images (Schneider et al. 2020). No weight "
-            "changes. "
-            "n = 1: the packaged runs.",
+            "last batches of training. Here they use those of the images that go through together (prediction-time batch "
+            f"normalization), or a blend in which the running statistics weigh as much as {SOURCE_WEIGHTS[-1]} images "
+            "(Schneider et al. 2020). No weight changes. n = 1: the packaged runs.",
             "Mixed: every image under every corruption and severity, in random order, so that a batch holds them all.",
         ],
         notes=_notes(frame, clean, corrupted, variants),
@@ -77,8 +74,7 @@ def _notes(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series, variants
     ]
     notes.append(
         "Batches sorted by class destroy accuracy: most batches of 8 then contain one class, and normalization removes what "
-        "its "
-        f"images have in common. Clean accuracy in batches of 8 goes: {listed(told)}."
+        f"its images have in common. Clean accuracy in batches of 8 goes: {listed(told)}."
     )
     changed = [
         f"{short_name(key)} {_changed(frame, key, '8')}% (batches of 8), {_changed(frame, key, '32')}% (of 32)"

@@ -35,19 +35,16 @@ def calibration_finding(evidence: Evidence) -> Finding | None:
         title="Calibration",
         headline=f"{fits if compatible else 'No norm is compatible with perfect calibration in every run'}; "
         f"{short_name(worst)} has the largest expected calibration error, {percent(_mean(found[worst], 'ece'), 1)}% ({over}; "
-        f"{where(evidence.shown)}, "
-        f"{counts(map(len, found.values()))}).",
+        f"{where(evidence.shown)}, {counts(map(len, found.values()))}).",
         chart=_chart(found),
         tables=[table],
         method=[
             "Expected calibration error (ECE): the mean distance between confidence (the maximum softmax probability) and "
-            "accuracy over "
-            f"{BINS} bins that hold as many images each (Guo et al. 2017). With so few images even a perfectly "
+            f"accuracy over {BINS} bins that hold as many images each (Guo et al. 2017). With so few images even a perfectly "
             "calibrated network has an error; the table gives its mean and 95% point, from outcomes drawn at the stated "
             "confidence.",
             f"The temperature divides the logits; it is fitted on {FOLDS - 1} of {FOLDS} parts of the images and judged on "
-            "the fifth. "
-            "Above 1 a network is overconfident.",
+            "the fifth. Above 1 a network is overconfident.",
         ],
         commands=["python -m training report"],
     )

@@ -15,9 +15,8 @@ from normzoo.variants import short_name
 EXPLANATIONS = {
     "last_norm": (
         "Average pooling follows the last norm and keeps only the mean of each map. Instance normalization sets that mean to "
-        "its bias, "
-        "the same for every photo, just before the shortcut is added. Here this one layer is replaced, and nothing else "
-        "(`nn`: removed, with its weight and bias)."
+        "its bias, the same for every photo, just before the shortcut is added. Here this one layer is replaced, and nothing "
+        "else (`nn`: removed, with its weight and bias)."
     ),
 }
 
@@ -35,8 +34,7 @@ def image_size_finding(evidence: Evidence) -> Finding | None:
                 found,
                 [
                     f"The same photos and recipe (`{recipe}`) at both sizes. What the recipe or a corruption measures in "
-                    "pixels, such "
-                    "as a shift or a blur, is a smaller part of a larger photo."
+                    "pixels, such as a shift or a blur, is a smaller part of a larger photo."
                 ],
             )
     return None

@@ -154,12 +154,10 @@ def where(model_set: ModelSet) -> str:
 #: How differences of accuracy are tested, wherever they are.
 TEST = (
     "Crossed random effects: runs and validation images are both samples. The variance between runs is pooled over the "
-    "networks that "
-    "are compared; t test with Satterthwaite's degrees of freedom, 95% interval."
+    "networks that are compared; t test with Satterthwaite's degrees of freedom, 95% interval."
 )
 HOLM = "p values are corrected by Holm's method over all pairs, shown or not; significant: below 0.05."
 SINGLE_RUN = (
     "With n = 1 these are differences between two runs, not between norms: the interval is over images alone, and nothing is "
-    "called "
-    "significant."
+    "called significant."
 )

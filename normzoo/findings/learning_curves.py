@@ -37,9 +37,8 @@ def learning_curves_finding(evidence: Evidence) -> Finding | None:
         chart=curve_chart(history, results.METRICS["accuracy"], ("val",)),
         method=[
             "Mean over the runs with a band of ± one standard deviation. Training figures of an epoch are collected while the "
-            "network "
-            "learns, on augmented images where the recipe augments, so they lag behind what it would reach at the end of the "
-            "epoch."
+            "network learns, on augmented images where the recipe augments, so they lag behind what it would reach at the end "
+            "of the epoch."
         ],
         commands=training_commands(evidence.shown, evidence.shown.main_variants),
     )

@@ -87,15 +87,12 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
         key="learning-rate",
         title="Learning rate",
         headline=f"Which norm is most accurate depends on the learning rate: {listed(leaders)}. At its best rate (%): "
-        f"{listed(at_best)} "
-        f"(`{recipe}` recipe, {counts(len(each.runs) for each in found)}).",
+        f"{listed(at_best)} (`{recipe}` recipe, {counts(len(each.runs) for each in found)}).",
         chart=_chart(found, recipe),
         tables=[best_table(best, between_runs), _table(found, list(best))],
         method=[
             "The recipe is unchanged except for the learning rate; the same images and number of epochs. The best rate is "
-            "chosen on "
-            "the "
-            "validation images that it is judged on, so these accuracies are a little optimistic.",
+            "chosen on the validation images that it is judged on, so these accuracies are a little optimistic.",
             f"{TEST} {HOLM} Networks with a single run are not tested. Rank: those that the significant differences leave "
             "open.",
         ],

@@ -46,15 +46,13 @@ def ood_finding(evidence: Evidence) -> Finding | None:
         tables=[_table(found), *([_pair_table(pairs, p_values, order)] if pairs else [])],
         method=[
             f"{first.known:,.0f} validation images against {first.unknown:,.0f} of CIFAR-10's test images of "
-            f"{listed(UNKNOWN_CLASSES)} "
-            "(its JPEG edition). AUROC: how often a known image has the larger maximum softmax probability; 0.5 is chance. "
-            "FPR at 95% TPR: "
-            "share of OOD images accepted at the threshold that accepts 95% of the known ones.",
+            f"{listed(UNKNOWN_CLASSES)} (its JPEG edition). AUROC: how often a known image has the larger maximum softmax "
+            "probability; 0.5 is chance. FPR at 95% TPR: share of OOD images accepted at the threshold that accepts 95% of "
+            "the known ones.",
             "Differences: DeLong's test on the same images, Holm over all pairs; intervals are over images. n = 1: the "
             "packaged runs.",
             f"Threshold: fitted on every second known image so that at most {percent(FALSE_ALARMS, 0)}% of them are flagged "
-            "(upper 95% "
-            "bound), judged on the others.",
+            "(upper 95% bound), judged on the others.",
         ],
         notes=[
             "Known and unknown images come from different collections: some of the difference may come from the cameras, not "

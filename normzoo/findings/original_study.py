@@ -45,18 +45,15 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
     return Finding(
         key="original-study",
         title="Comparison with the original study",
-        headline=f"Of the {total} pairwise rankings of the original study {len(holds)} are confirmed here, "
-        f"{len(reversed_)} are reversed "
-        f"and {len(open_)} are undecided; Kendall's τ = {ends} ({where(model_set)}, "
+        headline=f"Of the {total} pairwise rankings of the original study {len(holds)} are confirmed here, {len(reversed_)} "
+        f"are reversed and {len(open_)} are undecided; Kendall's τ = {ends} ({where(model_set)}, "
         f"{counts(map(len, runs.values()))}).",
         chart=_chart(runs, there),
         tables=[_table([*rows, *_baseline(evidence)], {**theirs, BASELINE: original.baseline_figures()})],
         method=[
             f"The original: *{original_study()['title']}*. Its images were others, so only orders can be compared; it gives "
-            "one figure for "
-            "each network and no seed. An order holds, or is reversed, where the difference here is significant. τ: 1 is the "
-            "same order, −1 the "
-            "reverse; 95% interval by a bootstrap over images and runs.",
+            "one figure for each network and no seed. An order holds, or is reversed, where the difference here is "
+            "significant. τ: 1 is the same order, −1 the reverse; 95% interval by a bootstrap over images and runs.",
         ],
         notes=[
             *_notes(holds, reversed_, open_),
@@ -111,8 +108,7 @@ def _early(model_set: ModelSet) -> list[str]:
     return [
         minus(
             f"Lowest training loss after {EARLY_EPOCH} epochs first, here: {listed([short_name(key) for key in here])}; the "
-            "original's initial "
-            f"decay, fastest first: {listed([short_name(key) for key in there])} (τ = {tau:.2f})."
+            f"original's initial decay, fastest first: {listed([short_name(key) for key in there])} (τ = {tau:.2f})."
         )
     ]
 
@@ -126,8 +122,7 @@ def set_up(model_set: ModelSet) -> list[str]:
     steps, there = steps_of(checkpoint.metrics), math.ceil(original.IMAGES / final["batch_size"]) * final["epochs"]
     lines = [
         f"The original had about {original.IMAGES:,} photos of birds of {study['architecture']['classes_r']} species at "
-        f"{original.SIDE}×"
-        f"{original.SIDE} pixels; here they are {size}×{size}."
+        f"{original.SIDE}×{original.SIDE} pixels; here they are {size}×{size}."
         + (f" Steps: {steps:,} here, about {there:,} there." if steps else "")
     ]
     pairs = {
@@ -189,8 +184,7 @@ def errata() -> list[str]:
     chance = chance_loss(classes)
     lines = [
         f"Its loss is the mean cross entropy divided by the batch size once more: chance is ln {classes} = {chance:.3f} nats, "
-        "and "
-        f"{chance:.3f} / {size} = {chance / size:.4f} is where its curves start, so it was divided once more."
+        f"and {chance:.3f} / {size} = {chance / size:.4f} is where its curves start, so it was divided once more."
     ]
     norms = list(study["batch_size_study_train"])
     for norm, by_size in study["batch_size_study_train"].items():
@@ -204,8 +198,7 @@ def errata() -> list[str]:
             if (loss := nats(figures["loss"], int(number))) > chance:
                 lines.append(
                     f"{short_name(norm)}'s loss at batch size {number} would be {loss:.2f} nats, worse than chance, at an "
-                    "accuracy of "
-                    f"{figures['accuracy']:.1f}%."
+                    f"accuracy of {figures['accuracy']:.1f}%."
                 )
     if unequal := _unequal():
         lines.append(

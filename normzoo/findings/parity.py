@@ -43,9 +43,8 @@ def parity_finding(evidence: Evidence) -> Finding | None:
         tables=[table],
         method=[
             "Step by step both are the same: from equal weights on equal batches, outputs, weights and running statistics "
-            "stay equal in "
-            "float64 for 50 steps (`python -m pytest tests/nn/test_parity.py`). Over whole runs they diverge, because sums "
-            "are computed in another order and training amplifies rounding differences.",
+            "stay equal in float64 for 50 steps (`python -m pytest tests/nn/test_parity.py`). Over whole runs they diverge, "
+            "because sums are computed in another order and training amplifies rounding differences.",
             TEST,
         ],
         notes=[

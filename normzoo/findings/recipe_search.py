@@ -49,14 +49,12 @@ def recipe_search_finding(evidence: Evidence) -> Finding | None:
         tables=[table],
         method=[
             f"Judged on {', '.join(f'{100 * share:g}%' for share in sorted(set(frame['holdout'])))} of the training images, "
-            "held out; the "
-            f"validation images were not used. Every recipe was tried with {names(prescreened)}, the best of these with all "
-            "norms.",
+            f"held out; the validation images were not used. Every recipe was tried with {names(prescreened)}, the best of "
+            "these with all norms.",
         ],
         notes=[
             f"One recipe for all norms suits some better than others: the second best, {_short(second)}, is better for "
-            f"{listed(suits)} "
-            "points."
+            f"{listed(suits)} points."
             if suits
             else "The best recipe is the best for every norm.",
             *([f"The largest learning rate tried is {max(filter(None, rates)):g}."] if rates else []),

@@ -33,12 +33,10 @@ def robustness_finding(evidence: Evidence) -> Finding | None:
         chart=severity_chart(analysis.by_severity(frame)),
         tables=[_table(summary), *([_contrast_table(contrast)] if contrast else [])],
         method=[
-            f"n = 1: the packaged run of each network, on the validation images corrupted at the size that the network sees "
+            "n = 1: the packaged run of each network, on the validation images corrupted at the size that the network sees "
             f"({evidence.shown.image_size}×{evidence.shown.image_size}), with its clean accuracy beside it. Relative "
-            "robustness: accuracy "
-            "as a share of the clean one. What is measured in pixels, such as blur, is milder on larger images, so two image "
-            "sizes "
-            "cannot be compared.",
+            "robustness: accuracy as a share of the clean one. What is measured in pixels, such as blur, is milder on larger "
+            "images, so two image sizes cannot be compared.",
             "Contrast, blur, noise and JPEG have the levels of CIFAR-10-C but Pillow's operators on 8 bits, so figures are not "
             "comparable with those of CIFAR-10-C. "
             + " ".join(f"{capital(kind.title)}: {kind.setting}; {kind.definition}." for kind in CORRUPTIONS.values()),
@@ -98,10 +96,9 @@ def _contrast_notes(frame: pd.DataFrame, found: dict[tuple[str, str], float]) ->
         return []
     notes = [
         "Less contrast moves every pixel x to m + a (x − m), with one grey m and one factor a for the image. After a "
-        "convolution "
-        "without bias each channel is a times its original value plus a constant, except at the border, where the padding "
-        "stays "
-        "0. Only instance normalization removes both. In theory, therefore, IN loses accuracy only because of the border."
+        "convolution without bias each channel is a times its original value plus a constant, except at the border, where the "
+        "padding stays 0. Only instance normalization removes both. In theory, therefore, IN loses accuracy only because of "
+        "the border."
     ]
     usual, clean, less = (
         found.get(("in", change)) for change in ("none", "none, replicated border", "unrounded, replicated border")
@@ -109,11 +106,8 @@ def _contrast_notes(frame: pd.DataFrame, found: dict[tuple[str, str], float]) ->
     if usual is not None and clean is not None and less is not None:
         notes.append(
             f"If the first convolution replicates the border instead of padding with zeros, IN has {percent(clean, 1)}% on "
-            "clean "
-            f"images and {percent(less, 1)}% at the lowest contrast: the two must be equal in theory, so this is no evidence. "
-            "With "
-            f"the zero padding that it was trained with it has {percent(usual, 1)}% on clean images. Only a network trained "
-            "with "
-            "replicated borders could show whether IN uses the border."
+            f"clean images and {percent(less, 1)}% at the lowest contrast: the two must be equal in theory, so this is no "
+            f"evidence. With the zero padding that it was trained with it has {percent(usual, 1)}% on clean images. Only a "
+            "network trained with replicated borders could show whether IN uses the border."
         )
     return notes

@@ -34,11 +34,7 @@ class ArchivedFile:
 
 
 def list_archive(path: Path, most: int) -> list[int]:
-    """The declared sizes in bytes of the files that `read_archive` gives, from the table of contents alone.
-
-    Raises:
-        ImageError: as `read_archive`.
-    """
+    """The declared sizes in bytes of the files that `read_archive` gives, from the table of contents alone."""
     with _opened(path, most) as (_, entries):
         return [entry.file_size for entry in entries]
 
@@ -51,10 +47,6 @@ def read_archive(path: Path, most: int, only: object = None) -> Iterator[Archive
     Args:
         most: files.
         only: the position of the one file to read; None reads all.
-
-    Raises:
-        ImageError: it is no .zip, damaged, encrypted, made of more than allowed, or holds links.
-        OSError: there is no such file.
     """
     with _opened(path, most) as (archive, entries):
         left = MAX_TOTAL_BYTES

@@ -128,9 +128,6 @@ def corrupt(image: Image.Image, name: str, severity: int, seed: int = 0) -> Imag
         severity: 0 to 5.
         seed: of the noise; the other kinds do not depend on it.
 
-    Raises:
-        ConfigError: no such corruption or severity.
-
     Reference:
         Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, ICLR 2019.
     """

@@ -22,7 +22,7 @@ from normzoo.images.limits import DAMAGED, INCOMPLETE, MAX_BYTES, Decoded, Forma
 from normzoo.images.png import PNG
 
 _UNKNOWN = "This file is not a picture in a format that can be read here; save it as JPEG or PNG and try again."
-_TIFF = "TIFF pictures are not read here; save this one as JPEG or PNG and try again."
+_OWN_ALONE = "{} pictures are not read here; save this one as JPEG or PNG and try again."
 _HEIC = (
     "HEIC pictures cannot be read here; save this one as JPEG and try again "
     "(an iPhone takes JPEG once Settings, Camera, Formats is set to Most Compatible)."
@@ -45,10 +45,10 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
 def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_tiff: bool = False) -> Image.Image:
     """The picture in an untrusted file: upright, RGB on white, without metadata, at most `max_side` pixels a side.
 
-    JPEG, PNG, WebP, GIF, BMP or AVIF; of an animation the first frame. Colours are converted to sRGB.
+    JPEG, PNG, WebP, GIF or AVIF; of an animation the first frame. Colours are converted to sRGB.
 
     Args:
-        allow_tiff: take TIFF as well. For files of one's own: its decoders are many, old and foreign.
+        allow_tiff: take TIFF and BMP as well. For files of one's own: their decoders are many, old and foreign.
 
     >>> normzoo.load_image("normzoo/app/photos/cat.jpg").mode
     'RGB'
@@ -62,11 +62,7 @@ def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_ti
 
 
 def count_pixels(source: bytes | str | Path) -> int:
-    """How many pixels `load_image` would decode of a file, by what it declares; nothing is decoded.
-
-    Raises:
-        ImageError: as `load_image`, of what can be seen without decoding.
-    """
+    """How many pixels `load_image` would decode of a file, by what it declares; nothing is decoded."""
     data = _read(source)
     with _sentences():
         return int(_format_of(data, allow_tiff=False).pixels(data))
@@ -105,8 +101,8 @@ def _format_of(data: bytes, allow_tiff: bool) -> Format:
     """The format of a file, by its signature."""
     for signature, found in _SIGNATURES:
         if signature.match(data):
-            if found is TIFF and not allow_tiff:
-                raise ImageError(_TIFF)
+            if found in (TIFF, BMP) and not allow_tiff:
+                raise ImageError(_OWN_ALONE.format("TIFF" if found is TIFF else "BMP"))
             return found
     if data[4:8] == b"ftyp":
         brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]

@@ -1,10 +1,11 @@
-"""GIF, WebP, AVIF, BMP and, for people's own files, TIFF: what Pillow gets to see of each, and what is read of it besides."""
+"""GIF, WebP, AVIF and, for people's own files, TIFF and BMP: what Pillow gets to see of each, and what is read besides."""
 
 import re
 import struct
 
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -29,10 +30,6 @@ _TAG_BYTES = 4_000_000  # crafted ones overlap, and so fill the memory
 # None, LZW, deflate by its two numbers, run lengths. Their decoders report short data; those of fax do not.
 _COMPRESSIONS = {1, 5, 8, 32946, 32773}
 _COMPRESSION, _TILE_WIDTH, _TILE_HEIGHT = 259, 322, 323
-# Kinds of BMP: whole pixels of as many bits, behind the headers of Windows 3, 4 and 5.
-_BMP_MODES = {1: ("P", "P;1"), 4: ("P", "P;4"), 8: ("P", "P"), 24: ("RGB", "BGR"), 32: ("RGB", "BGRX")}
-_BMP_HEADERS = (40, 108, 124)
-_RARE_BMP = "This picture is a BMP of a rare kind; save it as JPEG or PNG and try again."
 
 
 def _gif_pixels(data: bytes) -> int:
@@ -174,43 +171,16 @@ def _decode_tiff(data: bytes, _max_side: int) -> Decoded:
     return Decoded(image, image.info.get("icc_profile"))
 
 
-def _bmp_header(data: bytes) -> tuple[int, int, int, int, int]:
-    """Where the pixels begin, the header's size, width, height (below 0: the first row is the top one), bits of a pixel."""
-    start, size, width, height, _, bits, packing = struct.unpack_from("<IIiiHHI", data, 10)
-    if size not in _BMP_HEADERS or packing != 0 or bits not in _BMP_MODES or width < 1:
-        raise ImageError(_RARE_BMP)
-    has_alpha = size > 40 and bits == 32 and any(data[66:70])
-    if has_alpha or data[70:74] == b"DEBM":  # a profile of its own
-        raise ImageError(_RARE_BMP)
-    check_size((width, abs(height)))
-    return start, size, width, height, bits
-
-
 def _bmp_pixels(data: bytes) -> int:
-    """How many pixels its header declares."""
-    _, _, width, height, _ = _bmp_header(data)
-    return width * abs(height)
+    """How many pixels it declares."""
+    width, height = open_with(BmpImageFile, data).size
+    return width * height
 
 
 def _decode_bmp(data: bytes, _max_side: int) -> Decoded:
-    """Return the picture."""
-    start, size, width, height, bits = _bmp_header(data)
-    colours_at, direction, height = 14 + size, 1 if height < 0 else -1, abs(height)
-    count = 0
-    if bits <= 8:
-        count = min(struct.unpack_from("<I", data, 46)[0] or 1 << bits, 1 << bits)
-        if start > colours_at:
-            count = min(count, (start - colours_at) // 4)
-    start = start if start >= colours_at else colours_at + 4 * count
-    stride = (width * bits + 31) // 32 * 4
-    if len(data) < start + (height - 1) * stride + (width * bits + 7) // 8:
-        raise ImageError(INCOMPLETE)
-    pixels = data[start : start + height * stride].ljust(height * stride, b"\0")
-    mode, raw_mode = _BMP_MODES[bits]
-    image = Image.frombytes(mode, (width, height), pixels, "raw", raw_mode, stride, direction)
-    if mode == "P":
-        entries = [data[at : at + 3] for at in range(colours_at, colours_at + 4 * count, 4)]
-        image.putpalette(b"".join(entry[::-1] for entry in entries if len(entry) == 3).ljust(768, b"\0"))
+    """Return the picture, as Pillow makes it."""
+    image = open_with(BmpImageFile, data)
+    image.load()
     return Decoded(image)
 
 

@@ -17,11 +17,7 @@ PRIOR_IMAGES = 16.0
 
 
 def check_statistics(statistics: object) -> Statistics:
-    """Return which statistics to take, as it may come from anyone; "remembered", the name of before, warns.
-
-    Raises:
-        ConfigError: neither "running", "batch" nor a number from 0 on.
-    """
+    """Return which statistics to take, as it may come from anyone; "remembered", the name of before, warns."""
     if statistics == "remembered":
         warnings.warn('statistics="remembered" is now called "running".', DeprecationWarning, stacklevel=3)
         return "running"

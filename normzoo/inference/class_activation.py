@@ -39,9 +39,6 @@ def activation_maps(models: Mapping[str, Model], image: Image.Image, label: str 
     Returns:
         a map for each variant, in the order of `models`.
 
-    Raises:
-        ConfigError: a network does not know the class.
-
     Reference:
         Zhou, Khosla, Lapedriza, Oliva, Torralba. Learning Deep Features for Discriminative Localization. CVPR 2016.
     """

@@ -31,9 +31,6 @@ def altered(model: Model, gate_shift: float = 0.0, border: str = "zeros") -> Mod
     Args:
         gate_shift: from -1, all gates 0 (all instance), over 0, as learned, to 1, all gates 1 (all batch).
         border: a key of `BORDERS`.
-
-    Raises:
-        ConfigError: one of them is not such.
     """
     if isinstance(gate_shift, bool) or not isinstance(gate_shift, int | float) or not -1 <= gate_shift <= 1:
         raise ConfigError("The gates can be shifted by a number from -1 to 1.")
@@ -73,11 +70,7 @@ class SeverityCurve:
 
 
 def check_corruption(kind: object, severity: object) -> tuple[str, int]:
-    """A kind and a severity, as they may come from anyone.
-
-    Raises:
-        ConfigError: no key of `CORRUPTIONS`, or no whole number from 0 to 5.
-    """
+    """A kind and a severity, as they may come from anyone."""
     if not isinstance(kind, str) or kind not in CORRUPTIONS:
         raise ConfigError(f"Unknown corruption. Choose one of: {', '.join(CORRUPTIONS)}.")
     if isinstance(severity, bool) or not isinstance(severity, int | float) or severity not in ALL_SEVERITIES:
@@ -106,9 +99,6 @@ def severity_curves(
 
     Returns:
         a curve for each variant, in the order of `models`; and what the first of them was given, as `corrupted` gives it.
-
-    Raises:
-        ConfigError: no such kind.
     """
     check_corruption(kind, 0)
     curves: dict[str, SeverityCurve] = {}

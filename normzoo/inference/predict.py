@@ -185,9 +185,6 @@ def predict_batch(
         images: RGB, of any size.
         statistics: of networks with running ones; see `normzoo.inference.batch_statistics`.
         groups: batches, each the positions of its images; None lets all go through together.
-
-    Raises:
-        ConfigError: a norm would have to take its statistics from a single value.
     """
     halves = [_predict_evenly(models, images[half::2]) for half in (0, 1)]
     alone = [halves[number % 2][number // 2] for number in range(len(images))]

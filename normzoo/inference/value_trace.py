@@ -104,9 +104,6 @@ def activations_before(model: Model, inputs: Tensor, layer: str) -> Tensor:
 
     Returns:
         (N, C, h, w).
-
-    Raises:
-        ConfigError: the network has no such layer.
     """
     network = copy.deepcopy(model.network)
     known = norm_layers(network)
@@ -123,9 +120,6 @@ def feature_maps(model: Model, image: Image.Image, block: str) -> FeatureMaps:
 
     Args:
         block: a key of `blocks`.
-
-    Raises:
-        ConfigError: the network has no such block.
     """
     network = copy.deepcopy(model.network)
     known = blocks(network)

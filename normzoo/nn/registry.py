@@ -39,8 +39,7 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             formula="y = x",
             paper="He et al., Deep Residual Learning for Image Recognition, 2015 (the network itself)",
             remark="The norm is removed without compensation (no other initialization, no scaled branches), so its results do "
-            "not "
-            "show that residual networks need a norm.",
+            "not show that residual networks need a norm.",
         ),
     ),
     "bn": (

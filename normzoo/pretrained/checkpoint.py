@@ -93,11 +93,7 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
-        """Read what `to_json` wrote.
-
-        Raises:
-            CheckpointError: a future format, a missing or unknown field, or one of the wrong kind.
-        """
+        """Read what `to_json` wrote."""
         fields = parse_json(text, CONFIG)
         version = fields.get("format_version")
         if version != FORMAT_VERSION:
@@ -153,27 +149,15 @@ class Checkpoint:
         return model.eval()
 
     def history(self) -> list[dict[str, Any]]:
-        """One row per seed, epoch and split: the columns of `HISTORY_COLUMNS`.
-
-        Raises:
-            CheckpointError: missing or damaged.
-        """
+        """One row per seed, epoch and split: the columns of `HISTORY_COLUMNS`."""
         return _read_rows(self.folder / HISTORY, HISTORY_COLUMNS)
 
     def robustness(self) -> list[dict[str, Any]]:
-        """One row per corruption and severity, on the validation images: the columns of `ROBUSTNESS_COLUMNS`.
-
-        Raises:
-            CheckpointError: missing or damaged.
-        """
+        """One row per corruption and severity, on the validation images: the columns of `ROBUSTNESS_COLUMNS`."""
         return _read_rows(self.folder / ROBUSTNESS, ROBUSTNESS_COLUMNS)
 
     def val_logits(self) -> tuple[dict[int, Tensor], Tensor]:
-        """Stored validation logits per seed, float16 (num_val, classes), and the labels, int64 (num_val,).
-
-        Raises:
-            CheckpointError: missing or damaged.
-        """
+        """Stored validation logits per seed, float16 (num_val, classes), and the labels, int64 (num_val,)."""
         tensors, _ = read_tensors(self.folder / LOGITS)
         labels, classes = tensors.pop("labels", torch.empty(0)), len(self.config.classes)
         fits = labels.dtype == torch.int64 and labels.ndim == 1 and bool(((labels >= 0) & (labels < classes)).all())
@@ -197,11 +181,7 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Read the description of a packaged checkpoint.
-
-    Raises:
-        CheckpointError: there is none, or it is damaged.
-    """
+    """Read the description of a packaged checkpoint."""
     config = ModelConfig.from_json(read_text(folder / CONFIG))
     metrics = parse_json(read_text(folder / METRICS), METRICS)
     missing = {"variant", "seeds", "final", "parameters", "macs", "provenance"} - metrics.keys()
@@ -231,9 +211,6 @@ def save_checkpoint(folder: Path, contents: Contents) -> None:
     """Write a checkpoint folder, whole or not at all; an older one of the same name is replaced.
 
     The hashes of the files in `metrics["provenance"]` are filled in here.
-
-    Raises:
-        CheckpointError: it could not be written; what was there stays.
     """
     config, metrics = contents.config, contents.metrics
     temporary = None

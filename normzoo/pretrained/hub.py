@@ -55,9 +55,6 @@ def download(hub_id: HubId) -> Path:
 
     What is in the cache and has not changed is not fetched again. Without a network, or with `HF_HUB_OFFLINE=1`, the
     cache alone is used.
-
-    Raises:
-        HubError: the Hub cannot be reached and the cache lacks it, there is nothing of that name, or nothing of ours in it.
     """
     from huggingface_hub import snapshot_download  # here, as few need it: it would slow every start
 

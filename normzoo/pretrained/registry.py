@@ -71,9 +71,6 @@ def checkpoints_root(place: str | None = None) -> Path:
     Args:
         place: a folder, or a repository on the Hugging Face Hub, `hf://user/repo` or `hf://user/repo@revision`, which is
         fetched.
-
-    Raises:
-        HubError: the repository cannot be had.
     """
     place = place or os.environ.get("NORMZOO_CHECKPOINTS")
     if not place:
@@ -102,11 +99,7 @@ def list_model_sets(root: Path | None = None) -> list[ModelSet]:
 
 
 def get_model_set(name: str, root: Path | None = None) -> ModelSet:
-    """The model set of that name, such as `tiny-imagenet-25/paper`, under `root`.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The model set of that name, such as `tiny-imagenet-25/paper`, under `root`."""
     root = root or checkpoints_root()
     return _choose(name, list_model_sets(root), root)
 

@@ -33,11 +33,7 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file and its metadata.
-
-    Raises:
-        CheckpointError: missing or damaged.
-    """
+    """All tensors of a safetensors file and its metadata."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -68,11 +64,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with a heading; its folder is made where it is missing.
-
-    Raises:
-        CheckpointError: it could not be written.
-    """
+    """Write a table with a heading; its folder is made where it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_rows(path, columns, rows)
@@ -85,9 +77,6 @@ def read_table(path: Path, check: Callable[[Mapping[str, str]], object]) -> list
 
     Args:
         check: reads a row as it is used, and raises ValueError, KeyError or TypeError for one that is not so.
-
-    Raises:
-        CheckpointError: it is damaged.
     """
     if not path.exists():
         return []
@@ -107,11 +96,7 @@ def to_json(value: Any) -> str:
 
 
 def parse_json(text: str, name: str) -> dict[str, Any]:
-    """Strict JSON, an object at the top.
-
-    Raises:
-        CheckpointError: it is not.
-    """
+    """Strict JSON, an object at the top."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")

@@ -13,8 +13,8 @@ import torch
 from normzoo import allocator
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
-    allocator.keep_freed_memory()
-    allocator.share_heaps(2)
+    allocator.disable_malloc_trim()
+    allocator.limit_malloc_arenas(2)
 torch.ones(8_000_000)  # 32 MB
 found = []
 for _ in range(3):

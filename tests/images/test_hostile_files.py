@@ -129,10 +129,11 @@ def test_no_other_decoder_runs_and_no_program_starts(monkeypatch):
             assert isinstance(outcome(nasty.make()), str)
 
 
-@pytest.mark.parametrize("name", [name for name in NASTIES if name.startswith("tiff")])
-def test_a_visitor_s_tiff_is_never_decoded(name, monkeypatch):
-    monkeypatch.setattr("normzoo.images.formats.TiffImageFile", lambda *_: pytest.fail("was decoded"))
-    with pytest.raises(ImageError, match="TIFF pictures are not read"):
+@pytest.mark.parametrize("name", [name for name in NASTIES if name.startswith(("tiff", "bmp"))])
+def test_a_visitor_s_tiff_or_bmp_is_never_decoded(name, monkeypatch):
+    for plugin in ("TiffImageFile", "BmpImageFile"):
+        monkeypatch.setattr(f"normzoo.images.formats.{plugin}", lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(ImageError, match="(TIFF|BMP) pictures are not read"):
         load_image(NASTIES[name].make())
 
 

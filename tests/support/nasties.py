@@ -290,28 +290,13 @@ _picture("gif flood of comments", lambda: gif(SIZE, SIZE, _COMMENT), RED)
 _error("gif larger flood of comments", lambda: gif(SIZE, SIZE, b"!\xfe" + b"\1x" * 1_000_000 + b"\0"), "100,000 blocks")
 _error("gif without a frame", lambda: gif(SIZE, SIZE)[:25] + b";")
 
-# WebP, AVIF, BMP.
-
-
-def _bmp(width, height, bits, pixels, compression=0, colours=b""):
-    start = 54 + len(colours)
-    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(pixels), 0, 0, len(colours) // 4, 0)
-    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + colours + pixels
-
-
-_TWO_COLOURS = bytes((0, 0, 0, 0, 0, 0, 255, 0))  # black, red: BGR0
+# WebP, AVIF.
 
 _picture("webp lossy", lambda: save(plain(), "WEBP", quality=95), (254, 0, 0))
 _picture("webp half transparent", lambda: save(plain((255, 0, 0, 128), "RGBA"), "WEBP", lossless=True), (255, 127, 127))
 _picture("webp animated", lambda: save(plain(), "WEBP", lossless=True, save_all=True, append_images=[plain(BLUE)]), RED)
 _picture("avif half transparent", lambda: save(plain((255, 0, 0, 128), "RGBA"), "AVIF", quality=100), (255, 127, 127))
 _picture("avif animated", lambda: save(plain(), "AVIF", quality=95, save_all=True, append_images=[plain(BLUE)]), RED)
-_picture("bmp one bit", lambda: _bmp(8, 1, 1, b"\xff\0\0\0", colours=_TWO_COLOURS), RED, (8, 1))
-_error("bmp run-length coded", lambda: _bmp(8, 1, 8, b"\x08\x01\0\x01", 1, _TWO_COLOURS), "rare kind")
-_pixels("bmp from the top", lambda: _bmp(1, -2, 24, b"\0\0\xff\0\xff\0\0\0"), (1, 2), {(0, 0): RED, (0, 1): BLUE})
-_error("bmp that claims 100000×100000", lambda: _bmp(100_000, 100_000, 24, b""), "pixels")
-_error("bmp of 4-4-4 bits", lambda: _bmp(2, 1, 16, b"\0\x0f\0\x0f", 3, struct.pack("<3I", 0xF00, 0xF0, 0xF)), "rare kind")
-_error("bmp with pixels missing", lambda: whole("bmp")[:-9], "incomplete")
 
 # TIFF.
 

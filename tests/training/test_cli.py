@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny import load_tiny
-from training import cli
 from training.cli import main
 from training.config import RECIPE_FIELDS, flag
 
@@ -18,7 +17,6 @@ COMMANDS = ["data", "train", "study", "package", "evaluate", "contrast", "unknow
 def folder(tmp_path, monkeypatch):
     """Where the tiny images are, on a terminal so wide that no sentence is broken, with the allocator left as it is."""
     monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     load_tiny(tmp_path / "data")

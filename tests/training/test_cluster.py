@@ -78,7 +78,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.3)
-    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     monkeypatch.chdir(ROOT)
     return tmp_path
 

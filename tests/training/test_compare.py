@@ -33,7 +33,6 @@ def compare(folder, *words):
 
 @pytest.fixture(autouse=True)
 def _usual(folder, monkeypatch):
-    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     monkeypatch.setenv("NORMZOO_DATA", str(folder / "data"))
 
 

@@ -36,7 +36,6 @@ def _own_process(monkeypatch):
     forget_own_norms()
     for variable in (NAMES_VARIABLE, ALLOW_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     yield
     forget_own_norms()
 
@@ -49,7 +48,6 @@ def made(tmp_path_factory):
     load_tiny(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NORMZOO_DATA", str(folder / "data"))
-        patch.setattr(command_line, "keep_freed_memory", lambda: None)
         for norm in (f"{folder / 'my_norms.py'}:FRN", "gn"):
             assert command_line.main(["train", f"--norm={norm}", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"]) == 0
         assert command_line.main(["package", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}"]) == 0

@@ -320,7 +320,6 @@ def test_nothing_that_is_published_says_whose_machine_it_was(tmp_path, monkeypat
     for name in ("socket.gethostname", "platform.node"):
         monkeypatch.setattr(name, lambda: "agathas-laptop")
     monkeypatch.setenv("NORMZOO_DATA", str(home / "data"))
-    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     monkeypatch.chdir(home)
     shutil.copy(ROOT / "examples/frn.py", home / "mine.py")
     quick = ["--depth=8", "--image-size=16", "--epochs=1", "--batch-size=20", "--amp=fp32", "--compile=off"]

@@ -41,7 +41,6 @@ def commands(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
     load_tiny(tmp_path / "data")
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.01)
     return folder
 

@@ -30,7 +30,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(local, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(local, "subprocess", warm)
-    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     monkeypatch.chdir(ROOT)
     return tmp_path
 

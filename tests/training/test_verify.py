@@ -71,7 +71,6 @@ def test_shares_of_networks_in_a_row_make_the_sample_and_whole_is_all(packaged, 
 def test_difference_fails_the_check_alone(folder, monkeypatch, capsys):
     problems = [f"{BN}: val accuracy differs"]
     monkeypatch.setattr(command_line, "evaluate", lambda *_, **__: problems)
-    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     assert command_line.main(["evaluate"]) == 0
     assert command_line.main(["evaluate", "--check"]) == 2
     assert f"These figures are not what is stored:\n{problems[0]}" in capsys.readouterr().err

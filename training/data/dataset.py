@@ -81,9 +81,6 @@ def fetch(name: str, image_size: int | None = None, archive: str | None = None, 
     Args:
         image_size: side in pixels; None takes the data set's own.
         archive: the path or URL of a copy of the official archive; None takes the official one.
-
-    Raises:
-        DataError: no connection, no room, or other files than expected; nothing half-written stays.
     """
     source = get_source(name)
     image_size = source.image_size if image_size is None else image_size
@@ -104,21 +101,13 @@ def fetch(name: str, image_size: int | None = None, archive: str | None = None, 
 
 
 def check_image_size(image_size: int) -> None:
-    """Check a side in pixels.
-
-    Raises:
-        ConfigError: it is none, or more than the networks are made for.
-    """
+    """Check a side in pixels."""
     if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
         raise ConfigError(f"image_size must be between {MIN_IMAGE_SIZE} and {MAX_IMAGE_SIZE:,}, got {image_size}.")
 
 
 def build_cache(name: str, source: Source, archive: Path, folder: Path, image_size: int) -> None:
-    """Decode the used files of `archive` into `folder`, which appears whole or not at all.
-
-    Raises:
-        DataError: other files than expected, or no room.
-    """
+    """Decode the used files of `archive` into `folder`, which appears whole or not at all."""
     entries = _verified_entries(source, archive)
     pixels = {split: np.empty((count, image_size, image_size, 3), np.uint8) for split, count in _counts(source).items()}
     labels = {split: np.empty(count, np.int64) for split, count in _counts(source).items()}
@@ -214,11 +203,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def load(name: str, image_size: int | None = None, root: Path | None = None) -> ImageData:
-    """The cached data set, pixels mapped from the disk; at its own image size where none is given.
-
-    Raises:
-        DataError: it was not fetched yet, or is damaged.
-    """
+    """The cached data set, pixels mapped from the disk; at its own image size where none is given."""
     image_size = own_image_size(name) if image_size is None else image_size
     folder = cache_folder(name, image_size, root)
     try:
@@ -255,11 +240,7 @@ def images_of(name: str, image_size: int, holdout: float) -> ImageData:
 
 
 def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
-    """The training images alone, split anew: a seeded share of every class becomes the validation images.
-
-    Raises:
-        ConfigError: the share leaves a class without images on either side.
-    """
+    """The training images alone, split anew: a seeded share of every class becomes the validation images."""
     if not 0 < share < 1:
         raise ConfigError(f"a holdout must be a share between 0 and 1, got {share}.")
     draw = torch.Generator().manual_seed(seed)

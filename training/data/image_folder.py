@@ -51,11 +51,7 @@ MAX_NAMED = 10
 
 
 def open_images(name: str, image_size: int, say: Callable[[str], None] = print, root: Path | None = None) -> ImageData:
-    """The cached data set of that name or, where it is a folder, the images in it.
-
-    Raises:
-        DataError: there is neither, or it cannot be used.
-    """
+    """The cached data set of that name or, where it is a folder, the images in it."""
     path = Path(name).expanduser()
     if name not in SOURCES and path.is_dir():
         cache = cache_folder(name, image_size, root)
@@ -72,10 +68,6 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
 
     Either `train/<class>/…` and `val/<class>/…`; or `train/<class>/…` alone, or `<class>/…`: then a tenth of each class,
     drawn with a fixed seed, becomes the validation images. The cache's `files.csv` says of every file where it went.
-
-    Raises:
-        DataError: fewer than two classes, one without images, or another folder of the same name is cached.
-        ConfigError: no image size.
     """
     check_image_size(image_size)
     folder = Path(os.path.abspath(folder))

@@ -132,11 +132,7 @@ SOURCES = {
 
 
 def get_source(name: str) -> Source:
-    """The fetchable data set of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The fetchable data set of that name."""
     try:
         return SOURCES[name]
     except KeyError:
@@ -166,11 +162,7 @@ _UNREADABLE = (
 
 
 def read_entries(source: Source, archive: Path) -> Iterator[Entry]:
-    """Every used file of an archive.
-
-    Raises:
-        DataError: the file is not such an archive.
-    """
+    """Every used file of an archive."""
     try:
         yield from source.read(archive)
     except _UNREADABLE as error:
@@ -186,11 +178,7 @@ def digest(hashes: dict[str, str]) -> str:
 
 
 def download(url: str, folder: Path) -> Path:
-    """Fetch `url` into `folder`, going on where an earlier attempt was cut off; a finished file is not fetched again.
-
-    Raises:
-        DataError: no connection, cut off, or no room; what came so far is kept for the next call.
-    """
+    """Fetch `url` into `folder`, going on where an earlier attempt was cut off; a finished file is not fetched again."""
     target = folder / url.rstrip("/").rsplit("/", 1)[-1]
     if target.exists():
         return target

@@ -54,9 +54,6 @@ def find_files(folder: Path) -> Found:
     """Find the images of a folder: `train/<class>/…` with or without `val/<class>/…`, or `<class>/…`.
 
     In place of the folders of classes each part may have a `metadata.csv` with the columns `file_name` and `label`.
-
-    Raises:
-        DataError: it can be read in two ways or in none, or a part would not be used.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give one with a folder of images for each class in it.")
@@ -88,11 +85,7 @@ def find_files(folder: Path) -> Found:
 
 
 def _parts(folder: Path) -> tuple[Path, Path | None]:
-    """The folder of training images, and that of validation images where it is another.
-
-    Raises:
-        DataError: ambiguous, or there is a part that would not be used.
-    """
+    """The folder of training images, and that of validation images where it is another."""
     folders = _folders(folder)
     named = {kind: [path for path in folders if path.name.lower() in names] for kind, names in _KINDS.items()}
     others = [path.name for path in folders if not any(path in paths for paths in named.values())]
@@ -168,11 +161,7 @@ def _comparable(name: str) -> str:
 
 
 def _read_metadata(table: Path) -> list[tuple[str, str]]:
-    """File and label of every row.
-
-    Raises:
-        DataError: the table cannot be read, or has other columns.
-    """
+    """File and label of every row."""
     try:
         text = table.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -285,9 +274,6 @@ def check_classes(folder: Path, classes: tuple[str, ...], files: list[ImageFile]
 
     Returns:
         a warning in a sentence, where some classes have no validation image.
-
-    Raises:
-        DataError: there is not.
     """
     by_split = {
         split: {file.label for file, each in zip(files, splits, strict=True) if each == split} for split in ("train", "val")

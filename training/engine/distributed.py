@@ -44,11 +44,7 @@ def is_writer() -> bool:
 
 
 def synchronize_norms(model: nn.Module, device: torch.device) -> None:
-    """Have all norms of a network look across the whole batch, and not across their replica's share alone.
-
-    Raises:
-        ConfigError: torch's own batch norm shares statistics on GPUs only.
-    """
+    """Have all norms of a network look across the whole batch, and not across their replica's share alone."""
     synchronize(model)
     if any(type(module) is nn.BatchNorm2d for module in model.modules()):  # ours is one too, but needs no other in its place
         if device.type != "cuda":

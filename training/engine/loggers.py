@@ -24,9 +24,6 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
 
     Args:
         folder: of the run; TensorBoard's files go into `tensorboard` in it.
-
-    Raises:
-        ConfigError: there is no such log, or its package is not installed.
     """
     if kind is None:
         yield lambda rows: None
@@ -53,11 +50,7 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
 
 
 def import_log(kind: str) -> ModuleType:
-    """The module of a log.
-
-    Raises:
-        ConfigError: there is no such log, or its package is not installed.
-    """
+    """The module of a log."""
     if kind not in LOGS:
         raise ConfigError(f"log-to must be one of {', '.join(LOGS)}, got {kind!r}.")
     try:

@@ -162,11 +162,7 @@ class TrainStep:
         return total_loss, predicted
 
     def check_start(self, epoch: int) -> None:
-        """Do all processes go on from the same epoch?
-
-        Raises:
-            TrainingError: they do not.
-        """
+        """Do all processes go on from the same epoch?"""
 
     def agree(self, asked: bool) -> bool:
         """Was any process asked to stop?"""

@@ -61,11 +61,6 @@ def train(
 
     Returns:
         the state after the last epoch.
-
-    Raises:
-        TrainingError: another process works on this run, the stored one was made with other settings, or the loss is
-            no longer finite.
-        Interrupted: Ctrl-C; the epoch that was running is complete and saved.
     """
     if data.image_size != run.recipe.image_size:
         raise ConfigError(f"the recipe wants {run.recipe.image_size} px images, {data.name} has {data.image_size} px.")
@@ -190,9 +185,6 @@ def open_state(run: Run, data: ImageData, folder: Path, retrain: bool = False) -
 
     Args:
         retrain: set aside what was made with other settings or images, and begin anew.
-
-    Raises:
-        TrainingError: the saved one is damaged, or was made with other settings or images.
     """
     try:
         state = State.load(folder)
@@ -286,10 +278,9 @@ def epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left
     train_row, val_row = rows
     left = seconds / epochs_done * epochs_left
     return (
-        f"{run.variant} seed {run.seed} epoch {train_row['epoch']}/{run.recipe.epochs}  "
-        f"train loss {train_row['loss']:.4f} accuracy {train_row['accuracy']:.4f}  "
-        f"val loss {val_row['loss']:.4f} accuracy {val_row['accuracy']:.4f} macro F1 {val_row['macro_f1']:.4f}  "
-        f"{train_row['seconds'] + val_row['seconds']:.1f} s, {left / 60:.0f} min left"
+        f"{run.variant} seed {run.seed} epoch {train_row['epoch']}/{run.recipe.epochs}  train loss {train_row['loss']:.4f} "
+        f"accuracy {train_row['accuracy']:.4f}  val loss {val_row['loss']:.4f} accuracy {val_row['accuracy']:.4f} macro F1 "
+        f"{val_row['macro_f1']:.4f}  {train_row['seconds'] + val_row['seconds']:.1f} s, {left / 60:.0f} min left"
     )
 
 

@@ -42,10 +42,6 @@ def estimate(
     Args:
         images: gives those of a run.
         compiling: on, off or auto.
-
-    Raises:
-        TrainingError: the saved state of a run is damaged.
-        ConfigError: there is no such network.
     """
     timings: dict[tuple[object, ...], StepTiming] = {}
     found = []
@@ -92,8 +88,7 @@ def print_estimate(estimates: list[RunEstimate], root: Path, workers: int, say: 
     runs_left, steps_left = sum(each.epochs_left > 0 for each in estimates), sum(each.steps_left for each in estimates)
     say(
         f"{counted(runs_left, 'run')} to train, {counted(steps_left, 'step')}, about {duration(total)} with {workers} at a "
-        f"time; "
-        f"{need / 1e6:.1f} MB in {root} ({free / 1e9:.1f} GB are free)."
+        f"time; {need / 1e6:.1f} MB in {root} ({free / 1e9:.1f} GB are free)."
     )
     say(f"Measured in {TIMED_STEPS} uncompiled steps of each kind, one at a time, compiling counted in. Nothing was trained.")
 

@@ -48,9 +48,6 @@ def study(
         root: the folder of all raw runs; each run's output goes to `train.log` in its own.
         arguments: options of `python -m training train` that do not change the result, for all runs.
         digest: gives that of the images of a run, which a finished one must have.
-
-    Raises:
-        TrainingError: some runs failed; the others are finished.
     """
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}.")
@@ -150,11 +147,7 @@ def finished(run: Run, root: Path, digest: Digest | None = None) -> bool:
 
 
 def check_images(runs: list[Run], root: Path, digest: Digest, retrain: bool, say: Callable[[str], None] = print) -> None:
-    """Find the runs that were trained on other images than are here now; with `retrain` they are set aside.
-
-    Raises:
-        ConfigError: there are some, and they may not be trained anew.
-    """
+    """Find the runs that were trained on other images than are here now; with `retrain` they are set aside."""
     states = {run: State.load(run.folder(root)) for run in runs}
     other = [run for run, state in states.items() if state is not None and state.data_digest != digest(run)]
     if not other:

@@ -176,11 +176,6 @@ def cluster_study(
         root: the folder of all raw runs, which all nodes must see.
         execution: how each run is carried out.
         retry: submit also what failed.
-
-    Raises:
-        ConfigError: Slurm or submitit is not there, or Slurm does not take the runs.
-        TrainingError: some runs failed or were stopped; the others are finished.
-        Interrupted: Ctrl-C; the jobs stay.
     """
     study = _ClusterStudy(list(dict.fromkeys(runs)), root, resources, execution, digest, say)
     study.begin(retry)
@@ -227,12 +222,7 @@ class _ClusterStudy:
             self._tell_end(run, "failed before; --retry submits it again")
 
     def watch(self) -> None:
-        """Wait until no run is left.
-
-        Raises:
-            TrainingError: some failed or were stopped.
-            Interrupted: Ctrl-C.
-        """
+        """Wait until no run is left."""
         left = self.left
         last_report, answered = time.monotonic(), True
         bar = tqdm(total=len(self.runs), initial=len(self.runs) - len(left), unit="run", disable=None)
@@ -390,11 +380,7 @@ def require_cluster() -> None:
 
 
 def submit(executor: "Executor", tasks: Sequence[Callable[[], None]]) -> list[str]:
-    """Submit the tasks as one job array; gives the id of each, in their order.
-
-    Raises:
-        ConfigError: Slurm does not take them.
-    """
+    """Submit the tasks as one job array; gives the id of each, in their order."""
     failures = _submitit("submitit.core.utils")
     partition = ("PARTITION",) if "partition" in executor.parameters else ()
     try:

@@ -55,12 +55,7 @@ TOLERANCE_IMAGES = 3
 
 
 def measure_batch_statistics(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
-    """Measure the main networks with running statistics of every recipe without changes, and write a table for each data set.
-
-    Raises:
-        DataError: the images are not here.
-        CheckpointError: nothing is packaged, or a table could not be written.
-    """
+    """Measure the main networks with running statistics of every unchanged recipe; write a table for each data set."""
     return write_tables(
         checkpoints,
         BATCH_STATISTICS_TABLE,

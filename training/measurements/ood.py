@@ -34,12 +34,7 @@ Floats = NDArray[np.float64]
 
 
 def measure_ood(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
-    """Measure the main networks of every model set, and write a table for each data set.
-
-    Raises:
-        DataError: the out-of-distribution images are not here.
-        CheckpointError: nothing is packaged, or a table could not be written.
-    """
+    """Measure the main networks of every model set, and write a table for each data set."""
     return write_tables(
         checkpoints, OOD_TABLE, OOD_COLUMNS, lambda checkpoint: [], log, _rows, data, lambda model_set: model_set.data in ASKED
     )

@@ -55,12 +55,7 @@ FACTOR = CORRUPTIONS["contrast"].levels[-1]
 
 
 def measure_contrast(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
-    """Measure the main networks of every model set whose images are here, and write a table for each data set.
-
-    Raises:
-        DataError: the images are not here.
-        CheckpointError: nothing is packaged, or a table could not be written.
-    """
+    """Measure the main networks of every model set whose images are here, and write a table for each data set."""
     return write_tables(checkpoints, CONTRAST_TABLE, CONTRAST_COLUMNS, _rows, log, data=data)
 
 

@@ -30,9 +30,6 @@ def write_tables(
         together: gives the rows of all networks of a set together, but for its recipe.
         data: the data set whose table is written; None for all of them.
         concerns: whether a set can be measured so.
-
-    Raises:
-        CheckpointError: nothing is packaged of it, or a table could not be written.
     """
     tables: dict[Path, list[Row]] = {}
     left_out = False

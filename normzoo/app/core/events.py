@@ -73,13 +73,12 @@ def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequenc
     """
     places = [tabs.index(part.tab) if part.tab in tabs else -1 for part in parts]
     script = (
-        "(...old) => { const missed = (window.missedParts ??= new Set()); const open = [...document.querySelectorAll("
-        "'[role=\"tab\"]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true'); "
-        f"const ids = {json.dumps([part.place for part in parts])}; "
-        "const isFolded = (id) => id && !document.getElementById(id)?.offsetParent; "
-        f"return {json.dumps(places)}.map((place, i) => {{ if (place < 0 || place === open) "
-        "return isFolded(ids[i]) ? old[i] : Math.random(); "
-        f"missed.add({json.dumps(_names(parts))}[i]); return old[i]; }}); }}"
+        "(...old) => { const missed = (window.missedParts ??= new Set()); const open = "
+        "[...document.querySelectorAll('[role=\"tab\"]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true'); "
+        f"const ids = {json.dumps([part.place for part in parts])}; const isFolded = (id) => id && "
+        f"!document.getElementById(id)?.offsetParent; return {json.dumps(places)}.map((place, i) => {{ if (place < 0 || place "
+        f"=== open) return isFolded(ids[i]) ? old[i] : Math.random(); missed.add({json.dumps(_names(parts))}[i]); return "
+        "old[i]; }); }"
     )
     listen(None, _starters(parts), _starters(parts), js=script, api_name=name, **UNDOCUMENTED)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normzoo.allocator import share_heaps
+from normzoo.allocator import limit_malloc_arenas
 from normzoo.app.server.lifecycle import lifetime
 from normzoo.app.server.settings import SESSIONS, Settings, find_port
 from normzoo.errors import ConfigError, NormZooError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Events that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 160
 #: Of the allocator: no more than two threads compute at a time.
-HEAPS = 2
+ARENAS = 2
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def launch(settings: Settings) -> None:
         NormZooError: a setting is wrong, or the networks cannot be had.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
-    share_heaps(HEAPS)
+    limit_malloc_arenas(ARENAS)
     find_port(settings.host, settings.port)  # before seconds are spent on imports
     with lifetime() as life:
         import torch

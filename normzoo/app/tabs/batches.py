@@ -195,7 +195,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return words, tabulate(batch, answers), as_data(batch, answers, which)
 
     @guarded
-    def other_companies(
+    def other_batches(
         photos: object,
         model_set: str,
         variants: list[str] | None = None,
@@ -262,7 +262,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         **{**TAKE_TURNS, "show_progress": "full"},
     )
     drawing = chooser.follow(
-        other_companies,
+        other_batches,
         [*shared, photo, size, kind, severity],
         [strips, values],
         also=[*changed, photo.input, size.input],

@@ -1,8 +1,8 @@
 """Files of every accepted format in the variants that decoders tell apart; Chromium shows each, as `load_image` does."""
 
-from tests.support.variants import avif, bmp, gif, jpeg, png, png_colours, webp
+from tests.support.variants import avif, gif, jpeg, png, png_colours, webp
 
-_MODULES = {"png": (png, png_colours), "gif": (gif,), "bmp": (bmp,), "webp": (webp,), "jpeg": (jpeg,), "avif": (avif,)}
+_MODULES = {"png": (png, png_colours), "gif": (gif,), "webp": (webp,), "jpeg": (jpeg,), "avif": (avif,)}
 
 
 def variants(kind=""):

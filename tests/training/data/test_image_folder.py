@@ -189,7 +189,6 @@ def test_bare_name_means_the_folder_that_its_cache_was_made_from(photos, root, t
 def test_from_a_folder_to_predictions(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
     monkeypatch.setattr("training.launch.local.POLL_SECONDS", 0.05)
     monkeypatch.setattr("training.launch.local.subprocess", warm)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # `evaluate` starts no process for itself alone

@@ -59,7 +59,6 @@ def at_step(monkeypatch):
                 return super().__call__(pixels, labels, lr)
 
         monkeypatch.setattr(trainer, "TrainStep", Eventful)
-        monkeypatch.setattr(command_line, "keep_freed_memory", lambda: None)
 
     return arrange
 

@@ -78,7 +78,6 @@ def test_a_run_says_that_it_compiles_and_keeps_what_that_took(data, tmp_path, mo
 
 
 def test_auto_keeps_the_precision_that_a_run_was_begun_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(cli, "choose_precision", lambda choice, *_: "fp32" if choice == "auto" else choice)
     command = [
         "train",
