@@ -52,7 +52,7 @@ load: $(DEV_READY) ## 100 visitors with a photo and 8 with many at once, each ch
 	$(BIN)/python -m tests.load --clients 100 --many 8
 
 audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs the network
-	$(BIN)/python -m tests.audit
+	$(BIN)/pip-audit --local --strict
 
 fuzz: $(FUZZ_READY) ## fuzz the image loader for ten minutes
 	mkdir -p $(FUZZ)/corpus

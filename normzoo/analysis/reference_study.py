@@ -2,7 +2,6 @@
 
 import functools
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +47,10 @@ def nats(printed_loss: float, batch_size: int) -> float:
     return printed_loss * batch_size
 
 
-def fastest_first() -> list[str]:
-    """Its order of the initial decay of the loss, the fastest first, in variants.
-
-    Only a sentence of its report has it.
-    """
-    for sentence in original_study()["known_slips_in_the_report"]:
-        if match := re.search(r"initial decay, fastest first: ([A-Z, ]+)", sentence):
-            return [name.strip().lower() for name in match[1].split(",")]
-    return []
+def errata() -> list[str]:
+    """Return what is known to be wrong in its report, in sentences."""
+    known: list[str] = original_study()["known_slips_in_the_report"]
+    return known
 
 
 def _fractions(figures: dict[str, float | None]) -> dict[str, float | None]:

@@ -7,23 +7,19 @@ from typing import Any
 from normzoo.analysis import reference_study as original
 from normzoo.analysis import results
 from normzoo.analysis.commands import training_commands
-from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
-from normzoo.analysis.results import METRICS, SPLITS, chance_loss, steps_of
-from normzoo.analysis.statistics import Runs, kendall_interval, kendall_tau
+from normzoo.analysis.reference_study import nats, original_study
+from normzoo.analysis.results import METRICS, SPLITS, steps_of
+from normzoo.analysis.statistics import Runs, kendall_interval
 from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, where
 from normzoo.findings.pairs import compare_pairs
-from normzoo.formatting import counted, listed, minus, percent
+from normzoo.formatting import listed, minus
 from normzoo.plotting.spec import Axis, Chart, Panel, series
 from normzoo.pretrained.registry import ModelSet
-from normzoo.variants import Variant, short_name
+from normzoo.variants import short_name
 
 RECIPE, BASELINE_RECIPE = "paper", "paper-sgd"
 #: The row of that recipe in the table.
 BASELINE = "BN, first recipe"
-#: By the training loss after so many epochs it is said who learns fastest at first.
-EARLY_EPOCH = 5
-#: Accuracies are printed with three decimals of a per cent, sometimes cut and not rounded.
-PRINTED = 2e-5
 
 
 def original_study_finding(evidence: Evidence) -> Finding | None:
@@ -57,9 +53,8 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
         ],
         notes=[
             *_notes(holds, reversed_, open_),
-            *_early(model_set),
             " ".join(set_up(model_set)),
-            f"Errata of its report. {' '.join(errata())}",
+            " ".join(["Errata of its report. Its loss is divided by the batch size once more.", *original.errata()]),
         ],
         commands=training_commands(model_set, list(theirs)),
     )
@@ -94,23 +89,6 @@ def _decided(evidence: Evidence, there: Mapping[str, float]) -> tuple[list[str],
 def _notes(holds: list[str], reversed_: list[str], undecided: list[str]) -> list[str]:
     told = (("Hold", holds), ("reversed", reversed_), ("undecided", undecided))
     return [f"{'; '.join(f'{words}: {listed(each)}' for words, each in told if each)}."]
-
-
-def _early(model_set: ModelSet) -> list[str]:
-    """Return whose training loss falls fastest at first, which the original gives an order of."""
-    history = results.history(model_set, model_set.main_variants).frame
-    early = history[(history["split"] == "train") & (history["epoch"] == EARLY_EPOCH)].groupby("variant")["loss"].mean()
-    there = [key for key in original.fastest_first() if key in early.index]
-    if len(there) < 2:
-        return []
-    here = sorted(there, key=lambda key: early[key])
-    tau = kendall_tau([early[key] for key in there], list(range(len(there))))
-    return [
-        minus(
-            f"Lowest training loss after {EARLY_EPOCH} epochs first, here: {listed([short_name(key) for key in here])}; the "
-            f"original's initial decay, fastest first: {listed([short_name(key) for key in there])} (τ = {tau:.2f})."
-        )
-    ]
 
 
 def set_up(model_set: ModelSet) -> list[str]:
@@ -175,44 +153,3 @@ def _chart(runs: Mapping[str, Runs], there: Mapping[str, float]) -> Chart:
         Axis("Here (%)"),
         (Panel(tuple(points)),),
     )
-
-
-def errata() -> list[str]:
-    """Return each slip of the original report in a sentence, with what is right."""
-    study = original_study()
-    size, classes = study["protocol"]["final"]["batch_size"], study["architecture"]["classes_r"]
-    chance = chance_loss(classes)
-    lines = [
-        f"Its loss is the mean cross entropy divided by the batch size once more: chance is ln {classes} = {chance:.3f} nats, "
-        f"and {chance:.3f} / {size} = {chance / size:.4f} is where its curves start, so it was divided once more."
-    ]
-    norms = list(study["batch_size_study_train"])
-    for norm, by_size in study["batch_size_study_train"].items():
-        for number, figures in by_size.items():
-            own = batch_size_figures(norm, int(number))
-            copied = next((each for each in norms[: norms.index(norm)] if batch_size_figures(each, int(number)) == own), None)
-            if copied:
-                lines.append(
-                    f"{short_name(norm)} at batch size {number} has, digit for digit, the figures of {short_name(copied)}."
-                )
-            if (loss := nats(figures["loss"], int(number))) > chance:
-                lines.append(
-                    f"{short_name(norm)}'s loss at batch size {number} would be {loss:.2f} nats, worse than chance, at an "
-                    f"accuracy of {figures['accuracy']:.1f}%."
-                )
-    if unequal := _unequal():
-        lines.append(
-            f"Accuracy and micro F1, which are equal here by definition, differ in {counted(len(unequal), 'row')} of its "
-            "tables."
-        )
-    return [*lines, '"CrossAnnealingLR" is CosineAnnealingLR.']
-
-
-def _unequal() -> list[str]:
-    rows = []
-    for variant in original_study()["results"]:
-        for split, row in (original.final_figures(Variant.parse(variant.replace("_", "-")).key) or {}).items():
-            accuracy, micro = row["accuracy"], row["micro_f1"]
-            if accuracy is not None and micro is not None and abs(accuracy - micro) > PRINTED:
-                rows.append(f"{variant} {split} ({percent(accuracy, 3)} and {percent(micro, 3)})")
-    return rows

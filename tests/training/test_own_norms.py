@@ -229,10 +229,3 @@ def test_style_and_words_do_not_depend_on_whether_its_code_is_here(folder):
 def test_every_marker_has_a_counterpart_in_drawings():
     assert set(_MARKERS) == {*MARKERS, *OTHER_MARKERS}
     assert len(set(OTHER_COLOURS)) == len(OTHER_COLOURS)
-
-
-def test_words_for_a_class_that_says_nothing_of_itself(tmp_path):
-    (tmp_path / "own.py").write_text("from torch import nn\n\n\nclass EvoNormS0(nn.Identity):\n    pass\n")
-    key = name_own_norm(f"{tmp_path / 'own.py'}:EvoNormS0")
-    assert (Variant.parse(key).short_name, Variant.parse(key).description) == ("EvoNormS0", "evo norm S0")
-    assert "EvoNormS0" in cubes.figure(key, describe_norm(key))

@@ -131,7 +131,6 @@ def test_the_original_is_read_in_our_units():
     assert original.final_figures("bn-bs8") is None
     assert original.final_figures("torch-bn") is not None
     assert original.nats(0.03, 32) == pytest.approx(0.96)
-    assert original.fastest_first() == ["bin", "in", "ln", "bn", "nn", "gn"]
     at_32, at_8 = (original.batch_size_figures("bn", size) for size in (32, 8))
     assert at_32 is not None
     assert at_32["loss"] == 0.032

@@ -1,18 +1,23 @@
 """What is said to Slurm and made of its answers, with scripts in the place of its commands. tests/cluster has a real one."""
 
+import contextlib
 import json
 import os
 import sys
 import threading
+import time
 
 import pytest
 
-from tests.support.tiny import OPTIONS, load_tiny
+from normzoo.errors import TrainingError
+from tests.support.tiny import OPTIONS, RECIPE, load_tiny, train_tiny
 from training import cli as command_line
 from training.config import Execution, Recipe, Run
 from training.engine import step
 from training.launch import slurm
-from training.launch.slurm import Resources
+from training.launch.local import finished
+from training.launch.slurm import FAILURE, Resources, Task
+from training.runs import lock
 
 STUDY = ["study", *OPTIONS, "--norm=bn,gn", "--epochs=4", "--launcher=slurm"]
 
@@ -217,3 +222,80 @@ def test_dry_run_prints_the_script_and_the_sum_of_what_it_asks_for(commands, tmp
     ) in told
     assert "#SBATCH --array=0-1%1\n" in told
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_failed_is_told_and_submitted_again_only_when_asked(commands, tmp_path):
+    runs, told = [Run("tiny", RECIPE, norm) for norm in ("bn", "gn")], []
+    for run in runs:
+        run.folder(tmp_path).mkdir(parents=True)
+    (runs[0].folder(tmp_path) / FAILURE).write_text("{}")
+    (runs[0].folder(tmp_path) / "train.log").write_text("it diverged")
+    for retry, submitted in ((False, 1), (True, 2)):
+        study = slurm._ClusterStudy(runs, tmp_path, Resources(), Execution(), None, told.append)
+        study.begin(retry)
+        assert (calls(commands), study.failed) == (submitted, [] if retry else [runs[0]])
+        (commands / "squeue.jobs").write_text("1 RUNNING None\n")
+    assert any("--retry submits it again" in line for line in told)
+    assert any("it diverged" in line for line in told)
+
+
+def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_dies(commands, tmp_path, monkeypatch):
+    runs, run = tmp_path / "runs", Run("tiny", RECIPE, "nn")
+    run.folder(runs).mkdir(parents=True)
+    told = []
+    with contextlib.ExitStack() as other_process:
+        other_process.enter_context(lock(run.folder(runs)))
+
+        def queue():
+            if told:
+                other_process.close()  # it is dead
+            return {}
+
+        def submit(executor, tasks):
+            for task in tasks:
+                train_tiny(load_tiny(tmp_path / "data"), runs, task.run.norm)
+            return ["7"]
+
+        monkeypatch.setattr(slurm, "queue", queue)
+        monkeypatch.setattr(slurm, "submit", submit)
+        slurm.cluster_study([run, run], runs, Resources(), Execution(), say=told.append)
+    assert told[0] == "1 run: 1 trained by another process."
+    assert json.loads((run.folder(runs) / "job.json").read_text()) == {"job": "7"}
+    assert finished(run, runs)
+
+
+def test_task_that_finds_its_run_busy_ends_in_peace(commands, tmp_path):
+    runs, run = tmp_path / "runs", Run("tiny", RECIPE, "nn")
+    run.folder(runs).mkdir(parents=True)
+    with lock(run.folder(runs)):
+        Task(run, runs, Execution(compile="off"), 60, {})()
+    assert "Another process is training" in (run.folder(runs) / "train.log").read_text()
+    assert not (run.folder(runs) / FAILURE).exists()
+
+
+def test_error_that_nobody_foresaw_is_in_the_log(commands, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(slurm, "train", fail)
+    runs, run = tmp_path / "runs", Run("tiny", RECIPE, "nn")
+    with pytest.raises(TrainingError, match=r"stopped with an error\. See .*train\.log"):
+        Task(run, runs, Execution(), 60, {"NORMZOO_MADE_UP": "1"})()
+    assert (run.folder(runs) / "train.log").read_text().endswith("RuntimeError: a bug\n")
+    assert (run.folder(runs) / FAILURE).read_text() == '{"error": "RuntimeError(\'a bug\')"}'
+    assert os.environ.pop("NORMZOO_MADE_UP") == "1"
+
+
+def test_run_whose_epochs_are_longer_than_its_time_is_not_queued_for_ever(commands, tmp_path, capsys):
+    run = Run("tiny", RECIPE, "bn")
+    hour_ago = time.monotonic() - 3600
+    task = Task(run, tmp_path / "runs", Execution(), 60, {}, epochs_before=0, started=hour_ago)
+    assert task.checkpoint() is None
+    assert capsys.readouterr().err == "No epoch ended within 60 minutes: this run needs a longer --time.\n"
+    assert (
+        Task(run, tmp_path / "runs", Execution(), 60, {}, started=time.monotonic()).checkpoint() is not None
+    )  # preempted early on
+    train_tiny(load_tiny(tmp_path / "data"), tmp_path / "runs", stop_after=1)
+    again = task.checkpoint()
+    assert again is not None
+    assert again.function is task

@@ -41,7 +41,7 @@ EXAMPLES = (
 )
 
 
-#: Four pictures each of eight things that the networks know; `photos/draw.py` draws them.
+#: Four pictures each of eight things that the networks know; `docs/draw_photos.py` draws them.
 DRAWINGS = tuple(
     Example(path.relative_to(FOLDER).as_posix(), *[path.stem.rpartition("-")[0]] * 2)
     for path in sorted(FOLDER.glob("drawn/*.jpg"))

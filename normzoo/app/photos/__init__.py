@@ -1,1 +1,1 @@
-"""The example photos, and the script that draws some of them."""
+"""The example photos."""

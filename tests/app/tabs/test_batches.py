@@ -46,16 +46,10 @@ def save(path: Path, color: str = "orange", size: tuple[int, int] = (40, 30)) ->
     return {"path": str(path), "name": path.name, "folder": path.parent.name}
 
 
-def test_the_drawings_are_small_labelled_and_made_by_the_script_beside_them(tmp_path: Path) -> None:
+def test_the_drawings_are_small_and_labelled() -> None:
     assert len(DRAWINGS) == 32
     assert len({drawing.title for drawing in DRAWINGS}) == 8
     assert sum(drawing.path.stat().st_size for drawing in DRAWINGS) < 250_000
-    from normzoo.app.photos import draw
-
-    draw.main(tmp_path)
-    for drawing in DRAWINGS:
-        ours, again = (load_image(path) for path in (drawing.path, tmp_path / drawing.path.name))
-        assert max(abs(a - b) for a, b in zip(ours.resize((4, 4)).tobytes(), again.resize((4, 4)).tobytes(), strict=True)) <= 3
 
 
 def test_photos_are_read_small_and_what_cannot_be_is_named(tmp_path: Path) -> None:

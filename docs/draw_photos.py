@@ -1,4 +1,4 @@
-"""Draws the 32 pictures of `drawn/`: eight things that the networks know, four times each. Run: python draw.py FOLDER."""
+"""Draws the 32 pictures of normzoo/app/photos/drawn: eight things, four times each. Run: python docs/draw_photos.py FOLDER."""
 
 import math
 import sys
