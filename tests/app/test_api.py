@@ -2,8 +2,6 @@
 
 import json
 import re
-import urllib.error
-import urllib.request
 
 import pytest
 from gradio_client import Client, handle_file
@@ -56,15 +54,6 @@ def test_a_program_that_names_an_address_is_told_what_to_do(url):
     client = Client(url, verbose=False)
     with pytest.raises(ValidationError, match="A photo has to come as a file, not as an address"):
         client.predict(handle_file("https://example.com/photo.png"), "toy/paper", ["bn"], api_name="/classify")
-
-
-@pytest.mark.parametrize("path", ["gradio_api/run/classify", "gradio_api/run/results"])
-def test_nobody_gets_past_the_queue(url, path):
-    request = urllib.request.Request(url + path, b'{"data": []}', {"Content-Type": "application/json"})
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request)
-    caught.value.close()
-    assert caught.value.code == 404
 
 
 def test_every_event_has_a_name_and_the_public_ones_are_explained(demo):

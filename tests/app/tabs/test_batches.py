@@ -1,6 +1,5 @@
 """Many photos without a browser: reading them, who is in the batch, what is said of it, and strangers' tricks."""
 
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -133,22 +132,6 @@ def test_who_is_there_how_many_and_how_corrupted(zoo) -> None:
             batches.gather(read, classes, batches.EVERYBODY, wrong[2], wrong[0], wrong[1], True)
 
 
-def test_what_is_said_follows_from_the_answers(zoo) -> None:
-    models, classes = zoo
-    batch = batches.gather(read_photos(ALL, 16).read, classes, batches.EVERYBODY, MOST, batches.UNCHANGED, 5, True)
-    found = batches.ask(models, batch, "batch")
-    said = words(batches.describe(batch, found, "batch", ()))
-    assert f"change {len(found['bn'].changed)} of 32 BN predictions and {len(found['bin'].changed)} of 32 BIN" in said
-    assert "exactly 0, to the last bit" in said
-    shown = batches.tabulate(batch, found)
-    assert shown.count("<tr") == 1 + len(batch.photos)
-    assert shown.count('class="changed"') == sum(len(each.changed) for each in found.values())
-    data = batches.as_data(batch, found, "batch")
-    assert len(data["photos"]) == 32
-    assert data["networks"]["gn"]["largest_change"] == 0
-    json.dumps(data, allow_nan=False)
-
-
 def test_sorted_by_class_each_folder_is_a_batch_of_its_own(zoo) -> None:
     models, _ = zoo
     read = read_photos(ALL, 16).read
@@ -174,12 +157,6 @@ def test_the_packaged_networks_are_rescued_by_batch_statistics_and_ruined_by_sor
         right[composition] = (before.right, after.right)
     assert right["mixed"][1] >= right["mixed"][0] + 10
     assert right["sorted"][1] < right["sorted"][0]
-
-
-def test_the_same_corruption_holds_in_other_batches(events: dict[str, Any]) -> None:
-    asked = (ALL, "toy/paper", ["gn"], "batch", 0, 3, 5)
-    plain, corrupted = (events["other_companies"](*asked, kind, 5)[1] for kind in ("none", "contrast"))
-    assert plain["gn"]["probabilities"][0] != corrupted["gn"]["probabilities"][0]
 
 
 @pytest.mark.parametrize(

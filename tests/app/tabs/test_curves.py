@@ -2,7 +2,6 @@
 
 import base64
 import csv
-import html
 import io
 import json
 import re
@@ -11,12 +10,10 @@ import numpy as np
 import pytest
 
 from normzoo import NORM_LAYERS
-from normzoo.analysis.results import METRICS, Confusion, confusions
+from normzoo.analysis.results import METRICS, confusions
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs import curves
 from normzoo.errors import ConfigError
-from normzoo.plotting import plotly
-from normzoo.plotting.heatmaps import class_f1, confusion_matrix
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo, write_answers
 from tests.support.html_words import words
 
@@ -155,14 +152,6 @@ def test_confusion_counts_every_seed_and_agrees_with_scikit_learn(tmp_path):
     np.testing.assert_allclose([found.precision, found.recall, found.f1], expected)
 
 
-def test_what_a_class_is_taken_for_is_told():
-    found = Confusion(np.array([[[6, 3, 1, 0], [2, 8, 0, 0], [0, 0, 10, 0], [0, 0, 10, 0]]]))
-    text = curves.about("BN", found, CLASSES, 0)
-    for told in ("6 of 10 images of ant", "recall 60.0 %", f"{CLASSES[1]} (3)", "8 times", "precision 75.0 %"):
-        assert told in text
-    assert "precision" not in curves.about("BN", found, CLASSES, 3)
-
-
 def test_one_network_is_a_matrix_and_two_are_a_difference(unequal):
     model_set = unequal.get("toy/paper")
     _, plot, data = curves.tell_confusion(model_set, "gn", "", "")
@@ -182,24 +171,6 @@ def test_classes_are_ordered_by_how_well_they_are_known(unequal):
     assert heat["z"][0] == [100, 100]
     assert data["ln"]["ant"] == pytest.approx(48 / 49)
     assert "bee &lt;b&gt;" in table
-
-
-@pytest.mark.parametrize("count", [2, 25, 200])
-@pytest.mark.parametrize("letters", [3, 75])
-def test_heat_maps_stay_readable_with_few_and_many_classes_and_long_names(count, letters):
-    classes = [f"<b>{number}".ljust(letters, "x") for number in range(count)]
-    matrix = plotly.draw(confusion_matrix(np.eye(count, dtype=int), classes, "BN"))
-    f1 = plotly.draw(class_f1({"bn": [0.5] * count}, classes))
-    for figure, axes in ((matrix, ("xaxis", "yaxis")), (f1, ("yaxis",))):
-        layout = figure["layout"]
-        assert layout["height"] - layout["margin"]["b"] - layout["margin"]["t"] >= 14 * count
-        assert layout["margin"]["l"] <= 240
-        for axis in axes:
-            labels = [html.unescape(label) for label in layout[axis]["ticktext"]]
-            assert max(map(len, labels)) <= 24
-            assert all(name.startswith(label.rstrip("…")) for name, label in zip(classes, labels, strict=True))
-            assert not any("<" in label for label in layout[axis]["ticktext"])
-    assert [html.unescape(name) for name in matrix["data"][0]["x"]] == classes
 
 
 def test_a_clicked_cell_is_told_with_its_class_and_nonsense_refused(unequal):

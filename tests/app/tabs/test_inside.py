@@ -12,8 +12,7 @@ from normzoo.app.components import cubes
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs.inside import tab as inside
 from normzoo.errors import ConfigError
-from normzoo.inference.value_trace import LayerGates
-from normzoo.nn.registry import NormRecord, describe_norm
+from normzoo.nn.registry import describe_norm
 from tests.support.checkpoints import save_variant, save_zoo
 from tests.support.html_words import words
 
@@ -61,24 +60,6 @@ def test_a_norm_is_drawn_once_however_often_it_was_trained(catalog):
     assert [name.split()[0] for name in re.findall(r'class="chip"[^>]*>([^<]+)', drawn)] == ["BN", "GN"]
 
 
-def test_a_norm_that_does_not_say_over_what_it_averages_is_named_all_the_same():
-    plain, worded = describe_norm("plain"), NormRecord("spectral <b>", "the moon")
-    assert "<svg" not in cubes.figure("plain", plain)
-    assert "PLAIN" in words(cubes.figure("plain", plain))
-    assert "the moon" in words(cubes.figure("plain", worded))
-
-
-def test_gates_are_explained_with_the_norms_that_they_mix():
-    gated = {
-        "bin": [LayerGates("stem, norm 1", np.array([0.0, 0.5])), LayerGates("stage 1, block 1, norm 1", np.array([1.0, 1.0]))]
-    }
-    text = words(inside.explain_gates({"bin": "bin"}, gated))
-    assert "A gate of 1 is all batch normalization, a gate of 0 all instance normalization." in text
-    assert "mean gate of BIN is 0.25 in the first layer and 1.00 in the last" in text
-    assert "Of all 4 gates, 25.0% are at 0 and 50.0% at 1; the smallest is 0." in text
-    assert inside.explain_gates({}, {}) == inside.NO_GATES
-
-
 def test_a_mosaic_is_white_at_the_strongest_value_and_see_through_between():
     values = np.zeros((10, 2, 3), np.float32)
     values[9, 1, 2] = 4
@@ -89,13 +70,6 @@ def test_a_mosaic_is_white_at_the_strongest_value_and_see_through_between():
     assert pixels[4, 6].tolist() == [255, 255, 255, 255]
     assert pixels[2, :, 3].max() == 0
     assert inside.mosaic(np.zeros((8, 2, 2), np.float32))[..., :3].max() == 0
-
-
-def test_two_networks_are_shown_side_by_side(catalog):
-    picture = load_image(EXAMPLES[0].path)
-    text = inside.draw_features(catalog, catalog.get("toy/paper"), picture, "stage 2, block 1", "nn", "gn")
-    assert text.count("<img") == 2
-    assert words(text).count("32 maps of 16×16") == 2
 
 
 def test_a_broken_network_is_named_beside_the_other(catalog):

@@ -1,10 +1,7 @@
 """Gates and border turned on the page, without a browser."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import gradio as gr
 import pytest
-import torch
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
@@ -45,15 +42,6 @@ def test_a_border_concerns_all(turn, border):
     assert all(answer["turned"] != answer["as_trained"] for answer in answers.values())
     assert all(answer["turned_faded"] != answer["turned"] for answer in answers.values())
     assert "Changed, less contrast" in words(shown)
-
-
-def test_visitors_at_once_get_the_answers_that_each_gets_alone(turn):
-    torch.set_num_threads(1)
-    asked = [(0, "zeros"), (-1, "zeros"), (1, "all"), (0, "first")] * 3
-    alone = {one: turn(*one)[1] for one in set(asked)}
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda one: turn(*one)[1], asked))
-    assert together == [alone[one] for one in asked]
 
 
 def test_without_a_photo_or_a_network_there_is_nothing_to_turn(turn):
