@@ -29,12 +29,10 @@ from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
 from training.data.sources import SOURCES
 from training.engine.distributed import is_writer, launched_replicas, process_group
-from training.engine.loggers import import_log
 from training.engine.speed import choose_precision
 from training.engine.step import DEVICES, choose_device
-from training.engine.trainer import Interrupted, train
-from training.launch.estimate import estimate, print_estimate
-from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, study
+from training.engine.trainer import Interrupted, import_log, train
+from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, estimate, print_estimate, study
 from training.launch.slurm import SUBMITIT_FILES, Resources, cluster_study, require_cluster, script
 from training.measurements.batch_statistics import measure_batch_statistics
 from training.measurements.ood import measure_ood

@@ -27,7 +27,7 @@ from training.measurements.batch_statistics import CASES, check_batch_statistics
 from training.measurements.batch_statistics import SAMPLE as BATCH_STATISTICS
 from training.measurements.ood import check_ood
 from training.measurements.robustness import ALL, CHECKED, SAMPLE, check_contrast, measure
-from training.measurements.rounding import DECIMALS, rounded
+from training.measurements.tables import DECIMALS, rounded
 from training.package import class_figures, count_macs, final_figures, split_logits
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this

@@ -15,8 +15,7 @@ from training import cli
 from training.config import Run
 from training.engine.step import choose_device
 from training.launch import local
-from training.launch.estimate import duration, estimate, makespan
-from training.launch.local import finished, progress_table, study
+from training.launch.local import duration, estimate, finished, makespan, progress_table, study
 from training.runs import State, lock, tell_doing
 
 pytestmark = pytest.mark.process

@@ -27,8 +27,7 @@ from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import BATCH_STATISTICS_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.robustness import ALL, corrupted_pixels
-from training.measurements.rounding import rounded
-from training.measurements.tables import Row, stored_rows, write_tables
+from training.measurements.tables import Row, rounded, stored_rows, write_tables
 
 #: images, severity, order, batch, weight of the running statistics.
 Case = tuple[str, int, str, str, int]

@@ -22,8 +22,7 @@ from normzoo.pretrained.checkpoint import OOD_TABLE, Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from training.data.dataset import ImageData, data_root, load_once
 from training.data.sources import SOURCES, own_image_size
-from training.measurements.rounding import rounded
-from training.measurements.tables import Row, write_tables
+from training.measurements.tables import Row, rounded, write_tables
 
 UNKNOWN_DATA = "cifar-10"
 NOISE_IMAGES = 500

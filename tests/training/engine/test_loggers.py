@@ -9,8 +9,7 @@ import pytest
 from normzoo.errors import ConfigError
 from tests.support.tiny import RECIPE, load_tiny
 from training.config import Execution, Run
-from training.engine.loggers import LOGS, import_log, open_log
-from training.engine.trainer import train
+from training.engine.trainer import LOGS, import_log, open_log, train
 
 NAMES = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1", "micro_f1")} | {"lr"}
 
