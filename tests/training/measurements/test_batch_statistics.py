@@ -1,5 +1,6 @@
 """Batch statistics at test time: measured, stored, checked."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,15 @@ def test_what_is_measured_is_stored_checked_and_found(folder):
     assert by_severity(frame, "contrast")["severity"].tolist() == 2 * [0, 1, 2, 3, 4, 5]
 
     lines = table.read_text().splitlines()
+    written = {"8": "0.25", "32": "0.125"}
+    shares = [
+        ",".join([*line.split(",")[:9], written[line.split(",")[6]], line.rpartition(",")[2]])
+        if re.match(r"quick,bn,0,clean,0,random,(8|32),0,", line)
+        else line
+        for line in lines
+    ]
+    table.write_text("\n".join(shares) + "\n")
+    assert "BN 25.0% (batches of 8), 12.5% (of 32)" in batch_statistics_finding(Evidence(model_set, [model_set])).notes[-1]
     place = next(i for i, line in enumerate(lines) if line.startswith("quick,bn,0,clean,0,by class,8,0,"))
     damaged = [*lines[:place], "quick,bn,0,clean,0,by class,8,0,7.5,,", *lines[place + 1 :]]
     table.write_text("\n".join(damaged) + "\n")
