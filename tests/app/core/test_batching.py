@@ -182,7 +182,8 @@ def test_never_more_than_two_threads_compute():
 
 
 def test_photos_of_many_visitors_are_classified_together_and_never_mixed_up(monkeypatch):
-    models = {norm: make_model(norm) for norm in NORM_LAYERS}
+    models, other = {norm: make_model(norm) for norm in NORM_LAYERS}, make_model("bn")  # of another model set
+    other.network.fc.weight.data.neg_()
     sizes = []
 
     def counting(chosen: dict[str, Model], photos: Sequence[Image.Image], k: int) -> list[dict[str, Prediction]]:
@@ -191,13 +192,13 @@ def test_photos_of_many_visitors_are_classified_together_and_never_mixed_up(monk
 
     monkeypatch.setattr(batching, "predict_many", counting)
     rng = np.random.default_rng(0)
-    photos = [Image.fromarray(rng.integers(0, 256, (40 + i, 60, 3), dtype=np.uint8)) for i in range(8)]
-    choices = itertools.cycle([models, {"bn": models["bn"]}])
+    photos = [Image.fromarray(rng.integers(0, 256, (40 + i, 60, 3), dtype=np.uint8)) for i in range(9)]
+    choices = itertools.cycle([models, {"bn": models["bn"]}, {"bn": other}])
     asked = [(next(choices), photo) for photo in photos]
     with ThreadPoolExecutor(len(asked)) as pool, COMPUTING, COMPUTING:  # nobody computes until all are there
         futures = [pool.submit(predict_together, chosen, photo, 2) for chosen, photo in asked]
         wait_until(lambda: len(batching._photos._waiting) == len(asked))
-    assert sizes == [4, 4]
+    assert sizes == [3, 3, 3]
     answers = [future.result() for future in futures]
     for (chosen, photo), answer in zip(asked, answers, strict=True):
         alone = predict(chosen, photo, 2)
