@@ -9,7 +9,6 @@ from normzoo.analysis.statistics import (
     Interval,
     Runs,
     RunVariance,
-    accuracy,
     holm,
     mean_accuracy,
     pooled_run_variance,
@@ -81,7 +80,10 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
     sets = rated_sets(evidence, recipe)
     found, between_runs = rated(evidence, recipe)
     best = best_rates(found)
-    leaders = [f"{short_name(_leader(found, rate))} at {rate:g}" for rate in sets]
+    leaders = []
+    for rate in sets:
+        leader = max((each for each in found if each.rate == rate), key=lambda each: each.accuracy.value)
+        leaders.append(f"{short_name(leader.variant)} at {rate:g}")
     at_best = [f"{short_name(key)} {percent(each.accuracy.value, 1)}" for key, each in best.items()]
     return Finding(
         key="learning-rate",
@@ -149,10 +151,6 @@ def mean_sd(values: list[float]) -> str:
     if len(values) == 1:
         return f"{mean:.1f}"
     return f"{mean:.1f} ± {(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5:.1f}"
-
-
-def _leader(found: list[Rated], rate: float) -> str:
-    return max((each for each in found if each.rate == rate), key=lambda each: accuracy(each.runs)).variant
 
 
 def _edge(best: dict[str, Rated], sets: dict[float, ModelSet]) -> list[str]:

@@ -27,18 +27,6 @@ def _brightness(image: Image.Image, factor: float, seed: int) -> Image.Image:
     return ImageEnhance.Brightness(image).enhance(factor)
 
 
-def _contrast(image: Image.Image, factor: float, seed: int) -> Image.Image:
-    return ImageEnhance.Contrast(image).enhance(factor)
-
-
-def _saturation(image: Image.Image, factor: float, seed: int) -> Image.Image:
-    return ImageEnhance.Color(image).enhance(factor)
-
-
-def _blur(image: Image.Image, sigma: float, seed: int) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(sigma))
-
-
 def _noise(image: Image.Image, sd: float, seed: int) -> Image.Image:
     noise = np.random.default_rng(seed).normal(0, 255 * sd, (image.height, image.width, 3))
     return Image.fromarray((np.asarray(image) + noise).round().clip(0, 255).astype(np.uint8))
@@ -76,21 +64,21 @@ CORRUPTIONS: dict[str, Corruption] = {
         "distance from the mean grey, as a factor",
         (0.75, 0.5, 0.4, 0.3, 0.15),
         "m + factor · (value − m) with m the image's mean of 0.299 R + 0.587 G + 0.114 B, rounded to a level",
-        _contrast,
+        lambda image, factor, seed: ImageEnhance.Contrast(image).enhance(factor),
     ),
     "saturation": Corruption(
         "less saturation",
         "distance from grey, as a factor",
         (0.8, 0.6, 0.4, 0.2, 0.0),
         "g + factor · (value − g) with g the pixel's own 0.299 R + 0.587 G + 0.114 B",
-        _saturation,
+        lambda image, factor, seed: ImageEnhance.Color(image).enhance(factor),
     ),
     "gaussian_blur": Corruption(
         "blur",
         "standard deviation in pixels",
         (0.4, 0.6, 0.7, 0.8, 1.0),
         "Pillow's GaussianBlur: three box filters in a row of together that deviation, edge pixels repeated",
-        _blur,
+        lambda image, sigma, seed: image.filter(ImageFilter.GaussianBlur(sigma)),
     ),
     "gaussian_noise": Corruption(
         "noise",
