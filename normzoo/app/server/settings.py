@@ -1,14 +1,15 @@
 """All bounds of the page, and what a host may choose by environment variables; a wrong one is told in a sentence."""
 
 import errno
-import math
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from normzoo.app.core.work import DECODED_BYTES, SMALL_BYTES
 from normzoo.errors import ConfigError
@@ -63,8 +64,6 @@ class Limits:
     remembered: int = 10_000
 
 
-T = TypeVar("T")
-
 #: Visitors that Gradio keeps in mind, at about 0.3 MB each; who has been away the longest is forgotten.
 SESSIONS = 200
 #: What the page takes in memory at most, in bytes, with all of it asked for at once; uploads count where they lie on a tmpfs.
@@ -88,18 +87,28 @@ _LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _SITE = rf"'self'|https://(\*\.)?{_LABEL}(\.{_LABEL})*(:([1-9]\d{{0,4}}|\*))?"
 
 
+def _sites(text: str) -> str:
+    """Sources for the directive `frame-ancestors`: nothing else may stand in a header, and nobody's `*` lets in everyone."""
+    sites = ["'self'" if site == "self" else site for site in text.split()]
+    if not all(re.fullmatch(_SITE, site, re.IGNORECASE | re.ASCII) for site in sites):
+        raise ValueError
+    for site in sites:
+        _ = urlsplit(site.removesuffix(":*")).port  # raises ValueError for one that is none
+    return " ".join(sites)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the page is started with."""
 
-    host: str = "127.0.0.1"  # GRADIO_SERVER_NAME; 0.0.0.0 in a container, :: for IPv6 as well
-    port: int | None = None  # GRADIO_SERVER_PORT; None takes the first free one from 7860 on
-    root_path: str | None = None  # GRADIO_ROOT_PATH, behind a proxy that serves the page below a path
-    max_file_size: str = "20mb"  # NORMZOO_MAX_FILE_SIZE, of one upload
-    threads: int = 1  # NORMZOO_THREADS, of one prediction: the networks are too small for more to help
-    limits: Limits = field(default_factory=Limits)  # NORMZOO_RATE_LIMIT, NORMZOO_TRUST_PROXY
+    host: str = "127.0.0.1"  # 0.0.0.0 in a container, :: for IPv6 as well
+    port: int | None = None  # None takes the first free one from 7860 on
+    root_path: str | None = None  # behind a proxy that serves the page below a path
+    max_file_size: str = "20mb"  # of one upload
+    threads: int = 1  # of one prediction: the networks are too small for more to help
+    limits: Limits = field(default_factory=Limits)
     on_spaces: bool = False  # SYSTEM, which Hugging Face sets
-    frame_ancestors: str = FRAME_ANCESTORS  # NORMZOO_FRAME_ANCESTORS, the sites that may show the page in a frame
+    frame_ancestors: str = FRAME_ANCESTORS  # the sites that may show the page in a frame
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -108,31 +117,50 @@ class Settings:
         Raises:
             ConfigError: one has a value that it cannot have.
         """
+        fields = _Environment.model_fields
+        given = {name: text for name in fields if (text := environment.get(name, "").strip())}
         on_spaces = environment.get("SYSTEM") == "spaces"  # Gradio goes by this variable as well
-        limits = Limits(
-            requests_per_second=_read(
-                environment, "NORMZOO_RATE_LIMIT", _rate, "a number of requests, 0 for no limit", Limits.requests_per_second
-            ),
-            trust_proxy=_read(environment, "NORMZOO_TRUST_PROXY", _switch, "0 or 1", on_spaces),
-        )
+        try:
+            found = _Environment(**given)  # type: ignore[arg-type]
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            raise ConfigError(f"{name} must be {fields[name].description}, got {given[name]!r}.") from None
+        trust_proxy = on_spaces if found.NORMZOO_TRUST_PROXY is None else found.NORMZOO_TRUST_PROXY == "1"
         return cls(
-            host=_read(environment, "GRADIO_SERVER_NAME", _host, "an address of this machine, such as 0.0.0.0", cls.host),
-            port=_read(environment, "GRADIO_SERVER_PORT", _whole(65535), "a port from 1 to 65535", cls.port),
-            root_path=_read(environment, "GRADIO_ROOT_PATH", _root, "a path such as /zoo, or a URL", cls.root_path),
-            max_file_size=_read(environment, "NORMZOO_MAX_FILE_SIZE", _size, "a size such as 5mb", cls.max_file_size),
-            threads=_read(
-                environment, "NORMZOO_THREADS", _whole(MAX_THREADS), f"a number from 1 to {MAX_THREADS}", cls.threads
-            ),
-            limits=limits,
-            on_spaces=on_spaces,
-            frame_ancestors=_read(
-                environment,
-                "NORMZOO_FRAME_ANCESTORS",
-                _sites,
-                "'self' and sites such as https://canvas.example.edu or https://*.example.edu, with spaces between them",
-                cls.frame_ancestors,
-            ),
+            found.GRADIO_SERVER_NAME.removeprefix("[").removesuffix("]"),  # that an IPv6 address has in a URL
+            found.GRADIO_SERVER_PORT,
+            found.GRADIO_ROOT_PATH and found.GRADIO_ROOT_PATH.rstrip("/"),
+            found.NORMZOO_MAX_FILE_SIZE,
+            found.NORMZOO_THREADS,
+            Limits(requests_per_second=found.NORMZOO_RATE_LIMIT, trust_proxy=trust_proxy),
+            on_spaces,
+            found.NORMZOO_FRAME_ANCESTORS,
         )
+
+
+def _must(sentence: str, **bounds: Any) -> Any:
+    return Field(description=sentence, **bounds)
+
+
+class _Environment(BaseModel):
+    """What a host may choose, by the names of the variables."""
+
+    GRADIO_SERVER_NAME: Annotated[str, _must("an address of this machine, such as 0.0.0.0")] = Settings.host
+    GRADIO_SERVER_PORT: Annotated[int | None, _must("a port from 1 to 65535", ge=1, le=65535)] = None
+    GRADIO_ROOT_PATH: Annotated[str | None, _must("a path such as /zoo, or a URL", pattern="^(/|https?://)")] = None
+    NORMZOO_MAX_FILE_SIZE: Annotated[str, _must("a size such as 5mb", pattern="(?i)^0*[1-9][0-9]*[ \t]*(b|kb|mb|gb)$")] = (
+        Settings.max_file_size
+    )
+    NORMZOO_THREADS: Annotated[int, _must(f"a number from 1 to {MAX_THREADS}", ge=1, le=MAX_THREADS)] = Settings.threads
+    NORMZOO_RATE_LIMIT: Annotated[float, _must("a number of requests, 0 for no limit", ge=0, allow_inf_nan=False)] = (
+        Limits.requests_per_second
+    )
+    NORMZOO_TRUST_PROXY: Annotated[Literal["0", "1"] | None, _must("0 or 1")] = None
+    NORMZOO_FRAME_ANCESTORS: Annotated[
+        str,
+        AfterValidator(_sites),
+        _must("'self' and sites such as https://canvas.example.edu or https://*.example.edu, with spaces between them"),
+    ] = FRAME_ANCESTORS
 
 
 def find_port(host: str, port: int | None) -> int:
@@ -162,63 +190,3 @@ def find_port(host: str, port: int | None) -> int:
             return number
     taken = f"port {port} is" if port else f"the ports from {PORTS[0]} to {PORTS[-1]} are"
     raise ConfigError(f"GRADIO_SERVER_PORT must be a free port, but {taken} taken; stop what uses it or set another.")
-
-
-def _read(environment: Mapping[str, str], name: str, parse: Callable[[str], T], expected: str, default: T) -> T:
-    text = environment.get(name, "").strip()
-    if not text:
-        return default
-    try:
-        return parse(text)
-    except ValueError:
-        raise ConfigError(f"{name} must be {expected}, got {text!r}.") from None
-
-
-def _whole(most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = int(text)
-        if not 1 <= number <= most:
-            raise ValueError
-        return number
-
-    return parse
-
-
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 <= rate < math.inf:
-        raise ValueError
-    return rate
-
-
-def _switch(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError
-    return text == "1"
-
-
-def _sites(text: str) -> str:
-    """Sources for the directive `frame-ancestors`: nothing else may stand in a header, and nobody's `*` lets in everyone."""
-    sites = ["'self'" if site == "self" else site for site in text.split()]
-    if not all(re.fullmatch(_SITE, site, re.IGNORECASE | re.ASCII) for site in sites):
-        raise ValueError
-    for site in sites:
-        _ = urlsplit(site.removesuffix(":*")).port  # raises ValueError for one that is none
-    return " ".join(sites)
-
-
-def _host(text: str) -> str:
-    """Without the brackets that an IPv6 address has in a URL."""
-    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
-
-
-def _root(text: str) -> str:
-    if not re.match(r"/|https?://", text):
-        raise ValueError
-    return text.rstrip("/")
-
-
-def _size(text: str) -> str:
-    if not re.fullmatch(r"0*[1-9]\d*\s*(b|kb|mb|gb)", text, re.IGNORECASE | re.ASCII):
-        raise ValueError
-    return text
