@@ -138,9 +138,11 @@ def test_other_settings_and_images_are_refused_by_name_and_set_aside_to_train_an
     assert saved(folder_of(tmp_path).with_name("seed-0-before-1")).data_digest == data.digest
 
 
-def test_hold_out_has_a_folder_of_its_own_and_must_be_as_the_run_says(data, tmp_path):
+def test_hold_out_has_a_folder_of_its_own_and_it_and_the_image_size_must_be_as_the_run_says(data, tmp_path):
     with pytest.raises(ConfigError, match=r"the run wants a holdout of 0.25, tiny has 0.0\."):
         train(Run("tiny", RECIPE, "bn", holdout=0.25), data, tmp_path)
+    with pytest.raises(ConfigError, match="the recipe wants 32 px images, tiny has 16 px"):
+        train_tiny(data, tmp_path, recipe=RECIPE.changed(image_size=32))
     train_tiny(hold_out(data, 0.25), tmp_path, stop_after=1)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny,holdout=0.25"]
 
