@@ -45,26 +45,24 @@ def test_a_folder_is_named_as_gradio_names_what_is_in_it(tmp_path):
     folder.close()
 
 
-def test_what_is_too_old_is_swept(uploads):
-    old, new = put(uploads, "a/old.jpg", MAX_AGE_SECONDS + 60), put(uploads, "b/new.jpg", HOUR - 60)
+@pytest.mark.parametrize(
+    ("gone", "age", "kept", "kept_age"),
+    [
+        ("a/old.jpg", MAX_AGE_SECONDS + 60, "b/new.jpg", HOUR - 60),
+        ("tmpabc", MAX_UNFINISHED_SECONDS + 60, "tmpdef", 60),  # what a broken upload left, and one that is under way
+    ],
+)
+def test_what_is_too_old_is_swept(uploads, gone, age, kept, kept_age):
+    old, new = put(uploads, gone, age), put(uploads, kept, kept_age)
     uploads.sweep()
-    assert not old.exists()
-    assert new.exists()
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_folders_that_gradio_emptied_are_swept(uploads):
     emptied, in_use = put(uploads, "a/photo.jpg"), put(uploads, "b/photo.jpg", 60)
     emptied.unlink()
     uploads.sweep(now=time.time() + MAX_UNFINISHED_SECONDS + 60)
-    assert not emptied.parent.exists()
-    assert in_use.exists()
-
-
-def test_what_a_broken_upload_left_is_swept_earlier(uploads):
-    orphan, under_way = put(uploads, "tmpabc", MAX_UNFINISHED_SECONDS + 60), put(uploads, "tmpdef", 60)
-    uploads.sweep()
-    assert not orphan.exists()
-    assert under_way.exists()
+    assert (emptied.parent.exists(), in_use.exists()) == (False, True)
 
 
 def test_the_oldest_goes_when_it_is_too_much(uploads):
