@@ -96,7 +96,6 @@ def process_of(run, folder):
 def assert_trained_once(run, folder, sessions):
     """Is the result that of a run that nobody disturbed, and was no epoch saved twice?"""
     state = State.load(run.folder(folder))
-    assert state is not None
     assert [row["epoch"] for row in state.history] == [epoch for epoch in range(1, run.recipe.epochs + 1) for _ in range(2)]
     saved = epochs_of(run, folder)
     assert sorted(set(saved)) == saved
@@ -156,7 +155,6 @@ def test_run_that_reaches_its_time_limit_goes_on_in_its_next_turn(limited):
     assert "this job is timed-out" in "".join(path.read_text() for path in (folder / "slurm").glob("*_log.*"))
     run = run_of("Slow", 0, LIMITED_EPOCHS)
     state = State.load(run.folder(folder))
-    assert state is not None
     assert_trained_once(run, folder, sessions=max(2, len(state.sessions)))
 
 
@@ -195,6 +193,5 @@ def test_line_of_the_docs_trains_one_run_on_two_nodes(host, tmp_path):
     assert "2 processes, each with its share of a batch of 40.\n" in (tmp_path / "log").read_text()
     run = Run("tiny", recipe, "bn")
     two, one = State.load(run.folder(tmp_path)), train_tiny(load_tiny(tmp_path / "data"), tmp_path / "one", recipe=recipe)
-    assert two is not None
     assert two.sessions[0]["replicas"] == 2
     torch.testing.assert_close(two.model, one.model, rtol=1e-4, atol=1e-4)

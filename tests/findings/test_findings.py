@@ -75,7 +75,6 @@ def test_clear_differences_make_an_order_and_close_norms_stand_together(tmp_path
     assert similar(pairs) == [["bn"], ["gn", "ln"], ["in"]]
     assert ranks(pairs) == {"bn": (1, 1), "gn": (2, 3), "ln": (2, 3), "in": (4, 4)}
     finding = pairs_finding(evidence)
-    assert finding is not None
     assert "BN > GN and LN > IN" in finding.headline
     assert finding.headline.startswith("5 of 6 ")
     assert lead_words(evidence).startswith("BN 90.5% leads;")
@@ -87,7 +86,6 @@ def test_with_one_run_each_nothing_is_significant(tmp_path):
     save(tmp_path, "toy/paper", "bn", 190)
     save(tmp_path, "toy/paper", "gn", 50)
     finding = pairs_finding(evidence_of(tmp_path, "toy/paper"))
-    assert finding is not None
     assert finding.tables[0].texts["Significant"] == ["no"]
     assert finding.tables[0].texts["p (Holm)"] == ["–"]
     assert "n = 1" in finding.headline
@@ -103,12 +101,10 @@ def test_each_norm_at_its_best_rate(tmp_path):
     best = best_rates(rated(evidence, "paper")[0])
     assert [(key, each.rate) for key, each in best.items()] == [("gn", 1e-3), ("bn", 1e-4)]
     finding = learning_rate_finding(evidence)
-    assert finding is not None
     assert finding.chart is not None
     assert finding.chart.frame()["x"].unique().tolist() == [1e-4, 1e-3]
     assert finding.tables[0].numbers["Validation accuracy (%)"] == pytest.approx([80.5, 75.5])
     change = recipe_change_finding(evidence)
-    assert change is not None
     assert change.tables[0].numbers["Change (points)"] == pytest.approx([24.0])
     assert change.tables[0].texts["Significant"] == ["no"]
 
@@ -123,7 +119,6 @@ def test_the_batch_size_counts_beyond_what_it_does_to_the_control(tmp_path):
     ):
         save(tmp_path, "toy/paper", variant, hits, hits + 2, provenance={"recipe": {"batch_size": size}})
     finding = batch_size_finding(evidence_of(tmp_path, "toy/paper"))
-    assert finding is not None
     assert "−45.0 points for BN and by −25.0 for GN" in finding.headline
     assert "−20.0 (" in finding.headline
     assert finding.tables[0].numbers["Batch size"] == [8, 32, 128, 8, 128]
@@ -135,7 +130,6 @@ def test_larger_images_are_compared_with_the_same_photos(tmp_path):
         save(tmp_path, name, "bn", hits, hits + 2, provenance=data, image_size=size)
     save(tmp_path, "others-64px/strong", "bn", 20, 22, image_size=64)
     finding = image_size_finding(evidence_of(tmp_path, "toy/strong"))
-    assert finding is not None
     assert finding.tables[0].numbers["Change (points)"] == pytest.approx([25.0])
     assert image_size_finding(evidence_of(tmp_path, "others-64px/strong")) is None
 
@@ -148,7 +142,6 @@ def test_parity_is_a_difference_with_its_interval(tmp_path, theirs, verdict):
     assert parity_finding(evidence_of(tmp_path, "toy/paper")) is None
     save(tmp_path, "toy/paper", "torch-bn", *theirs)
     finding = parity_finding(evidence_of(tmp_path, "toy/paper"))
-    assert finding is not None
     assert verdict in finding.headline
     assert finding.tables[0].numbers["Difference (points)"] == pytest.approx([(100 - hits) / 2 for hits in theirs])
 
@@ -159,7 +152,6 @@ def test_the_original_study_is_held_against_its_own_reproduction_alone(tmp_path)
     assert len(CLASSES) != classes, "nor are as many classes enough"
     sets = list_model_sets()
     finding = original_study_finding(Evidence(next(each for each in sets if each.name == "tiny-imagenet-25/paper"), sets))
-    assert finding is not None
     places = dict(
         zip(finding.tables[0].texts["Network"], finding.tables[0].numbers["Validation accuracy original (%)"], strict=True)
     )
@@ -180,7 +172,6 @@ def test_the_best_recipe_of_the_search_has_the_best_mean_over_all_norms(tmp_path
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "toy/search.csv", index=False)
     finding = recipe_search_finding(evidence)
-    assert finding is not None
     assert "`lr=0.2, clip_norm=1.0` has the highest mean" in finding.headline
     assert "it is the recipe" in finding.headline
     assert finding.tables[0].numbers["Mean of all"][:2] == pytest.approx([70, 60])

@@ -194,7 +194,6 @@ def test_packaged_seeds_of_other_settings_do_not_join(runs, tmp_path):
     (folder,) = package(runs, tmp_path / "checkpoints", silent)
     shutil.rmtree(runs / "tiny/quick/bn/seed-1")
     state = State.load(runs / "tiny/quick/bn/seed-0")
-    assert state is not None
     state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
     state.sessions[0]["seconds"] = 1.0
     state.save(runs / "tiny/quick/bn/seed-0")
@@ -222,7 +221,6 @@ def test_packaged_seeds_join_although_the_layer_takes_other_arguments(norm, runs
         config["norm_arguments"] = {"eps": 1e-5, "affine": True}  # as it once was packaged
     (folder / "config.json").write_text(json.dumps(config))
     state = State.load(runs / f"tiny/quick/{norm}/seed-0")
-    assert state is not None
     state.sessions[0]["seconds"] = 1.0  # not what is packaged
     state.save(runs / f"tiny/quick/{norm}/seed-0")
     package(runs, tmp_path / "checkpoints", silent)
@@ -241,7 +239,6 @@ def test_packaging_again_changes_nothing_and_sweeps_what_was_left_half_written(r
 
 def test_seeds_of_different_settings_are_refused(runs, tmp_path):
     state = State.load(runs / "tiny/quick/bn/seed-1")
-    assert state is not None
     state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
     state.save(runs / "tiny/quick/bn/seed-1")
     with pytest.raises(TrainingError, match="trained with different settings or images"):
@@ -305,7 +302,6 @@ def test_a_seed_that_joins_leaves_the_weights_those_of_the_oldest(runs, tmp_path
 def test_runs_on_other_images_are_left_out_with_what_to_do_and_the_others_packaged(packaged, tmp_path):
     shutil.copytree(packaged / "runs", tmp_path / "runs")
     state = State.load(tmp_path / "runs/tiny/quick/gn/seed-0")
-    assert state is not None
     state.data_digest = "0" * 64
     state.save(tmp_path / "runs/tiny/quick/gn/seed-0")
     with pytest.raises(SeedsLostError, match=r"gn of quick was trained on other images .* --retrain"):

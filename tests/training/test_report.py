@@ -125,7 +125,6 @@ def test_missing_runs_are_named_with_the_command_that_makes_them(tmp_path):
 
 def test_the_original_is_read_in_our_units():
     bn = original.final_figures("bn")
-    assert bn is not None
     assert bn["val"]["accuracy"] == pytest.approx(0.72292)
     assert bn["val"]["loss"] == 0.030  # as printed
     assert original.final_figures("bn-bs8") is None

@@ -33,12 +33,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def saved(folder):
-    state = State.load(folder)
-    assert state is not None
-    return state
-
-
 def test_study_trains_what_is_not_done_and_names_what_failed(folder, monkeypatch, capsys):
     command = [*STUDY, f"--runs={folder / 'runs'}"]
     recipe_folder = folder / "runs/tiny/paper,depth=8,image_size=16,epochs=1,batch_size=40,lr=0.01,horizontal_flip=True"
@@ -52,14 +46,14 @@ def test_study_trains_what_is_not_done_and_names_what_failed(folder, monkeypatch
     assert f"1 of 2 runs stopped with an error. See {nn / 'train.log'}, then call again." in told.err
     assert "holds a run with other settings" in (nn / "train.log").read_text()
 
-    state = saved(bn)
+    state = State.load(bn)
     assert (state.run.precision, state.sessions[0]["threads"], state.sessions[0]["compiled"]) == ("fp32", 1, False)
     before = (bn / "state.pt").stat().st_mtime_ns
     assert cli.main([*command, "--retrain"]) == 0
     told = capsys.readouterr()
     assert "2 runs, 1 finished before, 2 at a time." in told.out
     assert [line.split()[1:4] for line in told.out.splitlines()[-2:]] == [["bn", "0", "1/1"], ["nn", "0", "1/1"]]
-    assert saved(nn.with_name("seed-0-before-1")).run.recipe == RECIPE  # set aside, and not lost
+    assert State.load(nn.with_name("seed-0-before-1")).run.recipe == RECIPE  # set aside, and not lost
 
     monkeypatch.setattr(warm, "Popen", None)  # nothing is left to start
     assert cli.main(command) == 0
@@ -84,7 +78,7 @@ def test_runs_trained_on_other_images_are_named_at_once_and_trained_anew_only_wh
     assert "2 of 2 runs were trained on other images than tiny has now (bn seed 0, nn seed 0). Add --retrain" in told.err
     assert {path: path.read_bytes() for path in kept} == kept
     assert cli.main([*command, "--retrain"]) == 0
-    assert all(saved(path.parent).data_digest.startswith("0") for path in kept)
+    assert all(State.load(path.parent).data_digest.startswith("0") for path in kept)
     assert sorted(path.read_bytes() for path in (folder / "runs").rglob("seed-0-before-1/state.pt")) == sorted(kept.values())
 
 
@@ -170,7 +164,7 @@ def test_whatever_ends_a_study_ends_its_runs_after_their_epoch(name, folder):
     assert process.wait(30) == local.EXIT_INTERRUPTED, (folder / "log").read_text()
     (path,) = runs.rglob("lock")
     with lock(path.parent):  # nobody trains it any more
-        state = saved(path.parent)
+        state = State.load(path.parent)
     assert 0 < state.epoch < 2000
     assert len(state.history) == 2 * state.epoch
     assert "Stopped after epoch" in (path.parent / "train.log").read_text()

@@ -59,9 +59,7 @@ def trained(tmp_path_factory):
 
 
 def state_of(folder, runs, norm):
-    state = State.load(Run("tiny", SGD, norm).folder(folder / runs))
-    assert state is not None
-    return state
+    return State.load(Run("tiny", SGD, norm).folder(folder / runs))
 
 
 @pytest.mark.parametrize("norm", TRAINED)

@@ -78,7 +78,6 @@ def test_first_ctrl_c_finishes_the_epoch_saves_and_says_how_to_go_on(folder, at_
     handler = signal.getsignal(signal.SIGINT)
     assert command_line.main([*TRAIN, f"--runs={folder / 'runs'}"]) == 130
     state = saved(folder / "runs")
-    assert state is not None
     assert state.epoch == 2
     told = capsys.readouterr().err
     assert "Finishing this epoch, then saving. Ctrl-C again stops at once." in told
@@ -93,7 +92,6 @@ def test_second_ctrl_c_stops_at_once_and_keeps_what_was_saved(folder, at_step, c
     at_step({first: press_ctrl_c, second: press_ctrl_c, second + 1: lambda: steps.append(second + 1)})
     assert command_line.main([*TRAIN, f"--runs={folder / 'runs'}"]) == 130
     state = saved(folder / "runs")
-    assert state is not None
     assert state.epoch == 1
     assert steps == []
     assert "Stopped. What was saved stays; the same command goes on from there." in capsys.readouterr().err
@@ -130,7 +128,6 @@ def test_run_that_is_killed_at_any_moment_ends_with_the_same_result(folder):
         process.kill()
         process.wait()
     state = saved(runs)
-    assert state is not None
     assert 0 < state.epoch <= EPOCHS
     process = start(runs, log)
     assert process.wait() == 0, log.read_text()
@@ -138,7 +135,6 @@ def test_run_that_is_killed_at_any_moment_ends_with_the_same_result(folder):
     recipe = RECIPES["paper"].changed(name="paper" + "".join(f",{key}={value}" for key, value in CHANGES.items()), **CHANGES)
     expected = train_tiny(load_tiny(folder / "data"), folder / "uninterrupted", "bin", recipe=recipe)
     state = saved(runs)
-    assert state is not None
     torch.testing.assert_close(state.model, expected.model, rtol=0, atol=0)
     torch.testing.assert_close(state.optimizer["state"], expected.optimizer["state"], rtol=0, atol=0)
     rows = [[{**row, "seconds": 0} for row in each.history] for each in (state, expected)]

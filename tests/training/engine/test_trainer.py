@@ -34,12 +34,6 @@ def folder_of(runs, norm="bn"):
     return Run("tiny", RECIPE, norm).folder(runs)
 
 
-def saved(folder):
-    state = State.load(folder)
-    assert state is not None
-    return state
-
-
 def assert_same_result(state, expected):
     """Everything but the time it took, and the processes."""
     assert (state.run, state.data_digest, state.epoch) == (expected.run, expected.data_digest, expected.epoch)
@@ -57,7 +51,7 @@ def test_three_and_three_epochs_equal_six_bit_for_bit(norm, data, tmp_path):
     assert train_tiny(data, tmp_path / "parts", norm, recipe=RESUMED, stop_after=3).epoch == 3
     torch.rand(5)
     train_tiny(data, tmp_path / "parts", norm, recipe=RESUMED)
-    whole, parts = saved(run.folder(tmp_path / "whole")), saved(run.folder(tmp_path / "parts"))
+    whole, parts = State.load(run.folder(tmp_path / "whole")), State.load(run.folder(tmp_path / "parts"))
     assert_same_result(parts, whole)
     assert [session["first_epoch"] for session in parts.sessions] == [1, 4]
 
@@ -135,7 +129,7 @@ def test_other_settings_and_images_are_refused_by_name_and_set_aside_to_train_an
         train_tiny(other, tmp_path)
     state = train(Run("tiny", RECIPE, "bn"), other, tmp_path, Execution(compile="off", retrain=True), say=lambda line: None)
     assert (state.epoch, state.data_digest) == (2, other.digest)
-    assert saved(folder_of(tmp_path).with_name("seed-0-before-1")).data_digest == data.digest
+    assert State.load(folder_of(tmp_path).with_name("seed-0-before-1")).data_digest == data.digest
 
 
 def test_hold_out_has_a_folder_of_its_own_and_it_and_the_image_size_must_be_as_the_run_says(data, tmp_path):
@@ -205,7 +199,7 @@ def test_killed_between_two_files_a_run_is_never_behind_its_history(file, data, 
         with pytest.raises(KeyboardInterrupt):
             train_tiny(data, tmp_path)
     epochs = [int(row["epoch"]) for row in runs.read_history(folder_of(tmp_path))]
-    assert (saved(folder_of(tmp_path)).epoch, max(epochs)) == (1, 1 if file == "history.csv" else 2)
+    assert (State.load(folder_of(tmp_path)).epoch, max(epochs)) == (1, 1 if file == "history.csv" else 2)
     assert train_tiny(data, tmp_path).epoch == 2
     assert len(runs.read_history(folder_of(tmp_path))) == 4
 

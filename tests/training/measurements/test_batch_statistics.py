@@ -48,7 +48,6 @@ def test_what_is_measured_is_stored_checked_and_found(folder):
     network.eval()
 
     found = batch_statistics_finding(Evidence(model_set, [model_set]))
-    assert found is not None
     numbers = found.tables[0].numbers
     place = numbers["Network, images"].index("BN, corrupted, mixed")
     assert numbers["Batches of 8"][place] == pytest.approx(100 * mean_accuracy_with(frame, "bn", MIXED, "8"))

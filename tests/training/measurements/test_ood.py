@@ -47,7 +47,6 @@ def test_what_is_measured_is_stored_checked_and_found(folder):
     assert all(each.auroc == pytest.approx(measured[a].auroc - measured[b].auroc, abs=2e-6) for (a, b), each in pairs.items())
     assert len(pairs) == len(model_set.main_variants) * (len(model_set.main_variants) - 1) / 2
     finding = ood_finding(Evidence(model_set, [model_set]))
-    assert finding is not None
     assert len(finding.tables[0].numbers["Network"]) == len(measured)
     assert check_ood(model_set) == []
 
