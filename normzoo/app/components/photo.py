@@ -79,11 +79,7 @@ def strip_of_examples() -> str:
 
 
 def open_prepared(name: str) -> list[Any]:
-    """Return the file of a photo that is here, by its name in a link, and how it is shown.
-
-    Raises:
-        ConfigError: there is no such photo.
-    """
+    """Return the file of a photo that is here, by its name in a link, and how it is shown."""
     known = {_in_link(photo): photo for photos in PREPARED.values() for photo in photos}
     photo = known[check_choice("photo", name, known)]
     return [str(photo.path), show(photo.path), ""]
@@ -95,11 +91,7 @@ def _in_link(photo: Example) -> str:
 
 
 def show(path: Path | None) -> str:
-    """Return as HTML what the networks get to see of a photo, so upright and on white, and its name.
-
-    Raises:
-        ImageError: it is no picture.
-    """
+    """Return as HTML what the networks get to see of a photo, so upright and on white, and its name."""
     picture = open_photo(None if path is None else {"path": str(path)})
     if path is None or picture is None:
         return render("photo.html", photo=None)

@@ -58,9 +58,6 @@ def read_photos(wanted: object, image_size: int, tell: Callable[[int, int], None
         wanted: a prepared set, `{"set": "drawings"}`, or a list of uploads: `{"path": …}`, with `name` and `folder` or without.
         image_size: of the networks.
         tell: is told how many of how many files are read.
-
-    Raises:
-        ImageError: it is neither, or of more or larger files than allowed.
     """
     if isinstance(wanted, dict) and "set" in wanted:
         name = wanted["set"]

@@ -48,11 +48,7 @@ class Batches(Generic[Key, Item, Result]):
         self._changed = threading.Condition()
 
     def compute(self, key: Key, item: Item) -> Result:
-        """The function's result for this item, computed with what else waits under this key.
-
-        Raises:
-            Exception: what the function raises for this item alone.
-        """
+        """The function's result for this item, computed with what else waits under this key."""
         job = _Job[Key, Item, Result](key, item)
         with self._changed:
             self._waiting.append(job)

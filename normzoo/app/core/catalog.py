@@ -32,11 +32,7 @@ class Catalog:
         return default_model_set(self.sets.values())
 
     def get(self, name: str) -> ModelSet:
-        """The model set of that name.
-
-        Raises:
-            ConfigError: there is none.
-        """
+        """The model set of that name."""
         try:
             return self.sets[name]
         except (KeyError, TypeError):
@@ -125,11 +121,7 @@ def main_variants_of(model_set: ModelSet) -> list[str]:
 
 
 def chosen(model_set: ModelSet, variants: list[str] | None) -> list[str]:
-    """Those of the variants that the set has, in its order; None takes the main ones.
-
-    Raises:
-        ConfigError: they are no list of names, such as a program may send.
-    """
+    """Those of the variants that the set has, in its order; None takes the main ones."""
     if variants is None:
         return main_variants_of(model_set)
     if not isinstance(variants, list) or not all(isinstance(variant, str) for variant in variants):

@@ -44,11 +44,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_choice(what: str, value: object, known: Collection[str]) -> str:
-    """Return a value as it may come from anyone, if it is one of those known.
-
-    Raises:
-        ConfigError: it is none.
-    """
+    """Return a value as it may come from anyone, if it is one of those known."""
     if not isinstance(value, str) or value not in known:
         raise ConfigError(f"Unknown {what}. Choose one of: {', '.join(known)}.")
     return value

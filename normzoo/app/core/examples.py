@@ -57,11 +57,7 @@ def label_of(path: Path) -> str:
 
 
 def prepared_photo(prepared: object, number: object) -> Example:
-    """One photo of a prepared set, as it may be asked for by anyone.
-
-    Raises:
-        ImageError: there is none.
-    """
+    """One photo of a prepared set, as it may be asked for by anyone."""
     photos = PREPARED.get(prepared) if isinstance(prepared, str) else None
     if photos is None or not isinstance(number, int) or not 0 <= number < len(photos):
         raise ImageError("There is no such photo here.")

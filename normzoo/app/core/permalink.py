@@ -149,11 +149,7 @@ class Linked:
         return f'JSON.stringify(given) === JSON.stringify({first}) ? "" : given.map(encodeURIComponent).join("/")'
 
     def updates(self, model_set: ModelSet, text: str) -> Sequence[Any]:
-        """What a text in a link brings to the targets.
-
-        Raises:
-            ConfigError: it asks for something that is not there.
-        """
+        """What a text in a link brings to the targets."""
         if self.read is not None:
             return self.read(model_set, text)
         parts = text.split("/")
@@ -163,11 +159,7 @@ class Linked:
 
 
 def _value(component: Any, text: str) -> Any:
-    """What a control may be set to, of its text in a link.
-
-    Raises:
-        ConfigError: it may not.
-    """
+    """What a control may be set to, of its text in a link."""
     if isinstance(component, gr.CheckboxGroup):
         values = {str(value): value for _, value in component.choices}
         if all(word in values for word in text.split(",") if word):

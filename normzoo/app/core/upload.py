@@ -60,9 +60,6 @@ def many_listener(tab: int) -> gr.HTML:
 def chosen_path(choice: object) -> Path | None:
     """The file that was chosen: `{"set": "examples", "number": 0}`, `{"file": …}`, of an archive with `"member": 0` besides;
     None where the photo is to go, `{}`.
-
-    Raises:
-        ImageError: it is none of these.
     """
     if not isinstance(choice, dict):
         raise ImageError("There is no such photo.")
@@ -88,11 +85,7 @@ def _extract(archive: Path, number: object) -> Path:
 
 
 def photo_path(photo: object) -> Path | None:
-    """Where Gradio put an upload; None where there is no photo.
-
-    Raises:
-        ImageError: something else came in its place, such as a `data:` URL.
-    """
+    """Where Gradio put an upload; None where there is no photo."""
     if photo is None:
         return None
     path = photo.get("path") if isinstance(photo, dict) else None
@@ -102,11 +95,7 @@ def photo_path(photo: object) -> Path | None:
 
 
 def open_photo(photo: dict[str, Any] | None) -> Image.Image | None:
-    """The picture that the component sent; None where there is none. It is shared: nobody may change it.
-
-    Raises:
-        ImageError: what came is no photo.
-    """
+    """The picture that the component sent; None where there is none. It is shared: nobody may change it."""
     path = photo_path(photo)
     return None if path is None else _decode(path)
 

@@ -42,11 +42,7 @@ class Visitor:
 
 
 def check_wanted() -> None:
-    """Raise where nobody waits for the answer of the event that this thread computes.
-
-    Raises:
-        AbandonedError: the visitor has left, or never came to listen.
-    """
+    """Raise where nobody waits for the answer of the event that this thread computes."""
     from gradio.context import LocalContext
 
     event_id, blocks = LocalContext.event_id.get(None), LocalContext.blocks.get(None)
@@ -65,9 +61,6 @@ def computing(pixels: int = 0) -> Iterator[None]:
 
     Args:
         pixels: of the picture that is decoded meanwhile.
-
-    Raises:
-        AbandonedError: nobody waits for it any more.
     """
     check_wanted()
     is_large = pixels > LARGE_PIXELS

@@ -21,11 +21,7 @@ ARENAS = 2
 
 
 def main() -> None:
-    """Serve the page as the environment says, until the process is told to stop.
-
-    Raises:
-        SystemExit: a setting is wrong, or the networks cannot be had; with the sentence that says so.
-    """
+    """Serve the page as the environment says, until the process is told to stop."""
     try:
         launch(Settings.from_environment())
     except NormZooError as error:
@@ -33,11 +29,7 @@ def main() -> None:
 
 
 def launch(settings: Settings) -> None:
-    """Serve the page until the process is told to stop.
-
-    Raises:
-        NormZooError: a setting is wrong, or the networks cannot be had.
-    """
+    """Serve the page until the process is told to stop."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     limit_malloc_arenas(ARENAS)
     find_port(settings.host, settings.port)  # before seconds are spent on imports
@@ -70,9 +62,6 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
     Args:
         root: where the checkpoints of the page lie; none of their files is ever served.
         sweep: is called when many bytes were uploaded.
-
-    Raises:
-        ConfigError: the address or the port is not to be had.
     """
     from gradio.utils import get_upload_folder
 

@@ -78,9 +78,6 @@ def lifetime() -> Iterator[ServerProcess]:
     """To be entered before Gradio is imported; the process ends with the block, unless that raises.
 
     Uploads go to a new folder below `$GRADIO_TEMP_DIR`, or below the system's.
-
-    Raises:
-        ConfigError: there can be no such folder.
     """
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -146,11 +146,7 @@ class Body:
         self.refusal: Refusal | None = None
 
     def check_declared(self, scope: Any) -> None:
-        """Look at the Content-Length, before anything is read.
-
-        Raises:
-            Refusal: 413, it is more than allowed.
-        """
+        """Look at the Content-Length, before anything is read."""
         length = header(scope, b"content-length")
         if length.isdigit() and int(length) > self._max_bytes:
             raise Refusal(413)
@@ -230,11 +226,7 @@ class Body:
 
 
 def boundary_of(scope: Any) -> bytes:
-    """What separates the parts of an upload.
-
-    Raises:
-        Refusal: 400, it is not multipart.
-    """
+    """What separates the parts of an upload."""
     match = _MULTIPART.fullmatch(header(scope, b"content-type"))
     if match is None:
         raise Refusal(400)
@@ -258,9 +250,6 @@ def check_event(body: bytes, is_upload: Callable[[object], bool]) -> str:
 
     Returns:
         The session that the event belongs to, empty where it names none.
-
-    Raises:
-        Refusal: 400, 403 or 422.
     """
     try:
         event = json.loads(body)

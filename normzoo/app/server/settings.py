@@ -112,11 +112,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """The settings, with defaults for what is not set or empty.
-
-        Raises:
-            ConfigError: one has a value that it cannot have.
-        """
+        """The settings, with defaults for what is not set or empty."""
         fields = _Environment.model_fields
         given = {name: text for name in fields if (text := environment.get(name, "").strip())}
         on_spaces = environment.get("SYSTEM") == "spaces"  # Gradio goes by this variable as well
@@ -164,11 +160,7 @@ class _Environment(BaseModel):
 
 
 def find_port(host: str, port: int | None) -> int:
-    """The port to serve at: the one that is wanted, or else the first free one.
-
-    Raises:
-        ConfigError: it is taken, or the host is no address of this machine.
-    """
+    """The port to serve at: the one that is wanted, or else the first free one."""
     for number in PORTS if port is None else [port]:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]

@@ -56,11 +56,7 @@ class Visitors:
         self._open: Counter[str] = Counter()
 
     def charge(self, visitor: str) -> None:
-        """Take a token from the visitor's bucket.
-
-        Raises:
-            Refusal: 429, it was empty.
-        """
+        """Take a token from the visitor's bucket."""
         tokens = self.spend(visitor, 0)
         if tokens < 1:
             raise Refusal(429, retry_seconds=(1 - tokens) / self._limits.requests_per_second)
@@ -81,11 +77,7 @@ class Visitors:
 
     @contextlib.contextmanager
     def request(self, visitor: str) -> Iterator[None]:
-        """One request of this visitor, under way for as long as the block lasts.
-
-        Raises:
-            Refusal: 429 or 503, there are too many of this visitor, or of all.
-        """
+        """One request of this visitor, under way for as long as the block lasts."""
         if self._open.total() >= self._limits.open_requests:
             raise Refusal(503)
         if self._open[visitor] >= self._limits.open_requests_per_visitor:
@@ -108,11 +100,7 @@ class Sessions:
         self._streams: dict[str, int] = {}
 
     def ask(self, session: str) -> None:
-        """Count an event of this session.
-
-        Raises:
-            Refusal: 429, too many answers wait already.
-        """
+        """Count an event of this session."""
         unread = self._unread.pop(session, 0)
         self._unread[session] = min(unread + 1, self._limits.unread_events)
         if len(self._unread) > self._limits.remembered:
