@@ -18,23 +18,24 @@ FUZZ_READY := $(FUZZ)/.atheris
 .DEFAULT_GOAL := help
 .PHONY: help install docs app test test-fast test-cluster test-container check bench load audit fuzz format screenshots
 
+##@ Use
+
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' \
+	    $(MAKEFILE_LIST)
+
+install: $(DEV_READY) ## make the virtual environment for all of these
 
 app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 	$(BIN)/python app.py
 
-test: $(DEV_READY) ## run the tests, a worker per core
-	$(TESTS)
+##@ Develop
 
 test-fast: $(DEV_READY) ## run those that need neither a browser nor another process: the inner loop
 	$(TESTS) -m "not browser and not process"
 
-test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and test studies on it under failures; as root, with slurm-wlm and munge
-	timeout 900 $(BIN)/python -m pytest tests/cluster
-
-test-container: $(DEV_READY) ## build the image, run it as the Dockerfile says and ask for the worst; ten minutes, with Docker or CONTAINER_*
-	timeout 1800 $(BIN)/python -m pytest tests/container -s
+test: $(DEV_READY) ## run the tests, a worker per core
+	$(TESTS)
 
 check: $(DEV_READY) ## lint, format, types, stored figures computed once more, and is RESULTS.md up to date?
 	$(BIN)/ruff check
@@ -44,21 +45,6 @@ check: $(DEV_READY) ## lint, format, types, stored figures computed once more, a
 	$(BIN)/python -m training evaluate --check
 	$(BIN)/python -m training report --check
 
-bench: $(DEV_READY) ## measure layers and training loop against torch's, and the page; on an idle machine
-	$(BIN)/python -m training bench
-	$(BIN)/python -m tests.page_bench
-
-load: $(DEV_READY) ## 100 visitors with a photo and 8 with many at once, each checking their answers; on an idle machine
-	$(BIN)/python -m tests.load --clients 100 --many 8
-
-audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs the network
-	$(BIN)/pip-audit --local --strict
-
-fuzz: $(FUZZ_READY) ## fuzz the image loader for ten minutes
-	mkdir -p $(FUZZ)/corpus
-	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. $(FUZZ)/bin/python tests/images/fuzz_images.py $(FUZZ)/corpus \
-	    -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
-
 format: $(DEV_READY) ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -66,10 +52,33 @@ format: $(DEV_READY) ## format the code
 docs: $(DEV_READY) ## build the documentation, in build/docs/index.html
 	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
 
+##@ Look and measure
+
 screenshots: $(DEV_READY) ## look at the page: every tab, wide and narrow, light and dark, in screenshots/
 	$(BIN)/python -m tests.browser.screenshots
 
-install: $(DEV_READY) ## make the virtual environment for all of these
+bench: $(DEV_READY) ## measure layers and training loop against torch's, and the page; on an idle machine
+	$(BIN)/python -m training bench
+	$(BIN)/python -m tests.page_bench
+
+load: $(DEV_READY) ## 100 visitors with a photo and 8 with many at once, each checking their answers; on an idle machine
+	$(BIN)/python -m tests.load --clients 100 --many 8
+
+##@ Test for longer
+
+test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and test studies on it under failures; as root, with slurm-wlm and munge
+	timeout 900 $(BIN)/python -m pytest tests/cluster
+
+test-container: $(DEV_READY) ## build the image, run it as the Dockerfile says and ask for the worst; ten minutes, with Docker or CONTAINER_*
+	timeout 1800 $(BIN)/python -m pytest tests/container -s
+
+fuzz: $(FUZZ_READY) ## fuzz the image loader for ten minutes
+	mkdir -p $(FUZZ)/corpus
+	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. $(FUZZ)/bin/python tests/images/fuzz_images.py $(FUZZ)/corpus \
+	    -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
+
+audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs the network
+	$(BIN)/pip-audit --local --strict
 
 $(APP_READY): requirements.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)

@@ -5,7 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from normzoo.config import nearest
 from normzoo.errors import NormZooError
@@ -31,6 +31,10 @@ class Parser(argparse.ArgumentParser):
             options_there = [option for option in parser._option_string_actions if option.startswith("--")]
             parser.error(f"unknown argument {word}. {nearest(word, options_there) if word.startswith('-') else ''}".rstrip())
         return options
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message alone; argparse puts all options before it, a screen of them."""
+        self.exit(2, f"{self.prog}: error: {message}\nAll options: {self.prog} --help\n")
 
 
 def positive(word: str) -> int:
