@@ -20,7 +20,6 @@ from normzoo import NORM_LAYERS, load_image
 from normzoo.app import build_demo
 from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core import upload as photo
-from normzoo.app.core.catalog import variants_of
 from normzoo.app.core.errors import PLAIN, UNEXPECTED, GuardedBlocks, guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.page import TABS
@@ -114,20 +113,6 @@ def test_the_example_is_classified_before_anyone_asks(demo):
 def test_with_nothing_packaged_the_page_says_how_to_make_it(tmp_path):
     texts = [part["props"].get("value") for part in build_demo(tmp_path).get_config_file()["components"]]
     assert any("python -m training study" in str(text) for text in texts)
-
-
-def test_a_broken_variant_is_shown_with_its_reason_and_the_others_answer(catalog):
-    model_set = catalog.get("toy/extras")
-    report, _, data = compare.answer(catalog, model_set, variants_of(model_set), load_image(PHOTO))
-    assert set(data["networks"]) == {"bn", "bn-bs8"}
-    assert set(data["unavailable"]) == {"gn", "torch-bn"}
-    assert words(report).count("Unavailable.") == 2
-    for reason in data["unavailable"].values():
-        assert reason in words(report)
-    _, chart_words, table, rows = curves.draw(catalog, model_set, variants_of(model_set), "loss", "Both")
-    assert "torch BN is unavailable" in words(chart_words)
-    assert "torch BN is unavailable" in words(table)
-    assert [row["variant"] for row in rows] == ["bn", "gn", "bn-bs8"]
 
 
 def test_a_set_with_nothing_readable_still_opens(tmp_path):
