@@ -4,13 +4,14 @@ import argparse
 import csv
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from normzoo.check.report import check, identify
+from normzoo.check.report import WIDTH, behaves, check_apart, in_own_process
 from normzoo.check.subject import CHOICES, SYMBOLS, Subject
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, ImageError
@@ -115,17 +116,27 @@ _CHECK_EPILOG = (
 
 def _check(options: argparse.Namespace) -> int:
     """Hold a norm layer of your own against the formulas, and name what is wrong with it."""
-    report = check(Subject(read_own_norm(options.layer), options.kind, options.args))
+    if sys.stderr.isatty():
+        print(f"Checking {options.layer} …", file=sys.stderr)
+    name = options.layer.rpartition(":")[2]
+    report = check_apart(lambda: Subject(read_own_norm(options.layer), options.kind, options.args), name)
     print(report.to_json() if options.json else report.to_text(options.verbose))
     return 0 if report.passed else 1
 
 
 def _identify(options: argparse.Namespace) -> None:
     """Say what a norm layer of your own behaves as."""
-    subject = Subject(read_own_norm(options.layer), None, options.args)
-    behaves = identify(subject)
-    fields = {"layer": subject.own.name, "kind": subject.kind, "behaves": behaves}
-    print(json.dumps(fields, indent=1, ensure_ascii=False) if options.json else f"{subject.own.name}: {behaves}")
+
+    def found() -> dict[str, str]:
+        subject = Subject(read_own_norm(options.layer), None, options.args)
+        return {"layer": subject.own.name, "kind": subject.kind, "behaves": behaves(subject)}
+
+    try:
+        fields = in_own_process(found)
+    except (TimeoutError, ChildProcessError) as error:
+        raise ConfigError(f"{options.layer} does not return: {error}.") from error
+    text = f"{fields['layer']}: {fields['behaves']}"
+    print(json.dumps(fields, indent=1, ensure_ascii=False) if options.json else textwrap.fill(text, WIDTH))
 
 
 def _predict(options: argparse.Namespace) -> int:

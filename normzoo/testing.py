@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from normzoo.check.report import Report, check
+from normzoo.check.report import Report, check_apart
 from normzoo.check.subject import Subject
 from normzoo.nn.own_norm import OwnNorm
 
@@ -28,7 +28,7 @@ def check_norm(layer: type[nn.Module], kind: str | None = None, arguments: str =
     """
     path = inspect.getsourcefile(layer)
     own = OwnNorm(layer, Path(path or layer.__module__), Path(path).read_text(encoding="utf-8") if path else "")
-    report = check(Subject(own, kind, arguments), with_compiler=False)
+    report = check_apart(lambda: Subject(own, kind, arguments), own.name, with_compiler=False)
     if not report.passed:
         raise AssertionError(report.to_text())
     return report

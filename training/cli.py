@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from normzoo.allocator import disable_malloc_trim
-from normzoo.check.report import check
+from normzoo.check.report import check_apart
 from normzoo.check.subject import Subject
 from normzoo.config import fields_of
 from normzoo.console import Parser, positive, run_command
@@ -289,7 +289,7 @@ class Chosen:
     def check_own_norms(self) -> None:
         """Check what holds for every norm on custom ones, before time is spent on them."""
         for norm in dict.fromkeys(run.norm for run in self.runs if run.norm in OWN_NORMS):
-            report = check(Subject(OWN_NORMS[norm]), with_compiler=False)
+            report = check_apart(functools.partial(Subject, OWN_NORMS[norm]), norm, with_compiler=False)
             say(report.to_text())
             if not report.passed:
                 raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")

@@ -37,13 +37,18 @@ class Formula:
 
     Args:
         axes: letters of the dimensions that the statistics are taken over: N, G (groups), K (channels of a group), H, W.
-        grouping: how channels form groups: neighbouring, interleaved, or scrambled (rows of a reshape that mixes images).
+        variance_axes: those of the variance, where they are others than the mean's.
+        grouping: how channels form groups: neighbouring, interleaved, scrambled (rows of a reshape to (C, N·H·W) that mixes
+            images), or columns (a reshape to (N, H, W, C) that mixes channels).
         groups: how many.
-        variance: biased, unbiased, or of_parts (the mean of each map's variance).
+        left_out: what stays as it is: nothing, or the last or first group's channels (last, first), or they are zero
+            (last_zero), or the last image (image).
+        variance: biased, unbiased, of_parts (the mean of each map's variance), raw (E[x²]), or absolute (E|x − μ|).
+        swapped: whether mean and variance are taken for each other.
         epsilon: inside (√(var + ε)), deviation (√var + ε), result (added at the end), none, larger (the larger of √var and ε),
             squared (√(var + ε²)) or variance (divides by var + ε, without the root).
-        affine: right, none, no_weight, no_bias, swapped, bias_first ((x̂ + bias) · weight), twice, or of_input
-            (x · weight + bias).
+        affine: right, none, no_weight, no_bias, swapped, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias),
+            before (x · weight + bias is normalized), or columns (one for each column of that grouping).
         detached: what no gradient flows through: nothing, mean, variance or both.
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
@@ -60,16 +65,20 @@ class Formula:
         momentum: torch (the share of the new batch) or reversed (the share that is kept).
         training: statistics that normalize in training: batch, running_before or running_after its update, or frozen (the
             running ones, which never move).
-        evaluation: statistics that normalize in evaluation: running, batch, or corrected (running, with the factor
-            n/(n − 1) of the batch at hand); or what is left out there: without_eps, without_affine.
+        evaluation: statistics that normalize in evaluation: running, batch, batch_mean or batch_variance (the other one is
+            running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out there:
+            without_eps, without_affine.
         evaluation_updates: whether evaluation moves the running statistics too.
         gate: none, learned, reversed, clamped, sigmoid, or a number for a gate that does not learn.
     """
 
     axes: str = "NHW"
+    variance_axes: str = ""
     grouping: str = "neighbouring"
     groups: int = 1
+    left_out: str = "nothing"
     variance: str = "biased"
+    swapped: bool = False
     epsilon: str = "inside"
     affine: str = "right"
     detached: str = "nothing"
@@ -125,21 +134,30 @@ class FormulaNorm(nn.Module):
 
     def _whole(self, x: Tensor) -> Tensor:
         formula = self.formula
-        laid_out = self._lay_out(x)
+        weight, bias = (getattr(self, name).view(1, -1, 1, 1) for name in ("weight", "bias"))
+        laid_out = self._lay_out(x * weight + bias if formula.affine == "before" else x)
         dims = [_DIMENSIONS[letter] for letter in formula.axes]
-        normalized = self._fold_back(self._normalize(laid_out, *self._statistics(laid_out, dims)), x)
+        standardized = self._normalize(laid_out, *self._statistics(laid_out, dims))
+        if formula.affine == "columns":
+            standardized = standardized * weight.reshape(1, *laid_out.shape[1:3], 1, 1) + bias.reshape(
+                1, *laid_out.shape[1:3], 1, 1
+            )
+        normalized = self._fold_back(standardized, x)
         if formula.gate != "none":
             instance = self._normalize(laid_out, *self._moments(laid_out, [3, 4]))
             gate = self._gate()
             normalized = gate * normalized + (1 - gate) * self._fold_back(instance, x)
         if formula.epsilon == "result":
             normalized = normalized + self.eps
-        weight, bias = (getattr(self, name).view(1, -1, 1, 1) for name in ("weight", "bias"))
+        if formula.left_out != "nothing":
+            normalized = self._leave_out(normalized, x)
         if formula.evaluation == "without_affine" and not self.training:
             return normalized
         made: Tensor = {
             "right": lambda: normalized * weight + bias,
             "none": lambda: normalized,
+            "before": lambda: normalized,
+            "columns": lambda: normalized,
             "no_weight": lambda: normalized + bias,
             "no_bias": lambda: normalized * weight,
             "swapped": lambda: normalized * bias + weight,
@@ -149,10 +167,22 @@ class FormulaNorm(nn.Module):
         }[formula.affine]()
         return made
 
+    def _leave_out(self, normalized: Tensor, x: Tensor) -> Tensor:
+        """Put the input, or zeros, where a loop that ends too early leaves them."""
+        if self.formula.left_out == "image":
+            return torch.cat([normalized[:-1], x[-1:]])
+        size = x.shape[1] // self.formula.groups
+        if self.formula.left_out == "first":
+            return torch.cat([x[:, :size], normalized[:, size:]], 1)
+        rest = x[:, -size:]
+        return torch.cat([normalized[:, :-size], rest if self.formula.left_out == "last" else torch.zeros_like(rest)], 1)
+
     def _lay_out(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, G, C/G, H, W)."""
         n, c, h, w = x.shape
         groups = self.formula.groups
+        if self.formula.grouping == "columns":
+            x = x.reshape(n, h, w, c).permute(0, 3, 1, 2)
         if self.formula.grouping == "scrambled" and self.training:
             return x.reshape(1, 1, c, 1, n * h * w)
         if self.formula.grouping == "interleaved":
@@ -162,13 +192,20 @@ class FormulaNorm(nn.Module):
     def _fold_back(self, laid_out: Tensor, like: Tensor) -> Tensor:
         if self.formula.grouping == "interleaved":
             laid_out = laid_out.transpose(1, 2)
+        if self.formula.grouping == "columns":
+            laid_out = laid_out.flatten(1, 2).permute(0, 2, 3, 1)
         return laid_out.reshape(like.shape)
 
     def _moments(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
         x = x[:1] if self.formula.taken_from == "first" else x
         mean = x.mean(dims, keepdim=True) if self.formula.center else torch.zeros_like(x.mean(dims, keepdim=True))
+        centre = mean
+        if self.formula.variance_axes:
+            dims = [_DIMENSIONS[letter] for letter in self.formula.variance_axes]
+            centre = x.mean(dims, keepdim=True)
         count = math.prod(x.shape[dim] for dim in dims)
-        variance = (x - mean).square().mean(dims, keepdim=True)
+        distance = {"raw": x.square, "absolute": (x - centre).abs}.get(self.formula.variance, (x - centre).square)
+        variance = distance().mean(dims, keepdim=True)
         if self.formula.variance == "unbiased":
             variance = variance * (count / (count - 1))
         if self.formula.variance == "of_parts":
@@ -177,7 +214,7 @@ class FormulaNorm(nn.Module):
             mean = mean.detach()
         if self.formula.detached in ("variance", "both"):
             variance = variance.detach()
-        return mean, variance
+        return (variance, mean) if self.formula.swapped else (mean, variance)
 
     def _statistics(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
         """Mean and variance that normalize; moves the running ones where that is due."""
@@ -187,14 +224,15 @@ class FormulaNorm(nn.Module):
             return mean, variance
         before = self.running_mean, self.running_var
         count = math.prod(x.shape[dim] for dim in dims)
-        if (self.training and formula.training != "frozen") or formula.evaluation_updates:
+        if formula.training != "frozen" if self.training else formula.evaluation_updates:
             self._remember(mean.detach(), variance.detach(), count, x)
         running = self.running_mean, self.running_var
         if self.training:
             ways = {"batch": (mean, variance), "running_before": before, "running_after": running, "frozen": running}
             return ways[formula.training]
         corrected = running[0], running[1] * (count / max(count - 1, 1))
-        return {"batch": (mean, variance), "corrected": corrected}.get(formula.evaluation, running)
+        halves = {"batch_mean": (mean, running[1]), "batch_variance": (running[0], variance)}
+        return {"batch": (mean, variance), "corrected": corrected, **halves}.get(formula.evaluation, running)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: int, x: Tensor) -> None:
         """Move the running statistics."""
@@ -297,6 +335,7 @@ KINDS: dict[str, Kind] = {
         Kind("rms-map", "RMS normalization of each map", "H, W", {"axes": "HW", "center": False}, "channels", "in"),
         Kind("rms-group", "RMS normalization of groups", "C/G, H, W", {"axes": "KHW", "center": False}, "given", "gn"),
         Kind("frozen-bn", "frozen batch normalization", "nothing", {**_BN, "training": "frozen"}, "channels", "bn"),
+        Kind("batch-renorm", "batch renormalization (first steps)", "N, H, W", _BN, "channels", "bn"),
         Kind(
             "in-running",
             "instance normalization with running statistics",

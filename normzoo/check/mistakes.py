@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 from normzoo.check.formulas import ACTIVATIONS, BATCH, EVERY, KINDS, Formula
@@ -21,6 +21,7 @@ class Mistake:
         right: what that line would be.
         changes: settings of the formula that reproduce it, one of several ways a line; none where it is seen directly.
         kinds: norms that it is possible in.
+        alone: whether it is looked for without a second one at the same stage, as there are too many ways to make it.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Mistake:
     right: str
     changes: tuple[dict[str, Any], ...] = ()
     kinds: tuple[str, ...] = EVERY
+    alone: bool = False
 
     @property
     def sentence(self) -> str:
@@ -46,11 +48,12 @@ class Guess:
 
     def with_mistake(self, mistake: Mistake, changes: dict[str, Any], kind: str, groups: int) -> "Guess":
         """Return the guess with one more mistake."""
-        sentence = mistake.sentence.replace("{axes}", axes_in_words(changes.get("axes", ""), changes.get("groups", groups)))
-        sentence = sentence.replace("{right}", KINDS[kind].axes).replace("{gate}", str(changes.get("gate")))
-        sentence = sentence.replace("{activation}", str(changes.get("activation"))).replace(
-            "{groups}", str(changes.get("groups"))
-        )
+        sentence = mistake.sentence.replace("{right}", KINDS[kind].axes)
+        for place in ("axes", "variance_axes"):
+            words = axes_in_words(changes.get(place, ""), changes.get("groups", groups))
+            sentence = sentence.replace(f"{{{place}}}", words)
+        for place in ("gate", "activation", "groups"):
+            sentence = sentence.replace(f"{{{place}}}", str(changes.get(place)))
         return Guess((*self.mistakes, mistake), {**self.changes, **changes}, (*self.sentences, sentence))
 
 
@@ -62,6 +65,22 @@ def axes_in_words(axes: str, groups: int) -> str:
 
 
 MEMORY: tuple[Mistake, ...] = (
+    Mistake(
+        "modes-exchanged",
+        "output",
+        "training and evaluation are exchanged: in training the running statistics normalize, in evaluation the batch's",
+        "F.batch_norm(…, training=self.training), the batch's where self.training is true",
+        ({"training": "frozen", "evaluation": "batch", "evaluation_updates": True},),
+        BATCH,
+    ),
+    Mistake(
+        "always-evaluation",
+        "output",
+        "the running statistics, which never move, normalize in training too, as F.batch_norm does if training is not given",
+        "F.batch_norm(…, training=self.training); where it is meant so, make weight and bias buffers",
+        ({"training": "frozen"},),
+        BATCH,
+    ),
     Mistake(
         "running-in-training",
         "output",
@@ -100,6 +119,14 @@ MEMORY: tuple[Mistake, ...] = (
         "in evaluation the statistics of the batch at hand normalize",
         "in evaluation running_mean and running_var normalize",
         ({"evaluation": "batch"}, {"remembers": False}),
+        BATCH,
+    ),
+    Mistake(
+        "half-batch-in-evaluation",
+        "evaluation",
+        "in evaluation one of mean and variance is still that of the batch at hand",
+        "in evaluation both running_mean and running_var normalize",
+        ({"evaluation": "batch_variance"}, {"evaluation": "batch_mean"}),
         BATCH,
     ),
     Mistake(
@@ -198,6 +225,11 @@ def _all_axes() -> tuple[dict[str, Any], ...]:
     return tuple({"axes": "".join(some)} for size in range(1, 6) for some in combinations(letters, size))
 
 
+def _pairs_of_axes() -> tuple[dict[str, Any], ...]:
+    pairs = permutations(("NHW", "HW", "KHW", "K", "NKHW"), 2)
+    return tuple({"axes": first, "variance_axes": second, "groups": 1} for first, second in pairs)
+
+
 STATISTICS: tuple[Mistake, ...] = (
     Mistake(
         "interleaved-groups",
@@ -224,11 +256,37 @@ STATISTICS: tuple[Mistake, ...] = (
         BATCH,
     ),
     Mistake(
+        "reshape-for-permute",
+        "output",
+        "x.reshape(−1, C) or x.view(N, H, W, C) cuts (N, C, H, W) into columns that mix channels and pixels",
+        "x.permute(0, 2, 3, 1), and .permute(0, 3, 1, 2) back",
+        ({"grouping": "columns"}, {"grouping": "columns", "affine": "columns"}),
+        alone=True,
+    ),
+    Mistake(
         "wrong-axes",
         "output",
         "the mean and variance are taken over {axes}",
         "over {right}",
         _all_axes(),
+        alone=True,
+    ),
+    Mistake(
+        "mixed-axes",
+        "output",
+        "the mean is taken over {axes}, and the variance over {variance_axes}",
+        "both over {right}",
+        _pairs_of_axes(),
+        ("bn", "in", "ln", "bin"),
+        alone=True,
+    ),
+    Mistake(
+        "left-out",
+        "output",
+        "some of the input is not normalized: the last or first channels, or the last image",
+        "a loop over all of it, range(num_groups) or range(len(x)); or no loop",
+        tuple({"left_out": part} for part in ("last", "last_zero", "first", "image")),
+        alone=True,
     ),
     Mistake(
         "unbiased-normalization",
@@ -236,6 +294,27 @@ STATISTICS: tuple[Mistake, ...] = (
         "the variance that normalizes is unbiased, Σ(x − μ)² / (n − 1), as x.var() gives it",
         "Σ(x − μ)² / n, x.var(correction=0)",
         ({"variance": "unbiased"},),
+    ),
+    Mistake(
+        "variance-not-centred",
+        "output",
+        "σ² = E[x²]: the mean is subtracted from x, but not in the variance",
+        "σ² = E[(x − μ)²]",
+        ({"variance": "raw"},),
+    ),
+    Mistake(
+        "absolute-deviation",
+        "output",
+        "σ² = E|x − μ|: absolute values stand where squares should",
+        "σ² = E[(x − μ)²]",
+        ({"variance": "absolute"},),
+    ),
+    Mistake(
+        "mean-and-variance-swapped",
+        "output",
+        "mean and variance are taken for each other: torch.var_mean gives (variance, mean)",
+        "var, mean = torch.var_mean(x, dim, correction=0)",
+        ({"swapped": True}, {"swapped": True, "variance": "unbiased"}),
     ),
     Mistake(
         "mean-of-variances",
@@ -363,6 +442,13 @@ AFFINE: tuple[Mistake, ...] = (
         ({"affine": "bias_first"},),
     ),
     Mistake(
+        "affine-before",
+        "output",
+        "x · weight + bias is normalized, so that neither has an effect",
+        "y = x̂ · weight + bias, after the normalization",
+        ({"affine": "before"},),
+    ),
+    Mistake(
         "gate-reversed",
         "output",
         "y = (1 − gate) · BN(x) + gate · IN(x): the gate's sense is turned around",
@@ -414,6 +500,7 @@ AFFINE: tuple[Mistake, ...] = (
         "an activation ({activation}) follows the norm",
         "y = x̂ · weight + bias; an activation is a layer of its own",
         tuple({"activation": name} for name in ACTIVATIONS if name != "none"),
+        alone=True,
     ),
 )
 
@@ -437,6 +524,38 @@ STRUCTURE: tuple[Mistake, ...] = (
         "the running statistics are plain attributes",
         'self.register_buffer("running_mean", torch.zeros(C))',
         kinds=BATCH,
+    ),
+    Mistake(
+        "parameter-made-in-forward",
+        "structure",
+        "forward makes a new nn.Parameter each time, which no optimizer holds",
+        "make it once, in __init__",
+    ),
+    Mistake(
+        "affine-shared",
+        "structure",
+        "several channels share a value: {shapes}",
+        "one for each channel, nn.Parameter(torch.ones(C))",
+    ),
+    Mistake(
+        "running-learned",
+        "structure",
+        "{start} is an nn.Parameter: the optimizer takes it for something to learn, and weight decay shrinks it",
+        'self.register_buffer("running_mean", torch.zeros(C))',
+        kinds=BATCH,
+    ),
+    Mistake(
+        "buffers-not-saved",
+        "structure",
+        "{start} is not in state_dict(): it is registered with persistent=False",
+        'self.register_buffer("running_mean", torch.zeros(C)), which is saved with the weights',
+        kinds=BATCH,
+    ),
+    Mistake(
+        "random-output",
+        "structure",
+        "in evaluation the same images give different results each time",
+        "random parts (F.dropout) only in training, F.dropout(x, p, self.training), and in a layer of their own",
     ),
     Mistake(
         "start-values",
@@ -473,6 +592,13 @@ STRUCTURE: tuple[Mistake, ...] = (
         "structure",
         "ε is {eps}, whatever the constructor is given",
         "self.eps = eps, and √(σ² + self.eps)",
+    ),
+    Mistake(
+        "momentum-other",
+        "structure",
+        "the share of the new batch is {eps}, whatever the constructor is given",
+        "self.momentum = momentum, and running = (1 − momentum) · running + momentum · batch",
+        kinds=BATCH,
     ),
     Mistake(
         "extra-parameters",
@@ -520,13 +646,16 @@ def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mi
                 made = {**made, "groups": 1}
                 if "G" in changes["axes"]:
                     continue
+            if right["groups"] == 1 and changes.get("left_out", "image") != "image":
+                continue
             if Formula(**{**right, **made}) != Formula(**right):
                 yield mistake, made
 
 
 def catalogue() -> str:
     """Return a Markdown table of all mistakes: what is wrong, and what would be right."""
-    words = {"axes": "other axes", "right": "those of the norm", "groups": "a fixed number", "activation": "such as ReLU"}
+    words = {"axes": "other axes", "variance_axes": "others", "right": "those of the norm", "groups": "a fixed number"}
+    words["activation"] = "such as ReLU"
     words |= {"gate": "one value", "eps": "another number", "start": "a tensor", "shapes": "of another shape"}
     rows = []
     for mistake in MISTAKES:

@@ -1,21 +1,41 @@
 """Report of a check: what a layer behaves as, every check with its outcome, mistakes by name, conventions as notes."""
 
-import contextlib
 import json
-import signal
-import threading
+import multiprocessing
+import re
+import sys
+import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
-from normzoo.check.checks import FORMULA_CHECKS, GENERIC_CHECKS, Outcome, first_line
-from normzoo.check.formulas import KINDS
+import torch
+
+from normzoo.check.checks import FORMULA_CHECKS, FREE_MEMORY, GENERIC_CHECKS, OF_TWO_RUNS, Outcome, first_line
+from normzoo.check.formulas import EVERY, KINDS
 from normzoo.check.mistakes import BY_KEY, MISTAKES
 from normzoo.check.subject import CONVENTIONS, Subject
 
 #: Seconds after which a layer that does not return is given up.
 TIME_LIMIT = 60
+#: Columns of a terminal.
+WIDTH = 80
+#: What an exception says -> what usually causes it.
+_HINTS = {
+    r"must match the size of tensor": "A mean or a parameter of shape (C,) meets a map (N, C, H, W): use keepdim=True in "
+    "mean and var, and view(1, −1, 1, 1) for what has one value per channel.",
+    r"running_mean must be defined": "Give F.batch_norm the layer's running_mean and running_var, registered as buffers.",
+    r"cannot assign .* as parameter": "A parameter cannot be replaced by a tensor: running statistics are buffers, "
+    "self.register_buffer(…).",
+    r"leaf Variable that requires grad .* in-place": "Running statistics are buffers, moved under torch.no_grad().",
+    r"numpy\(\) on Tensor that requires grad": "Compute with torch: no gradient flows through NumPy.",
+    r"NVIDIA|CUDA": "Make new tensors where the input is: device=x.device.",
+    r"must divide|divisible by": "The number of groups must divide that of the channels.",
+}
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,8 @@ class Report:
         for name in shown:
             outcome = self.outcomes[name]
             lines.append(f"  {'✓' if outcome.passed else '✗'} {name}{f' – {outcome.detail}' if outcome.detail else ''}")
-        return "\n".join([*lines, *([] if verbose else [f"All {count} checks: --verbose"])])
+        wrapped = [textwrap.fill(line, WIDTH, subsequent_indent="    " if line[0] == " " else "  ") for line in lines]
+        return "\n".join([*wrapped, *([] if verbose else [f"All {count} checks: --verbose"])])
 
     def to_json(self) -> str:
         """Return everything as JSON."""
@@ -74,61 +95,62 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
 
     Args:
         with_compiler: try torch.compile as well, which takes seconds.
-
-    A layer that does not return within `TIME_LIMIT` seconds is given up, where the system has an alarm.
     """
-    try:
-        with _time_limit(TIME_LIMIT):
-            return _check(subject, GENERIC_CHECKS if with_compiler else GENERIC_CHECKS[:-1])
-    except _TooLongError:
-        outcome = Outcome(False, f"no answer within {TIME_LIMIT} seconds")
-        return Report(subject.own.name, "own", "it does not return.", {_name(GENERIC_CHECKS[0]): outcome}, {})
-
-
-def identify(subject: Subject) -> str:
-    """Return what a layer behaves as, in a sentence."""
-    with _time_limit(TIME_LIMIT):
-        return _behaves(subject)
-
-
-def _check(subject: Subject, generic: Sequence[Callable[[Subject], Outcome]]) -> Report:
+    generic: Sequence[Callable[[Subject], Outcome]] = GENERIC_CHECKS if with_compiler else GENERIC_CHECKS[:-1]
     is_known = subject.kind != "own"
     outcomes = dict(_run(generic[:1], subject))
     is_running = all(outcome.passed for outcome in outcomes.values())
     if not is_running and subject.failure is not None:
         (name,) = outcomes
-        outcomes[name] = Outcome(False, where_it_failed(subject.failure, subject))
-        return Report(
-            subject.own.name, subject.kind, "it does not run.", outcomes, {}, remark=f"It fails: {outcomes[name].detail}."
-        )
+        outcomes[name] = Outcome(False, type(subject.failure).__name__)
+        said = where_it_failed(subject.failure, subject)
+        hint = next((f" {hint}" for pattern, hint in _HINTS.items() if re.search(pattern, said)), "")
+        return Report(subject.own.name, subject.kind, "it does not run.", outcomes, {}, remark=f"It fails: {said}.{hint}")
     outcomes |= dict(_run(FORMULA_CHECKS if is_known else (), subject))
-    outcomes |= dict(_run(generic[1:], subject))
+    is_random = is_running and subject.is_random
+    outcomes |= dict(_run([each for each in generic[1:] if not (is_random and each in OF_TWO_RUNS)], subject))
     mistakes: dict[str, str] = {}
     for outcome in outcomes.values():
         mistakes |= {key: _sentence(key, filling) for key, filling in outcome.mistakes}
     remark = ""
     failed = not all(outcome.passed for outcome in outcomes.values())
-    if is_known:
-        guess, unexplained, eps = subject.diagnosis
-        by_formula = {mistake.key: text for mistake, text in zip(guess.mistakes, guess.sentences, strict=True)}
+    if is_known and failed:
+        guess, unexplained, eps, share = subject.diagnosis
+        by_formula = {
+            mistake.key: text
+            for mistake, text in zip(guess.mistakes, guess.sentences, strict=True)
+            if subject.kind not in FREE_MEMORY or mistake.stage not in ("memory", "evaluation")
+        }
+        if subject.kind in FREE_MEMORY and unexplained in ("memory", "evaluation"):
+            unexplained = None
         if eps is not None:
             by_formula["eps-other"] = _sentence("eps-other", str(eps))
-        mistakes = {**by_formula, **{key: text for key, text in mistakes.items() if key not in by_formula}}
-        if unexplained and failed:
+        if share is not None and subject.kind not in FREE_MEMORY:
+            by_formula["momentum-other"] = _sentence("momentum-other", str(share))
+        # What the formula with its mistakes does in evaluation is no second cause.
+        is_explained = bool(by_formula) and unexplained is None
+        mistakes = by_formula | {
+            key: text
+            for key, text in mistakes.items()
+            if key not in by_formula and not (is_explained and BY_KEY[key].stage == "evaluation")
+        }
+        if unexplained and "affine-before" not in by_formula:  # its gradients are lost in rounding
             remark = _unexplained(subject, unexplained)
     notes = [outcome.note for outcome in outcomes.values() if outcome.note]
+    if is_random:
+        notes.append("Its output is random: the checks that compare two runs were left out.")
     if is_known:
         notes += [CONVENTIONS[each.key] for each in subject.conventions.mistakes if CONVENTIONS.get(each.key)]
-    return Report(subject.own.name, subject.kind, _behaves(subject), outcomes, mistakes, notes, remark)
+    return Report(subject.own.name, subject.kind, behaves(subject), outcomes, mistakes, notes, remark)
 
 
-def _behaves(subject: Subject) -> str:
-    """Return what it behaves as, and what it is checked as."""
+def behaves(subject: Subject) -> str:
+    """Return what a layer behaves as, and what it is checked as, in a sentence."""
     kind = subject.kind
     if subject.given_kind is not None:
         return f"checked as {KINDS[kind].title}, as you asked." if kind in KINDS else "checked for what holds for every norm."
     if kind == "own":
-        return "behaves as no norm that is known here; checked for what holds for every norm. `--as KIND` holds it against one."
+        return f"behaves as no norm that is known here{_nearest(subject)}; checked for what holds for every norm."
     changes = subject.conventions.changes
     behind = f" with {changes['activation']} behind it" if "activation" in changes else ""
     own, same = (found.get(("output", "batch 0")) for found in (subject.observed, subject.expected))
@@ -140,6 +162,19 @@ def _behaves(subject: Subject) -> str:
     groups = f" with {subject.groups} groups" if KINDS[kind].groups == "given" else ""
     verb = "behaves as" if equal == count else "is nearest to"
     return f"{verb} {KINDS[kind].title}{groups}{behind} ({equal} of {count} values equal in training); checked as that."
+
+
+def _nearest(subject: Subject) -> str:
+    """Name the norm whose output is most like the layer's, where one is."""
+    own = subject.observed.get(("output", "batch 0"))
+    found = []
+    if own is None or own.shape != subject.batches[0].shape:
+        return ""
+    for key in EVERY:
+        right = subject.formula(key, subject.groups, 1e-5, {})(subject.batches[0]).detach()
+        found.append((float(torch.corrcoef(torch.stack([own.double().flatten(), right.flatten()]))[0, 1]), key))
+    likeness, key = max(found, default=(0.0, ""))
+    return f" (most like {KINDS[key].title}: `--as {key}` holds it against that)" if likeness > 0.9 else ""
 
 
 def _unexplained(subject: Subject, stage: str) -> str:
@@ -172,8 +207,6 @@ def _run(checks: Iterable[Callable[[Subject], Outcome]], subject: Subject) -> It
     for each in checks:
         try:
             outcome = each(subject)
-        except _TooLongError:
-            raise
         except Exception as error:  # a person's code may raise anything, and the other checks still tell something
             outcome = Outcome(False, where_it_failed(error, subject))
         yield _name(each), outcome
@@ -186,24 +219,63 @@ def _sentence(key: str, filling: str) -> str:
     return sentence
 
 
-class _TooLongError(BaseException):
-    """No `Exception`: a layer that catches everything must not catch this."""
+def in_own_process(work: Callable[[], _T], seconds: float | None = None) -> _T:
+    """Return what `work` returns, computed in a process of its own, which is ended if it hangs, wherever it does.
 
+    Where a system cannot fork, it is computed here, and nothing ends it.
 
-@contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise after so many seconds, in the main thread of a system with alarms."""
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    Args:
+        seconds: how long it may take; None: `TIME_LIMIT`.
 
-    def stop(*_: object) -> None:
-        raise _TooLongError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    Raises:
+        TimeoutError: it takes longer.
+        ChildProcessError: the process ended without an answer.
+    """
+    if sys.platform == "darwin" or "fork" not in multiprocessing.get_all_start_methods():
+        return work()
+    limit = TIME_LIMIT if seconds is None else seconds
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(work, sender), daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads: the child uses one alone
+        process.start()
+    sender.close()
     try:
-        yield
+        if not receiver.poll(limit):
+            raise TimeoutError(f"no answer within {limit:g} seconds")
+        is_right, answer = receiver.recv()
+    except EOFError:
+        process.join()
+        raise ChildProcessError(f"its process ended with exit code {process.exitcode}") from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        process.kill()
+        process.join()
+        receiver.close()
+    if not is_right:
+        raise answer
+    found: _T = answer
+    return found
+
+
+def _answer(work: Callable[[], Any], sender: Connection) -> None:
+    torch.set_num_threads(1)  # those of the parent are not in this process
+    try:
+        sender.send((True, work()))
+    except Exception as error:
+        sender.send((False, error))
+
+
+def check_apart(make: Callable[[], Subject], name: str, with_compiler: bool = True) -> Report:
+    """Make and check a layer in a process of its own; one that hangs or ends it gets a report that says so.
+
+    Args:
+        make: makes the subject, which runs the person's code.
+        name: of the layer.
+        with_compiler: as for `check`.
+    """
+    try:
+        return in_own_process(lambda: check(make(), with_compiler))
+    except (TimeoutError, ChildProcessError) as error:
+        outcome = Outcome(False, str(error))
+        return Report(name, "own", "it does not return.", {_name(GENERIC_CHECKS[0]): outcome}, {})

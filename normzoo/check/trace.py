@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ _LEARNED = {
     "weight": r"weight|gamma|scale|gain|g|w|std|sigma",
     "bias": r"bias|beta|shift|offset|b|mean|mu",
 }
+CHANNELS, GROUPS, HEIGHT, WIDTH, BATCH = 16, 2, 4, 5, 3
 _REMEMBERED = {"running_mean": r"mean|mu|avg|average", "running_var": r"var|variance|std|sigma2?"}
 
 
@@ -37,6 +39,8 @@ def held_tensors(layer: nn.Module) -> Iterator[Held]:
         for name, value in vars(module).items():
             if isinstance(value, Tensor):
                 yield Held(name, value, "attribute")
+            elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                yield Held(name, torch.from_numpy(value), "attribute")
 
 
 def find_roles(layer: nn.Module) -> dict[str, Held]:
@@ -45,10 +49,21 @@ def find_roles(layer: nn.Module) -> dict[str, Held]:
     floating = [held for held in held_tensors(layer) if held.tensor.is_floating_point()]
     learned = [held for held in floating if held.tensor.requires_grad]
     others = [held for held in floating if not held.tensor.requires_grad]
-    for role, pattern in _REMEMBERED.items():
-        named = [held for held in others if _matches(held.name, pattern)]
+    moving = [held for held in learned if re.search(r"running|moving|exp_|ema", held.name)]
+    for (role, pattern), begin in zip(_REMEMBERED.items(), (0, 1), strict=True):
+        named = [held for held in (*others, *moving) if _matches(held.name, pattern)]
+        # What has no name that tells: means begin at zero, variances at one.
+        named += [
+            held
+            for held in others
+            if held.holding == "buffer"
+            and held.tensor.numel() == CHANNELS
+            and bool((held.tensor == begin).all())
+            and not any(_matches(held.name, other) for other in _LEARNED.values() if len(held.name) > 1)
+        ]
         if named:
             found[role] = named[0]
+    learned = [held for held in learned if not any(held is each for each in found.values())]
     taken = [held.tensor for held in found.values()]
     unregistered = [held for held in others if not any(held.tensor is tensor for tensor in taken)]
     for role, pattern in _LEARNED.items():
@@ -97,7 +112,6 @@ def _matches(name: str, pattern: str) -> bool:
     return any(re.fullmatch(pattern, word.lower()) for word in re.split(r"_|(?<=[a-z])(?=[A-Z])", name.strip("_")))
 
 
-CHANNELS, GROUPS, HEIGHT, WIDTH, BATCH = 16, 2, 4, 5, 3
 #: Large enough to see where it is added, and not torch's own, so that a layer that ignores its argument shows.
 EPS, MOMENTUM = 0.01, 0.3
 #: Largest difference to the reference in float32, as a share of the largest value of the same map.
@@ -207,8 +221,11 @@ def difference(own: Tensor, reference: Tensor) -> float:
         reference = reference.sum().reshape(own.shape)  # the gradient of what all channels share
     if reference.numel() == 1 < own.numel() and own.dim() == 1:
         reference = reference.expand(own.shape)  # running statistics that all channels share
-    if own.shape != reference.shape or not bool(own.isfinite().all()):
+    finite = reference.isfinite()
+    if own.shape != reference.shape or not torch.equal(own.isfinite(), finite):
         return float("inf")
+    if not bool(finite.all()):  # a mistake that gives NaN is known by where it does
+        own, reference = own.where(finite, 0), reference.where(finite, 0)
     scale = reference.abs()
     floor = max(float(scale.max()) * 1e-3, 1e-12) if scale.numel() else 1.0
     scale = (scale.amax((2, 3), keepdim=True) if scale.dim() == 4 else scale.amax()).clamp_min(floor)

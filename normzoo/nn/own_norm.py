@@ -99,13 +99,13 @@ class OwnNorm:
     def default(self, meaning: str) -> Any:
         """Return the default of the constructor's argument of that meaning; None where it has none."""
         names = [name for name, each, _ in self._parameters() if each == meaning]
-        value = inspect.signature(self.cls).parameters[names[0]].default if names else None
+        value = next((each.default for each in self._signature() if each.name in names), None)
         return None if value is inspect.Parameter.empty else value
 
     def _parameters(self) -> list[tuple[str, str, bool]]:
         """Name, meaning and whether it must be given, of every argument of the constructor."""
         try:
-            parameters = inspect.signature(self.cls).parameters.values()
+            parameters = self._signature()
         except (TypeError, ValueError) as error:
             raise ConfigError(f"The constructor of {self.name} cannot be read ({error}); write it in Python.") from error
         found = []
@@ -118,6 +118,20 @@ class OwnNorm:
             # The only thing that must be said to a norm is how many channels there are, whatever it is called.
             found = [(name, "num_channels" if name == required[0] else meaning, needed) for name, meaning, needed in found]
         return found
+
+    def _signature(self) -> list[inspect.Parameter]:
+        """The constructor's arguments; where it passes on what it is given, its parent's as well."""
+        parameters = list(inspect.signature(self.cls).parameters.values())
+        for parent in self.cls.__mro__[1:]:
+            has_channels = any(_MEANINGS.get(each.name.lower()) in ("num_channels", "shape") for each in parameters)
+            if has_channels or not parameters or parameters[-1].kind != inspect.Parameter.VAR_KEYWORD or parent is nn.Module:
+                break
+            if "__init__" in vars(parent):
+                names = {each.name for each in parameters}
+                own = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+                passed = list(inspect.signature(parent).parameters.values())
+                parameters = own + [each for each in passed if each.name not in names or each.kind == each.VAR_KEYWORD]
+        return parameters
 
 
 _MEANINGS = {name: meaning for meaning, names in ARGUMENT_NAMES.items() for name in names.split()}

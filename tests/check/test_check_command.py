@@ -18,9 +18,16 @@ from tests.support.own_norms import wrong
 LAYERS = Path(__file__).parents[1] / "support" / "own_norms"
 
 
+def words(capsys):
+    """What was printed, in a line; nothing is wider than a terminal."""
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    return " ".join(out.split())
+
+
 def test_a_right_layer_gives_ticks_and_exit_code_0(capsys):
     assert main(["check", f"{LAYERS / 'right.py'}:AnnotatedBatchNorm", "--verbose"]) == 0
-    out = capsys.readouterr().out
+    out = words(capsys)
     assert "behaves as batch normalization (960 of 960 values equal in training)" in out
     assert "✗" not in out
     assert "✓ torch.compile gives the same" in out
@@ -28,7 +35,7 @@ def test_a_right_layer_gives_ticks_and_exit_code_0(capsys):
 
 def test_a_wrong_layer_gives_a_cross_the_line_of_the_formula_and_exit_code_1(capsys):
     assert main(["check", f"{LAYERS / 'wrong.py'}:InterleavedGroupNorm", "--as", "gn"]) == 1
-    out = capsys.readouterr().out
+    out = words(capsys)
     assert "✗ output in training" in out
     assert "→ channel c goes into group c mod G" in out
     assert "reshape to (N, G, C/G, H, W)" in out
@@ -107,9 +114,9 @@ def test_a_layer_without_gradient_fails_what_holds_for_all(tmp_path):
 
 
 def test_identify_says_what_it_is_and_checks_nothing(capsys):
-    layer = f"{LAYERS / 'legitimate.py'}:LayerPerPosition"
+    layer = f"{LAYERS / 'legitimate.py'}:ConvNeXtStyle"
     assert main(["identify", layer]) == 0
-    assert "layer normalization per position" in capsys.readouterr().out
+    assert "layer normalization per position" in words(capsys)
     assert main(["identify", layer, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "ln-position"
 
