@@ -7,6 +7,7 @@ or memory that grew by more than 5% after the warm-up, in which so many visitors
 """
 
 import argparse
+import contextlib
 import functools
 import io
 import itertools
@@ -56,6 +57,22 @@ class Tally:
     wrong: list[float] = field(default_factory=list)  # by how much
     wall_seconds: float = 0
 
+    @contextlib.contextmanager
+    def timed(self):
+        begin = time.perf_counter()
+        yield
+        self.seconds.append(time.perf_counter() - begin)
+
+    def compare(self, difference):
+        if not difference <= TOLERANCE:
+            self.wrong.append(difference)
+
+    def faults(self, what):
+        """An error or a wrong answer, in words."""
+        print(f"  errors {len(self.errors)}, wrong answers {len(self.wrong)}")
+        wrong = [f"{len(self.wrong)} answers{what} are not the library's, by up to {max(self.wrong):.6f}"] if self.wrong else []
+        return [f"an error{what}: {error}" for error in sorted(set(self.errors))[:5]] + wrong
+
 
 def make_photos(model_set, count):
     """Photos no two of which get the same answer."""
@@ -82,32 +99,22 @@ def drive(port, model_set, photos, clients, count, seconds, *, always_new=False)
     Args:
         always_new: each client is somebody new for the server at every prediction.
     """
-    tally, tickets, start = Tally(), iter(range(count)), time.perf_counter()
+    tickets, start = iter(range(count)), time.perf_counter()
     variants = list(load_models(model_set))
 
-    def visit(own):
-        visitor = Visitor(port)
-        try:
-            classify = number_of("classify", port)
-            for photo in itertools.cycle(own):
-                if next(tickets, None) is None or time.perf_counter() - start > seconds:
-                    return
-                visitor.session = secrets.token_hex(6) if always_new else visitor.session
-                begin = time.perf_counter()
+    def visit(visitor, own, tally):
+        classify = number_of("classify", port)
+        for photo in itertools.cycle(own):
+            if next(tickets, None) is None or time.perf_counter() - start > seconds:
+                return
+            visitor.session = secrets.token_hex(6) if always_new else visitor.session
+            with tally.timed():
                 path = json.loads(visitor.upload(photo.content).body)[0]
                 *_, answer = visitor.run(classify, [file_value(path), model_set, variants])
-                tally.seconds.append(time.perf_counter() - begin)
-                given = np.array([list(answer["networks"][variant]["probabilities"].values()) for variant in variants])
-                difference = float(np.abs(given - photo.probabilities).max())
-                if not difference <= TOLERANCE:
-                    tally.wrong.append(difference)
-        except Exception as error:  # whatever it is, it is what this measures
-            tally.errors.append(repr(error))
-        finally:
-            visitor.close()
+            given = np.array([list(answer["networks"][variant]["probabilities"].values()) for variant in variants])
+            tally.compare(float(np.abs(given - photo.probabilities).max()))
 
-    tally.wall_seconds = _all_at_once(visit, [photos[number::clients] for number in range(clients)])
-    return tally
+    return _all_at_once(port, visit, [photos[number::clients] for number in range(clients)])
 
 
 @functools.cache
@@ -120,71 +127,72 @@ def number_of(event, port):
         visitor.close()
 
 
-def _all_at_once(visit, visitors):
-    """Have every visitor come in a thread of their own; gives the seconds until the last has left."""
-    start = time.perf_counter()
-    threads = [threading.Thread(target=visit, args=(each,)) for each in visitors]
+def _all_at_once(port, visit, visitors):
+    """Have every visitor come in a thread of their own; gives what happened until the last has left."""
+    tally, start = Tally(), time.perf_counter()
+
+    def come(own):
+        visitor = Visitor(port)
+        try:
+            visit(visitor, own, tally)
+        except Exception as error:  # whatever it is, it is what this measures
+            tally.errors.append(repr(error))
+        finally:
+            visitor.close()
+
+    threads = [threading.Thread(target=come, args=(each,)) for each in visitors]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return time.perf_counter() - start
+    tally.wall_seconds = time.perf_counter() - start
+    return tally
 
 
 @dataclass(frozen=True)
-class Company:
+class Batch:
     """Photos of one visitor, and how sure each network is of its answer to each, with the statistics of these photos."""
 
     contents: tuple[bytes, ...]
     probabilities: list[dict[str, float]]
 
 
-def make_companies(model_set, photos, count, size):
-    """Companies of photos, each with others."""
+def make_batches(model_set, photos, count, size):
+    """Batches of photos, each with others."""
     models, dice = load_models(model_set), np.random.default_rng(1)
-    companies = []
+    batches = []
     for _ in range(count):
         chosen = [photos[i] for i in dice.choice(len(photos), size, replace=size > len(photos))]
         # As the page does: reduced first, and so kept.
         size_seen = next(iter(models.values())).config.image_size
         squares = [Image.fromarray(to_pixels(load_image(photo.content), size_seen)) for photo in chosen]
         answers = predict_many(models, squares, 1, "batch")
-        companies.append(
-            Company(tuple(photo.content for photo in chosen), [{v: each[v].top[0][1] for v in models} for each in answers])
+        batches.append(
+            Batch(tuple(photo.content for photo in chosen), [{v: each[v].top[0][1] for v in models} for each in answers])
         )
-    return companies
+    return batches
 
 
-def drive_many(port, model_set, companies, is_over):
-    """Have a visitor for each company ask about all of its photos, again and again until it is over; at least once."""
-    tally, variants = Tally(), list(load_models(model_set))
+def drive_many(port, model_set, batches, is_over):
+    """Have a visitor for each batch ask about all of its photos, again and again until it is over; at least once."""
+    variants = list(load_models(model_set))
 
-    def visit(company):
-        visitor = Visitor(port)
-        try:
-            many_photos = visitor.functions()["many_photos"]
-            while True:
-                begin = time.perf_counter()
+    def visit(visitor, batch, tally):
+        many_photos = visitor.functions()["many_photos"]
+        while True:
+            with tally.timed():
                 # The same names for everybody: whose photo it is must not go by them.
-                paths = [json.loads(visitor.upload(content, name="photo.jpg").body)[0] for content in company.contents]
+                paths = [json.loads(visitor.upload(content, name="photo.jpg").body)[0] for content in batch.contents]
                 choice = ["batch", 16, "everybody", 64, "none", 5, False]
                 _, _, answer = visitor.run(many_photos, [[{"path": path} for path in paths], model_set, variants, *choice])
-                tally.seconds.append(time.perf_counter() - begin)
-                for given, expected in zip(answer["photos"], company.probabilities, strict=True):
-                    for variant, probability in expected.items():
-                        own = f"{variant} batch statistics probability"
-                        difference = abs(given.get(own, given[f"{variant} probability"]) - probability)
-                        if not difference <= TOLERANCE:
-                            tally.wrong.append(difference)
-                if is_over.is_set():
-                    return
-        except Exception as error:  # whatever it is, it is what this measures
-            tally.errors.append(repr(error))
-        finally:
-            visitor.close()
+            for given, expected in zip(answer["photos"], batch.probabilities, strict=True):
+                for variant, probability in expected.items():
+                    own = f"{variant} batch statistics probability"
+                    tally.compare(abs(given.get(own, given[f"{variant} probability"]) - probability))
+            if is_over.is_set():
+                return
 
-    tally.wall_seconds = _all_at_once(visit, companies)
-    return tally
+    return _all_at_once(port, visit, batches)
 
 
 def memory_mb(process_id):
@@ -202,11 +210,8 @@ def report(tally, count, before_mb, after_mb):
     done, per_second = len(tally.seconds), len(tally.seconds) / tally.wall_seconds
     print(f"  {done} predictions in {tally.wall_seconds:.1f} s: {per_second:.1f} per second")
     print(f"  p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms, slowest {milliseconds.max():.0f} ms, upload included")
-    print(f"  errors {len(tally.errors)}, wrong answers {len(tally.wrong)}")
     print(f"  memory after the warm-up {before_mb:.0f} MB, in the end {after_mb:.0f} MB ({after_mb / before_mb - 1:+.1%})")
-    faults = [f"an error: {error}" for error in sorted(set(tally.errors))[:5]]
-    if tally.wrong:
-        faults.append(f"{len(tally.wrong)} answers are not the library's, by up to {max(tally.wrong):.6f}")
+    faults = tally.faults("")
     if done < count:
         faults.append(f"only {done} of {count} predictions were done")
     if after_mb > before_mb * (1 + MAX_GROWTH):
@@ -215,14 +220,10 @@ def report(tally, count, before_mb, after_mb):
 
 
 def report_many(tally, photos):
-    """Print the figures of those with many photos; gives what is wrong with them, in words."""
+    """The same of those with many photos."""
     seconds = np.array(tally.seconds or [np.nan])
     print(f"  {len(tally.seconds)} times {photos} photos: median {np.median(seconds):.1f} s, slowest {seconds.max():.1f} s")
-    print(f"  errors {len(tally.errors)}, wrong answers {len(tally.wrong)}")
-    faults = [f"an error with many photos: {error}" for error in sorted(set(tally.errors))[:5]]
-    if tally.wrong:
-        faults.append(f"{len(tally.wrong)} answers in company are not the library's, by up to {max(tally.wrong):.6f}")
-    return faults
+    return tally.faults(" with many photos")
 
 
 def _set():
@@ -247,11 +248,11 @@ def main(arguments=None):
     photos = make_photos(model_set, PHOTOS_PER_CLIENT * options.clients)
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), SETTINGS) as server:
         drive(server.port, model_set, photos, options.clients, options.warm_up, options.seconds, always_new=True)
-        companies = make_companies(model_set, photos, options.many, options.photos)
-        drive_many(server.port, model_set, companies, _set())
+        batches = make_batches(model_set, photos, options.many, options.photos)
+        drive_many(server.port, model_set, batches, _set())
         before, is_over = memory_mb(server.process.pid), threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            many = pool.submit(drive_many, server.port, model_set, companies, is_over)
+            many = pool.submit(drive_many, server.port, model_set, batches, is_over)
             tally = drive(server.port, model_set, photos, options.clients, options.count, options.seconds)
             is_over.set()
         faults = report(tally, options.count, before, memory_mb(server.process.pid))

@@ -8,12 +8,12 @@ import pytest
 from normzoo.app import build_demo
 from normzoo.app.server.settings import Limits
 from tests.load import (
-    Company,
+    Batch,
     Photo,
     Tally,
     drive,
     drive_many,
-    make_companies,
+    make_batches,
     make_photos,
     report,
     report_many,
@@ -42,11 +42,11 @@ def test_visitors_at_once_each_get_their_own_answers(port):
 
 
 def test_visitors_with_many_photos_of_the_same_names_get_the_statistics_of_their_own(port):
-    companies = make_companies("toy/paper", make_photos("toy/paper", 12), 3, 5)
+    batches = make_batches("toy/paper", make_photos("toy/paper", 12), 3, 5)
     once = threading.Event()
     once.set()
-    tally = drive_many(port, "toy/paper", companies, once)
-    mixed_up = [Company(one.contents, other.probabilities) for one, other in itertools.pairwise(companies)]
+    tally = drive_many(port, "toy/paper", batches, once)
+    mixed_up = [Batch(one.contents, other.probabilities) for one, other in itertools.pairwise(batches)]
     wrong = drive_many(port, "toy/paper", mixed_up, once)
     assert (len(tally.seconds), tally.errors, tally.wrong) == (3, [], [])
     assert (len(wrong.seconds), wrong.errors) == (2, [])
