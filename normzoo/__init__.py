@@ -3,8 +3,7 @@
 from normzoo.errors import NormZooError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import Prediction, predict, predict_many
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
 from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 from normzoo.nn.replace import replace_norms
 from normzoo.nn.resnet import ResNet

@@ -13,7 +13,7 @@ from normzoo.errors import ConfigError
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import predict_many
-from normzoo.nn.batch_instance_norm import gates
+from normzoo.nn.norms import gates
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.registry import Model
 

@@ -3,7 +3,7 @@
 `NORM_LAYERS` has the classes:
 
 >>> normzoo.NORM_LAYERS["bin"]
-<class 'normzoo.nn.batch_instance_norm.BatchInstanceNorm'>
+<class 'normzoo.nn.norms.BatchInstanceNorm'>
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from normzoo.errors import ConfigError
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from normzoo.images.corruptions import CORRUPTIONS, corrupt
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.interventions import ALL_SEVERITIES, BORDERS, altered, check_corruption, corrupted, severity_curves
 from normzoo.inference.predict import as_batch, predict
-from normzoo.nn.batch_instance_norm import gates
+from normzoo.nn.norms import gates
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, IMAGE_SIZE, make_model, make_photo
 

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.norm_state import buffers, randomize
 

@@ -14,8 +14,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.ops._utils import split_normalization_params
 
 from normzoo.errors import ConfigError
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, InstanceNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.norm_state import buffers, randomize
 

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from normzoo.errors import ConfigError
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm, gates
-from normzoo.nn.norms import BatchNorm, GroupNorm, InstanceNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, gates
 from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 from tests.support.norm_state import buffers, randomize, remembers
 

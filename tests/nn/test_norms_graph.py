@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, InstanceNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
 
 C = 8

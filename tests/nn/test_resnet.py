@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from normzoo.errors import ConfigError
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, InstanceNorm, NoNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, InstanceNorm, NoNorm
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, BasicBlock, ResNet, norm_keys
 

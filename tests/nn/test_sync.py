@@ -9,8 +9,7 @@ from torch import nn
 from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm
-from normzoo.nn.norms import BatchNorm, InstanceNorm
+from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from normzoo.nn.sync import synchronize

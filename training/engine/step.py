@@ -13,7 +13,7 @@ from torch.utils._triton import has_triton
 
 from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input
-from normzoo.nn.batch_instance_norm import gates
+from normzoo.nn.norms import gates
 from training.config import Recipe
 
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from normzoo.images.preprocess import to_input
-from normzoo.nn.batch_instance_norm import BatchInstanceNorm, gates
+from normzoo.nn.norms import BatchInstanceNorm, gates
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from training.config import Recipe

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from normzoo.errors import ConfigError, TrainingError
-from normzoo.nn.batch_instance_norm import gates
+from normzoo.nn.norms import gates
 from normzoo.nn.resnet import ResNet
 from tests.support.small_disk import fill, small_disk
 from tests.support.tiny import RECIPE, load_tiny, train_tiny

@@ -27,7 +27,7 @@ from normzoo.images.corruptions import SEVERITIES
 from normzoo.inference.interventions import BORDERS, altered, check_corruption, corrupted
 from normzoo.inference.predict import predict_many
 from normzoo.inference.value_trace import LayerActivations, LayerGates, blocks, feature_maps, layer_activations, layer_gates
-from normzoo.nn.batch_instance_norm import gates as gates_of
+from normzoo.nn.norms import gates as gates_of
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting import activations as insight_charts
 from normzoo.plotting.activations import QUANTITIES
