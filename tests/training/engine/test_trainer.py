@@ -88,7 +88,7 @@ def test_mean_loss_weighs_the_smaller_last_batch_by_its_images(data, tmp_path, m
         nn.init.zeros_(model.fc.bias)
         return model
 
-    monkeypatch.setattr(trainer, "ResNet", silent)
+    monkeypatch.setattr(trainer, "make_network", silent)
     state = train_tiny(data, tmp_path, "nn", recipe=RECIPE.changed(lr=1e-30))  # 96 images: 40, 40, 16
     assert [row["loss"] for row in state.history] == pytest.approx([math.log(4)] * 4, rel=1e-6)
 
