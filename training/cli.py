@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,6 +39,7 @@ from training.measurements.batch_statistics import measure_batch_statistics
 from training.measurements.ood import measure_ood
 from training.measurements.robustness import measure_contrast
 from training.package import package
+from training.provenance import device_name
 from training.runs import RunBusyError, replace_file
 from training.verify import evaluate
 
@@ -120,6 +122,26 @@ def build_parser() -> Parser:
     group = command.add_argument_group("with --launcher slurm", "More goes by Slurm's own variables, such as SBATCH_ACCOUNT.")
     _add_fields(group, Resources)
     group.add_argument("--retry", action="store_true", default=None, help="submit also what failed")
+
+    words = (
+        "put a norm of your own in a row beside all others: checked, tuned, trained, packaged, measured; call again to resume"
+    )
+    command = parser.command(commands, "benchmark", _benchmark, words)
+    command.add_argument("norm", metavar="FILE.py:CLASS", help="the norm; its file is run")
+    words = f"comma-separated recipes ({', '.join(RECIPES)}; default: paper)"
+    command.add_argument("--on", default="paper", metavar="RECIPES", help=words)
+    command.add_argument(
+        "--data", default="tiny-imagenet-25", metavar="NAME-OR-FOLDER", help="as for study (default: %(default)s)"
+    )
+    words = "of the runs at the chosen learning rate, such as 0,1,2 or 0-4 (default: %(default)s)"
+    command.add_argument("--seeds", default="0-2", metavar="N,N", help=words)
+    command.add_argument("--dry-run", action="store_true", help="train nothing: check the norm, and say what time it takes")
+    command.add_argument(
+        "--out", type=Path, default=Path("benchmark"), metavar="FOLDER", help="of the tables (default: benchmark)"
+    )
+    _add_folders(command, "runs", "checkpoints")
+    words = "more options of study, in quotes: --study='--workers 4 --device cuda'"
+    command.add_argument("--study", type=shlex.split, default=[], metavar="OPTIONS", help=words)
 
     command = parser.command(commands, "compare", _compare, "show finished runs side by side, to see which setting is better")
     command.add_argument("--by", default="", metavar="SETTING", help="the setting whose values are compared, such as lr")
@@ -286,13 +308,14 @@ class Chosen:
         """The digest of the images of a run."""
         return self.data(run).digest
 
-    def check_own_norms(self) -> None:
-        """Check what holds for every norm on custom ones, before time is spent on them."""
-        for norm in dict.fromkeys(run.norm for run in self.runs if run.norm in OWN_NORMS):
-            report = check_apart(functools.partial(Subject, OWN_NORMS[norm]), norm, with_compiler=False)
-            say(report.to_text())
-            if not report.passed:
-                raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")
+
+def check_own_norms(norms: Iterable[str]) -> None:
+    """Check what holds for every norm on custom ones, before time is spent on them."""
+    for norm in dict.fromkeys(norm for norm in norms if norm in OWN_NORMS):
+        report = check_apart(functools.partial(Subject, OWN_NORMS[norm]), norm, with_compiler=False)
+        say(report.to_text())
+        if not report.passed:
+            raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")
 
 
 def _as_stored(run: Run, root: Path) -> Run:
@@ -318,7 +341,7 @@ def call_train(options: argparse.Namespace) -> None:
     chosen = Chosen(chosen_one, device, options.runs)
     (run,) = chosen.runs
     if options.dry_run:
-        chosen.check_own_norms()
+        check_own_norms(run.norm for run in chosen.runs)
         print_estimate(estimate([run], chosen.data, options.runs, device, execution.compile), options.runs, 1, say)
         return
     replicas = launched_replicas()
@@ -372,6 +395,38 @@ def call_study(options: argparse.Namespace) -> None:
     study(runs, root, _workers(options, device), arguments, chosen.digest, say)
 
 
+def _benchmark(options: argparse.Namespace) -> None:
+    """A study of learning rates, a study of seeds at the best one, `package`, and the table."""
+    from normzoo.findings.learning_rate import without_rate
+    from training import benchmark  # brings torchvision and scipy, which few need
+
+    keys = name_own_norms(options.norm)
+    if len(keys) != 1:
+        raise ConfigError(f"benchmark takes one norm, got {options.norm}.")
+    if not options.dry_run:
+        check_own_norms(keys)
+
+    def studied(*words: str) -> list[Run]:
+        same = [f"--norm={options.norm}", f"--data={options.data}", f"--runs={options.runs}", *options.study]
+        made = build_parser().parse_args(["study", *same, *words, *(["--dry-run"] * options.dry_run)])
+        call_study(made)
+        return Chosen(chosen_study(made), choose_device("cpu"), options.runs).runs
+
+    for recipe in options.on.split(","):
+        rates = benchmark.rates_of(recipe)
+        trial = [f"--holdout={benchmark.TRIAL_HOLDOUT}", f"--epochs={benchmark.TRIAL_EPOCHS}"]
+        trials = studied(f"--recipe={recipe}", f"--lr={','.join(map(str, rates))}", *trial)
+        rate = rates[0] if options.dry_run else benchmark.best_rate(trials, options.runs)
+        if not options.dry_run:
+            say(f"{keys[0]}, {recipe}: the best learning rate is {rate:g}.")
+        final = studied(f"--recipe={recipe}", f"--lr={rate}", f"--seeds={options.seeds}")[0]
+        if not options.dry_run:
+            package(options.runs, options.checkpoints, say)
+            name = without_rate(final.recipe.name)
+            table = benchmark.benchmark_table(options.checkpoints, final.data, name, torch.device("cpu"))
+            benchmark.write_benchmark(table, options.out / keys[0] / recipe, device_name(), say)
+
+
 def _resources(options: argparse.Namespace) -> Resources | None:
     """Return what each run asks of a cluster, or None where the runs stay on this machine."""
     asked = given(options, fields_of(Resources))
@@ -407,7 +462,7 @@ def _dry_run(
     options: argparse.Namespace, chosen: Chosen, device: torch.device, resources: Resources | None, execution: Execution
 ) -> None:
     torch.set_num_threads(resources.cpus_per_run if resources else 1)
-    chosen.check_own_norms()
+    check_own_norms(run.norm for run in chosen.runs)
     found = estimate(chosen.runs, chosen.data, options.runs, device, execution.compile)
     count = sum(each.epochs_left > 0 for each in found)
     workers = min(resources.array_limit or count, count) if resources else _workers(options, device)

@@ -1,6 +1,8 @@
 """Learning rate: the order of the norms at each rate, and each norm at its best one."""
 
 import itertools
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from normzoo.analysis.commands import PACKAGE, training_commands
@@ -33,27 +35,34 @@ class Rated:
 
 def rated_sets(evidence: Evidence, recipe: str) -> dict[float, ModelSet]:
     """Return the sets of a recipe that differ in their learning rate alone, at the smallest image size, by rate."""
-    base, found = evidence.find(recipe), dict[float, ModelSet]()
-    for each in evidence.model_sets if base else ():
-        is_same = each is base or (
-            each.recipe.startswith(f"{recipe},lr=") and "," not in each.recipe.removeprefix(f"{recipe},")
-        )
-        if is_same and base and each.image_size == base.image_size and (rate := _rate(each)):
-            found[rate] = each
+    sets = [each for each in evidence.model_sets if without_rate(each.recipe) == recipe and each.checkpoints]
+    smallest = min((each.image_size for each in sets), default=0)
+    found = {rate: each for each in sets if each.image_size == smallest and (rate := _rate(each))}
     return dict(sorted(found.items()))
 
 
+def without_rate(recipe: str) -> str:
+    """Return the name of a recipe without its learning rate: "paper,lr=0.01" -> "paper"."""
+    return re.sub(",lr=[^,]+", "", recipe)
+
+
 def _rate(model_set: ModelSet) -> float | None:
-    for variant in model_set.main_variants:
-        recipe = model_set.checkpoints[variant].metrics["provenance"].get("recipe")
+    for checkpoint in model_set.checkpoints.values():
+        recipe = checkpoint.metrics["provenance"].get("recipe")
         if isinstance(recipe, dict) and isinstance(recipe.get("lr"), float):
             return float(recipe["lr"])
     return None
 
 
-def rated(evidence: Evidence, recipe: str) -> tuple[list[Rated], RunVariance]:
-    """Return every norm at every rate of a recipe, and the variance between runs, pooled over all of them."""
-    by_rate = {rate: evidence.runs(model_set) for rate, model_set in rated_sets(evidence, recipe).items()}
+def rated(
+    evidence: Evidence, recipe: str, variants: Callable[[ModelSet], list[str]] = lambda model_set: model_set.main_variants
+) -> tuple[list[Rated], RunVariance]:
+    """Return every norm at every rate of a recipe, and the variance between runs, pooled over all of them.
+
+    Args:
+        variants: gives those of a set that count.
+    """
+    by_rate = {rate: evidence.runs(each, variants(each)) for rate, each in rated_sets(evidence, recipe).items()}
     between_runs = pooled_run_variance(runs for found in by_rate.values() for runs in found.values())
     return [
         Rated(variant, rate, runs, mean_accuracy(runs, between_runs))

@@ -20,7 +20,7 @@ from normzoo.errors import CheckpointError, ConfigError
 from normzoo.images.preprocess import RESIZE_RULE
 from normzoo.nn.named_norms import COPY, own_source, require_own_norm
 from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
-from normzoo.nn.resnet import TORCH_NORM_LAYERS, ResNet
+from normzoo.nn.resnet import TORCH_NORM_LAYERS, NormLayer, ResNet
 from normzoo.pretrained.serialization import (
     file_sha256,
     file_size,
@@ -79,13 +79,16 @@ class ModelConfig:
         if self.resize != RESIZE_RULE:
             raise ConfigError(f"resize must be {RESIZE_RULE!r}, got {self.resize!r}.")
 
+    @property
+    def layer(self) -> NormLayer:
+        """What makes a norm layer of a number of channels."""
+        if self.norm in TORCH_NORM_LAYERS:
+            return TORCH_NORM_LAYERS[self.norm]
+        return functools.partial(get_norm_layer(self.norm), **self.norm_arguments)
+
     def build(self) -> ResNet:
         """A network of this description, with fresh weights."""
-        if self.norm in TORCH_NORM_LAYERS:
-            layer = TORCH_NORM_LAYERS[self.norm]
-        else:
-            layer = functools.partial(get_norm_layer(self.norm), **self.norm_arguments)
-        return ResNet(self.depth, layer, len(self.classes), self.last_norm or None)
+        return ResNet(self.depth, self.layer, len(self.classes), self.last_norm or None)
 
     def to_json(self) -> str:
         fields = dataclasses.asdict(self)

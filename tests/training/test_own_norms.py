@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from normzoo.__main__ import main as normzoo_main
@@ -19,9 +21,12 @@ from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.hub import HubId, download
 from normzoo.pretrained.registry import get_model_set, load_model, load_models
 from normzoo.variants import Variant
+from tests.support import warm
 from tests.support.tiny import OPTIONS, ROOT, load_tiny
+from training import benchmark
 from training import cli as command_line
 from training.config import Run
+from training.launch import local
 from training.publish import Upload, publish
 from training.runs import State
 from training.verify import _check_folder
@@ -229,3 +234,31 @@ def test_style_and_words_do_not_depend_on_whether_its_code_is_here(folder):
 def test_every_marker_has_a_counterpart_in_drawings():
     assert set(_MARKERS) == {*MARKERS, *OTHER_MARKERS}
     assert len(set(OTHER_COLOURS)) == len(OTHER_COLOURS)
+
+
+@pytest.mark.process
+def test_benchmark_chooses_a_rate_on_held_out_images_and_puts_the_norm_in_a_row_beside_others(folder, monkeypatch, capsys):
+    monkeypatch.setattr(local, "subprocess", warm)
+    monkeypatch.setattr(benchmark, "TRIAL_EPOCHS", 1)
+    monkeypatch.setattr(benchmark, "TIMED_STEPS", 1)
+    monkeypatch.setitem(benchmark.RATES, "paper", (0.01, 1e-9))
+    small = [word for word in OPTIONS if not word.startswith(("--data", "--lr"))]
+    places = [f"--{name}={folder / name}" for name in ("runs", "checkpoints", "out")]
+    command = ["benchmark", own(folder), "--data=tiny", "--seeds=0,1", *places]
+    command.append(f"--study={' '.join([*small, '--epochs=1', '--workers=2'])}")
+    assert command_line.main([*command[:2], "--dry-run", *command[2:]]) == 0
+    assert "Nothing was trained" in capsys.readouterr().out
+    assert command_line.main(command) == 0
+    assert "the best learning rate is 0.01" in capsys.readouterr().out
+    trials = folder / "runs" / "tiny,holdout=0.1"
+    assert len(list(trials.glob("*/FRN/seed-0/state.pt"))) == 2
+    table = pd.read_csv(folder / "out/FRN/paper/table.csv").set_index("Norm")
+    rows = {name.partition(",")[0]: row for name, row in table.iterrows()}
+    assert {name: row["n"] for name, row in rows.items()} == {"FRN": 2, "GN": 1}
+    stored = open_checkpoint(folder / "checkpoints" / SET / "FRN")
+    assert rows["FRN"]["Validation accuracy (%)"] == pytest.approx(100 * stored.metrics["final"]["val"]["accuracy"]["mean"])
+    assert rows["FRN"]["Corrupted images (%)"] == pytest.approx(100 * np.mean([row["accuracy"] for row in stored.robustness()]))
+    assert set(table["Changed by the batch (%)"]) == {0}
+    assert command_line.main(command) == 0, "nothing is left to train"
+    for file in ("table.md", "table.tex"):
+        assert "FRN" in (folder / "out/FRN/paper" / file).read_text()

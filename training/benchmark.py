@@ -1,0 +1,134 @@
+"""A norm of one's own in a row beside all others: what `python -m training benchmark` measures and writes."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tabulate import tabulate
+
+from normzoo.analysis.calibration import calibrations
+from normzoo.analysis.robustness import robustness, summarize
+from normzoo.errors import TrainingError
+from normzoo.findings.finding import Evidence, ResultTable
+from normzoo.findings.learning_rate import Rated, best_rates, best_table, rated, rated_sets, without_rate
+from normzoo.formatting import to_csv
+from normzoo.inference.batch_statistics import has_running_statistics, with_statistics
+from normzoo.inference.predict import compute_logits
+from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.registry import ModelSet, list_model_sets
+from normzoo.variants import Variant
+from training.bench import compare_steps
+from training.config import Run, get_recipe
+from training.data.dataset import data_root, load_once
+from training.runs import read_history
+
+#: Learning rates that are tried; of any other recipe, from a quarter to four times its own.
+RATES = {"paper": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "strong": (0.05, 0.1, 0.2, 0.4)}
+#: A rate is chosen after so many epochs, by the accuracy on training images that are held out.
+TRIAL_EPOCHS, TRIAL_HOLDOUT = 15, 0.1
+TIMED_STEPS = 20
+
+
+def rates_of(recipe: str) -> tuple[float, ...]:
+    """The learning rates that are tried for a norm with this recipe."""
+    return RATES.get(recipe) or tuple(get_recipe(recipe).lr * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0))
+
+
+def best_rate(trials: Iterable[Run], root: Path) -> float:
+    """The rate of the trial that ended with the highest accuracy on the held-out images.
+
+    Raises:
+        TrainingError: trials are missing.
+    """
+    accuracies, missing = dict[float, float](), list[str]()
+    for run in trials:
+        rows = [row for row in read_history(run.folder(root)) if row["split"] == "val"]
+        if len(rows) < run.recipe.epochs:
+            missing.append(f"{run.recipe.lr:g}")
+        else:
+            accuracies[run.recipe.lr] = float(rows[-1]["accuracy"])
+    if missing:
+        raise TrainingError(f"No finished trial yet at learning rate {', '.join(missing)}. Call again when they have ended.")
+    return max(accuracies, key=lambda rate: accuracies[rate])
+
+
+def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.device) -> ResultTable:
+    """Every norm that is packaged, each at its best learning rate, with what else was measured of it.
+
+    Args:
+        recipe: its name without a learning rate.
+
+    Raises:
+        TrainingError: nothing of this recipe is packaged.
+    """
+    sets = [each for each in list_model_sets(checkpoints) if each.data == data and each.checkpoints]
+    shown = next((each for each in sets if without_rate(each.recipe) == recipe), None)
+    if shown is None:
+        raise TrainingError(f"Nothing of {data} and {recipe} is packaged in {checkpoints}.")
+    evidence = Evidence(shown, sets)
+    found, between_runs = rated(evidence, recipe, _as_the_recipe_says)
+    best, by_rate = best_rates(found), rated_sets(evidence, recipe)
+    table = best_table(best, between_runs)
+    rows = [_measured(by_rate[each.rate], each, device) for each in best.values()]
+    for title, pattern, higher_is_better in _COLUMNS:
+        table.add(title, [row.get(title) for row in rows], pattern, higher_is_better)
+    return table
+
+
+#: Title, pattern, is a higher figure the better one?
+_COLUMNS = (
+    ("Corrupted images (%)", ".1f", True),
+    ("Calibration error (%)", ".1f", False),
+    ("Changed by the batch (%)", ".1f", False),
+    ("Step beside torch's BN", ".2f", False),
+)
+CAPTION = (
+    "Accuracy: mean ± standard deviation over n runs. Corrupted images: mean accuracy over all corruptions, first seed. "
+    "Calibration error: expected, 15 bins, mean over runs. Changed by the batch: predictions that change when batch statistics "
+    "of 32 images replace the running ones, first seed; 0 for a norm that looks at one image. Step: time of a training step "
+    "over that with torch's own batch normalization, on {device}."
+)
+
+
+def _as_the_recipe_says(model_set: ModelSet) -> list[str]:
+    return [key for key in model_set.checkpoints if Variant.parse(key).batch_size is None]
+
+
+def _measured(model_set: ModelSet, each: Rated, device: torch.device) -> dict[str, float]:
+    checkpoint = model_set.checkpoints[each.variant]
+    corrupted = summarize(robustness(model_set, [each.variant]).frame)["mean"]
+    errors = [found.ece for found in calibrations(model_set, [each.variant])[0][each.variant]]
+    changed = _changed_by_the_batch(checkpoint)
+    ours, torchs = compare_steps([checkpoint.config.layer, torch.nn.BatchNorm2d], device, False, TIMED_STEPS)
+    values = [100 * float(corrupted.iloc[0]), 100 * statistics.mean(errors), changed, ours / torchs]
+    return {title: value for (title, *_), value in zip(_COLUMNS, values, strict=True)}
+
+
+def _changed_by_the_batch(checkpoint: Checkpoint) -> float:
+    """Share in per cent of the predictions that batch statistics of 32 images change."""
+    network, config = checkpoint.load_model(), checkpoint.config
+    if not has_running_statistics(network):
+        return 0.0
+    data = load_once(checkpoint.metrics["data"], config.image_size, data_root())
+    order = torch.randperm(len(data.labels["val"]), generator=torch.Generator().manual_seed(0))
+    mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+    twin = with_statistics(network, "batch")
+    batches = data.pixels["val"][order].split(32)
+    pairs = [[compute_logits(each, batch, mean, std).argmax(1) for each in (network, twin)] for batch in batches]
+    return 100 * float(torch.cat([running != own for running, own in pairs]).double().mean())
+
+
+def write_benchmark(table: ResultTable, folder: Path, device: str, say: Callable[[str], None]) -> None:
+    """Write the table as Markdown, LaTeX and CSV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers, texts = table.frames
+    cells: dict[str, Any] = {"headers": list(texts), "disable_numparse": True}
+    rows = texts.to_numpy().tolist()
+    caption = CAPTION.format(device=device)
+    markdown = tabulate(rows, tablefmt="github", **cells)
+    (folder / "table.md").write_text(f"{markdown}\n\n{caption}\n", encoding="utf-8")
+    (folder / "table.tex").write_text(f"{tabulate(rows, tablefmt='latex_booktabs', **cells)}\n% {caption}\n", encoding="utf-8")
+    (folder / "table.csv").write_text(to_csv(numbers), encoding="utf-8")
+    say(f"{markdown}\n\n{caption}\n\nAlso in {folder}: table.md, table.tex, table.csv.")
