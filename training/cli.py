@@ -30,6 +30,7 @@ from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
 from training.data.sources import SOURCES
 from training.engine.distributed import is_writer, launched_replicas, process_group
+from training.engine.network import start_of
 from training.engine.speed import choose_precision
 from training.engine.step import DEVICES, choose_device
 from training.engine.trainer import Interrupted, import_log, train
@@ -294,10 +295,14 @@ class Chosen:
         recipe = study.runs(self.name, "fp32")[0].recipe
         precision = choose_precision(study.amp, recipe, device, say)
         runs = study.runs(self.name, precision) if parts else []
+        for run in runs:
+            start_of(run)  # is it there?
         self.runs = [_as_stored(run, root) for run in runs] if study.amp == "auto" else runs
 
     def _open(self, image_size: int) -> ImageData:
         data = open_images(self.study.data, image_size, say)
+        for line in data.remarks():
+            say(line)
         return hold_out(data, self.study.held_out) if self.study.held_out else data
 
     def data(self, run: Run) -> ImageData:

@@ -63,6 +63,12 @@ class Recipe:
     rotation_degrees: Annotated[float, _help("Random rotation by up to this angle each way, corners black.", ge=0, le=180)] = (
         0.0
     )
+    start_from: Annotated[
+        str, _help("Packaged model set whose weights, but for the last layer, a network of the same norm starts with.")
+    ] = ""
+    class_weights: Annotated[
+        Literal["", "balanced"], _help("balanced: each class counts the same in the loss, however many images it has.")
+    ] = ""
     statistics_batch: Annotated[
         int, _help("Images that share the statistics of a norm in training (ghost batches); 0: all of a batch.", ge=0)
     ] = 0
@@ -87,7 +93,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON; those that are younger than the first stored recipes only where they say something."""
-        younger = ("last_norm", "statistics_batch")
+        younger = ("last_norm", "start_from", "class_weights", "statistics_batch")
         return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in younger}
 
 
@@ -130,12 +136,17 @@ def changed_recipe(name: str, changes: Mapping[str, Any], data: str = "") -> Rec
 
     One rule: what differs from the recipe is in the name of the changed recipe, in the order of the fields, but for a batch
     size that alone differs: that is in the name of the variant (`bn-bs8`). A field that is replaced by what it was is no
-    change, and neither is the own image size of a data set: the same training has one name.
+    change, and neither is the own image size of a data set: the same training has one name. It is that of a folder, too, so
+    `/` becomes `+`.
     """
     recipe = get_recipe(name).changed(image_size=own_image_size(data))
     changed = recipe.changed(**changes)
     ordered = {key: value for key in RECIPE_FIELDS if (value := getattr(changed, key)) != getattr(recipe, key)}
-    suffix = "" if ordered.keys() <= {"batch_size"} else "".join(f",{key}={value}" for key, value in ordered.items())
+    suffix = (
+        ""
+        if ordered.keys() <= {"batch_size"}
+        else "".join(f",{key}={value}".replace("/", "+") for key, value in ordered.items())
+    )
     return changed.changed(name=recipe.name + suffix)
 
 

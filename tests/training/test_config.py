@@ -72,8 +72,9 @@ def test_impossible_value_is_refused_by_name_and_bound(changes, message):
 def test_option_changes_its_field_and_the_name_of_the_recipe(name):
     words = {bool: ("yes", True), int: ("20", 20), float: ("0.25", 0.25)}
     named = {"optimizer": ("sgd", "sgd"), "schedule": ("step", "step"), "last_norm": ("nn", "nn")}
+    named |= {"start_from": ("data/set", "data/set"), "class_weights": ("balanced", "balanced")}
     word, value = named.get(name) or words[RECIPE_FIELDS[name].annotation]
-    expected = "paper" if name == "batch_size" else f"paper,{name}={value}"
+    expected = "paper" if name == "batch_size" else f"paper,{name}={value}".replace("/", "+")
     assert recipe_of(f"{flag(name)}={word}") == get_recipe("paper").changed(**{name: value, "name": expected})
     assert str(RECIPE_FIELDS[name].description).endswith(".")
 

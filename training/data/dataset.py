@@ -43,6 +43,10 @@ MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
 FILES = "files.csv"
 
 
+#: With fewer training images a class is told to have few.
+FEW_IMAGES = 20
+
+
 @dataclass(frozen=True, eq=False)
 class ImageData:
     """A data set in memory: for each split pixels, uint8 (N, H, W, 3), and labels, int64 (N,)."""
@@ -63,6 +67,23 @@ class ImageData:
         """Return what a stored result says about the images it was made from."""
         sizes = {f"num_{split}": len(self.labels[split]) for split in SPLITS}
         return {"name": self.name, "digest": self.digest, "note": self.note, **sizes}
+
+    def remarks(self) -> list[str]:
+        """What to know before training where classes have few images, or one has most of them."""
+        counts = self.labels["train"].bincount(minlength=len(self.classes))
+        found, largest = [], int(counts.argmax())
+        share = counts[largest].item() / max(1, int(counts.sum()))
+        if share > max(0.5, 1.5 / len(self.classes)):
+            found.append(
+                f"{share:.0%} of the training images are of one class, {self.classes[largest]}: a network that always names it "
+                "is as accurate. Look at macro F1, in which all classes count the same; --class-weights balanced trains so."
+            )
+        if few := int((counts < FEW_IMAGES).sum()):
+            found.append(
+                f"{few} of {len(self.classes)} classes have fewer than {FEW_IMAGES} training images: results will differ much "
+                "between seeds. Take several, or --start-from a packaged model set."
+            )
+        return found
 
 
 def data_root() -> Path:

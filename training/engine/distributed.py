@@ -60,9 +60,16 @@ class ReplicaStep(TrainStep):
     """
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, mean: Tensor, std: Tensor, precision: str = "fp32", sync_norms: bool = True
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        mean: Tensor,
+        std: Tensor,
+        precision: str = "fp32",
+        sync_norms: bool = True,
+        weights: Tensor | None = None,
     ) -> None:
-        super().__init__(model, recipe, mean, std, precision)
+        super().__init__(model, recipe, mean, std, precision, weights=weights)
         self.rank, self.replicas = dist.get_rank(), count_replicas()
         # With shared statistics all have the same buffers; without, the first one's count, as they are what is saved.
         self.network = DistributedDataParallel(model, broadcast_buffers=not sync_norms)
@@ -89,9 +96,8 @@ class ReplicaStep(TrainStep):
         logits = self._logits(pixels)
         count = torch.tensor(len(labels), device=labels.device)
         dist.all_reduce(count)
-        total = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="sum")
         # DistributedDataParallel gives the mean of the gradients over the replicas.
-        return total * (self.replicas / count), logits
+        return self._total(logits, labels) * (self.replicas / count), logits
 
     def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, reduction="sum") / max(1, len(labels))

@@ -76,6 +76,14 @@ def _cosine(progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2
 
 
+def class_weights(recipe: Recipe, labels: Tensor, num_classes: int) -> Tensor | None:
+    """The weight of each class, (classes,), 1 on average over the images; None where all count as they come."""
+    if not recipe.class_weights:
+        return None
+    counts = labels.bincount(minlength=num_classes).clamp(min=1)
+    return len(labels) / (num_classes * counts.float())
+
+
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer; gates, if there are any, in a second group without weight decay."""
     gated = gates(model)
@@ -93,6 +101,7 @@ class TrainStep:
 
     Args:
         mean, std: of the training images per colour, (3,).
+        weights: of each class in the loss, (classes,), 1 on average over the images; None: all 1.
         compiled_batch: batches of this size run compiled, others (the last one of an epoch) eagerly; None: all eagerly.
 
     All tensors are where `mean` is. On a GPU a compiled step replays CUDA graphs where torch finds that possible.
@@ -106,8 +115,10 @@ class TrainStep:
         std: Tensor,
         precision: str = "fp32",
         compiled_batch: int | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         self.model = model
+        self.weights = weights
         #: What is called: the model, or what wraps it.
         self.network = model
         self.recipe = recipe
@@ -133,8 +144,8 @@ class TrainStep:
             labels: (B,).
 
         Returns:
-            the loss shown (mean cross entropy, nats, without label smoothing), and the predicted classes, (B,); to be read
-            before the next call, which on a GPU may write over them.
+            the loss shown (mean cross entropy, nats, without label smoothing or weights), and the predicted classes, (B,); to
+            be read before the next call, which on a GPU may write over them.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_factor"]
@@ -169,11 +180,18 @@ class TrainStep:
         return asked
 
     def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels) if self.recipe.label_smoothing else loss.detach()
+        is_other = self.recipe.label_smoothing or self.weights is not None
+        return F.cross_entropy(logits, labels) if is_other else loss.detach()
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(pixels)
-        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
+        if self.weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
+        return self._total(logits, labels) / len(labels), logits
+
+    def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss summed over images, each with the weight of its class."""
+        return F.cross_entropy(logits, labels, self.weights, label_smoothing=self.recipe.label_smoothing, reduction="sum")
 
     def _logits(self, pixels: Tensor) -> Tensor:
         images = to_input(pixels, self.mean, self.std).contiguous()

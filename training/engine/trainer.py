@@ -29,9 +29,9 @@ from training.engine import metrics
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.metrics import METRICS
-from training.engine.network import make_network
+from training.engine.network import make_network, start_of
 from training.engine.speed import choose_compile, store_compiled
-from training.engine.step import TrainStep, choose_device, learning_rates, wait
+from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, wait
 from training.provenance import provenance
 from training.runs import DOING, State, lock, set_aside, tell_doing
 
@@ -87,16 +87,18 @@ def train(
         state = open_state(run, data, folder, execution.retrain)
         last = min(run.recipe.epochs, execution.stop_after or run.recipe.epochs)
         mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
+        weights = class_weights(run.recipe, images.labels["train"], len(data.classes))
         if replicas > 1:
             if run.recipe.statistics_batch:
                 raise ConfigError("statistics_batch works in one process alone.")
             compiled = False
             if execution.sync_norms:
                 synchronize_norms(model, device)
-            step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, execution.sync_norms)
+            step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, execution.sync_norms, weights)
         else:
             compiled = choose_compile(execution.compile, run, data, device, last - state.epoch, say)
-            step = TrainStep(model, run.recipe, mean, std, run.precision, run.recipe.batch_size if compiled else None)
+            compiled_batch = run.recipe.batch_size if compiled else None
+            step = TrainStep(model, run.recipe, mean, std, run.precision, compiled_batch, weights)
         step.check_start(state.epoch)
         if state.epoch:
             model.load_state_dict(state.model)
@@ -104,6 +106,8 @@ def train(
             if state.epoch < run.recipe.epochs:
                 step.optimizer.load_state_dict(state.optimizer)
         session = {**provenance(run.command()), "compiled": compiled, "first_epoch": state.epoch + 1, "seconds": 0.0}
+        if start_from := start_of(run):
+            session["start_sha256"] = start_from.metrics["provenance"].get("weights_sha256")
         if replicas > 1:
             session |= {"replicas": replicas, "sync_norms": execution.sync_norms}
         state.sessions.append(session)

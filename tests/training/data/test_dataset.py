@@ -15,7 +15,7 @@ from tests.support.made_up_archives import USED, tiny_imagenet_files, tiny_sourc
 from tests.support.small_disk import small_disk
 from tests.support.tiny import load_tiny
 from training.data import dataset as data_module
-from training.data.dataset import FORMAT_VERSION, fetch, hold_out, load
+from training.data.dataset import FORMAT_VERSION, fetch, hold_out, load, made_up_data
 from training.data.sources import SOURCES
 
 NAME = "tiny-imagenet-25"
@@ -181,3 +181,13 @@ def test_hold_out_depends_on_its_seed_alone(tiny):
 def test_hold_out_leaves_images_of_every_class_on_both_sides(share, tiny):
     with pytest.raises(ConfigError, match="a share between 0 and 1"):
         hold_out(tiny, share)
+
+
+def test_few_images_and_one_class_of_most_are_told_before_training():
+    def remarks(*counts):
+        labels = {"train": torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))}
+        return dataclasses.replace(made_up_data(4, 16), classes=tuple("abcd"[: len(counts)]), labels=labels).remarks()
+
+    assert remarks(100, 90) == remarks(25, 25, 25) == []
+    assert ["90%" in line for line in remarks(900, 50, 50)] == [True]
+    assert ["1 of 3 classes" in line for line in remarks(30, 30, 10)] == [True]

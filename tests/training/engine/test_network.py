@@ -1,4 +1,4 @@
-"""Norms that see a part of each batch at a time."""
+"""The network of a run: norms that see a part of each batch at a time, weights to start from."""
 
 import copy
 
@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from normzoo.errors import ConfigError
+from normzoo.pretrained.registry import load_model
 from training.config import Run, changed_recipe
 from training.engine.network import make_network
 
@@ -42,3 +44,18 @@ def test_the_recipe_says_it_and_older_ones_stay_as_they_were():
     assert recipe.name == f"paper,statistics_batch={SIZE}"
     assert recipe.to_dict()["statistics_batch"] == SIZE
     assert "statistics_batch" not in changed_recipe("paper", {}).to_dict()
+
+
+def test_a_network_starts_from_packaged_weights_of_its_norm_with_a_new_last_layer(packaged, monkeypatch):
+    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(packaged / "checkpoints"))
+    recipe = changed_recipe("paper", {"start_from": "tiny/quick", "depth": 8})
+    assert recipe.name == "paper,depth=8,start_from=tiny+quick"
+    start = load_model(packaged / "checkpoints/tiny/quick/bn").network.state_dict()
+    found = make_network(Run("toy", recipe, "bn"), 7).state_dict()
+    assert found["fc.weight"].shape[0] == 7
+    assert all(torch.equal(found[key], start[key]) for key in start if not key.startswith("fc."))
+    for changes, norm, said in [({}, "in", "has no in to start from"), ({"depth": 14}, "bn", "a depth of 8")]:
+        with pytest.raises(ConfigError, match=said):
+            make_network(Run("toy", recipe.changed(**changes), norm), 7)
+    with pytest.raises(ConfigError, match="no/such"):
+        make_network(Run("toy", recipe.changed(start_from="no/such"), "bn"), 7)

@@ -12,7 +12,7 @@ from normzoo.nn.norms import BatchInstanceNorm, gates
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from training.config import Recipe
-from training.engine.step import TrainStep, learning_rates, make_optimizer, missing_for_compile
+from training.engine.step import TrainStep, class_weights, learning_rates, make_optimizer, missing_for_compile
 
 CLASSES = 4
 HALF = torch.full((3,), 0.5)
@@ -181,3 +181,21 @@ def test_an_eager_step_leaves_the_compiler_alone(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("imports the compiler, which takes a second"))
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: pytest.fail("imports the compiler"))
     make_step()(*batch(), lr=0.1)
+
+
+def test_balanced_classes_count_the_same_however_many_images_they_have():
+    labels = torch.tensor([0] * 6 + [1, 2])
+    recipe = RECIPE.changed(class_weights="balanced")
+    found = class_weights(recipe, labels, 3)
+    assert class_weights(RECIPE, labels, 3) is None
+    assert found[labels].mean() == pytest.approx(1)
+    torch.testing.assert_close(found * labels.bincount(), torch.full((3,), 8 / 3))
+    pixels, _ = batch(8)
+    step = TrainStep(ResNet(8, "gn", 3).train(), recipe, HALF, HALF, weights=found)
+    with torch.no_grad():
+        logits = step.network(to_input(pixels, HALF, HALF))
+    each = F.cross_entropy(logits, labels, reduction="none")
+    loss, _ = step._loss(pixels, labels)
+    torch.testing.assert_close(loss, torch.stack([each[labels == label].mean() for label in range(3)]).mean())
+    shown, _ = step(pixels, labels, 0.1)
+    torch.testing.assert_close(shown, each.mean())
