@@ -221,7 +221,7 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     first = min(results)
     network = oldest or networks[first]
     labels, val_logits = data.labels["val"], {seed: result.val_logits for seed, result in results.items()}
-    train = {name: metrics.spread([result.train[name] for result in results.values()]) for name in metrics.METRICS}
+    train = {name: metrics.mean_std([result.train[name] for result in results.values()]) for name in metrics.METRICS}
     final = {"train": rounded(train), "val": final_figures(val_logits.values(), labels)}
     figures: dict[str, Any] = {
         "format_version": 1,
@@ -299,7 +299,7 @@ def split_logits(network: ResNet, data: ImageData, split: str) -> torch.Tensor:
 def final_figures(logits: Iterable[torch.Tensor], labels: torch.Tensor) -> dict[str, Any]:
     """The four figures over the seeds: mean, sample standard deviation and values."""
     per_seed = [metrics.from_logits(each, labels) for each in logits]
-    return rounded({name: metrics.spread([figures[name] for figures in per_seed]) for name in metrics.METRICS})
+    return rounded({name: metrics.mean_std([figures[name] for figures in per_seed]) for name in metrics.METRICS})
 
 
 def class_figures(val_logits: dict[int, torch.Tensor], labels: torch.Tensor, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from normzoo.pretrained.registry import list_model_sets
 from normzoo.pretrained.serialization import file_sha256, read_text
 from training.cards import README, folder_card, model_card
 from training.data.dataset import SPLITS, ImageData, cache_folder, data_root, load_once
-from training.engine.metrics import METRICS, spread
+from training.engine.metrics import METRICS, mean_std
 from training.measurements.batch_statistics import CASES, check_batch_statistics
 from training.measurements.batch_statistics import SAMPLE as BATCH_STATISTICS
 from training.measurements.ood import check_ood
@@ -135,7 +135,7 @@ def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
     }
     problems = [f"{key} stored and found differ" for key, (kept, found) in pairs.items() if kept != found]
     for name in METRICS:
-        again = spread(final["train"][name]["values"])
+        again = mean_std(final["train"][name]["values"])
         # Of figures that are rounded already: the last digit may move.
         if not all(_close(final["train"][name][key], again[key], 2 * 10**-DECIMALS) for key in ("mean", "sd")):
             problems.append(f"train {name} stored is not the mean and deviation of its values")

@@ -101,7 +101,7 @@ def to_srgb(image: Image.Image, colour: bytes | Coding) -> Image.Image:
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    reduced = essence(profile)
+    reduced = minimal_icc_profile(profile)
     if reduced is None:
         return None
     mode = _PROFILE_MODES[profile[16:20]]
@@ -133,7 +133,7 @@ def _is_grey(image: Image.Image) -> bool:
     return red == green == blue
 
 
-def essence(profile: bytes) -> bytes | None:
+def minimal_icc_profile(profile: bytes) -> bytes | None:
     """Return the profile with those tags alone that browsers read, so that littleCMS parses no other; None if it is broken."""
     if not 132 <= len(profile) <= MAX_PROFILE_BYTES or profile[36:40] != b"acsp" or profile[12:16] not in _PROFILE_CLASSES:
         return None

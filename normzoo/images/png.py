@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngImageFile
 
 from normzoo.errors import ImageError
-from normzoo.images.color import MAX_PROFILE_BYTES, Coding, coding_of, coding_of_gamma, essence
+from normzoo.images.color import MAX_PROFILE_BYTES, Coding, coding_of, coding_of_gamma, minimal_icc_profile
 from normzoo.images.geometry import orientation_of
 from normzoo.images.limits import DAMAGED, INCOMPLETE, Decoded, Format, check_size, open_with, too_many
 
@@ -168,7 +168,7 @@ def _profile(chunk: bytes) -> bytes | None:
         profile = unpacker.decompress(chunk[chunk.index(b"\0") + 2 :], MAX_PROFILE_BYTES + 1)
     except (ValueError, zlib.error):
         return None
-    return profile if unpacker.eof and essence(profile) else None
+    return profile if unpacker.eof and minimal_icc_profile(profile) else None
 
 
 PNG = Format(pixels, decode)

@@ -95,7 +95,7 @@ class Norm(nn.Module, ABC):
         scale = rstd if self.weight is None else rstd * per_channel(self.weight)
         return centred * scale if self.bias is None else torch.addcmul(per_channel(self.bias), centred, scale)
 
-    def _settle(self, eps: float, bias: bool) -> None:
+    def _finish_init(self, eps: float, bias: bool) -> None:
         """Check and complete what torch's constructor has set up."""
         if not eps > 0:
             raise ConfigError(f"eps must be positive, got {eps}.")
@@ -174,20 +174,20 @@ class RunningNorm(Norm):
     ) -> None:
         super().__init__(check_channels(num_channels), eps, momentum, affine, track_running_stats, device, dtype)
         self.num_channels = num_channels
-        self._settle(eps, bias)
+        self._finish_init(eps, bias)
 
-    def _remembered(self) -> tuple[Tensor, Tensor] | None:
+    def _running_stats(self) -> tuple[Tensor, Tensor] | None:
         """Running mean and variance, (1, C, 1, 1), where they take the place of the input's: in evaluation, if kept."""
         if self.training or self.running_mean is None or self.running_var is None:
             return None
         return per_channel(self.running_mean), per_channel(self.running_var)
 
-    def _remember(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
+    def _update_running_stats(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
         """Move the running statistics, in place, towards new ones, each of `count` values; of none, they stay."""
         if not (self.training and self.track_running_stats):
             return
         with torch.no_grad():
-            factor = self._new_share()
+            factor = self._ema_factor()
             if self.running_mean is None or self.running_var is None or factor is None:
                 return
             if not isinstance(count, Tensor) and count == 0:
@@ -197,7 +197,7 @@ class RunningNorm(Norm):
             self.running_mean.lerp_(mean.flatten().to(dtype), factor)
             self.running_var.lerp_(unbiased.flatten().to(dtype), factor)
 
-    def _new_share(self) -> float | Tensor | None:
+    def _ema_factor(self) -> float | Tensor | None:
         """Count this batch; return the weight of its statistics in the running ones, None to leave those alone."""
         if self.num_batches_tracked is None or self.running_mean is None:
             return self.momentum

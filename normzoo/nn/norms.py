@@ -105,11 +105,11 @@ class BatchNorm(BatchStatisticsNorm, nn.BatchNorm2d):
     """
 
     def _normalize(self, x: Tensor) -> Tensor:
-        remembered = self._remembered()
+        remembered = self._running_stats()
         if remembered is None:
             pool, count = self._batch_pool(x)
             centred, mean, var = moments(x, pool)
-            self._remember(mean, var, count)
+            self._update_running_stats(mean, var, count)
         else:
             centred, var = x - remembered[0], remembered[1]
         return self._affine(centred, torch.rsqrt(var + self.eps))
@@ -158,17 +158,17 @@ class InstanceNorm(RunningNorm, nn.InstanceNorm2d):
         super().__init__(num_channels, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
     def _normalize(self, x: Tensor) -> Tensor:
-        remembered = self._remembered() if self.track_running_stats else None
+        remembered = self._running_stats() if self.track_running_stats else None
         if remembered is None:
             check_pixels(x)
             centred, mean, var = moments(x, pool_instance)
             n, _, h, w = x.shape
-            self._remember(pool_batch(mean), pool_batch(var), h * w if n else 0)
+            self._update_running_stats(pool_batch(mean), pool_batch(var), h * w if n else 0)
         else:
             centred, var = x - remembered[0], remembered[1]
         return self._affine(centred, torch.rsqrt(var + self.eps))
 
-    def _new_share(self) -> float | None:
+    def _ema_factor(self) -> float | None:
         """As torch's layer, which counts no batches."""
         return self.momentum
 
@@ -209,7 +209,7 @@ class GroupNorm(Norm, nn.GroupNorm):
         if num_groups < 1 or num_channels % num_groups:
             raise ConfigError(f"num_groups must divide num_channels ({num_channels}), got {num_groups}.")
         super().__init__(num_groups, num_channels, eps, affine, device, dtype)
-        self._settle(eps, bias)
+        self._finish_init(eps, bias)
 
     def _pool(self, stat: Tensor) -> Tensor:
         """(N, C, 1, 1) -> (N, C, 1, 1): over each group of C/G neighbouring channels."""
@@ -260,7 +260,7 @@ class LayerNorm(Norm, nn.GroupNorm):
         bias: bool = True,
     ) -> None:
         super().__init__(1, check_channels(num_channels), eps, affine, device, dtype)
-        self._settle(eps, bias)
+        self._finish_init(eps, bias)
 
     def _normalize(self, x: Tensor) -> Tensor:
         centred, _, var = moments(x, lambda stat: stat.mean(1, keepdim=True))
@@ -314,13 +314,13 @@ class BatchInstanceNorm(BatchStatisticsNorm, _InstanceNorm):
     def _normalize(self, x: Tensor) -> Tensor:
         check_pixels(x)
         centred, mean_i, var_i = moments(x, pool_instance)
-        remembered = self._remembered()
+        remembered = self._running_stats()
         if remembered is None:
             pool, count = self._batch_pool(x)
             mean_b = pool(mean_i)
             # Law of total variance: within the images plus between them. One pass over x serves both norms.
             var_b = pool(var_i + (mean_i - mean_b).square())
-            self._remember(mean_b, var_b, count)
+            self._update_running_stats(mean_b, var_b, count)
         else:
             mean_b, var_b = remembered
         gate = per_channel(self.gate)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from normzoo import load_image
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.images.color import MAX_PROFILE_BYTES, essence
+from normzoo.images.color import MAX_PROFILE_BYTES, minimal_icc_profile
 from normzoo.images.preprocess import to_pixels
 from tests.images.test_preprocess import scene
 from tests.support.image_files import plain, png_chunk, save
@@ -85,7 +85,7 @@ def test_a_profile_that_is_too_large_is_left_out():
 def test_littlecms_is_given_no_tag_that_browsers_do_not_read():
     profile = profiles.larger(profiles.P3, b"ballast")
     assert b"zzzz" in profile
-    assert essence(profile) == essence(profiles.P3)
+    assert minimal_icc_profile(profile) == minimal_icc_profile(profiles.P3)
 
 
 @pytest.mark.process

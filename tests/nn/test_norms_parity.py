@@ -121,8 +121,8 @@ class WrongAxesGroupNorm(GroupNorm):
 
 
 class BiasedMemoryBatchNorm(BatchNorm):
-    def _remember(self, mean, var, count):
-        super()._remember(mean, var * (1 - 1 / count), count)
+    def _update_running_stats(self, mean, var, count):
+        super()._update_running_stats(mean, var * (1 - 1 / count), count)
 
 
 class UnbiasedInstanceNorm(InstanceNorm):

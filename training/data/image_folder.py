@@ -103,7 +103,7 @@ def _fingerprint(found: Found) -> str:
 
 def _told(found: Found) -> list[tuple[str, str]]:
     """What was passed over, but for what everybody has."""
-    return [each for each in found.passed_over if each[1] != HIDDEN]
+    return [each for each in found.skipped if each[1] != HIDDEN]
 
 
 def _read_source(cache: Path) -> dict[str, str]:
@@ -160,7 +160,7 @@ def _build(
     }
     skipped = sorted([(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem] + _told(found))
     rows = [(splits[i], classes[file.label], file.name, hashes[i], problems[i]) for i, file in enumerate(files)]
-    rows += [(SKIPPED, "", file_name, "", problem) for file_name, problem in found.passed_over]
+    rows += [(SKIPPED, "", file_name, "", problem) for file_name, problem in found.skipped]
     squares = {split: pixels[chosen[split]] for split in SPLITS}
     texts = {FILES: _table(rows), SOURCE: json.dumps(source)}
     write_cache(cache, description, squares, labels, texts)
@@ -185,13 +185,13 @@ def _decode(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
         return None, "", f"It cannot be read ({error.strerror})."
 
 
-def _note(folder: Path, files: list[ImageFile], splits: list[str], passed_over: int) -> str:
+def _note(folder: Path, files: list[ImageFile], splits: list[str], unread: int) -> str:
     """Return what is stored with every result about the images."""
     words = [f"The images of the folder {as_text(folder.name)!r}."]
     if files[0].split is None:
         words.append(f"Of each class a share of {VAL_SHARE}, drawn with seed {SPLIT_SEED}, is for validation.")
-    if skipped := splits.count(SKIPPED) + passed_over:
-        words.append(f"{skipped} of {len(files) + passed_over} files are left out.")
+    if skipped := splits.count(SKIPPED) + unread:
+        words.append(f"{skipped} of {len(files) + unread} files are left out.")
     return " ".join(words)
 
 

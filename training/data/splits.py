@@ -47,7 +47,7 @@ class Found:
 
     classes: tuple[str, ...]
     files: list[ImageFile]
-    passed_over: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
 
 
 def find_files(folder: Path) -> Found:
@@ -58,12 +58,12 @@ def find_files(folder: Path) -> Found:
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give one with a folder of images for each class in it.")
     train, val = _parts(folder)
-    passed_over: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
     shared = folder / METADATA if val and (folder / METADATA).is_file() else None
-    by_split = {"train" if val else None: _labelled(train, folder, shared, passed_over)}
+    by_split = {"train" if val else None: _labelled(train, folder, shared, skipped)}
     if val:
-        by_split["val"] = _labelled(val, folder, shared, passed_over)
-        passed_over += [each for each in _loose_files(folder, folder) if each[0] != METADATA or not shared]
+        by_split["val"] = _labelled(val, folder, shared, skipped)
+        skipped += [each for each in _loose_files(folder, folder) if each[0] != METADATA or not shared]
     classes = tuple(sorted(next(iter(by_split.values()))))
     if len(classes) < 2:
         raise DataError(
@@ -81,7 +81,7 @@ def find_files(folder: Path) -> Found:
         for name, paths in of_split.items()
         for path in paths
     ]
-    return Found(classes, sorted(files, key=lambda file: file.name), sorted(passed_over))
+    return Found(classes, sorted(files, key=lambda file: file.name), sorted(skipped))
 
 
 def _parts(folder: Path) -> tuple[Path, Path | None]:
@@ -112,11 +112,11 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
 _KINDS = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
 
 
-def _labelled(part: Path, folder: Path, shared: Path | None, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
+def _labelled(part: Path, folder: Path, shared: Path | None, skipped: list[tuple[str, str]]) -> dict[str, list[Path]]:
     """Class -> its files in one part of a data set."""
     table = part / METADATA
     if table.is_file() or shared:
-        return _from_metadata(table if table.is_file() else shared or table, part, folder, passed_over)
+        return _from_metadata(table if table.is_file() else shared or table, part, folder, skipped)
     folders = _class_folders(part)
     loose = _loose_files(part, folder)
     if not folders and loose:
@@ -124,13 +124,13 @@ def _labelled(part: Path, folder: Path, shared: Path | None, passed_over: list[t
             f"{part} holds {len(loose)} files and no folder for each class. Put the images of each class into a folder of its "
             f"own, or write a {METADATA} with the columns file_name and label."
         )
-    passed_over += loose
+    skipped += loose
     closed = {os.path.realpath(path) for path in (*folders.values(), part, *part.absolute().parents)}
-    return {name: list(_walk(path, folder, closed - {os.path.realpath(path)}, passed_over)) for name, path in folders.items()}
+    return {name: list(_walk(path, folder, closed - {os.path.realpath(path)}, skipped)) for name, path in folders.items()}
 
 
-def _from_metadata(table: Path, part: Path, folder: Path, passed_over: list[tuple[str, str]]) -> dict[str, list[Path]]:
-    there = {_comparable(path.relative_to(table.parent).as_posix()): path for path in _walk(part, folder, set(), passed_over)}
+def _from_metadata(table: Path, part: Path, folder: Path, skipped: list[tuple[str, str]]) -> dict[str, list[Path]]:
+    there = {_comparable(path.relative_to(table.parent).as_posix()): path for path in _walk(part, folder, set(), skipped)}
     there.pop(METADATA, None)
     found: dict[str, list[Path]] = {}
     missing = []
@@ -141,17 +141,17 @@ def _from_metadata(table: Path, part: Path, folder: Path, passed_over: list[tupl
             continue  # of the other part
         if path is None:
             missing.append(name)
-            passed_over.append((shown, f"{METADATA} names it, but there is no such file here."))
+            skipped.append((shown, f"{METADATA} names it, but there is no such file here."))
         elif label and label.isprintable():
             found.setdefault(label, []).append(path)
         else:
-            passed_over.append((shown, f"{METADATA} gives it no label."))
+            skipped.append((shown, f"{METADATA} gives it no label."))
     if missing and not found:
         raise DataError(
             f"None of the {len(missing)} files that {table} names is in {part}, such as {as_text(missing[0])!r}. file_name "
             "must be the path of an image below the folder of the table, with its extension."
         )
-    passed_over += [(as_text(path.relative_to(folder).as_posix()), f"{METADATA} does not name it.") for path in there.values()]
+    skipped += [(as_text(path.relative_to(folder).as_posix()), f"{METADATA} does not name it.") for path in there.values()]
     return found
 
 
@@ -206,7 +206,7 @@ def _loose_files(part: Path, folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _walk(start: Path, folder: Path, closed: set[str], passed_over: list[tuple[str, str]]) -> Iterator[Path]:
+def _walk(start: Path, folder: Path, closed: set[str], skipped: list[tuple[str, str]]) -> Iterator[Path]:
     """Every file below a folder, but for hidden ones; links are followed, each folder is entered once.
 
     Args:
@@ -217,7 +217,7 @@ def _walk(start: Path, folder: Path, closed: set[str], passed_over: list[tuple[s
         real = os.path.realpath(parent)
         if real in closed:
             name = as_text(Path(parent).relative_to(folder).as_posix())
-            passed_over.append((name, "It is a link to a folder that holds other classes."))
+            skipped.append((name, "It is a link to a folder that holds other classes."))
         if real in seen or real in closed:
             folders[:] = []
             continue
@@ -227,7 +227,7 @@ def _walk(start: Path, folder: Path, closed: set[str], passed_over: list[tuple[s
             path = Path(parent, name)
             reason = _why_not(path)
             if reason:
-                passed_over.append((as_text(path.relative_to(folder).as_posix()), reason))
+                skipped.append((as_text(path.relative_to(folder).as_posix()), reason))
             elif name != METADATA:
                 yield path
 

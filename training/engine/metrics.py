@@ -51,7 +51,7 @@ def confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:
     return matrix
 
 
-def spread(values: list[float]) -> dict[str, object]:
+def mean_std(values: list[float]) -> dict[str, object]:
     """Mean, sample standard deviation (None for a single value) and the values themselves."""
     tensor = torch.tensor(values, dtype=torch.float64)
     return {"mean": tensor.mean().item(), "sd": tensor.std().item() if len(values) > 1 else None, "values": values}

@@ -51,5 +51,5 @@ def test_loss_is_that_of_float64():
 
 
 def test_spread_is_the_mean_and_the_deviation_of_a_sample():
-    assert metrics.spread([1.0, 3.0]) == {"mean": 2.0, "sd": pytest.approx(math.sqrt(2)), "values": [1.0, 3.0]}
-    assert metrics.spread([0.5])["sd"] is None
+    assert metrics.mean_std([1.0, 3.0]) == {"mean": 2.0, "sd": pytest.approx(math.sqrt(2)), "values": [1.0, 3.0]}
+    assert metrics.mean_std([0.5])["sd"] is None
