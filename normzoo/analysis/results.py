@@ -52,8 +52,8 @@ class Metric:
     def with_sd(self, mean: float, sd: float | None) -> str:
         """A mean over runs with its standard deviation, as it is shown: "79.1 ± 0.6"; the mean alone of one run."""
         scale, digits = (100, 1) if self.is_fraction else (1, 3)
-        told = f"{scale * mean:.{digits}f}"
-        return told if sd is None or math.isnan(sd) else f"{told} ± {scale * sd:.{digits}f}"
+        text = f"{scale * mean:.{digits}f}"
+        return text if sd is None or math.isnan(sd) else f"{text} ± {scale * sd:.{digits}f}"
 
 
 METRICS = {

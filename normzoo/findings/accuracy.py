@@ -55,12 +55,12 @@ def lead_words(evidence: Evidence) -> str:
     if not pairs:
         return "".join(f"{short_name(key)} reaches {mean}% validation accuracy ({place}, {ns})." for key, mean in means.items())
     order = rank(pairs)
-    told = {key: f"{short_name(key)} {means[key]}%" for key in order}
+    phrases = {key: f"{short_name(key)} {means[key]}%" for key in order}
     if any(len(each) == 1 for each in runs.values()):
-        return f"Validation accuracy, highest first: {listed(list(told.values()))} ({place}, {ns}: single runs)."
+        return f"Validation accuracy, highest first: {listed(list(phrases.values()))} ({place}, {ns}: single runs)."
     first = similar(pairs)[0]
-    rest = [told[key] for key in order if key not in first]
-    lead = f"{listed([told[key] for key in first])} {'leads' if len(first) == 1 else 'lead'}"
+    rest = [phrases[key] for key in order if key not in first]
+    lead = f"{listed([phrases[key] for key in first])} {'leads' if len(first) == 1 else 'lead'}"
     return f"{lead}{f'; {listed(rest)}' if rest else ''} (validation accuracy, {place}, {ns})."
 
 
@@ -121,5 +121,5 @@ def _fit(rows: list[dict[str, Any]], main: set[str]) -> list[str]:
 
 
 def _remarks(variants: list[str]) -> list[str]:
-    told = [f"{short_name(key)}: {describe_norm(key).remark}" for key in variants if describe_norm(key).remark]
-    return [" ".join(told)] if told else []
+    phrases = [f"{short_name(key)}: {describe_norm(key).remark}" for key in variants if describe_norm(key).remark]
+    return [" ".join(phrases)] if phrases else []

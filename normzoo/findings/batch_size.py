@@ -27,11 +27,12 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
     finals = by_batch_size(model_set, norms_of_study())
     found = difference_in_differences(model_set, finals)
     runs = results.correct_images(model_set, finals["variant"])[0]
-    told = "" if found is None else _headline(model_set, finals, found)
+    phrases = "" if found is None else _headline(model_set, finals, found)
     return Finding(
         key="batch-size",
         title="Batch size",
-        headline=told or f"Accuracy at batch sizes {listed([str(size) for size in _sizes(model_set)])} ({where(model_set)}).",
+        headline=phrases
+        or f"Accuracy at batch sizes {listed([str(size) for size in _sizes(model_set)])} ({where(model_set)}).",
         chart=_chart(finals, runs),
         tables=[_table(finals)],
         method=[

@@ -35,7 +35,7 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
     clean = running.groupby("variant", sort=False)["clean"].first()
     corrupted = running.groupby("variant", sort=False)["accuracy"].mean()
     batch = functools.partial(analysis.mean_accuracy_with, frame)
-    told = [
+    phrases = [
         f"{short_name(key)} from {percent(corrupted[key], 1)} to {percent(batch(key, 'corrupted'), 1)}%"
         + (f" ({percent(mixed, 1)}% with mixed corruptions in each batch)" if (mixed := batch(key, MIXED)) == mixed else "")
         for key in variants
@@ -44,7 +44,7 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
         key="batch-statistics",
         title="Batch statistics at test time",
         headline=f"Batch statistics ({SHOWN_BATCH} images with the same corruption) change accuracy on corrupted images: "
-        f"{'; '.join(told)} ({where(model_set)}, n = 1).",
+        f"{'; '.join(phrases)} ({where(model_set)}, n = 1).",
         chart=severity_chart(robustness.by_severity(running[running["variant"].isin(variants)]), analysis.by_severity(frame)),
         tables=[_table(frame, clean, corrupted)],
         method=[
@@ -68,13 +68,13 @@ def _notes(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series, variants
         notes.append(f"The best network without batch statistics, {short_name(best)}, has {percent(others[best], 1)}%.")
     costs = [f"{short_name(key)} {signed(batch(key, CLEAN) - clean[key], 1)}" for key in variants]
     notes.append(f"On clean images batch statistics change accuracy by (points): {listed(costs)}.")
-    told = [
+    phrases = [
         f"{short_name(key)} from {percent(batch(key, CLEAN, '8'), 1)} to {percent(batch(key, CLEAN, '8', BY_CLASS), 1)}%"
         for key in variants
     ]
     notes.append(
         "Batches sorted by class destroy accuracy: most batches of 8 then contain one class, and normalization removes what "
-        f"its images have in common. Clean accuracy in batches of 8 goes: {listed(told)}."
+        f"its images have in common. Clean accuracy in batches of 8 goes: {listed(phrases)}."
     )
     changed = [
         f"{short_name(key)} {_changed(frame, key, '8')}% (batches of 8), {_changed(frame, key, '32')}% (of 32)"

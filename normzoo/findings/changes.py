@@ -48,10 +48,10 @@ def recipe_change_finding(evidence: Evidence) -> Finding | None:
             continue
         if found := _changes(evidence, base, changed):
             fields = re.split(",", changed.recipe)[1:]
-            told = ", ".join(field.replace("=", " = ") for field in fields)
+            phrases = ", ".join(field.replace("=", " = ") for field in fields)
             notes = [text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))]
-            words = f"With {told} in place of `{base.recipe}`'s own"
-            return _finding(evidence, ("recipe-change", f"Changed recipe: {told}", words), (base, changed), found, notes)
+            words = f"With {phrases} in place of `{base.recipe}`'s own"
+            return _finding(evidence, ("recipe-change", f"Changed recipe: {phrases}", words), (base, changed), found, notes)
     return None
 
 
@@ -75,7 +75,7 @@ def _finding(
     changes = [each for _, _, each in found.values()]
     corrected = holm([each.p_value for each in changes])
     single = any(1 in each.runs for each in changes)
-    told = [f"{short_name(variant)} {with_interval(each, 1)}" for variant, each in zip(found, changes, strict=True)]
+    phrases = [f"{short_name(variant)} {with_interval(each, 1)}" for variant, each in zip(found, changes, strict=True)]
     table = ResultTable("Validation accuracy and its change, with the 95% interval")
     table.add("Norm", [short_name(variant) for variant in found])
     table.add("Before (%)", [100 * before for before, _, _ in found.values()], ".1f", higher_is_better=True)
@@ -87,7 +87,7 @@ def _finding(
     return Finding(
         key=key,
         title=title,
-        headline=f"{start} validation accuracy changes by (points): {listed(told)} ({runs}).",
+        headline=f"{start} validation accuracy changes by (points): {listed(phrases)} ({runs}).",
         chart=_chart(found),
         tables=[table],
         method=[f"{TEST} {SINGLE_RUN}" if single else TEST],

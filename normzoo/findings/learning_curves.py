@@ -25,15 +25,17 @@ def learning_curves_finding(evidence: Evidence) -> Finding | None:
     levels = [level for level in (round(float(each), 1) for each in np.arange(0.2, 1.0, 0.1)) if level <= ends.max()]
     reached = epochs_to_levels(val, levels)
     common = [level for level in levels if reached[level].notna().all()]
-    told = ""
+    phrases = ""
     if common:
         epochs = reached.set_index("variant")[common[-1]].sort_values(kind="stable")
         each = listed([f"{short_name(str(variant))} {int(epoch)}" for variant, epoch in epochs.items()])
-        told = f"Epochs until {percent(common[-1], 0)}% validation accuracy: {each} ({where(evidence.shown)}, means over runs)."
+        phrases = (
+            f"Epochs until {percent(common[-1], 0)}% validation accuracy: {each} ({where(evidence.shown)}, means over runs)."
+        )
     return Finding(
         key="learning-curves",
         title="Learning curves",
-        headline=told or f"No level of accuracy is reached by all networks ({where(evidence.shown)}).",
+        headline=phrases or f"No level of accuracy is reached by all networks ({where(evidence.shown)}).",
         chart=curve_chart(history, results.METRICS["accuracy"], ("val",)),
         method=[
             "Mean over the runs with a band of ± one standard deviation. Training figures of an epoch are collected while the "

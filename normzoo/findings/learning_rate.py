@@ -126,9 +126,9 @@ def best_table(best: dict[str, Rated], between_runs: RunVariance) -> ResultTable
     ends = [f"{percent(each.accuracy.low, 1)} to {percent(each.accuracy.high, 1)}" for each in best.values()]
     table.add("95% interval (%)", ends)
     table.add("n", [len(each.runs) for each in best.values()], "d")
-    told = [f"{low}" if low == high else f"{low} to {high}" for low, high in open_ranks.values()]
-    if told:
-        table.add("Rank", told)
+    phrases = [f"{low}" if low == high else f"{low} to {high}" for low, high in open_ranks.values()]
+    if phrases:
+        table.add("Rank", phrases)
     return table
 
 
@@ -180,8 +180,8 @@ def _same_machine(sets: dict[float, ModelSet]) -> list[str]:
             precisions.setdefault(str(provenance.get("precision")), []).append(f"{rate:g}")
     if len(precisions) < 2:
         return []
-    told = [f"{precision} at {listed(list(dict.fromkeys(rates)))}" for precision, rates in precisions.items()]
-    return [f"Not all runs had the same precision: {'; '.join(told)}."]
+    phrases = [f"{precision} at {listed(list(dict.fromkeys(rates)))}" for precision, rates in precisions.items()]
+    return [f"Not all runs had the same precision: {'; '.join(phrases)}."]
 
 
 def _chart(found: list[Rated], recipe: str) -> Chart:

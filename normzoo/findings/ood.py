@@ -22,7 +22,7 @@ def ood_finding(evidence: Evidence) -> Finding | None:
     if not main:
         return None
     order = sorted(main, key=lambda key: -main[key].auroc)
-    told = [f"{short_name(key)} {main[key].auroc:.2f}" for key in order]
+    phrases = [f"{short_name(key)} {main[key].auroc:.2f}" for key in order]
     pairs = read_ood_differences(evidence.shown, main)
     p_values = dict(zip(pairs, holm([_p_value(each) for each in pairs.values()]), strict=True))
     apart = sum(p < SIGNIFICANT for p in p_values.values())
@@ -37,10 +37,10 @@ def ood_finding(evidence: Evidence) -> Finding | None:
     return Finding(
         key="ood",
         title="Out-of-distribution detection",
-        headline=f"AUROC of the maximum softmax probability against images of other classes: {listed(told)}; {apart} of "
+        headline=f"AUROC of the maximum softmax probability against images of other classes: {listed(phrases)}; {apart} of "
         f"{counted(len(pairs), 'difference')} {'is' if apart == 1 else 'are'} significant ({where(evidence.shown)}, n = 1)."
         if pairs
-        else f"AUROC of the maximum softmax probability against images of other classes: {listed(told)} "
+        else f"AUROC of the maximum softmax probability against images of other classes: {listed(phrases)} "
         f"({where(evidence.shown)}, n = 1).",
         chart=_chart(main, order),
         tables=[_table(found), *([_pair_table(pairs, p_values, order)] if pairs else [])],

@@ -87,8 +87,8 @@ def _decided(evidence: Evidence, there: Mapping[str, float]) -> tuple[list[str],
 
 
 def _notes(holds: list[str], reversed_: list[str], undecided: list[str]) -> list[str]:
-    told = (("Hold", holds), ("reversed", reversed_), ("undecided", undecided))
-    return [f"{'; '.join(f'{words}: {listed(each)}' for words, each in told if each)}."]
+    phrases = (("Hold", holds), ("reversed", reversed_), ("undecided", undecided))
+    return [f"{'; '.join(f'{words}: {listed(each)}' for words, each in phrases if each)}."]
 
 
 def set_up(model_set: ModelSet) -> list[str]:

@@ -109,12 +109,12 @@ def order_words(pairs: Sequence[Pair]) -> str:
 def _headline(evidence: Evidence, pairs: Sequence[Pair]) -> str:
     runs = counts(n for pair in pairs for n in pair.difference.runs)
     number = sum(pair.is_significant for pair in pairs)
-    told = order_words(pairs)
-    if not told:
+    phrases = order_words(pairs)
+    if not phrases:
         groups = [names(group) for group in similar(pairs) if len(group) > 1]
-        told = f"no significant difference within {listed(groups) if len(groups) < 2 else '; '.join(groups)}"
+        phrases = f"no significant difference within {listed(groups) if len(groups) < 2 else '; '.join(groups)}"
     words = f"{number} of {counted(len(pairs), 'difference')} between norms {'is' if number == 1 else 'are'} significant"
-    return f"{words}: {told} ({where(evidence.shown)}, {runs})."
+    return f"{words}: {phrases} ({where(evidence.shown)}, {runs})."
 
 
 def _chart(pairs: Sequence[Pair]) -> Chart:

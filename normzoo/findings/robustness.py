@@ -21,7 +21,7 @@ def robustness_finding(evidence: Evidence) -> Finding | None:
     if frame.empty:
         return None
     summary = analysis.summarize(frame).sort_values("mean", ascending=False, kind="stable")
-    told = [
+    phrases = [
         f"{short_name(row.variant)} {percent(row.mean, 1)}% (clean {percent(row.clean, 1)}%)" for row in summary.itertuples()
     ]
     contrast = analysis.read_contrast(evidence.shown, evidence.shown.main_variants)
@@ -29,7 +29,7 @@ def robustness_finding(evidence: Evidence) -> Finding | None:
         key="robustness",
         title="Robustness",
         headline=f"Mean accuracy over {frame['corruption'].nunique()} corruptions at {len(SEVERITIES)} severities: "
-        f"{listed(told)} ({where(evidence.shown)}, n = 1).",
+        f"{listed(phrases)} ({where(evidence.shown)}, n = 1).",
         chart=severity_chart(analysis.by_severity(frame)),
         tables=[_table(summary), *([_contrast_table(contrast)] if contrast else [])],
         method=[

@@ -51,12 +51,12 @@ def gates(layers: Mapping[str, Sequence[LayerGates]]) -> Figure:
         dots = {"mode": "markers", "hoverinfo": "skip", "marker": {"color": style.colour, "size": 5, "opacity": 0.45}}
         data.append({"type": "scatter", "x": places, "y": values, "name": f"{style.name}: each channel", **dots})
         means = {"mode": "lines+markers", "line": {"color": style.colour, "dash": style.dash, "width": 2}}
-        told = [
+        phrases = [
             f"{layer.layer}<br>{style.name} mean {layer.mean:.3f}; at 0: {100 * layer.share_at_0:.0f}%, "
             f"at 1: {100 * layer.share_at_1:.0f}%"
             for layer in gated
         ]
-        hover = {"text": told, "hovertemplate": "%{text}<extra></extra>", "marker": {"symbol": style.marker, "size": 9}}
+        hover = {"text": phrases, "hovertemplate": "%{text}<extra></extra>", "marker": {"symbol": style.marker, "size": 9}}
         line = {"x": list(range(len(gated))), "y": [round(layer.mean, 6) for layer in gated], "name": f"{style.name}: mean"}
         data.append({"type": "scatter", **line, **means, **hover})
     names = next(([layer.layer for layer in gated] for gated in layers.values()), [])

@@ -138,7 +138,7 @@ class Watch:
         self.run, self.folder, self.device = run, folder, device
         self.compiling = compiled
         self.seconds: list[float] = []
-        self.told = 0.0
+        self.last_report = 0.0
 
     def __enter__(self) -> "Watch":
         return self
@@ -156,7 +156,7 @@ class Watch:
                 if self.compiling and not self.seconds:
                     self._tell("compiling")
                     bar.set_postfix_str("compiling")
-                elif time.monotonic() - self.told > WATCH_SECONDS:
+                elif time.monotonic() - self.last_report > WATCH_SECONDS:
                     self._tell(f"epoch {epoch}/{total}, {number / len(batches):.0%}")
                 start = time.perf_counter()
                 yield positions
@@ -168,14 +168,14 @@ class Watch:
         self.seconds.append(seconds)
         if len(self.seconds) == 1:
             bar.set_postfix_str("")
-            self.told = 0.0
+            self.last_report = 0.0
         if len(self.seconds) == TIMED_COMPILED_STEPS:
             first, *others = self.seconds
             store_compiled(self.run, self.device, first, statistics.median(others))
             self.compiling = False
 
     def _tell(self, what: str) -> None:
-        self.told = time.monotonic()
+        self.last_report = time.monotonic()
         if self.folder:
             tell_doing(self.folder, what)
 

@@ -63,7 +63,7 @@ def study(
     say(f"{counted(len(runs), 'run')}, {len(runs) - len(waiting)} finished before, {workers} at a time.")
     active: dict[Run, subprocess.Popen[bytes]] = {}
     failed: list[Run] = []
-    last_report, told = time.monotonic(), False
+    last_report, has_waited = time.monotonic(), False
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), unit="run", disable=None)
     with _stopping(active), bar:
         while waiting or active:
@@ -77,8 +77,8 @@ def study(
                     bar.update(1)  # by another study
                 else:
                     active[run] = _start(run, root, arguments)
-            if waiting and not active and not told:
-                told = True
+            if waiting and not active and not has_waited:
+                has_waited = True
                 say(f"Trained by other processes: {counted(len(waiting), 'run')}. Waiting, to take over what they leave.")
             time.sleep(POLL_SECONDS)
             for run, process in list(active.items()):

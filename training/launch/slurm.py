@@ -210,8 +210,8 @@ class _ClusterStudy:
             "busy": "trained by another process",
             "failed": "failed",
         }
-        told = ", ".join(f"{counts[standing]} {word}" for standing, word in words.items() if counts[standing])
-        self.say(f"{counted(len(self.runs), 'run')}{': ' if told else ''}{told}.")
+        counts_text = ", ".join(f"{counts[standing]} {word}" for standing, word in words.items() if counts[standing])
+        self.say(f"{counted(len(self.runs), 'run')}{': ' if counts_text else ''}{counts_text}.")
         if submitted:
             ids = ", ".join(sorted({job.split("_")[0] for job in submitted.values()}))
             self.say(f"Submitted as job {ids}: {self.resources.total(len(submitted))}")
@@ -241,11 +241,11 @@ class _ClusterStudy:
                     left.remove(run)
                     bar.update(1)
                 states = Counter(state for run in left if (state := jobs.get(_job_of(run, self.root) or "")))
-                told = ", ".join(f"{count} {state}" for state, count in states.items())
-                bar.set_postfix_str(told)
+                counts_text = ", ".join(f"{count} {state}" for state, count in states.items())
+                bar.set_postfix_str(counts_text)
                 if not sys.stderr.isatty() and time.monotonic() - last_report > REPORT_SECONDS:
                     last_report = time.monotonic()
-                    self.say(f"{progress_table(self.runs, self.root)}\n{told}")
+                    self.say(f"{progress_table(self.runs, self.root)}\n{counts_text}")
         except KeyboardInterrupt as error:
             raise Interrupted(self._goodbye(left)) from error
         finally:
@@ -253,9 +253,11 @@ class _ClusterStudy:
         self.say(progress_table(self.runs, self.root))
         if self.failed or self.stopped:
             counts = [(len(self.failed), "failed"), (len(self.stopped), "stopped")]
-            told = " and ".join(f"{count} {word}" for count, word in counts if count)
+            counts_text = " and ".join(f"{count} {word}" for count, word in counts if count)
             again = ", with --retry for what failed" if self.failed else ""
-            raise TrainingError(f"Of {counted(len(self.runs), 'run')}, {told}; the others are finished. Call again{again}.")
+            raise TrainingError(
+                f"Of {counted(len(self.runs), 'run')}, {counts_text}; the others are finished. Call again{again}."
+            )
 
     def _is_under_way(self, run: Run, jobs: dict[str, str]) -> bool:
         standing = self._standing(run, jobs)
