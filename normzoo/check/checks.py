@@ -74,10 +74,11 @@ def parameter_gradients(subject: Subject) -> Outcome:
     if missing:
         named = (("gate-frozen", "its start"),) if "gate" in missing else ()
         return Outcome(False, f"no gradient reaches {', '.join(missing)}", named)
-    if subject.kind == "bin" and "gate" not in subject.roles:
-        return Outcome(False, "there is no gate", (("gate-frozen", "its start"),))
+    if subject.kind == "bin" and not ("gate" in subject.roles and subject.roles["gate"].tensor.requires_grad):
+        return Outcome(False, "there is no gate that learns", (("gate-frozen", "its start"),))
     absent = [name for name in ("weight", "bias") if name not in subject.roles]
-    note = f"It has no {' and no '.join(absent)}: what follows it must scale and shift." if absent else ""
+    note = f"It has no {' and no '.join(absent)}: what follows it must scale and shift."
+    note = note if absent and not subject.has_more else ""
     found = compare(subject, "gradients", "weight", "bias", *(["gate"] if subject.kind == "bin" else []))
     if absent and subject.given_kind is not None:
         return Outcome(False, f"there is no {' and no '.join(absent)}", ((_MISSING[tuple(absent)], ""),))
@@ -188,8 +189,10 @@ def nothing_else_learned(subject: Subject) -> Outcome:
     allowed = ("weight", "bias", "gate") if subject.kind == "bin" else ("weight", "bias")
     roles = [held.name for role, held in subject.roles.items() if role in allowed or role.startswith("running")]
     learned = [held for held in held_tensors(subject.untouched()) if held.tensor.requires_grad]
-    names = [held.name for held in learned if held.name not in roles]
-    return Outcome(not names, ", ".join(names), (("extra-parameters", ""),) if names else ())
+    names = ", ".join(held.name for held in learned if held.name not in roles)
+    if names and subject.given_kind is None:
+        return Outcome(True, note=f"It also learns {names}, which had its start value in all checks.")
+    return Outcome(not names, names, (("extra-parameters", ""),) if names else ())
 
 
 FORMULA_CHECKS = (
@@ -220,10 +223,18 @@ def runs(subject: Subject) -> Outcome:
     for training in (True, False):
         y = subject.layer().train(training)(x + 0)
         if not isinstance(y, Tensor) or y.shape != x.shape:
-            return Outcome(False, f"gives {tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__} for {tuple(x.shape)}")
+            found = tuple(y.shape) if isinstance(y, Tensor) else f"a {type(y).__name__}"
+            return Outcome(False, f"gives {found} for {tuple(x.shape)}; a norm gives the shape of its input")
         if not y.isfinite().all():
             return Outcome(False, "gives NaN or infinity")
     return Outcome(True)
+
+
+def constant_map(subject: Subject) -> Outcome:
+    """finite values for a map that is constant"""
+    x = torch.zeros(subject.batches[0].shape)
+    finite = bool(subject.layer()(x + 0).isfinite().all())
+    return Outcome(finite, "" if finite else "gives NaN or infinity", () if finite else (("eps-missing", ""),))
 
 
 def input_untouched(subject: Subject) -> Outcome:
@@ -458,6 +469,7 @@ def hooks_run(subject: Subject) -> Outcome:
 
 GENERIC_CHECKS: tuple[Callable[[Subject], Outcome], ...] = (
     runs,
+    constant_map,
     input_untouched,
     evaluation_keeps_state,
     evaluation_of_one_image,

@@ -43,12 +43,15 @@ class Formula:
         groups: how many.
         left_out: what stays as it is: nothing, or the last or first group's channels (last, first), or they are zero
             (last_zero), or the last image (image).
-        variance: biased, unbiased, of_parts (the mean of each map's variance), raw (E[x²]), or absolute (E|x − μ|).
+        variance: biased, unbiased, of_parts (the mean of each map's variance), raw (E[x²]), absolute (E|x − μ|), or a sum that
+            is not divided by the number of values: sum, by_images (divided by N), by_pixels (by H·W).
         swapped: whether mean and variance are taken for each other.
         epsilon: inside (√(var + ε)), deviation (√var + ε), result (added at the end), none, larger (the larger of √var and ε),
-            squared (√(var + ε²)) or variance (divides by var + ε, without the root).
+            squared (√(var + ε²)), variance (divides by var + ε, without the root), root (by √(√var + ε)), times (multiplies by
+            √(var + ε)), parentheses (x − μ / √(var + ε)) or added ((x + μ) / √(var + ε)).
         affine: right, none, no_weight, no_bias, swapped, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias),
-            before (x · weight + bias is normalized), or columns (one for each column of that grouping).
+            before (x · weight + bias is normalized), columns (one for each column of that grouping), batch (of the gate's
+            batch part alone), or of_mean (for parentheses that are missing: x − μ / √(var + ε) · weight + bias).
         detached: what no gradient flows through: nothing, mean, variance or both.
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
@@ -60,14 +63,14 @@ class Formula:
         remembered: variance that is remembered: unbiased, biased, images (n/(n − 1) with the number of images), deviation or
             unbiased_deviation (their roots), or about_running (around the running mean).
         memory: average (a moving one), copy (of the first batch, then average), twice (updated twice a batch), cumulative,
-            or never.
+            mean or variance (only that one moves), exchanged (each in the other's place), or never.
         start: running variance before the first batch.
         momentum: torch (the share of the new batch) or reversed (the share that is kept).
-        training: statistics that normalize in training: batch, running_before or running_after its update, or frozen (the
-            running ones, which never move).
+        training: statistics that normalize in training: batch, running_before or running_after its update, mean_before or
+            mean_after (the running mean with the batch's variance), or frozen (the running ones, which never move).
         evaluation: statistics that normalize in evaluation: running, batch, batch_mean or batch_variance (the other one is
-            running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out there:
-            without_eps, without_affine.
+            running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out or other
+            there: without_eps, without_affine, without_variance, without_mean, without_root, eps_beside.
         evaluation_updates: whether evaluation moves the running statistics too.
         gate: none, learned, reversed, clamped, sigmoid, or a number for a gate that does not learn.
     """
@@ -146,6 +149,8 @@ class FormulaNorm(nn.Module):
         if formula.gate != "none":
             instance = self._normalize(laid_out, *self._moments(laid_out, [3, 4]))
             gate = self._gate()
+            if formula.affine == "batch":
+                normalized = normalized * weight + bias
             normalized = gate * normalized + (1 - gate) * self._fold_back(instance, x)
         if formula.epsilon == "result":
             normalized = normalized + self.eps
@@ -158,6 +163,8 @@ class FormulaNorm(nn.Module):
             "none": lambda: normalized,
             "before": lambda: normalized,
             "columns": lambda: normalized,
+            "batch": lambda: normalized,
+            "of_mean": lambda: x - (x - normalized) * weight + bias,
             "no_weight": lambda: normalized + bias,
             "no_bias": lambda: normalized * weight,
             "swapped": lambda: normalized * bias + weight,
@@ -206,6 +213,8 @@ class FormulaNorm(nn.Module):
         count = math.prod(x.shape[dim] for dim in dims)
         distance = {"raw": x.square, "absolute": (x - centre).abs}.get(self.formula.variance, (x - centre).square)
         variance = distance().mean(dims, keepdim=True)
+        per_value = {"sum": 1, "by_images": len(x), "by_pixels": x.shape[3] * x.shape[4]}.get(self.formula.variance, count)
+        variance = variance * (count / per_value)
         if self.formula.variance == "unbiased":
             variance = variance * (count / (count - 1))
         if self.formula.variance == "of_parts":
@@ -229,7 +238,8 @@ class FormulaNorm(nn.Module):
         running = self.running_mean, self.running_var
         if self.training:
             ways = {"batch": (mean, variance), "running_before": before, "running_after": running, "frozen": running}
-            return ways[formula.training]
+            halves = {"mean_before": (before[0], variance), "mean_after": (running[0], variance)}
+            return {**ways, **halves}[formula.training]
         corrected = running[0], running[1] * (count / max(count - 1, 1))
         halves = {"batch_mean": (mean, running[1]), "batch_variance": (running[0], variance)}
         return {"batch": (mean, variance), "corrected": corrected, **halves}.get(formula.evaluation, running)
@@ -256,25 +266,31 @@ class FormulaNorm(nn.Module):
         shares = {"copy": 1.0 if self.seen == 1 else share, "cumulative": 1 / self.seen, "never": 0.0}
         share = shares.get(formula.memory, share)
         for _ in range(2 if formula.memory == "twice" else 1):
-            self.running_mean = (1 - share) * self.running_mean + share * mean
-            self.running_var = (1 - share) * self.running_var + share * new
+            first, second = (new, mean) if formula.memory == "exchanged" else (mean, new)
+            if formula.memory != "variance":
+                self.running_mean = (1 - share) * self.running_mean + share * first
+            if formula.memory != "mean":
+                self.running_var = (1 - share) * self.running_var + share * second
 
     def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         centred, eps = x - mean, self.eps
-        if self.formula.evaluation == "without_eps" and not self.training:
-            return centred / variance.sqrt()
-        if self.formula.epsilon == "variance":
-            return centred / (variance + eps)
-        if self.formula.epsilon == "inside":
-            return centred / torch.sqrt(variance + eps)
-        if self.formula.epsilon == "squared":
-            return centred / torch.sqrt(variance + eps**2)
-        deviation = variance.sqrt()
-        if self.formula.epsilon == "deviation":
-            deviation = deviation + eps
-        if self.formula.epsilon == "larger":
-            deviation = deviation.clamp_min(eps)
-        return centred / deviation
+        others = {"without_eps": "none", "without_root": "variance", "eps_beside": "deviation"}
+        others |= {"without_variance": "centred", "without_mean": "scaled"}
+        epsilon = self.formula.epsilon if self.training else others.get(self.formula.evaluation, self.formula.epsilon)
+        ways: dict[str, Callable[[], Tensor]] = {
+            "inside": lambda: centred / torch.sqrt(variance + eps),
+            "variance": lambda: centred / (variance + eps),
+            "squared": lambda: centred / torch.sqrt(variance + eps**2),
+            "deviation": lambda: centred / (variance.sqrt() + eps),
+            "larger": lambda: centred / variance.sqrt().clamp_min(eps),
+            "root": lambda: centred / torch.sqrt(variance.sqrt() + eps),
+            "times": lambda: centred * torch.sqrt(variance + eps),
+            "parentheses": lambda: x - mean / torch.sqrt(variance + eps),
+            "added": lambda: (x + mean) / torch.sqrt(variance + eps),
+            "centred": lambda: centred,
+            "scaled": lambda: x / torch.sqrt(variance + eps),
+        }
+        return ways.get(epsilon, lambda: centred / variance.sqrt())()
 
     def _gate(self) -> Tensor:
         gate = self.get_parameter("gate").view(1, -1, 1, 1)

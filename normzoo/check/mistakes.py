@@ -38,6 +38,18 @@ class Mistake:
         return f"{self.wrong}; right: {self.right}."
 
 
+#: Settings of a formula, as they stand in a sentence.
+_IN_WORDS = {
+    "sum": "by nothing",
+    "by_images": "by the number of images N",
+    "by_pixels": "by the number of pixels H·W",
+    "without_variance": "x − running_mean, divided by nothing",
+    "without_mean": "x / √(running_var + ε), without the mean",
+    "without_root": "(x − running_mean) / (running_var + ε), without the root",
+    "eps_beside": "(x − running_mean) / (√running_var + ε)",
+}
+
+
 @dataclass(frozen=True)
 class Guess:
     """One or more mistakes as the settings of a formula."""
@@ -52,8 +64,9 @@ class Guess:
         for place in ("axes", "variance_axes"):
             words = axes_in_words(changes.get(place, ""), changes.get("groups", groups))
             sentence = sentence.replace(f"{{{place}}}", words)
-        for place in ("gate", "activation", "groups"):
-            sentence = sentence.replace(f"{{{place}}}", str(changes.get(place)))
+        for place in ("gate", "activation", "groups", "variance", "evaluation"):
+            value = str(changes.get(place))
+            sentence = sentence.replace(f"{{{place}}}", _IN_WORDS.get(value, value))
         return Guess((*self.mistakes, mistake), {**self.changes, **changes}, (*self.sentences, sentence))
 
 
@@ -87,6 +100,14 @@ MEMORY: tuple[Mistake, ...] = (
         "x̂ = (x − running_mean) / √(running_var + ε) in training too: the running statistics normalize the training batch",
         "in training the batch's own mean and variance normalize",
         ({"training": "running_after"}, {"training": "running_before"}),
+        BATCH,
+    ),
+    Mistake(
+        "running-mean-in-training",
+        "output",
+        "in training the running mean is subtracted, and the batch's deviation divides",
+        "in training the batch's own mean and variance normalize",
+        ({"training": "mean_after"}, {"training": "mean_before"}),
         BATCH,
     ),
     Mistake(
@@ -202,6 +223,30 @@ MEMORY: tuple[Mistake, ...] = (
         BATCH,
     ),
     Mistake(
+        "half-remembered",
+        "memory",
+        "only one of running_mean and running_var is updated",
+        "update both in every training step",
+        ({"memory": "mean"}, {"memory": "variance"}, {"memory": "mean", "remembered": "biased"}),
+        BATCH,
+    ),
+    Mistake(
+        "memory-exchanged",
+        "memory",
+        "running_mean is updated with the variance, and running_var with the mean",
+        "each with its own",
+        ({"memory": "exchanged"}, {"memory": "exchanged", "remembered": "biased"}),
+        BATCH,
+    ),
+    Mistake(
+        "other-formula-in-evaluation",
+        "evaluation",
+        "evaluation has another formula than training: {evaluation}",
+        "(x − running_mean) / √(running_var + ε)",
+        tuple({"evaluation": way} for way in ("without_variance", "without_mean", "without_root", "eps_beside")),
+        BATCH,
+    ),
+    Mistake(
         "eps-missing-in-evaluation",
         "evaluation",
         "there is no ε in evaluation",
@@ -308,6 +353,42 @@ STATISTICS: tuple[Mistake, ...] = (
         "σ² = E|x − μ|: absolute values stand where squares should",
         "σ² = E[(x − μ)²]",
         ({"variance": "absolute"},),
+    ),
+    Mistake(
+        "variance-by-other-count",
+        "output",
+        "Σ(x − μ)² is divided {variance}",
+        "divided by the number n of values that it sums",
+        ({"variance": "sum"}, {"variance": "by_images"}, {"variance": "by_pixels"}),
+        alone=True,
+    ),
+    Mistake(
+        "root-of-deviation",
+        "output",
+        "x̂ = (x − μ) / √(σ + ε): the root is taken twice",
+        "(x − μ) / √(σ² + ε)",
+        ({"epsilon": "root"},),
+    ),
+    Mistake(
+        "deviation-multiplied",
+        "output",
+        "x̂ = (x − μ) · √(σ² + ε): multiplied by the deviation",
+        "divided by it",
+        ({"epsilon": "times"},),
+    ),
+    Mistake(
+        "parentheses-missing",
+        "output",
+        "x̂ = x − μ / √(σ² + ε): only the mean is divided",
+        "(x − μ) / √(σ² + ε)",
+        ({"epsilon": "parentheses"}, {"epsilon": "parentheses", "affine": "of_mean"}),
+    ),
+    Mistake(
+        "mean-added",
+        "output",
+        "x̂ = (x + μ) / √(σ² + ε): the mean is added",
+        "(x − μ) / √(σ² + ε)",
+        ({"epsilon": "added"},),
     ),
     Mistake(
         "mean-and-variance-swapped",
@@ -454,6 +535,14 @@ AFFINE: tuple[Mistake, ...] = (
         "y = (1 − gate) · BN(x) + gate · IN(x): the gate's sense is turned around",
         "gate · BN(x) + (1 − gate) · IN(x)",
         ({"gate": "reversed"},),
+        ("bin",),
+    ),
+    Mistake(
+        "affine-of-each-part",
+        "output",
+        "batch norm and instance norm each have a weight and a bias of their own",
+        "gate · BN(x) + (1 − gate) · IN(x) without, and one weight and bias behind",
+        ({"affine": "batch"},),
         ("bin",),
     ),
     Mistake(
@@ -655,7 +744,7 @@ def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mi
 def catalogue() -> str:
     """Return a Markdown table of all mistakes: what is wrong, and what would be right."""
     words = {"axes": "other axes", "variance_axes": "others", "right": "those of the norm", "groups": "a fixed number"}
-    words["activation"] = "such as ReLU"
+    words |= {"activation": "such as ReLU", "variance": "by another number", "evaluation": "without the root, for example"}
     words |= {"gate": "one value", "eps": "another number", "start": "a tensor", "shapes": "of another shape"}
     rows = []
     for mistake in MISTAKES:

@@ -102,10 +102,13 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
     is_running = all(outcome.passed for outcome in outcomes.values())
     if not is_running and subject.failure is not None:
         (name,) = outcomes
-        outcomes[name] = Outcome(False, type(subject.failure).__name__)
-        said = where_it_failed(subject.failure, subject)
+        said = outcomes[name].detail
+        if not said.startswith("gives"):
+            said = where_it_failed(subject.failure, subject)
+        outcomes[name] = Outcome(False)
         hint = next((f" {hint}" for pattern, hint in _HINTS.items() if re.search(pattern, said)), "")
-        return Report(subject.own.name, subject.kind, "it does not run.", outcomes, {}, remark=f"It fails: {said}.{hint}")
+        said = f"It {said}" if said.startswith("gives") else f"It fails: {said}"
+        return Report(subject.own.name, subject.kind, "it does not run.", outcomes, {}, remark=f"{said}.{hint}")
     outcomes |= dict(_run(FORMULA_CHECKS if is_known else (), subject))
     is_random = is_running and subject.is_random
     outcomes |= dict(_run([each for each in generic[1:] if not (is_random and each in OF_TWO_RUNS)], subject))

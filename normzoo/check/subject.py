@@ -260,14 +260,16 @@ class Subject:
         """The mistakes that explain it, the stage that nothing explains, its ε and momentum where others were given."""
         known = self.conventions
         guess, unexplained = self._diagnose(self.observed, self.kind, self.groups, self.eps, known)
-        eps = share = None
+        eps = None
         if unexplained == "output" and self.own.takes("eps"):
             for other in _USUAL_EPS:
                 found, rest = self._diagnose(self.observed, self.kind, self.groups, other, known, at_most=1)
                 if rest != "output":
                     guess, unexplained, eps = found, rest, other
                     break
-        if unexplained == "memory" and (share := self._share_that_fits()) is not None:
+        share = self._share_that_fits() if unexplained == "memory" else None
+        share = None if share == self.momentum else share
+        if share is not None:
             used = eps or self.eps
             guess, unexplained = self._diagnose(self.observed, self.kind, self.groups, used, known, momentum=share)
         count = len(known.mistakes)
@@ -300,7 +302,7 @@ class Subject:
         for place, stage in enumerate(STAGES):
             if depth(guess) > place:
                 continue
-            candidates = list(ways(stage, kind, groups, CHANNELS))
+            candidates = [each for each in ways(stage, kind, groups, CHANNELS) if each[0].key != self._impossible_mistake]
             found = max((guess.with_mistake(*each, kind, groups) for each in candidates), key=depth, default=guess)
             if depth(found) <= place and at_most > 1:
                 pairs = (
@@ -313,6 +315,18 @@ class Subject:
                 return guess, stage
             guess = found
         return guess, None
+
+    @cached_property
+    def _impossible_mistake(self) -> str:
+        """Which of two mistakes it cannot be that give the same with these groups, by what other groups give."""
+        if not self.own.takes("num_groups") or meant(self.arguments, "num_groups") is not None:
+            return ""
+        try:
+            x, first, second = self.batches[0].float(), self._build(), self._build(num_groups=4)
+            same = torch.equal(first(x.clone()), second(x.clone()))
+        except Exception:  # a person's code may raise anything
+            return ""
+        return "groups-swapped" if same else "fixed-groups"
 
     def _depth(
         self, changes: Mapping[str, Any], observed: Observed, kind: str, groups: int, eps: float, momentum: float | None = None
@@ -355,13 +369,14 @@ class Subject:
         groups = [8, 2, 4] if given is None else [given]
         found = list[tuple[tuple[float, ...], tuple[str, int, float | None, Guess]]]()
         possible = self._possible_eps()
-        impossible = {"bn" if self._is_renorm() else "batch-renorm", *([] if self._is_frozen() else ["frozen-bn"])}
+        impossible = {kind.key for kind in KINDS.values() if kind.groups != "given" and self.own.takes("num_groups")}
+        impossible |= {"bn" if self._is_renorm() else "batch-renorm", *([] if self._is_frozen() else ["frozen-bn"])}
         for kind in KINDS.values():
             if kind.key in impossible:
                 continue
             for count in groups if kind.groups == "given" else groups[:1]:
                 for changes in _CONVENTIONS:
-                    if (changes.get("activation") and self._has_more) or ("variance" in changes and kind.key != "ln-position"):
+                    if (changes.get("activation") and self.has_more) or ("variance" in changes and kind.key != "ln-position"):
                         continue
                     if not self._computes(kind.key, _USUAL_EPS[0], count, changes, roughly=True):
                         continue
@@ -413,14 +428,14 @@ class Subject:
             for kind, changes in alike:
                 if self._depth(changes, outputs, kind, groups, eps):
                     return kind, groups, eps, Guess()
-        for kind in order if outputs and not self._has_more else ():
+        for kind in order if outputs and not self.has_more else ():
             guess, unexplained = self._diagnose(outputs, kind, groups, possible[0])
             if unexplained is None and guess.mistakes and "input-not-normalized" not in {each.key for each in guess.mistakes}:
                 return kind, groups, possible[0], Guess()
         return "own", groups, None, Guess()
 
     @cached_property
-    def _has_more(self) -> bool:
+    def has_more(self) -> bool:
         """Does it learn something that has no role in a known norm?"""
         known = {id(held.tensor) for held in self.roles.values()}
         return any(id(each) not in known for each in self._template.parameters() if each.requires_grad)
@@ -476,10 +491,10 @@ class Subject:
         except Exception:  # a person's code may raise anything; the checks report it
             return self._remembers()
 
-    def _build(self) -> nn.Module:
+    def _build(self, num_groups: int = GROUPS) -> nn.Module:
         known = {
             "num_channels": CHANNELS,
-            "num_groups": GROUPS,
+            "num_groups": num_groups,
             "shape": (CHANNELS, HEIGHT, WIDTH),
             "eps": EPS,
             "momentum": MOMENTUM,

@@ -41,6 +41,8 @@ def held_tensors(layer: nn.Module) -> Iterator[Held]:
                 yield Held(name, value, "attribute")
             elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 yield Held(name, torch.from_numpy(value), "attribute")
+            elif isinstance(value, dict) and not name.startswith("_"):
+                yield from (Held(f"{name}_{key}", each, "attribute") for key, each in value.items() if isinstance(each, Tensor))
 
 
 def find_roles(layer: nn.Module) -> dict[str, Held]:

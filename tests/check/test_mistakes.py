@@ -78,8 +78,9 @@ def test_what_a_layer_is_meant_to_be_is_found_out_by_what_it_does(layer):
 
 
 @pytest.mark.parametrize("layer", wrong.BROKEN)
-def test_whatever_a_layer_does_is_a_finding(layer, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("normzoo.check.report.TIME_LIMIT", 1)
+def test_whatever_a_layer_does_is_a_finding(layer, monkeypatch, capsys):
+    if "within 2 seconds" in wrong.BROKEN[layer]:
+        monkeypatch.setattr("normzoo.check.report.TIME_LIMIT", 2)
     assert main(["check", f"{LAYERS / 'wrong.py'}:{layer}"]) == 1
     assert wrong.BROKEN[layer] in " ".join(capsys.readouterr().out.split())
 

@@ -229,6 +229,22 @@ MeanKept = wrong(
     normalize=lambda self, x: x * (x.square().mean((1, 2, 3), keepdim=True) + self.eps).rsqrt(),
 )
 
+OtherCount = wrong(
+    Base,
+    "in",
+    "variance-by-other-count",
+    moments=lambda self, x: (x.mean((2, 3), keepdim=True), 20 * x.var((2, 3), correction=0, keepdim=True)),
+)
+RootTwice = wrong(Base, "in", "root-of-deviation", divide=lambda self, x, var: x / (var.sqrt() + self.eps).sqrt())
+Multiplied = wrong(Base, "in", "deviation-multiplied", divide=lambda self, x, var: x * (var + self.eps).sqrt())
+Parentheses = wrong(
+    Base,
+    "in",
+    "parentheses-missing",
+    normalize=lambda self, x: x - self.moments(x)[0] / (self.moments(x)[1] + self.eps).sqrt(),
+)
+MeanAdded = wrong(Base, "in", "mean-added", normalize=lambda self, x: self.divide(x + self.moments(x)[0], self.moments(x)[1]))
+
 # Affine map
 NoAffineInstanceNorm = wrong(Base, "in", "affine-missing", affine=lambda self, y: y)
 NoWeightLayerNorm = wrong(Base, "ln", "weight-missing", **WHOLE, affine=lambda self, y: y + channels(self.bias))
@@ -244,10 +260,15 @@ TwoAffinesBIN = wrong(GateBase, "bin", "affine-twice", affine=twice(Base.affine)
 WeightTimesX = wrong(
     BatchBase, "bn", "input-not-normalized", forward=lambda self, x: self.affine(x + 0 * self.normalize(x).detach())
 )
-ActivationInside = wrong(BatchBase, "bn", "activation-inside", True, affine=lambda self, y: Base.affine(self, y).relu())
-LearnedEpsInstanceNorm = wrong(
-    Base, "in", "extra-parameters", __init__=start(Base, eps=lambda c: nn.Parameter(torch.tensor([1e-5])))
+AffineOfEachPart = wrong(
+    GateBase,
+    "bin",
+    "affine-of-each-part",
+    forward=lambda self, x: (
+        self.mix() * self.affine(BatchBase.normalize(self, x)) + (1 - self.mix()) * F.instance_norm(x, eps=self.eps)
+    ),
 )
+ActivationInside = wrong(BatchBase, "bn", "activation-inside", True, affine=lambda self, y: Base.affine(self, y).relu())
 PlainTensorsInstanceNorm = wrong(
     Base, "in", "parameters-not-registered", __init__=start(Base, weight=torch.ones, bias=torch.zeros)
 )
@@ -360,6 +381,36 @@ MovesInEvaluationBatchNorm = wrong(
     "memory-moves-in-evaluation",
     normalize=lambda self, x: (not self.training and self.update(*self.moments(x), x)) or BatchBase.normalize(self, x),
 )
+HalfRemembered = wrong(
+    BatchBase,
+    "bn",
+    "half-remembered",
+    update=lambda self, mean, var, x: BatchBase.update(self, mean, var, x) or self.running_var.fill_(1),
+)
+ExchangedMemory = wrong(
+    BatchBase,
+    "bn",
+    "memory-exchanged",
+    update=lambda self, mean, var, x: (
+        self.running_mean.lerp_(self.unbiased(var, x).detach().flatten(), self.momentum),
+        self.running_var.lerp_(mean.detach().flatten(), self.momentum),
+    ),
+)
+RunningMeanInTraining = wrong(
+    BatchBase,
+    "bn",
+    "running-mean-in-training",
+    normalize=lambda self, x: (
+        (self.training and self.update(*self.moments(x), x))
+        or self.divide(x - channels(self.running_mean), self.moments(x)[1] if self.training else channels(self.running_var))
+    ),
+)
+NoRootInEvaluation = wrong(
+    BatchBase,
+    "bn",
+    "other-formula-in-evaluation",
+    divide=lambda self, x, var: Base.divide(self, x, var) if self.training else x / (var + self.eps),
+)
 NoEpsInEvaluation = wrong(
     BatchBase,
     "bn",
@@ -451,9 +502,27 @@ class PixelwiseLayerNorm(nn.LayerNorm):
         super().__init__(shape, eps)
 
 
+class LearnedEpsInstanceNorm(Base):
+    def __init__(self, num_channels):
+        super().__init__(num_channels)
+        self.eps = nn.Parameter(torch.tensor([1e-5]))
+
+
 class FixedGroups(nn.GroupNorm):
     def __init__(self, num_groups, num_channels):
         super().__init__(4, num_channels)
+
+
+class EightGroups(nn.GroupNorm):
+    """As many as C/G is with the two that the check asks for."""
+
+    def __init__(self, num_groups, num_channels):
+        super().__init__(8, num_channels)
+
+
+class GroupsIgnored(nn.InstanceNorm2d):
+    def __init__(self, num_groups, num_channels):
+        super().__init__(num_channels, affine=True)
 
 
 class ClassParameters(Base):
@@ -549,7 +618,10 @@ PLANTED |= {
     InterleavedGroupNorm: ("gn", "interleaved-groups"),
     ScrambledBatchNorm: ("bn", "scrambled-reshape"),
     PixelwiseLayerNorm: ("ln", "parameter-shape"),
+    LearnedEpsInstanceNorm: ("in", "extra-parameters"),
     FixedGroups: ("gn", "fixed-groups"),
+    EightGroups: ("gn", "fixed-groups"),
+    GroupsIgnored: ("gn", "wrong-axes"),
     ClassParameters: ("in", "shared-between-layers"),
     MovingAverageInstanceNorm: ("in", "moving-average-of-instances"),
     SharedDict: ("bn", "shared-between-layers"),
@@ -559,7 +631,7 @@ PLANTED |= {
     MadeInForward: ("in", "parameter-made-in-forward"),
     NumPyMemory: ("bn", "buffers-not-registered"),
 }
-CONVENTIONAL.add(PixelwiseLayerNorm)
+CONVENTIONAL |= {PixelwiseLayerNorm, LearnedEpsInstanceNorm}
 #: Layers that fail -> what the check must say.
 BROKEN = {
     "FailsByAssert": "AssertionError: three channels, line",
@@ -568,8 +640,8 @@ BROKEN = {
     "FailsByZero": "ZeroDivisionError",
     "KeepdimForgotten": "use keepdim=True",
     "NoBuffersGiven": "registered as buffers",
-    "NeverReturns": "within 1 seconds",
-    "HangsInC": "within 1 seconds",
+    "NeverReturns": "within 2 seconds",
+    "HangsInC": "within 2 seconds",
     "EndsTheProcess": "exit code 3",
 }
 
