@@ -15,7 +15,14 @@ from training.config import Execution, Run
 from training.engine.trainer import train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FILES = {"FRN": EXAMPLES / "frn.py", "SwitchableNorm": EXAMPLES / "switchable.py"}
+FILES = {
+    "FRN": EXAMPLES / "frn.py",
+    "SwitchableNorm": EXAMPLES / "switchable.py",
+    "RMSNorm": EXAMPLES / "rms.py",
+    "PositionLayerNorm": EXAMPLES / "per_position.py",
+    "EvoNormS0": EXAMPLES / "evonorm.py",
+    "BatchRenorm": EXAMPLES / "batch_renorm.py",
+}
 
 
 def layer(name, channels=6):
@@ -60,6 +67,37 @@ def test_switchable_norm_is_the_mixture_of_torchs_statistics(training):
     expected = norm.weight.view(1, -1, 1, 1) * (x - mean) / (var + norm.eps).sqrt() + norm.bias.view(1, -1, 1, 1)
     torch.testing.assert_close(norm(x), expected)
     torch.testing.assert_close(norm.running_var, batch.running_var)
+
+
+def test_norms_of_all_channels_or_of_a_position_are_their_formulas():
+    x = torch.randn(2, 6, 3, 4, dtype=torch.float64) + 1
+    for name, moments in {"RMSNorm": (x.square(), 0 * x, (1, 2, 3)), "PositionLayerNorm": (x.square(), x, (1,))}.items():
+        norm, (squares, firsts, dims) = layer(name), moments
+        mean = firsts.mean(dims, keepdim=True)
+        expected = (x - mean) / (squares.mean(dims, keepdim=True) - mean**2 + norm.eps).sqrt()
+        torch.testing.assert_close(norm(x), expected * norm.weight.view(1, -1, 1, 1) + norm.bias.view(1, -1, 1, 1))
+
+
+def test_evonorm_is_its_formula_group_by_group():
+    norm, x = layer("EvoNormS0", 16), torch.randn(2, 16, 3, 4, dtype=torch.float64) + 1
+    y = norm(x)
+    for group in range(8):
+        part = slice(2 * group, 2 * group + 2)
+        v, weight, bias = (each[part].view(1, 2, 1, 1) for each in (norm.v, norm.weight, norm.bias))
+        own = torch.stack([each[part].var(correction=0) for each in x]).view(2, 1, 1, 1)
+        silu = torch.nn.functional.silu(v * x[:, part]) / v
+        torch.testing.assert_close(y[:, part], silu / (own + norm.eps).sqrt() * weight + bias)
+
+
+def test_batch_renorm_begins_as_batch_norm_and_later_trains_as_it_evaluates():
+    norm, batch = layer("BatchRenorm"), nn.BatchNorm2d(6).double()
+    batch.load_state_dict(norm.state_dict())
+    x = torch.randn(3, 6, 4, 5, dtype=torch.float64) * 2 + 1
+    torch.testing.assert_close(norm(x), batch(x))
+    torch.testing.assert_close(norm.running_var, batch.running_var)
+    norm.num_batches_tracked.fill_(10_000)
+    evaluated = norm.eval()(x)
+    torch.testing.assert_close(norm.train()(x), evaluated)
 
 
 @pytest.mark.parametrize("name", FILES)
