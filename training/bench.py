@@ -22,7 +22,7 @@ from training.data.dataset import made_up_data
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.speed import choose_precision, has_bf16
 from training.engine.step import TrainStep, missing_for_compile, wait
-from training.provenance import provenance
+from training.runs import provenance
 
 RECIPE = RECIPES["paper"]
 LOOP_RECIPE = RECIPE.changed(crop_padding=4, horizontal_flip=True)

@@ -40,8 +40,7 @@ from training.measurements.batch_statistics import measure_batch_statistics
 from training.measurements.ood import measure_ood
 from training.measurements.robustness import measure_contrast
 from training.package import package
-from training.provenance import device_name
-from training.runs import RunBusyError, replace_file
+from training.runs import RunBusyError, device_name, replace_file
 from training.verify import evaluate
 
 EXAMPLES = """the whole way, from images to checkpoints:

@@ -30,8 +30,7 @@ from training.cards import README, SEARCH_TABLE, folder_card, model_card
 from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
 from training.measurements.robustness import measure
-from training.measurements.tables import rounded
-from training.progress import on_each_core, progress
+from training.measurements.tables import on_each_core, progress, rounded
 from training.runs import LOCK, PROBE_SECONDS, State, iter_runs
 
 #: Of the table of the runs that were tried to choose a recipe.

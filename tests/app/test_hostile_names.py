@@ -47,7 +47,7 @@ def inputs_of(event: Any, photo: dict[str, str]) -> list[Any]:
         elif kind == "Api":
             value = None if values else NAME
         elif kind == "JSON":
-            value = [photo]
+            value = [photo, {**photo, "path": __file__}]  # and one that is no photo
         elif kind == "CheckboxGroup" and str(block.label).startswith("Models"):
             value = ["bn", "bin", "gn", "ln"]
         values.append(value)

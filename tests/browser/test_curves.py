@@ -1,14 +1,10 @@
 """Curves & metrics as a person uses it: networks side by side, smoothing, axes, files, the matrix."""
 
-import csv
-import io
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from normzoo import NORM_LAYERS
 from tests.browser.visitor import ZOO, open_tab
 
 #: Open a fold, and focus the slider in it a frame after it is there.
@@ -75,14 +71,6 @@ def test_the_values_under_the_pointer_are_told_and_the_legend_hides_lines(page, 
     lines = chart.locator(".scatterlayer .trace .points path.point").locator("xpath=ancestor::*[contains(@class, 'trace')]")
     toggles.first.click()
     expect(lines).to_have_count(ZOO - 1)
-
-
-def test_the_numbers_are_saved_as_csv(page, chart):
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Download CSV").click()
-    rows = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text())))
-    assert {row["variant"] for row in rows} == set(NORM_LAYERS)
-    assert {row["split"] for row in rows} == {"val"}
 
 
 def test_the_table_fits_is_sorted_with_the_keyboard_and_marks_the_best(page, chart):

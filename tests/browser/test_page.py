@@ -34,29 +34,11 @@ def test_an_uploaded_photo_gets_six_results_and_the_picture_that_was_seen(page, 
     expect(page.locator("#photo figcaption")).to_have_text("mine.png")
 
 
-def test_an_example_gets_six_other_results(page):
-    before = answers(page)
-    page.get_by_role("button", name=EXAMPLES[1].title).click()
-    wait_for_other_answers(page, before)
-    expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[1].file)
-
-
 def test_removing_the_photo_says_what_to_do_next(page):
     page.get_by_role("button", name="Remove").click()
     expect(page.locator("#report")).to_contain_text("Add a photo, or choose one of the examples.")
     choose_file(page, FOLDER / EXAMPLES[2].file)
     expect(page.locator(".card")).to_have_count(ZOO)
-
-
-def test_an_example_is_chosen_with_the_keyboard_alone(page):
-    before = answers(page)
-    page.get_by_role("tab", name="Compare").focus()
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.querySelector('img')?.alt") == EXAMPLES[1].title:
-            break
-    page.keyboard.press("Enter")
-    wait_for_other_answers(page, before)
 
 
 def test_a_choice_asks_for_the_open_tab_alone_and_for_the_others_when_they_are_opened(page: Page) -> None:

@@ -87,11 +87,3 @@ def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(page):
     # Its networks, every tab and part, what can be chosen in them; Gradio's dropdown tells of a click twice.
     assert count_requests() <= 6 * tabs
     assert count_requests() == 0
-
-
-def test_without_checkpoints_the_page_says_how_to_make_them(page, tmp_path):
-    with served(build_demo(tmp_path)) as empty:
-        page.goto(empty)
-        expect(page.get_by_role("heading", name="No trained networks yet")).to_be_visible()
-        expect(page.locator("body")).to_contain_text("python -m training study")
-        page.goto("about:blank")  # a server waits five seconds for those who are still there

@@ -19,8 +19,7 @@ from training.data.dataset import ImageData, data_root, made_up_data
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.network import make_network
 from training.engine.step import TrainStep, missing_for_compile, wait
-from training.provenance import device_name
-from training.runs import replace_file
+from training.runs import device_name, replace_file
 
 FILE = "speeds.json"
 WARM_STEPS, TIMED_STEPS = 2, 6

@@ -32,8 +32,7 @@ from training.engine.metrics import METRICS
 from training.engine.network import make_network, start_of
 from training.engine.speed import choose_compile, store_compiled
 from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, wait
-from training.provenance import provenance
-from training.runs import DOING, State, lock, set_aside, tell_doing
+from training.runs import DOING, State, lock, provenance, set_aside, tell_doing
 
 #: How often a run says what it does.
 WATCH_SECONDS = 2.0

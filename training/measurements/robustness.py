@@ -17,8 +17,7 @@ from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
-from training.measurements.tables import Row, rounded, stored_rows, write_tables
-from training.progress import on_each_core
+from training.measurements.tables import Row, on_each_core, rounded, stored_rows, write_tables
 
 #: Severity 0 is the clean image, the same for every corruption.
 ALL = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)

@@ -71,12 +71,6 @@ def test_what_is_no_list_of_photos_is_refused_in_a_sentence(wanted: object) -> N
         read_photos(wanted, 16)
 
 
-def test_too_much_together_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "MAX_TOTAL_BYTES", 10)
-    with pytest.raises(ImageError, match="more than the 0 MB allowed"):
-        read_photos([save(tmp_path / "a.png")], 16)
-
-
 def test_an_archive_is_read_and_each_of_its_photos_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     save(tmp_path / "a.png", "red")
@@ -96,12 +90,6 @@ def test_an_archive_is_read_and_each_of_its_photos_can_be_chosen(tmp_path: Path,
     for wrong in (5, -1, None, "0", [0]):
         with pytest.raises(ImageError):
             chosen_path({**photo.choice, "member": wrong})
-
-
-def test_two_visitors_with_files_of_the_same_name_get_their_own(tmp_path: Path) -> None:
-    mine, theirs = save(tmp_path / "1/x/photo.png", "red"), save(tmp_path / "2/x/photo.png", "blue")
-    for wanted, color in ((mine, (255, 0, 0)), (theirs, (0, 0, 255)), (mine, (255, 0, 0))):
-        assert read_photos([wanted], 16).read[0].square.getpixel((3, 3)) == color
 
 
 def test_every_prepared_photo_can_be_chosen_and_no_other() -> None:
@@ -169,24 +157,6 @@ def test_the_packaged_networks_are_rescued_by_batch_statistics_and_ruined_by_sor
 )
 def test_controls_without_effect_are_off(events: dict[str, Any], statistics: str, kind: str, on: tuple[bool, ...]) -> None:
     assert tuple(update.interactive for update in events["switch_controls"](statistics, kind)) == on
-
-
-def test_names_of_strangers_are_shown_as_text(zoo, tmp_path: Path) -> None:
-    models, _ = zoo
-    entry = save(tmp_path / "a.png") | {"name": HOSTILE, "folder": HOSTILE}
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    read = read_photos([entry, {"path": str(tmp_path / "b.png"), "name": HOSTILE}], 16)
-    batch = batches.gather(read.read, (HOSTILE, "b"), batches.EVERYBODY, 5, batches.UNCHANGED, 5, True)
-    assert batch.labels == (HOSTILE,)
-    found = batches.ask(models, batch, "batch")
-    values = batches.measure(models, [photo.square for photo in (*read.read, *read.read)], 0, 2, "batch")
-    for text in (
-        batches.describe(batch, found, "batch", read.problems),
-        batches.tabulate(batch, found),
-        batches.draw_strips(models, values, 2),
-    ):
-        assert "<img src=x" not in text
-        assert "&lt;img src=x" in text or "strips" in text
 
 
 def test_the_events_answer_programs(events: dict[str, Any]) -> None:

@@ -17,7 +17,6 @@ from normzoo.errors import ConfigError
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo, write_answers
 from tests.support.html_words import words
 
-FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "tex": b"\\begin{tabular}"}
 OTHER = "toy/seeds/bn"
 
 
@@ -66,36 +65,11 @@ def test_networks_of_other_sets_of_the_same_data_stand_beside_in_chart_table_and
             draw(catalog, "toy/paper", ["bn"], "accuracy", "Validation", 0, None, wrong)
 
 
-def test_a_smoothed_line_has_the_measured_one_faint_behind_it(catalog):
-    measured, band, line = chart(draw(catalog, "toy/seeds", ["bn"], "accuracy", "Validation", 0.6)[0])["data"]
-    assert measured["y"] == pytest.approx([20, 40, 60, 80, 100])
-    assert measured["opacity"] < 0.5
-    assert line["y"][0] == pytest.approx(20)
-    assert line["y"][-1] < 100
-    assert len({measured["legendgroup"], band["legendgroup"], line["legendgroup"]}) == 1
-
-
 def test_logarithmic_axes_have_plain_numbers_and_bands_stay_above_zero(catalog):
     drawn = chart(draw(catalog, "toy/seeds", ["bn"], "loss", "Both", 0.5, ["x", "y"])[0])
     assert drawn["layout"]["xaxis"]["type"] == drawn["layout"]["yaxis"]["type"] == "log"
     assert {"2", "20"} <= set(drawn["layout"]["xaxis"]["ticktext"])
     assert min(min(line["y"]) for line in drawn["data"]) > 0
-
-
-def test_there_is_a_panel_for_every_metric(events):
-    plots = events["learning_panels"]("toy/paper", "gn")
-    titles = [chart(plot)["layout"]["yaxis"]["title"]["text"] for plot in plots]
-    assert titles == ["Loss (nats)", "Accuracy (%)", "Macro F1 (%)", "Micro F1 (%)"]
-    assert [line["name"] for line in chart(plots[0])["data"]] == ["GN validation", "GN training"]
-
-
-@pytest.mark.parametrize("file_format", FIRST_BYTES)
-@pytest.mark.parametrize("log_axes", [[], ["x", "y"]])
-def test_the_chart_becomes_a_file(catalog, file_format, log_axes):
-    name, content = as_file(catalog, "toy/seeds", ["bn"], "macro_f1", "Both", 0.5, log_axes, None, file_format)
-    assert name == "normzoo-toy-seeds-macro-f1-both"
-    assert content.startswith(FIRST_BYTES[file_format])
-    assert as_file(catalog, "toy/paper", [], "loss", "Both", 0.5, log_axes, None, file_format)[1]
 
 
 def test_the_csv_holds_what_is_drawn(catalog):
