@@ -33,7 +33,7 @@ from training.engine.distributed import is_writer, launched_replicas, process_gr
 from training.engine.network import start_of
 from training.engine.speed import choose_precision
 from training.engine.step import DEVICES, choose_device
-from training.engine.trainer import Interrupted, import_log, train
+from training.engine.trainer import LOOK, Interrupted, import_log, train
 from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, estimate, print_estimate, study
 from training.launch.slurm import SUBMITIT_FILES, Resources, cluster_study, require_cluster, script
 from training.measurements.batch_statistics import measure_batch_statistics
@@ -354,6 +354,8 @@ def call_train(options: argparse.Namespace) -> None:
         if replicas > 1:
             tell(f"{replicas} processes, each with its share of a batch of {run.recipe.batch_size}.")
         state = train(run, chosen.data(run), options.runs, execution, tell, STOPPING)
+        if execution.log_to:
+            tell(f"To look at what was logged: {LOOK[execution.log_to].format(runs=options.runs)}")
         tell(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
 
 
@@ -387,6 +389,7 @@ def call_study(options: argparse.Namespace) -> None:
     check_images(runs, root, chosen.digest, execution.retrain, say)
     if execution.log_to:
         import_log(execution.log_to)
+        say(f"To look at what is logged: {LOOK[execution.log_to].format(runs=root)}")
     if resources:
         require_cluster()
     _keep_study(chosen, options)

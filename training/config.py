@@ -232,7 +232,7 @@ class Execution:
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _help("auto: a CUDA GPU where there is one.")] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], _help("torch.compile; auto: where the steps to come repay it.")] = "auto"
     log_to: Annotated[
-        Literal["tensorboard", "trackio"] | None, _help("Where figures of every epoch go besides; needs that package.")
+        Literal["tensorboard", "trackio", "wandb"] | None, _help("Where figures of every epoch go besides; needs that package.")
     ] = None
     threads: Annotated[int | None, _help("Cores to use (default: all).", ge=1, le=1_000_000)] = None
     stop_after: Annotated[int | None, _help("Stop after this epoch; the same command goes on.", ge=1)] = None

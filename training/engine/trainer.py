@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import math
+import os
 import shutil
 import signal
 import statistics
@@ -320,7 +321,13 @@ def first_interrupt_waits(signals: tuple[int, ...] = (signal.SIGINT,)) -> Iterat
 
 
 #: Name of the option's value and of the package -> the module that is used.
-LOGS = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio"}
+LOGS = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio", "wandb": "wandb"}
+#: The command that shows them.
+LOOK = {
+    "tensorboard": "tensorboard --logdir {runs}",
+    "trackio": "trackio show",
+    "wandb": "wandb sync {runs}/*/*/*/*/wandb/offline-run-*",
+}
 
 #: Takes the rows that an epoch added to the history.
 Log = Callable[[list[dict[str, Any]]], None]
@@ -331,7 +338,8 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
     """Send the figures of a run besides its history: nowhere, or to one of `LOGS`.
 
     Args:
-        folder: of the run; TensorBoard's files go into `tensorboard` in it.
+        folder: of the run; TensorBoard's files go into `tensorboard` in it, those of W&B into `wandb`. W&B sends nothing unless
+            $WANDB_MODE says online.
     """
     if kind is None:
         yield lambda rows: None
@@ -339,18 +347,31 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
     module = import_log(kind)
     if kind == "tensorboard":
         writer = module.SummaryWriter(str(folder / "tensorboard"))
+        settings = {"norm": run.norm, "seed": run.seed, "precision": run.precision, **run.recipe.to_dict()}
+
+        def add(rows: list[dict[str, Any]]) -> None:
+            for name, value in _figures(rows).items():
+                writer.add_scalar(name, value, rows[0]["epoch"])
+            if rows[0]["epoch"] == run.recipe.epochs:
+                final = {f"final/{name}": value for name, value in _figures(rows).items() if name != "lr"}
+                writer.add_hparams(settings, final, run_name=".")
+
         try:
-
-            def add(rows: list[dict[str, Any]]) -> None:
-                for name, value in _figures(rows).items():
-                    writer.add_scalar(name, value, rows[0]["epoch"])
-
             yield add
         finally:
             writer.close()
     else:
-        name = f"{run.recipe.name}/{run.variant}/seed-{run.seed}"
-        module.init(project=f"normzoo-{run.data}", name=name, config=run.to_dict(), resume="allow")
+        group = f"{run.recipe.name}/{run.variant}"
+        about = {
+            "project": f"normzoo-{run.data}",
+            "name": f"{group}/seed-{run.seed}",
+            "config": run.to_dict(),
+            "resume": "allow",
+        }
+        if kind == "wandb":
+            os.environ.setdefault("WANDB_MODE", "offline")
+            about |= {"group": group, "dir": str(folder)}
+        module.init(**about)
         try:
             yield lambda rows: module.log(_figures(rows), step=rows[0]["epoch"])
         finally:

@@ -1,5 +1,6 @@
-"""Figures that go to TensorBoard or trackio besides: what is sent, and what is said where the package is missing."""
+"""Figures that go to TensorBoard, trackio or W&B besides: what is sent, and what is said where the package is missing."""
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,15 +23,18 @@ def train_and_log(folder, kind):
     return [{row["split"]: row["loss"] for row in state.history[first : first + 2]} for first in (0, 2)]
 
 
-def test_trackio_gets_the_figures_of_every_epoch(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["trackio", "wandb"])
+def test_trackio_and_wandb_get_the_figures_of_every_epoch(kind, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     told = []
     fake = SimpleNamespace(
         init=lambda **about: told.append(("init", about["project"], about["name"], about["config"]["norm"])),
         log=lambda figures, step: told.append((step, figures)),
         finish=lambda: told.append(("finish",)),
     )
-    monkeypatch.setitem(sys.modules, "trackio", fake)
-    losses = train_and_log(tmp_path, "trackio")
+    monkeypatch.setitem(sys.modules, kind, fake)
+    losses = train_and_log(tmp_path, kind)
+    assert os.environ.pop("WANDB_MODE", "") == ("offline" if kind == "wandb" else "")
     begin, *epochs, end = told
     assert (begin, end) == (("init", "normzoo-tiny", "quick/nn/seed-0", "nn"), ("finish",))
     assert [step for step, _ in epochs] == [1, 2]
@@ -50,14 +54,18 @@ def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path, monkeypatch):
         def add_scalar(self, name, value, epoch):
             told.append((name, value, epoch))
 
+        def add_hparams(self, settings, final, run_name):
+            told.append(("hparams", settings["norm"], final["final/val/loss"]))
+
         def close(self):
             told.append(("closed",))
 
     monkeypatch.setitem(sys.modules, LOGS["tensorboard"], SimpleNamespace(SummaryWriter=Writer))
     losses = train_and_log(tmp_path, "tensorboard")
     assert (told[0], told[-1]) == (("tensorboard",), ("closed",))
-    assert {name for name, *_ in told[1:-1]} == NAMES
-    assert [value for name, value, _ in told[1:-1] if name == "val/loss"] == [loss["val"] for loss in losses]
+    assert told[-2] == ("hparams", "nn", losses[-1]["val"])
+    assert {name for name, *_ in told[1:-2]} == NAMES
+    assert [value for name, value, _ in told[1:-2] if name == "val/loss"] == [loss["val"] for loss in losses]
 
 
 @pytest.mark.parametrize("kind", LOGS)
@@ -71,5 +79,5 @@ def test_missing_package_is_named(kind, tmp_path, monkeypatch):
 
 
 def test_unknown_log_is_refused():
-    with pytest.raises(ConfigError, match="log-to must be one of tensorboard, trackio, got 'paper'"):
+    with pytest.raises(ConfigError, match="log-to must be one of tensorboard, trackio, wandb, got 'paper'"):
         import_log("paper")
