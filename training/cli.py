@@ -24,6 +24,7 @@ from normzoo.formatting import visible
 from normzoo.nn.named_norms import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
+from normzoo.pretrained.registry import get_model_set
 from training.compare import FIGURES, chart, chosen_rows, differences, finished_runs, table
 from training.config import PLANS, RECIPE_FIELDS, RECIPES, Execution, Run, Study, flag
 from training.data.dataset import ImageData, fetch, hold_out
@@ -34,6 +35,7 @@ from training.engine.network import start_of
 from training.engine.speed import choose_precision
 from training.engine.step import DEVICES, choose_device
 from training.engine.trainer import LOOK, Interrupted, import_log, train
+from training.final_test import final_test
 from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, estimate, print_estimate, study
 from training.launch.slurm import SUBMITIT_FILES, Resources, cluster_study, require_cluster, script
 from training.measurements.batch_statistics import measure_batch_statistics
@@ -165,6 +167,16 @@ def build_parser() -> Parser:
     words = "every stored figure, and not a sample; fail where the images are not here; half an hour on two cores"
     command.add_argument("--full", action="store_true", help=words)
     command.add_argument("--whole", action=_Renamed, new="full", help=argparse.SUPPRESS)
+    _add_folders(command, "checkpoints")
+    _add_own_norms(command)
+
+    command = parser.command(
+        commands, "test", _test, "measure the packaged networks of your images on test images, once, at the end"
+    )
+    command.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="that of the images, with test/<class>/… in it, or <class>/…"
+    )
+    command.add_argument("--set", required=True, metavar="SET", help="which networks, such as my-pets/strong")
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
@@ -515,6 +527,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     problems = evaluate(options.checkpoints, say, full=options.full)
     if (options.check or options.full) and problems:
         raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
+
+
+def _test(options: argparse.Namespace) -> None:
+    final_test(options.folder, get_model_set(options.set, options.checkpoints), say)
 
 
 def _measure(options: argparse.Namespace, command: str) -> None:

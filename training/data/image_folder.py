@@ -135,7 +135,7 @@ def _build(
     pixels = np.empty((len(files), image_size, image_size, 3), np.uint8)
     hashes, problems = [""] * len(files), [""] * len(files)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = pool.map(lambda file: _decode(file.path, image_size), files)
+        decoded = pool.map(lambda file: decode_file(file.path, image_size), files)
         for i, (square, sha, problem) in enumerate(tqdm(decoded, total=len(files), unit="image", desc=f"decoding {name}")):
             hashes[i], problems[i] = sha, problem
             if square is not None:
@@ -174,7 +174,7 @@ def _build(
             say(f"  {file_name}: {problem}")
 
 
-def _decode(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
+def decode_file(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
     """The square that the networks see and the sha256 of the file, or what is wrong with it."""
     try:
         content = path.read_bytes()

@@ -98,15 +98,31 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
         raise DataError(f"{folder} has {', '.join(path.name for path in folders)}, but no train. Add it: train/<class>/….")
     if not named["train"]:
         return folder, None
-    if named["test"]:
-        raise DataError(
-            f"{folder} has {named['test'][0].name}, which would not be used: images are trained on (train) or validated on "
-            "(val). Move it out of the folder, or rename it val."
-        )
     for paths in (named["train"], named["val"]):
         if len(paths) > 1:
             raise DataError(f"{folder} has both {' and '.join(path.name for path in paths)}. Keep one of them.")
     return named["train"][0], next(iter(named["val"]), None)
+
+
+def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
+    """Find the test images of a folder, `test/<class>/…` or `<class>/…`; training never looks at them.
+
+    Raises:
+        DataError: there are none, or of classes that the networks do not know.
+    """
+    part = next((path for path in _folders(folder) if path.name.lower() in TEST_NAMES), folder)
+    found = _labelled(part, folder, None, [])
+    if unknown := sorted(found.keys() - set(classes)):
+        raise DataError(f"{part} has classes that the networks do not know: {', '.join(unknown)}.")
+    labels = {name: label for label, name in enumerate(classes)}
+    files = [
+        ImageFile("test", labels[name], as_text(path.relative_to(folder).as_posix()), path)
+        for name, paths in found.items()
+        for path in paths
+    ]
+    if not files:
+        raise DataError(f"{part} has no images in folders named like the classes.")
+    return files
 
 
 _KINDS = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}

@@ -12,7 +12,6 @@ from training.data.image_folder import load_folder, open_images
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (["train/ant", "train/bee", "val/ant", "test/ant"], "has test, which would not be used"),
         (["bus", "plane", "train"], "has train, and beside it bus, plane. Are they classes"),
         (["train/ant", "train/bee", "val/ant", "valid/ant"], "has both val and valid. Keep one of them"),
         (["val/ant", "test/ant"], "has test, val, but no train"),
