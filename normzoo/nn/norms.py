@@ -19,6 +19,7 @@ What they compute stands here and in `base`; what they keep, parameters and buff
 bookkeeping of torch's own layers, none of whose kernels is called.
 """
 
+import sys
 from typing import Any
 
 import torch
@@ -276,7 +277,7 @@ class BatchInstanceNorm(BatchStatisticsNorm, _InstanceNorm):
 
     Torch's tools take it for an instance norm: those that put another layer in the place of every batch norm
     (`convert_sync_batchnorm`) would lose the gate without a word. Nor can it be fused into a convolution: `fuse_conv_bn_eval`
-    asks the layer nothing, and must not be called on it.
+    is refused.
 
     >>> x, norm = torch.randn(2, 16, 8, 8), normzoo.BatchInstanceNorm(16)
     >>> torch.testing.assert_close(norm(x), normzoo.BatchNorm(16)(x))
@@ -305,6 +306,18 @@ class BatchInstanceNorm(BatchStatisticsNorm, _InstanceNorm):
     ) -> None:
         super().__init__(num_channels, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.gate = nn.Parameter(torch.ones(num_channels, device=device, dtype=dtype))
+
+    @property
+    def eps(self) -> float:
+        """What is added to the variances."""
+        # All that torch asks a layer before it fuses it is its mode, its tensors and this.
+        if not torch.compiler.is_compiling() and sys._getframe(1).f_code.co_name == "fuse_conv_bn_eval":
+            raise ConfigError("BatchInstanceNorm cannot be fused: a convolution computes no statistics of its input. Leave it.")
+        return self._eps
+
+    @eps.setter
+    def eps(self, value: float) -> None:
+        self._eps = value
 
     def reset_parameters(self) -> None:
         super().reset_parameters()

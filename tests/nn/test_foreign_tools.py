@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -149,6 +150,13 @@ def test_batch_norm_folds_into_the_convolution_before_it():
     torch.testing.assert_close(fused(x), network(x))
 
 
+def test_bin_refuses_to_be_folded_into_a_convolution() -> None:
+    network = nn.Sequential(nn.Conv2d(3, C, 3), randomize(BatchInstanceNorm(C, eps=1e-3))).eval()
+    assert network[1].eps == 1e-3
+    with pytest.raises(ConfigError, match="no statistics of its input"):
+        nn.utils.fuse_conv_bn_eval(*network)
+
+
 # Tools that trace
 
 
@@ -197,3 +205,28 @@ def test_script_is_refused_in_a_sentence_and_a_trace_is_right(key):
         traced = torch.jit.trace(network, torch.randn(2, 3, 6, 6))
     x = torch.randn(5, 3, 9, 7)
     torch.testing.assert_close(traced(x), network(x))
+
+
+@pytest.mark.process  # the new exporter takes seconds
+@pytest.mark.parametrize("is_new", [False, True], ids=["old", "new"])
+@ALL
+def test_onnx_answers_as_torch(key: str, is_new: bool, tmp_path: Path) -> None:
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    import onnxruntime
+
+    layers = [nn.Conv2d(3, C, 3), randomize(NORM_LAYERS[key](C)), nn.ReLU(), nn.Conv2d(C, C, 3), randomize(NORM_LAYERS[key](C))]
+    network, path = nn.Sequential(*layers).eval(), tmp_path / "network.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the old exporter is deprecated, the new one has warnings of its own
+        if is_new:
+            sizes = ({0: torch.export.Dim.DYNAMIC},)
+            torch.onnx.export(network, (torch.randn(2, 3, 9, 7),), path, dynamo=True, dynamic_shapes=sizes, verbose=False)
+        else:
+            example, names = torch.randn(2, 3, 9, 7), {"input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}}
+            torch.onnx.export(network, (example,), str(path), dynamo=False, **names)
+    session = onnxruntime.InferenceSession(path)
+    for images in (2, 5):
+        x = torch.randn(images, 3, 9, 7)
+        (answer,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(answer), network(x), atol=1e-5, rtol=1e-4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
-from torchvision.models import convnext_tiny, densenet121, efficientnet_b0, mobilenet_v3_small, resnet18
+from torchvision.models import convnext_tiny, densenet121, efficientnet_b0, get_model, mobilenet_v3_small, resnet18
 from torchvision.models.convnext import LayerNorm2d
 from torchvision.ops import FrozenBatchNorm2d, StochasticDepth
 
@@ -290,3 +290,39 @@ def test_a_shared_layer_stays_shared():
 def test_groups_are_for_group_norm():
     with pytest.raises(ConfigError, match="num_groups is for group norm"):
         normzoo.replace_norms(nn.BatchNorm2d(8), "bn", num_groups=2)
+
+
+TIMM = (
+    "convnext_atto dla34 efficientnet_lite0 fbnetc_100 ghostnet_050 hardcorenas_a lcnet_035 mixnet_s mobilenetv3_small_050 "
+    "regnetx_002 repvgg_a0 res2net50_26w_4s resnet10t resnetv2_50d_gn rexnet_100 selecsls42 seresnet18 skresnet18 tinynet_e"
+)
+TORCHVISION = (
+    "densenet121 efficientnet_b0 googlenet mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_x_400mf resnet18 "
+    "resnext50_32x4d shufflenet_v2_x0_5 vgg11_bn wide_resnet50_2"
+)
+
+
+@pytest.mark.process  # takes minutes
+@pytest.mark.parametrize("name", [*TORCHVISION.split(), *(f"timm/{name}" for name in TIMM.split())])
+def test_networks_of_all_families_answer_and_are_saved_as_before(name):
+    library, _, short = name.rpartition("/")
+    if library:
+        network = pytest.importorskip("timm").create_model(short, num_classes=4)
+    else:
+        options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+        network = get_model(name, weights=None, num_classes=4, **options)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    keys, held, x = list(network.state_dict()), {id(p) for p in network.parameters()}, torch.randn(1, 3, 96, 96)
+    norms = [layer for layer in network.modules() if isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm))]
+    with torch.no_grad():
+        before = network.eval()(x)
+        result = normzoo.replace_norms(network, "gn", num_groups=32) if "_gn" in name else normzoo.replace_norms(network, "bn")
+        torch.testing.assert_close(result.model(x), before, atol=1e-4, rtol=1e-3)
+    assert len(set(norms)) == len(result.replaced)
+    assert list(result.model.state_dict()) == keys
+    assert {id(p) for p in result.model.parameters()} == held
+    assert all("LayerNorm2d normalizes every position" in reason for reason in result.left.values())
