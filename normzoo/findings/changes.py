@@ -6,8 +6,8 @@ from normzoo.analysis.commands import PACKAGE, training_commands
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, accuracy, holm, pooled_run_variance
 from normzoo.findings.finding import SINGLE_RUN, TEST, Evidence, Finding, ResultTable, compare, counts, with_interval
 from normzoo.findings.learning_rate import rated_sets
+from normzoo.findings.pairs import forest
 from normzoo.formatting import listed, p_text
-from normzoo.plotting.spec import Axis, Chart, Panel, Rule, series
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -88,24 +88,13 @@ def _finding(
         key=key,
         title=title,
         headline=f"{start} validation accuracy changes by (points): {listed(phrases)} ({runs}).",
-        chart=_chart(found),
+        chart=forest(
+            "Change of validation accuracy with its 95% interval",
+            "Change (points)",
+            [(variant, change, {}) for variant, (_, _, change) in found.items()],
+        ),
         tables=[table],
         method=[f"{TEST} {SINGLE_RUN}" if single else TEST],
         notes=notes,
         commands=[*(line for each in sets for line in training_commands(each, found) if line != PACKAGE), PACKAGE],
-    )
-
-
-def _chart(found: dict[str, tuple[float, float, Contrast]]) -> Chart:
-    rows = []
-    for place, (variant, (_, _, change)) in enumerate(found.items()):
-        ends = {"low": [100 * change.estimate.low], "high": [100 * change.estimate.high]}
-        rows.append(series(variant, [100 * change.estimate.value], [place], **ends, dash=None, is_listed=False))
-    return Chart(
-        "Change of validation accuracy with its 95% interval",
-        Axis("Change (points)"),
-        Axis(names=tuple(short_name(variant) for variant in found)),
-        (Panel(tuple(rows)),),
-        (Rule(0.0, axis="x"),),
-        is_sideways=True,
     )

@@ -1,22 +1,19 @@
 """Learning rate: the order of the norms at each rate, and each norm at its best one."""
 
-import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from normzoo.analysis.commands import PACKAGE, training_commands
 from normzoo.analysis.statistics import (
-    Contrast,
     Interval,
     Runs,
     RunVariance,
-    holm,
     mean_accuracy,
     pooled_run_variance,
 )
-from normzoo.findings.finding import HOLM, TEST, Evidence, Finding, ResultTable, compare, counts, names
-from normzoo.findings.pairs import Pair, ranks
+from normzoo.findings.finding import HOLM, TEST, Evidence, Finding, ResultTable, counts, names
+from normzoo.findings.pairs import compare_all, ranks
 from normzoo.formatting import listed, percent
 from normzoo.plotting.spec import Axis, Chart, Panel, series
 from normzoo.pretrained.registry import ModelSet
@@ -117,7 +114,8 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
 
 def best_table(best: dict[str, Rated], between_runs: RunVariance) -> ResultTable:
     """Return each norm at its best rate: accuracy, n, and the ranks that the significant differences leave it."""
-    open_ranks = ranks(_pairs(best, between_runs)) if len(best) > 1 else {}
+    pairs = compare_all({key: each.runs for key, each in best.items()}, between_runs)
+    open_ranks = ranks(pairs) if pairs else {}
     table = ResultTable("Each norm at its best learning rate")
     table.add("Norm", [f"{short_name(key)}, {describe_variant(key)}" for key in best])
     table.add("Learning rate", [each.rate for each in best.values()], "g")
@@ -130,13 +128,6 @@ def best_table(best: dict[str, Rated], between_runs: RunVariance) -> ResultTable
     if phrases:
         table.add("Rank", phrases)
     return table
-
-
-def _pairs(best: dict[str, Rated], between_runs: RunVariance) -> list[Pair]:
-    both = list(itertools.combinations(best, 2))
-    found: list[Contrast] = [compare(best[a].runs, best[b].runs, between_runs) for a, b in both]
-    corrected = holm([each.p_value for each in found])
-    return [Pair(a, b, each, p) for (a, b), each, p in zip(both, found, corrected, strict=True)]
 
 
 def _table(found: list[Rated], order: list[str]) -> ResultTable:

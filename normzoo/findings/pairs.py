@@ -1,11 +1,11 @@
 """Pairwise comparison: which norms of a set differ significantly."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from normzoo.analysis.commands import training_commands
-from normzoo.analysis.statistics import SIGNIFICANT, Contrast, accuracy, holm
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, RunVariance, accuracy, holm
 from normzoo.findings.finding import HOLM, SINGLE_RUN, TEST, Evidence, Finding, ResultTable, compare, counts, names, where
 from normzoo.formatting import counted, listed, p_text
 from normzoo.plotting.spec import Axis, Chart, Panel, Rule, series
@@ -35,12 +35,15 @@ def compare_pairs(evidence: Evidence) -> list[Pair]:
 
     All are tested, also those that a visitor hides: a choice of networks must not make a difference significant.
     """
-    runs = evidence.shown_runs
-    order = sorted(runs, key=lambda variant: -accuracy(runs[variant]))
-    both = list(itertools.combinations(order, 2))
-    found = [compare(runs[a], runs[b], evidence.run_variance) for a, b in both]
-    pairs = [Pair(a, b, each, p) for (a, b), each, p in zip(both, found, holm([each.p_value for each in found]), strict=True)]
-    return sorted(pairs, key=lambda pair: -pair.difference.estimate.value)
+    runs = dict(sorted(evidence.shown_runs.items(), key=lambda item: -accuracy(item[1])))
+    return sorted(compare_all(runs, evidence.run_variance), key=lambda pair: -pair.difference.estimate.value)
+
+
+def compare_all(runs: Mapping[str, Runs], between_runs: RunVariance) -> list[Pair]:
+    """Return every two of these, which are ordered from the best."""
+    both = list(itertools.combinations(runs, 2))
+    found = [compare(runs[a], runs[b], between_runs) for a, b in both]
+    return [Pair(a, b, each, p) for (a, b), each, p in zip(both, found, holm([each.p_value for each in found]), strict=True)]
 
 
 def similar(pairs: Sequence[Pair]) -> list[list[str]]:
@@ -118,20 +121,21 @@ def _headline(evidence: Evidence, pairs: Sequence[Pair]) -> str:
 
 
 def _chart(pairs: Sequence[Pair]) -> Chart:
-    """A forest plot: each difference with its interval."""
     rows = []
-    for place, pair in enumerate(pairs):
-        found = pair.difference.estimate
-        ends = {"low": [100 * found.low], "high": [100 * found.high]}
+    for pair in pairs:
+        marker = "square" if pair.is_significant else "square-open"
         label = f"{short_name(pair.first)} − {short_name(pair.second)}"
-        style = {"dash": None, "is_listed": False, "marker": "square" if pair.is_significant else "square-open"}
-        rows.append(series(pair.first, [100 * found.value], [place], name=label, **ends, **style))
-    labels = tuple(f"{short_name(pair.first)} − {short_name(pair.second)}" for pair in pairs)
-    return Chart(
-        "Differences of validation accuracy with 95% intervals (open: not significant)",
-        Axis("Difference of validation accuracy (points)"),
-        Axis(names=labels),
-        (Panel(tuple(rows)),),
-        (Rule(0.0, axis="x"),),
-        is_sideways=True,
-    )
+        rows.append((pair.first, pair.difference, {"name": label, "marker": marker}))
+    title = "Differences of validation accuracy with 95% intervals (open: not significant)"
+    return forest(title, "Difference of validation accuracy (points)", rows)
+
+
+def forest(title: str, axis: str, rows: Iterable[tuple[str, Contrast, dict[str, str]]]) -> Chart:
+    """Return a forest plot: each contrast with its interval, in the style of a variant but for some fields."""
+    lines = []
+    for place, (variant, contrast, style) in enumerate(rows):
+        found = contrast.estimate
+        ends = {"low": [100 * found.low], "high": [100 * found.high]}
+        lines.append(series(variant, [100 * found.value], [place], **{**ends, "dash": None, "is_listed": False, **style}))
+    labels = Axis(names=tuple(line.name for line in lines))
+    return Chart(title, Axis(axis), labels, (Panel(tuple(lines)),), (Rule(0.0, axis="x"),), is_sideways=True)

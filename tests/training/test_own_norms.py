@@ -1,7 +1,6 @@
 """A norm of somebody's own from its file to the page: trained, packaged, checked, shown; its code never run unasked."""
 
 import json
-import os
 import shutil
 
 import numpy as np
@@ -13,7 +12,7 @@ from normzoo.analysis.results import final_metrics
 from normzoo.app import build_demo
 from normzoo.app.components import cubes
 from normzoo.errors import CheckpointError, ConfigError, HubError
-from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm, name_own_norms
+from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.matplotlib import _MARKERS
 from normzoo.plotting.style import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
@@ -193,15 +192,6 @@ def test_a_dry_run_checks_the_layer_first(folder, capsys):
     )
     assert command_line.main([*arguments, f"--norm={folder / 'cut.py'}:Cut"]) == 2
     assert "Cut fails a check, so it is not trained" in capsys.readouterr().err
-
-
-def test_children_of_a_study_know_it(folder):
-    key = name_own_norm(own(folder))
-    variable = os.environ[NAMES_VARIABLE]
-    forget_own_norms()
-    os.environ[NAMES_VARIABLE] = variable
-    assert name_own_norms() == [key]
-    assert key in NORM_LAYERS
 
 
 @pytest.mark.parametrize(

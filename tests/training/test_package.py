@@ -137,16 +137,19 @@ def test_shares_are_rounded_once_when_they_are_shown():
     assert stored["loss"]["mean"] == 0.58735
 
 
-def test_what_is_packaged_is_left_alone_until_asked(runs, tmp_path):
+def test_what_is_packaged_is_left_alone_until_asked_and_then_the_same_without_what_was_left_half_written(runs, tmp_path):
     checkpoints = tmp_path / "checkpoints"
     (folder,) = package(runs, checkpoints, silent)
-    written = (folder / "metrics.json").stat().st_mtime_ns
+    before, written = {path.name: path.read_bytes() for path in folder.iterdir()}, (folder / "metrics.json").stat().st_mtime_ns
     lines = []
     package(runs, checkpoints, lines.append)
     assert lines == [f"{folder}  unchanged"]
     assert (folder / "metrics.json").stat().st_mtime_ns == written
+    (folder.parent / ".bn-halfmade").mkdir()
     package(runs, checkpoints, silent, again=True)
     assert (folder / "metrics.json").stat().st_mtime_ns > written
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_damaged_file_is_packaged_again(runs, tmp_path, monkeypatch):
@@ -225,16 +228,6 @@ def test_packaged_seeds_join_although_the_layer_takes_other_arguments(norm, runs
     state.save(runs / f"tiny/quick/{norm}/seed-0")
     package(runs, tmp_path / "checkpoints", silent)
     assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
-
-
-def test_packaging_again_changes_nothing_and_sweeps_what_was_left_half_written(runs, tmp_path):
-    (first,) = package(runs, tmp_path / "checkpoints", silent)
-    before = {path.name: path.read_bytes() for path in first.iterdir()}
-    (first.parent / ".bn-halfmade").mkdir()
-    (first.parent / ".bn-halfmade" / "config.json").write_text("{")
-    package(runs, tmp_path / "checkpoints", silent, again=True)
-    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
-    assert list(first.parent.iterdir()) == [first]
 
 
 def test_seeds_of_different_settings_are_refused(runs, tmp_path):
