@@ -18,8 +18,9 @@ class Parser(argparse.ArgumentParser):
     def command(
         self, commands: Any, name: str, call: Callable[[argparse.Namespace], Any], words: str
     ) -> argparse.ArgumentParser:
-        """Add a command with its help, in words."""
-        made: argparse.ArgumentParser = commands.add_parser(name, help=words, description=f"{words[:1].upper()}{words[1:]}.")
+        """Add a command with its help, in words; without words the list of commands does not show it."""
+        shown = {"help": words, "description": f"{words[:1].upper()}{words[1:]}."} if words else {}
+        made: argparse.ArgumentParser = commands.add_parser(name, **shown)
         made.set_defaults(call=call, parser=made)
         return made
 

@@ -181,7 +181,7 @@ def build_parser() -> Parser:
     _add_own_norms(command)
 
     words = "measure packaged networks: less contrast, batch statistics at test time, out-of-distribution images"
-    for name, help_ in {"measure": words, **dict.fromkeys(_OLD_MEASUREMENTS, "old name of a part of measure")}.items():
+    for name, help_ in {"measure": words, **dict.fromkeys(_OLD_MEASUREMENTS, "")}.items():
         command = parser.command(commands, name, functools.partial(_measure, command=name), help_)
         if name == "measure":
             command.add_argument("what", choices=[*_MEASUREMENTS, "all"])

@@ -20,7 +20,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], name: str) -> H
     shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals != 0)
     hover = [
         [
-            f"{true} predicted as {predicted}\n{name}: {counts[i, j]} of {totals[i, 0]} ({shares[i, j]:.1f} %)"
+            f"{true} predicted as {predicted}\n{name}: {counts[i, j]} of {totals[i, 0]} ({shares[i, j]:.1f}%)"
             for j, predicted in enumerate(classes)
         ]
         for i, true in enumerate(classes)
@@ -40,7 +40,7 @@ def confusion_difference(first: np.ndarray, second: np.ndarray, classes: Sequenc
     end = round(float(np.abs(difference).max(initial=0.0)), 3) or 1.0
     hover = [
         [
-            f"{true} predicted as {predicted}\n{names[0]} {100 * first[i, j]:.1f} %, {names[1]} {100 * second[i, j]:.1f} %: "
+            f"{true} predicted as {predicted}\n{names[0]} {100 * first[i, j]:.1f}%, {names[1]} {100 * second[i, j]:.1f}%: "
             + minus(f"{difference[i, j]:+.1f} points")
             for j, predicted in enumerate(classes)
         ]
@@ -67,7 +67,7 @@ def class_f1(f1: Mapping[str, Sequence[float]], classes: Sequence[str]) -> Heatm
         value_title="F1 (%)",
         texts=[[f"{value:.0f}" for value in row] for row in values],
         hover=[
-            [f"{label}, {name}: F1 {value:.1f} %" for name, value in zip(names, row, strict=True)]
+            [f"{label}, {name}: F1 {value:.1f}%" for name, value in zip(names, row, strict=True)]
             for label, row in zip(classes, values, strict=True)
         ],
     )

@@ -109,7 +109,7 @@ def test_with_forced_colours_one_sees_what_is_on_and_how_probable_it_is(page, co
     expect(page.locator(".card")).to_have_count(ZOO - 1)
     assert not is_colourful(box, expected=False)
     assert is_colourful(page.get_by_role("radio", name="Running"))
-    assert not is_colourful(page.get_by_role("radio", name="Of a batch: the examples"), expected=False)
+    assert not is_colourful(page.get_by_role("radio", name="with the example photos"), expected=False)
     assert is_colourful(page.locator("#severity input[type=range]"))
     backgrounds = [tab.evaluate("tab => getComputedStyle(tab).backgroundColor") for tab in page.get_by_role("tab").all()]
     assert len(set(backgrounds[1:])) == 1

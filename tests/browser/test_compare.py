@@ -43,7 +43,7 @@ def test_the_slider_moves_all_six_and_the_switch_the_two_with_running_statistics
     corrupted = dict(zip(page.locator(".card h3 .key").all_inner_texts(), answers(page), strict=True))
     assert sum(corrupted[name] != before[name] for name in before) == ZOO
     expect(page.locator("#why-cubes .stored")).to_have_count(2)
-    page.get_by_role("radio", name="Of a batch: the examples").check()
+    page.get_by_role("radio", name="with the example photos").check()
     expect(page.locator("#why-cubes .stored")).to_have_count(0)
     with_batch = dict(zip(page.locator(".card h3 .key").all_inner_texts(), answers(page), strict=True))
     assert {name for name in before if corrupted[name] != with_batch[name]} == {"BN", "BIN"}

@@ -83,7 +83,7 @@ def test_numbers_lead_to_any_channel_and_the_maps_follow(page):
 
 
 def test_a_deeper_layer_has_other_maps_and_keeps_the_place_where_it_can(page):
-    page.get_by_label("In front of", exact=True).click()
+    page.get_by_label("Before", exact=True).click()
     page.get_by_role("option", name="Stage 3, block 1, norm 2").click()
     expect(page.locator(".maps-grid .map")).to_have_count(4 * 16)
     is_at(page, 1, 4, 16, 16)

@@ -110,7 +110,7 @@ def test_a_link_opens_exactly_one_value_of_an_example(page):
     expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (cat.jpg)")
     assert "value=" not in page.url
     page.locator("#explorer-norm").get_by_text("IN", exact=True).click()
-    page.get_by_label("In front of", exact=True).click()
+    page.get_by_label("Before", exact=True).click()
     page.get_by_role("option", name="Stage 2, block 1, norm 1").click()
     expect(page.locator('.explorer[data-height="32"]')).to_be_visible()
     page.locator('.maps-grid .map[data-photo="2"][data-channel="5"]').click()

@@ -27,8 +27,8 @@ def _environment() -> Environment:
 
 
 def per_cent(probability: float) -> str:
-    """Return a probability with as many digits as tell it from certainty: "83 %", "99.8 %"."""
-    return f"{100 * probability:.{1 if 0.99 < probability < 0.9995 else 0}f} %"
+    """Return a probability with as many digits as tell it from certainty: "83%", "99.8%"."""
+    return f"{100 * probability:.{1 if 0.99 < probability < 0.9995 else 0}f}%"
 
 
 def render(template: str, **context: Any) -> str:

@@ -380,8 +380,8 @@ def headline(
     if not dependent:
         return "None of these networks depends on the batch"
     if scores:
-        told = [f"{short_name(v)} {scores[v][0].right} → {scores[v][1].right}" for v in dependent]
-        return f"{', '.join(where)}: {_title(statistics).lower()} take {listed(told)} of {count} correct"
+        told = [f"{short_name(v)} goes from {scores[v][0].right} to {scores[v][1].right}" for v in dependent]
+        return f"{', '.join(where)}: with {_title(statistics).lower()} {listed(told)} of {count} correct"
     told = [f"{len(answers[v].changed)} of {count} {short_name(v)} predictions" for v in dependent]
     return f"{', '.join(where)}: {_title(statistics).lower()} change {listed(told)}"
 
@@ -507,7 +507,7 @@ def _score_table(scores: Mapping[str, tuple[Score, Score]]) -> str:
     texts = numbers.copy()
     for title, values in (
         ("Accuracy (%)", [100 * one.accuracy.value for one in each]),
-        ("95 % from", [100 * one.accuracy.low for one in each]),
+        ("95% from", [100 * one.accuracy.low for one in each]),
         ("to (Wilson)", [100 * one.accuracy.high for one in each]),
         ("Macro F1 (%)", [100 * one.macro_f1 for one in each]),
     ):
@@ -588,19 +588,19 @@ def draw_strips(models: Mapping[str, Model], strips: Strips, size: int) -> str:
 
 def _severity(kind: str) -> dict[str, Any]:
     is_on = kind != UNCHANGED
-    label = "Severity" if is_on else "Severity: needs a corruption"
+    label = "Severity" if is_on else "Severity (only for a corruption)"
     return {"minimum": 1, "maximum": SEVERITIES[-1], "step": 1, "label": label, "interactive": is_on}
 
 
 def _prior(statistics: str) -> dict[str, Any]:
     is_on = statistics == "blend"
-    label = "Weight of running statistics (images)" + ("" if is_on else ": needs Blend")
+    label = "Weight of running statistics (images)" + ("" if is_on else " (only for Blend)")
     return {"minimum": 0, "maximum": 256, "step": 1, "label": label, "interactive": is_on}
 
 
 def _composition(statistics: str) -> dict[str, Any]:
     is_on = statistics != "running"
-    return {"label": "Batch composition" + ("" if is_on else ": running statistics ignore it"), "interactive": is_on}
+    return {"label": "Batch composition" + ("" if is_on else " (no effect on running statistics)"), "interactive": is_on}
 
 
 def _choices(titles: Mapping[str, str]) -> list[tuple[str, str]]:

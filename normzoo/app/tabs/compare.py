@@ -42,8 +42,12 @@ TOP = 3
 FIRST_KIND = "contrast"
 #: Which statistics batch and batch-instance normalization use: the running ones, or those of a batch with these photos.
 RUNNING = "running"
-STATISTICS = {RUNNING: "Running", "examples": "Of a batch: the examples", "photos": "Of a batch: photos in Batches"}
-#: Accuracies that differ by less are named together: about half of the 95 % interval of one over 1,250 images.
+STATISTICS = {
+    RUNNING: "Running",
+    "examples": "Batch: with the example photos",
+    "photos": "Batch: with those of the Batches tab",
+}
+#: Accuracies that differ by less are named together: about half of the 95% interval of one over 1,250 images.
 CLOSE = 0.02
 OWN_ANSWER = "Each network's own answer"
 PHOTO_PIXELS = 192
@@ -329,11 +333,11 @@ def _probability(models: Mapping[str, Model], card: cards.Card, label: str) -> f
 
 
 def draw_cubes(model_set: ModelSet, models: Mapping[str, Model], is_batch: bool) -> str:
-    """The cubes of the networks' norms; those that use stored averages are not lit."""
+    """The cubes of the networks' norms; those that use running statistics are not lit."""
     stored = set() if is_batch else {variant for variant, model in models.items() if has_running_statistics(model.network)}
     names = listed([short_name(variant) for variant in models if variant in stored])
     shapes = cubes.draw(model_set, models, stored)
-    return render("why.html", cubes=shapes, names=names)
+    return render("why.html", cubes=shapes, stored=stored, names=names)
 
 
 def tabulate_answers(catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image) -> str:
@@ -442,7 +446,7 @@ def _notice(catalog: Catalog, model_set: ModelSet, predictions: Mapping[str, Pre
     return (
         f"Possibly out of distribution: the highest mean class probability is {highest:.0%}. This threshold flags "
         f"{measured.unknown_flagged:.0%} of unknown images, and {measured.known_flagged:.0%} of known ones."
-    ).replace("%", " %")
+    )
 
 
 def list_classes(model_set: ModelSet) -> str:
@@ -458,7 +462,7 @@ def _statistics_of(catalog: Catalog, model_set: ModelSet) -> dict[str, Any]:
     """The switch between running and batch statistics; without a network that has both it is off, and says so."""
     models, _ = catalog.load(model_set, main_variants_of(model_set))
     names = [short_name(variant) for variant, model in models.items() if has_running_statistics(model.network)]
-    label = f"Statistics that {listed(names)} use{'s' if len(names) == 1 else ''}" if names else "No running statistics here"
+    label = f"Statistics in {listed(names)}" if names else "Statistics: these networks have no running ones"
     return {"choices": [(words, key) for key, words in STATISTICS.items()], "label": label, "interactive": bool(names)}
 
 

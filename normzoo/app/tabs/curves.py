@@ -59,10 +59,10 @@ in a legend to hide its line.</p></details>
 CONFUSION = """
 <h2>Confusion matrix</h2>
 <details class="explanation"><summary>How to read it</summary><p>Rows are true classes, columns predicted ones; numbers count
-validation images, of all seeds together, colours are shares of the row. Minus another network: blue where the first predicts it
-more often. Click a cell to read it in words.</p></details>
+validation images, of all seeds together, colours are shares of the row. Compared with another network: blue where the first
+predicts it more often. Click a cell to read it in words.</p></details>
 """
-PER_CLASS = '<h2>F1 of every class</h2><p class="explanation">The easiest class on top.</p>'
+PER_CLASS = '<h2>F1 of every class</h2><p class="explanation">The class with the highest mean F1 on top.</p>'
 
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
@@ -237,7 +237,7 @@ def explain(frame: pd.DataFrame, metric: Metric, splits: str) -> str:
     """How many seeds a chart shows, and for those who cannot see it the last values; as HTML."""
     if frame.empty:
         return NO_NETWORKS
-    unit = " %" if metric.is_fraction else ""
+    unit = "%" if metric.is_fraction else ""
     ends = []
     for split in SPLIT_CHOICES[splits]:
         last = over_seeds(frame[frame["split"] == split], metric.key).groupby("variant", sort=False).last()
@@ -363,7 +363,7 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
     ) -> tuple[str, PlotData | None, dict[str, Any]]:
         """Which classes a network takes for which on the validation images.
 
-        network: a variant, such as bn. other: another to subtract, or empty. label: a class to tell about, or empty for all.
+        network: a variant, such as bn. other: another to compare with, or empty. label: a class, or empty for all.
         Gives HTML and a plotly figure for the page; last the classes, and for each network the counts over all seeds, a row
         for each true class.
         """
@@ -453,14 +453,14 @@ def about(name: str, found: Confusion, classes: tuple[str, ...], place: int) -> 
     counts, label = found.counts, classes[place]
     right, total, predicted = int(counts[place, place]), int(counts[place].sum()), int(counts[:, place].sum())
     seeds = f", {len(found.by_seed)} seeds together" if len(found.by_seed) > 1 else ""
-    parts = [f"{name} recognizes {right} of {total} images of {label}{seeds}: recall {100 * found.recall[place]:.1f} %."]
+    parts = [f"{name} recognizes {right} of {total} images of {label}{seeds}: recall {100 * found.recall[place]:.1f}%."]
     parts += [f"The others are most often predicted as {_largest(counts[place], classes, place)}."] * (right < total)
     if predicted:
-        parts.append(f"It predicts {label} {predicted} times: precision {100 * found.precision[place]:.1f} %.")
+        parts.append(f"It predicts {label} {predicted} times: precision {100 * found.precision[place]:.1f}%.")
         parts += [f"Confused with it: {_largest(counts[:, place], classes, place)}."] * (predicted > right)
     else:
         parts.append(f"It never predicts {label}.")
-    return " ".join([*parts, f"F1 {100 * found.f1[place]:.1f} %."])
+    return " ".join([*parts, f"F1 {100 * found.f1[place]:.1f}%."])
 
 
 def _largest(counts: Any, classes: tuple[str, ...], place: int) -> str:
@@ -482,7 +482,7 @@ def _confusion_controls(model_set: ModelSet) -> list[dict[str, Any]]:
     labels = [(name, name) for name in classes_of(model_set)]
     return [
         {"choices": networks, "value": best, "label": "Network", "min_width": 160},
-        {"choices": [("nothing", NONE), *networks], "value": NONE, "label": "Minus", "min_width": 160},
+        {"choices": [("none", NONE), *networks], "value": NONE, "label": "Compare with", "min_width": 160},
         {"choices": [("all classes", NONE), *labels], "value": NONE, "label": "Class", "min_width": 160},
     ]
 

@@ -57,7 +57,7 @@ def test_every_norm_is_explained_with_its_formula_axes_and_paper():
 
 def test_recipe_data_and_runs_are_those_of_the_files(told):
     shown = words(training_record.describe(told, ["bn"]))
-    assert "toys <b> , 12 photos to learn from and 4 to validate. Made up. Digest of the photos: abc123" in shown
+    assert "toys <b> , 12 training and 4 validation images. Made up. Digest of the images: abc123" in shown
     assert "lr 0.0001" in shown
     assert "horizontal flip no" in shown
     assert "BN 0, 1 2 2.00 a chip, another bf16 74d3303c9ce5, – train a 15b7e96914f81bdb" in shown
@@ -72,8 +72,8 @@ def test_a_recipe_that_differs_says_for_whom(told):
 def test_what_cannot_be_read_is_named_and_what_is_not_there_is_a_dash(root, told):
     assert "GN is unavailable" in words(training_record.describe(told, ["bn", "gn"]))
     bare = words(training_record.describe(Catalog(root).get("toy/paper"), list(NORM_LAYERS)))
-    assert "do not say which photos" in bare
-    assert "hold no recipe" in bare
+    assert "do not name the training data" in bare
+    assert "no recipe" in bare
     assert "Choose at least one network" in words(training_record.describe(told, []))
 
 

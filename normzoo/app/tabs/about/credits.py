@@ -10,9 +10,9 @@ from normzoo.app.core.examples import EXAMPLES, FOLDER
 TERMS = """
 <p class="explanation">The code and the trained networks are under the Apache License 2.0. No training photo is shipped
 here. Networks of the data set tiny-imagenet-25 learned from Tiny ImageNet, whose photos come from ImageNet: those are for
-non-commercial research and education under ImageNet's own terms, and belong to their authors. Think of that before you use the
-networks for something else. Photos that you add are kept by this server for about an hour, and are used for nothing but the
-answer to you.</p>
+non-commercial research and education under ImageNet's own terms, and belong to their authors. Consider
+this before you use the networks for anything else. Photos that you upload are used only to answer you, and are deleted from
+this server after about an hour.</p>
 <h3>The example photos</h3>
 """
 

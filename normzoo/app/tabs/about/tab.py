@@ -21,9 +21,9 @@ WHAT = """
 images. The code and the trained networks: Apache License 2.0.</p>
 """
 FORMULAS = """
-<p class="explanation">Between two layers lie N images of a batch, C channels, H×W pixels. A norm takes the mean and variance
-of some of these values, brings those values to mean 0 and variance 1, and gives every channel a learned weight and bias. Norms
-over N use the batch in training, and running averages of mean and variance in evaluation:
+<p class="explanation">The activations between two layers have N images, C channels and H×W pixels. A norm takes the mean and
+variance of some of these values, brings those values to mean 0 and variance 1, and gives every channel a learned weight and
+bias. Norms over N use the batch in training, and running averages of mean and variance in evaluation:
 y = (x − running mean) / √(running var + ε) · weight + bias. ε keeps the root from 0.</p>
 """
 

@@ -100,7 +100,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         column: float,
         norm: str,
     ) -> list[Any]:
-        """The activations of four photos in front of a norm layer, and what each norm makes of one of them.
+        """The activations of four photos before a norm layer, and what each norm makes of one of them.
 
         Takes what follow_value takes. Gives the maps as HTML, and the place of the value, moved into them if it lies outside;
         then what follow_value gives about that place.
@@ -138,7 +138,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         column: float,
         norm: str,
     ) -> tuple[Any, ...]:
-        """What each norm makes of one value in front of a norm layer of a network.
+        """What each norm makes of one value before a norm layer of a network.
 
         The photo and the first three other examples are the batch. network: the variant whose layers are taken. layer: such
         as "stage 2, block 1, norm 1". brightness, contrast: of the first photo, in per cent. at, channel, row, column: the
@@ -264,5 +264,5 @@ def _controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:
     networks = [(short_name(variant), variant) for variant in variants_of(model_set)]
     return [
         {"choices": networks, "value": first, "label": "Network", "min_width": 120},
-        {"choices": [(name.capitalize(), name) for name in layers], "value": next(iter(layers), None), "label": "In front of"},
+        {"choices": [(name.capitalize(), name) for name in layers], "value": next(iter(layers), None), "label": "Before"},
     ]

@@ -18,13 +18,13 @@ EXTREME = 2.5
 
 
 def pictures(scene: Scene, position: Position) -> str:
-    """Return one channel of all photos in front of the layer and behind each norm, with a caption that is computed."""
+    """Return one channel of all photos before and after each norm, with a caption that is computed."""
     before = scene.x[:, position.channel].double().numpy()
     behind = standardized_maps(scene.norm_layer, scene.x, position.channel)
     spread = before.std() or 1.0
-    rows = [{"key": "", "title": "in front of the norm", "maps": (before - before.mean()) / spread}]
-    rows += [{"key": key, "title": f"behind {describe_norm(key).title}", "maps": each} for key, each in behind.items()]
-    # Without a norm the numbers stay: they are drawn on the scale of those in front of it.
+    rows = [{"key": "", "title": "before the norm", "maps": (before - before.mean()) / spread}]
+    rows += [{"key": key, "title": f"after {describe_norm(key).title}", "maps": each} for key, each in behind.items()]
+    # Without a norm the numbers stay: they are drawn on the scale of those before it.
     gaps = {key: photo_gaps(each) for key, each in behind.items()}
     rows = [
         {
@@ -61,7 +61,7 @@ def change(scene: Scene, position: Position) -> str:
         lines={
             "nn": f"x of photo 1 goes {results('nn', first, first_now)}.",
             "bn": f"the mean goes {mean('bn', first, first_now)} for all {len(scene.x)} photos. Photo 1 goes "
-            f"{results('bn', first, first_now)}, and photo 2, which nobody touched, {results('bn', second, second_now)}.",
+            f"{results('bn', first, first_now)}, and photo 2, although unchanged, {results('bn', second, second_now)}.",
             "in": f"photo 1's own mean goes {mean('in', first, first_now)}, the others' stay. Photo 1 goes "
             f"{results('in', first, first_now)}, photo 2 {results('in', second, second_now)}.",
         },
@@ -75,8 +75,8 @@ def _gap_caption(before: np.ndarray, behind: Mapping[str, np.ndarray]) -> str:
     sign = 1 if before[photo] > 0 else -1
     after = ", ".join(f"{short_name(key)} {_tenths(sign * gaps[photo])}" for key, gaps in behind.items())
     return (
-        f"In front of the norm, photo {photo + 1} lies {_tenths(abs(before[photo]))} standard deviations {side} the other "
-        f"three. Behind each norm: {after}."
+        f"Before the norm, photo {photo + 1} lies {_tenths(abs(before[photo]))} standard deviations {side} the other three. "
+        f"After each norm: {after}."
     )
 
 

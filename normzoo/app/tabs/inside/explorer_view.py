@@ -175,20 +175,20 @@ def _notes(scene: Scene, position: Position, value: NormalizedValue) -> list[str
     own = short_name(scene.model.variant)
     notes = []
     if value.weight is None:
-        notes.append(f"{own} has no norm at this place, so there are no weight and bias: the formulas end before them.")
+        notes.append(f"{own} has no norm here, so the formulas leave out weight and bias.")
     elif value.terms:
         notes.append(
-            f"The weight {few(value.weight)} and the bias {few(value.bias or 0)} are what {own} learned for this channel. "
-            "All norms take them here, so that only the set differs."
+            f"All norms use the weight {few(value.weight)} and the bias {few(value.bias or 0)} that {own} learned for this "
+            "channel, so that only the statistics differ."
         )
     if len(value.terms) > 1 and value.arithmetic:
         has_gate = hasattr(scene.norm_layer, "gate")
-        notes.append("The gate is the layer's own." if has_gate else f"{own} has no gates, so both count half here.")
+        notes.append("The gate is the layer's own." if has_gate else f"{own} has no gates, so both have weight 0.5 here.")
     if any("N" in shared.axes for shared in value.sets):
         name = short_name(value.norm)
-        words = f"So {name} computes while it learns, here with these four photos as its batch. To answer, it takes averages"
+        words = f"This is {name} in training mode, with these four photos as the batch. In evaluation mode it uses running "
         remembered = remembered_value(scene.norm_layer, scene.norm, scene.x, position) if value.norm == scene.norm else None
-        rest = f" that it remembers: {remembered.arithmetic}." if remembered else f" that it remembers; {own} remembers none."
+        rest = f"statistics: {remembered.arithmetic}." if remembered else f"statistics; {own} has none."
         notes.append(words + rest)
     return notes
 
@@ -203,7 +203,7 @@ def _histogram(shared: SharedValues, x: float, words: str) -> dict[str, object]:
         "x": 10 * (bin_of_x + 0.5),
         "low": few(float(edges[0])),
         "high": few(float(edges[-1])),
-        "words": f"{shared.values.size:,} values of {words}; x lies above {100 * below:.0f}% of them",
+        "words": f"{shared.values.size:,} values of {words}; x is larger than {100 * below:.0f}% of them",
     }
 
 

@@ -1,4 +1,4 @@
-"""Four photos in front of one norm layer of one network: what the explorer of values is about."""
+"""Four photos before one norm layer of one network: what the explorer of values is about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

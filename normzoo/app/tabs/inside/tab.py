@@ -40,17 +40,18 @@ NO_PHOTO = '<p class="hint">There is no photo. Choose one under Compare.</p>'
 NO_GATES = '<p class="hint">None of these networks has gates.</p>'
 CUBES = '<p class="hint-line">Lit values share one mean and variance in training.</p>'
 LAYERS = """
-<p class="explanation">All activations of this photo before and after each norm. Without a norm both charts are the same, and
-nothing keeps the values from growing or shrinking. Running statistics bring all images together to mean 0 and standard
-deviation 1; a single one is mostly narrower.</p>
+<p class="explanation">Activations of this photo before and after each norm layer. Without a norm both charts are the same, and
+nothing keeps the values from growing or shrinking. Norms with running statistics bring the training images as a whole to
+mean 0 and standard deviation 1; the values of a single image usually vary less.</p>
 """
 FEATURES = """
-<p class="explanation">The output of a block, one picture for each channel: black is 0, white the strongest activation, grey by
-the square root. Channels of two networks do not correspond.</p>
+<p class="explanation">The output of a block, one image per channel: black is 0, white the strongest activation, on a
+square-root scale. The channels of two networks do not correspond.</p>
 """
 INTERVENTIONS = """
-<p class="explanation">Mix the gates of batch-instance normalization with 0 or 1. Or replace the zeros that convolutions pad
-with: from that border alone instance normalization can tell how low the contrast is. Nothing stored changes.</p>
+<p class="explanation">Move the gates of batch-instance normalization towards 0 (instance) or 1 (batch). Or replace the zero
+padding of the convolutions: through this border the contrast of a photo still reaches networks with instance normalization. The
+stored weights stay as they are.</p>
 """
 
 Answer = Mapping[str, tuple[str, float]]
@@ -130,7 +131,7 @@ def tell_ends(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -
         f"{short_name(variant)} {getattr(seen[0].before, field):.2f} → {getattr(seen[-1].before, field):.2f}"
         for variant, seen in layers.items()
     )
-    told = f"{quantity.capitalize()} before the first norm → before the last: {values}."
+    told = f"{QUANTITIES[quantity].title}, before the first norm → before the last: {values}."
     return render("paragraphs.html", paragraphs=[told], is_status=False)
 
 
@@ -273,13 +274,13 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
     with gr.Accordion("Interventions", open=False) as fold:
         gr.HTML(INTERVENTIONS, js_on_load=None)
         with gr.Row():
-            label = "Gates: −1 all instance, 0 as learned, 1 all batch"
+            label = "Gates (−1: all instance, 0: as learned, 1: all batch)"
             shift = gr.Slider(-1, 1, value=0, step=0.05, label=label, min_width=260, elem_id="gate-shift")
             severity = gr.Slider(
                 0, SEVERITIES[-1], value=0, step=1, label="Less contrast (severity)", min_width=260, elem_id="turned-severity"
             )
         borders = [(capital(words), key) for key, words in BORDERS.items()]
-        border = gr.Radio(borders, value="zeros", label="Border of the convolutions", elem_id="border")
+        border = gr.Radio(borders, value="zeros", label="Padding of the convolutions", elem_id="border")
         shown = gr.HTML(js_on_load=None, elem_id="turned", label="report")
     numbers = gr.JSON(visible=False, label="predictions")
 
@@ -353,7 +354,7 @@ def _as_texts(answers: Mapping[str, Answer]) -> pd.DataFrame:
     titles |= {f"{key}_faded": f"{title}, less contrast" for key, title in titles.items()}
     rows = [
         {"Network": short_name(variant)}
-        | {titles[key]: f"{label} {100 * share:.1f} %" for key, (label, share) in of_one.items()}
+        | {titles[key]: f"{label} {100 * share:.1f}%" for key, (label, share) in of_one.items()}
         for variant, of_one in answers.items()
     ]
     return pd.DataFrame(rows)[["Network", *titles.values()]]
@@ -362,10 +363,10 @@ def _as_texts(answers: Mapping[str, Answer]) -> pd.DataFrame:
 def _verdict(answers: Mapping[str, Answer]) -> str:
     """Who predicts another class now than as trained for the original."""
     if all(len(set(of_one.values())) == 1 for of_one in answers.values()):
-        return "All as trained, original photo."
+        return "The networks as trained, the original photo."
     changed = [
         f"{short_name(variant)}: {of_one['as_trained'][0]} → {of_one['turned_faded'][0]}"
         for variant, of_one in answers.items()
         if of_one["turned_faded"][0] != of_one["as_trained"][0]
     ]
-    return f"{'; '.join(changed)}." if changed else "No prediction changes; look at the probabilities."
+    return f"{'; '.join(changed)}." if changed else "No prediction changes; the probabilities do."
