@@ -16,7 +16,7 @@ FUZZ := build/fuzz
 FUZZ_READY := $(FUZZ)/.atheris
 
 .DEFAULT_GOAL := help
-.PHONY: help install docs app test test-fast test-cluster test-container check bench load audit fuzz format screenshots
+.PHONY: help install docs app test test-fast test-cluster test-browsers test-container check bench load audit fuzz format screenshots
 
 ##@ Use
 
@@ -68,6 +68,9 @@ load: $(DEV_READY) ## 100 visitors with a photo and 8 with many at once, each ch
 
 test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and test studies on it under failures; as root, with slurm-wlm and munge
 	timeout 900 $(BIN)/python -m pytest tests/cluster
+
+test-browsers: $(DEV_READY) ## the page in three engines; with chromium-driver, firefox-esr, webkit2gtk-driver and xvfb
+	timeout 1800 $(BIN)/python -m pytest tests/engines -rA
 
 test-container: $(DEV_READY) ## build the image, run it as the Dockerfile says and ask for the worst; ten minutes, with Docker or CONTAINER_*
 	timeout 1800 $(BIN)/python -m pytest tests/container -s

@@ -7,6 +7,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 
+from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.tabs.evidence import FORMER
 
@@ -33,6 +34,8 @@ PUBLIC_EVENTS = {
     "about",
     "results",
     "inside",
+    "layers",
+    "severities",
     "feature_maps",
 }
 PHOTO = FOLDER / EXAMPLES[0].file
@@ -41,13 +44,23 @@ PHOTO = FOLDER / EXAMPLES[0].file
 def test_programs_can_ask_the_page(url, tmp_path):
     client = Client(url, verbose=False, download_files=str(tmp_path))
     assert {name.strip("/") for name in client.view_api(return_format="dict")["named_endpoints"]} == PUBLIC_EVENTS
-    report, _, data = client.predict(handle_file(PHOTO), "toy/paper", ["bn", "ln"], api_name="/classify")
+    report, data = client.predict(handle_file(PHOTO), "toy/paper", ["bn", "ln"], api_name="/classify")
     assert set(data["networks"]) == {"bn", "ln"}
     assert len(re.findall("data-variant", report)) == 2
     _, rows = client.predict("toy/paper", ["gn"], api_name="/results")
     assert rows[0]["val_accuracy"] == pytest.approx(0.54)
     plot, _ = client.predict("toy/paper", ["gn"], "loss", "Validation", api_name="/learning_curves")
     assert len(json.loads(plot["plot"])["data"]) == 1
+
+
+def test_the_endpoints_of_before_give_what_they_gave(events):
+    photo = {"path": str(PHOTO)}
+    assert [type(each) for each in events["classify"](photo, "toy/paper", None)] == [str, dict]
+    told, data = events["disturb"](photo, "toy/paper", None, "contrast", 5)
+    assert (type(told), data["kind"], data["severity"], set(data["networks"])) == (str, "contrast", 5, set(NORM_LAYERS))
+    _, drawn, before, after, *_, data = events["inside"](photo, "toy/paper", None, "spread")
+    assert drawn.count("<figure") == len(NORM_LAYERS) == len(data)
+    assert [len(json.loads(each.plot)["data"]) for each in (before, after)] == [len(NORM_LAYERS)] * 2
 
 
 def test_a_program_that_names_an_address_is_told_what_to_do(url):

@@ -122,7 +122,7 @@ def test_a_set_with_nothing_readable_still_opens(tmp_path):
 
 def test_without_networks_the_page_asks_for_some(catalog):
     model_set = catalog.get("toy/paper")
-    assert compare.answer(catalog, model_set, [], load_image(PHOTO)) == (NO_NETWORKS, "", {})
+    assert compare.answer(catalog, model_set, [], load_image(PHOTO)) == (NO_NETWORKS, {})
     assert compare.tabulate_answers(catalog, model_set, [], load_image(PHOTO)) == ""
     assert NO_NETWORKS in curves.draw(catalog, model_set, [], "loss", "Both")[1]
     assert curves.tabulate(catalog, model_set, []) == (NO_NETWORKS, [])

@@ -15,7 +15,7 @@ def test_about_tells_norms_training_api_and_terms(page, server_url):
     expect(page.locator("#trained")).to_contain_text("python -m training study --recipe")
     expect(page.locator("#trained tbody tr")).to_have_count(len(NORM_LAYERS))
     expect(page.locator("#api")).to_contain_text(f'Client("{server_url.rstrip("/")}")')
-    page.get_by_text("What can be asked").click()
+    page.get_by_text("endpoints").click()
     for name in ("/classify", "/learning_curves", "/results"):
         expect(page.locator("#api h4").filter(has_text=name).first).to_be_visible()
     expect(page.locator("#credits li")).to_have_count(len(EXAMPLES))

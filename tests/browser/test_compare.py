@@ -45,6 +45,7 @@ def test_the_slider_moves_all_six_and_the_switch_the_two_with_running_statistics
     expect(page.locator("#why-cubes .stored")).to_have_count(2)
     page.get_by_role("radio", name="with the example photos").check()
     expect(page.locator("#why-cubes .stored")).to_have_count(0)
+    expect(page).to_have_url(re.compile("why=contrast/4/examples"))
     with_batch = dict(zip(page.locator(".card h3 .key").all_inner_texts(), answers(page), strict=True))
     assert {name for name in before if corrupted[name] != with_batch[name]} == {"BN", "BIN"}
     said, address = page.locator("#report").inner_text(), page.url
@@ -66,7 +67,7 @@ def test_what_is_folded_opens_and_follows_the_photo(page):
     captions = maps.locator("figcaption")
     expect(captions.first).to_contain_text("lighthouse")
     for caption in captions.all_inner_texts():
-        total, photo, sign, bias = re.search(r"logit (-?[\d.]+) = photo (-?[\d.]+) ([+−]) bias ([\d.]+)", caption).groups()
+        total, photo, sign, bias = re.search(r"logit (-?[\d.]+) = map (-?[\d.]+) ([+−]) bias ([\d.]+)", caption).groups()
         assert float(photo) + (1 if sign == "+" else -1) * float(bias) == pytest.approx(float(total), abs=0.011)
     page.get_by_role("button", name="All severities").click()
     expect(page.locator("#severities .legendtext")).to_have_count(ZOO)

@@ -78,7 +78,7 @@ def test_copied_goes_when_the_view_changes_and_an_own_photo_is_said_to_be_in_no_
     for tab in ("Evidence", "Inside"):
         open_tab(page, tab)
         button.click()
-        expect(status).to_contain_text("a photo of your own is in no link")
+        expect(status).to_contain_text("in no link")
 
 
 def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
@@ -137,3 +137,21 @@ def test_a_value_that_is_not_there_is_left_out_and_said(page, server_url):
     page.goto(f"{server_url}?tab=inside&photo=nowhere&value=bn/attic/1/1/1/1/bn/100/100")
     expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
     expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (camel.jpg), channel 4")
+
+
+def test_added_networks_and_the_chosen_folder_are_in_the_link(page):
+    open_tab(page, "Curves & metrics")
+    page.get_by_label("Add networks").click()
+    page.get_by_role("option", name="BN batch 8 · 32×32 · original recipe", exact=True).click()
+    expect(page).to_have_url(re.compile("with=tiny-imagenet-25/paper/bn-bs8"))
+    open_tab(page, "Batches")
+    page.get_by_role("button", name="More choices").click()
+    page.get_by_label("Folder", exact=True).click()
+    page.get_by_role("option", name="Only umbrella").click()
+    expect(page).to_have_url(re.compile("photos=drawings/0/true/umbrella"))
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.locator("#many-report table.bars caption")).to_contain_text("of 4")
+    open_tab(page, "Curves & metrics")
+    expect(page.locator("#results tbody tr")).to_have_count(ZOO + 1)

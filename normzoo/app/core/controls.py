@@ -22,7 +22,7 @@ from normzoo.app.core import permalink as link
 from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED, Part, start, start_missed, start_placed, start_shown
+from normzoo.app.core.events import INSIGHT, LAST_WINS, UNDOCUMENTED, Part, start, start_missed, start_placed, start_shown
 from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -91,6 +91,17 @@ class Chooser:
         if triggers := [*also, *opened]:
             start([part], triggers, f"start_{api_name}")
         return part
+
+    def offer(self, function: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[tuple[type[Any], str]]) -> None:
+        """Offer a function to programs alone, by its name.
+
+        Args:
+            outputs: kinds of components, and what programs call them.
+        """
+        with self._unseen:
+            starter = gr.HTML(html_template="", js_on_load=None)
+            made = [kind(visible=False, label=label) for kind, label in outputs]
+        starter.change(function, list(inputs), made, api_name=function.__name__, **INSIGHT)
 
     def list_of_set(self, function: Callable[[ModelSet], Sequence[Any]], outputs: Sequence[Any]) -> None:
         """Have a function list what can be chosen from another model set, before anything follows that choice."""

@@ -22,7 +22,7 @@ from normzoo.pretrained.registry import ModelSet
 UNKNOWN = "The link names something that this page does not have. It shows what it has."
 
 #: What a link may hold beside the tab.
-KEYS = ("set", "variants", "photo", "why", "batch", "curves", "finding", "value")
+KEYS = ("set", "variants", "photo", "why", "photos", "batch", "curves", "with", "finding", "value")
 #: Tabs in links from before, and the tab that has their content now.
 FORMER_TABS = {
     "classify": "compare",
@@ -76,11 +76,12 @@ if (link.waits.has("view")) {
 """
 
 # What is said stays until the view is another one, whatever is written meanwhile.
-_VIEW = 'location.href + ("ownPhoto" in document.body.dataset)'
+_VIEW = "[location.href, document.body.dataset.ownPhoto, document.body.dataset.ownPhotos].join()"
 _COPY = f"""
 element.addEventListener("click", async (event) => {{
   if (!event.target.closest("button")) return;
-  const own = "ownPhoto" in document.body.dataset ? " It opens with an example: a photo of your own is in no link." : "";
+  const isOwn = "ownPhoto" in document.body.dataset || "ownPhotos" in document.body.dataset;
+  const own = isOwn ? " It opens with examples: photos of your own are in no link." : "";
   let words = `Copied.${{own}}`;
   try {{ await navigator.clipboard.writeText(location.href); }}
   catch {{ words = "The browser does not allow that: copy it from the address bar."; }}

@@ -8,6 +8,7 @@ let turn = 0;
 const choose = (value) => {
   turn += 1;
   status("");
+  if (value.photos) document.body.dataset.ownPhotos = ""; else delete document.body.dataset.ownPhotos;
   props.value = value;
   trigger("select");
 };

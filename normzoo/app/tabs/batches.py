@@ -281,7 +281,33 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         **{**UNDOCUMENTED, "show_progress": "full"},
     )
     start_after(taken, [answering, drawing])
+    chooser.add_to_link(
+        Linked(
+            "photos",
+            [answering.event, drawing.event],
+            [chooser.photos, photo, labels, who],
+            '(([{set}, ...rest]) => { const text = [set, ...rest].join("/"); '
+            f'return set && text !== "{FIRST_SET}/0/true/{EVERYBODY}" ? text : ""; }})(given)',
+            _linked,
+        )
+    )
     chooser.add_to_link(Linked("batch", [answering.event], [statistics, composition, kind, severity, prior, count, size]))
+
+
+def _linked(_: ModelSet, text: str) -> list[Any]:
+    """Return the updates for a prepared set, a photo of it, whether labels count, and a folder: "drawings/0/true/everybody".
+
+    Raises:
+        ConfigError: the link asks for something that is not there.
+    """
+    name, number, labels, who = [*text.split("/", 3), "", "", ""][:4]
+    photos = PREPARED[check_choice("set of photos", name, PREPARED)]
+    folders = _folders([example.title for example in photos])
+    check_choice("folder", who, [key for _, key in folders])
+    position = int(check_choice("photo", number, [str(each) for each in range(len(photos))]))
+    is_counted = check_choice("use of labels", labels, ("true", "false")) == "true"
+    shown = gr.Dropdown(_numbered(photos), value=position)
+    return [{"set": name}, shown, is_counted, gr.Dropdown(folders, value=who)]
 
 
 def first_batch(model_set: ModelSet, composition: str) -> Batch:

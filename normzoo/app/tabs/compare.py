@@ -31,7 +31,7 @@ from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.batch_statistics import has_running_statistics
 from normzoo.inference.class_activation import ActivationMap, activation_maps
-from normzoo.inference.interventions import check_corruption, severity_curves
+from normzoo.inference.interventions import ALL_SEVERITIES, check_corruption, severity_curves
 from normzoo.inference.predict import Prediction, agreement, predict_many
 from normzoo.plotting import plotly
 from normzoo.plotting.spec import Axis, Chart, Panel, series
@@ -61,7 +61,7 @@ Answers = dict[str, Prediction]
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; the first example is classified already."""
     first = examples.EXAMPLES[0]
-    start, shapes, _ = answer(catalog, default, main_variants_of(default), load_image(first.path), first.label)
+    start, _ = answer(catalog, default, main_variants_of(default), load_image(first.path), first.label)
     lead = gr.HTML(standing(default), js_on_load=None, elem_id="lead")
     with gr.Row(elem_classes="compare"):
         with gr.Column(scale=2, min_width=280, elem_classes="photo-side"):
@@ -87,6 +87,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
                 statistics = gr.Radio(
                     **_statistics_of(catalog, default), value=RUNNING, elem_id="statistics", min_width=280, scale=4
                 )
+            shapes = draw_cubes(catalog, default, main_variants_of(default), RUNNING)
             cube_row = gr.HTML(shapes, js_on_load=None, elem_id="why-cubes", label="cubes")
     predictions = gr.JSON(visible=False, label="predictions")
     with gr.Accordion("Class activation maps", open=False) as open_maps:
@@ -110,21 +111,21 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         severity: float = 0,
         statistics: str = RUNNING,
         photos: object = None,
-    ) -> tuple[str, str, dict[str, Any]]:
+    ) -> tuple[str, dict[str, Any]]:
         """Classify a photo with every chosen network, as it is or corrupted.
 
         truth: the class that it shows, where that is known; of the example photos it is. kind: a corruption, such as contrast;
         severity: 0, which is the original, to 5. statistics: of batch and batch-instance normalization, running, or those of a
         batch: examples, the photo among the example photos, or photos, among those given last, as many_photos takes them.
 
-        Gives an HTML report and the norms' cubes for the page, and the same as data: for each network the probability of every
+        Gives an HTML report for the page, and the same as data: for each network the probability of every
         class, the time it took and its validation accuracy; the networks that are unavailable, with the reason; who agrees.
         """
         chosen_set = catalog.get(model_set)
         picture = open_photo(photo)
         shown = chosen(chosen_set, variants)
         if picture is None:
-            return cards.NO_PHOTO, "", {}
+            return cards.NO_PHOTO, {}
         check_choice("statistics", statistics, STATISTICS)
         batch = {"set": "examples"} if statistics == "examples" else photos if statistics == "photos" else None
         kind, level = check_corruption(kind, severity)
@@ -161,7 +162,13 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return draw_maps(catalog, chosen_set, chosen(chosen_set, variants), picture, label, kind, level)
 
     @guarded
-    def disturb(
+    def why_cubes(model_set: str, variants: list[str] | None, statistics: str = RUNNING) -> str:
+        """The cubes of the networks' norms, as HTML. statistics: as for classify."""
+        chosen_set = catalog.get(model_set)
+        return draw_cubes(catalog, chosen_set, chosen(chosen_set, variants), statistics)
+
+    @guarded
+    def severities(
         photo: dict[str, Any] | None, model_set: str, variants: list[str] | None, kind: str = FIRST_KIND
     ) -> tuple[PlotData | None, dict[str, Any]]:
         """Corrupt a photo at every severity, and see how the answers of the networks move.
@@ -173,7 +180,27 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         picture = open_photo(photo)
         kind, _ = check_corruption(kind, 0)
         models, _ = catalog.load(chosen_set, chosen(chosen_set, variants))
-        return (None, {}) if picture is None or not models else severities(models, picture, kind)
+        return (None, {}) if picture is None or not models else draw_severities(models, picture, kind)
+
+    @guarded
+    def disturb(
+        photo: dict[str, Any] | None,
+        model_set: str,
+        variants: list[str] | None,
+        kind: str = FIRST_KIND,
+        severity: float = 3,
+    ) -> tuple[str, dict[str, Any]]:
+        """Deprecated, use severities: the same data with the severity, and who changes the answer there as HTML."""
+        level = check_corruption(kind, severity)[1]
+        data = severities(photo, model_set, variants, kind)[1]
+        networks = data.get("networks", {})
+        moved = [
+            f"{each['name']}: {each['answer']} → {each['answers'][level]}"
+            for each in networks.values()
+            if each["answers"][level] != each["answer"]
+        ]
+        told = [f"{len(moved)} of {len(networks)} predictions change.", *moved]
+        return render("paragraphs.html", paragraphs=told, is_status=False), {**data, "severity": level}
 
     asked = [chooser.photo, *chooser.inputs]
     view: list[Any] = [kind, severity, statistics]
@@ -184,7 +211,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     classified = chooser.follow(
         classify,
         [*asked, truth, *view, chooser.photos],
-        [report, cube_row, predictions],
+        [report, predictions],
         also=[control.input for control in view],
         api_name="classify",
         show_progress_on=report,
@@ -205,19 +232,23 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         **INSIGHT,
     )
     tracing = chooser.follow(
-        disturb,
+        severities,
         [*asked, kind],
         [curve_plot, curve_data],
         choices=(),
         also=[open_curves.expand],
-        api_name="disturb",
+        api_name="severities",
         show_progress_on=curve_plot,
         **INSIGHT,
     )
+    chooser.offer(disturb, [*asked, kind, severity], [(gr.HTML, "report"), (gr.JSON, "curves")])
+    chooser.follow(
+        why_cubes, [*chooser.inputs, statistics], cube_row, also=[statistics.input], api_name="why_cubes", **UNDOCUMENTED
+    )
     for part, place in ((tabulated, "probabilities"), (mapping, "maps"), (tracing, "severities")):
         start_after(classified.event, [part], only_if=f'document.querySelector("#{place}")?.offsetParent')
-    nothing = f"() => {json.dumps([cards.NO_ANSWER, '', '', ''])}"
-    classified.event.failure(None, None, [report, cube_row, table, mapped], js=nothing, api_name="no_answer", **UNDOCUMENTED)
+    nothing = f"() => {json.dumps([cards.NO_ANSWER, '', ''])}"
+    classified.event.failure(None, None, [report, table, mapped], js=nothing, api_name="no_answer", **UNDOCUMENTED)
     start_after(photo_chosen, [classified], photo.ANSWERED)
     chooser.add_to_link(Linked("why", [classified.event], view))
     chooser.list_of_set(
@@ -263,15 +294,15 @@ def answer(
     kind: str = FIRST_KIND,
     severity: int = 0,
     batch: object = None,
-) -> tuple[str, str, dict[str, Any]]:
-    """What the networks make of a photo: as HTML, the cubes of their norms, and as data for the API.
+) -> tuple[str, dict[str, Any]]:
+    """What the networks make of a photo: as HTML, and as data for the API.
 
     Args:
         truth: the class that it shows; anything else where that is not known.
         batch: photos, as `read_photos` takes them, whose statistics are used together with those of the photo.
     """
     if not variants:
-        return NO_NETWORKS, "", {}
+        return NO_NETWORKS, {}
     models, problems = catalog.load(model_set, variants)
     truth = truth if isinstance(truth, str) and truth in classes_of(model_set) else ""
     size = model_set.image_size
@@ -312,7 +343,7 @@ def answer(
         "networks": {variant: _as_data(models[variant], shown[variant], accuracies[variant]) for variant in shown},
         "unavailable": problems,
     }
-    return html, draw_cubes(model_set, models, batch is not None), data
+    return html, data
 
 
 def _in_batch(models: Mapping[str, Model], square: Image.Image, batch: object, kind: str, severity: int, size: int) -> Answers:
@@ -332,9 +363,11 @@ def _probability(models: Mapping[str, Model], card: cards.Card, label: str) -> f
     return float(card.original.probabilities[models[card.variant].config.classes.index(label)])
 
 
-def draw_cubes(model_set: ModelSet, models: Mapping[str, Model], is_batch: bool) -> str:
+def draw_cubes(catalog: Catalog, model_set: ModelSet, variants: Sequence[str], statistics: object) -> str:
     """The cubes of the networks' norms; those that use running statistics are not lit."""
-    stored = set() if is_batch else {variant for variant, model in models.items() if has_running_statistics(model.network)}
+    models, _ = catalog.load(model_set, variants)
+    is_stored = check_choice("statistics", statistics, STATISTICS) == RUNNING
+    stored = {variant for variant, model in models.items() if is_stored and has_running_statistics(model.network)}
     names = listed([short_name(variant) for variant in models if variant in stored])
     shapes = cubes.draw(model_set, models, stored)
     return render("why.html", cubes=shapes, stored=stored, names=names)
@@ -354,7 +387,7 @@ def tabulate_answers(catalog: Catalog, model_set: ModelSet, variants: list[str],
     return sortable(numbers, texts, "Probability of every class") + csv_link(texts, "normzoo-probabilities.csv")
 
 
-def severities(models: Mapping[str, Model], photo: Image.Image, kind: str) -> tuple[PlotData, dict[str, Any]]:
+def draw_severities(models: Mapping[str, Model], photo: Image.Image, kind: str) -> tuple[PlotData, dict[str, Any]]:
     """The probability of each network's answer to the original at every severity: a chart, and data for the API."""
     with computing():
         curves, _ = severity_curves(models, photo, kind)
@@ -368,6 +401,7 @@ def severities(models: Mapping[str, Model], photo: Image.Image, kind: str) -> tu
         variant: {
             "name": short_name(variant),
             "answer": curve.label,
+            "severities": list(ALL_SEVERITIES),
             "probabilities": [round(probability, 6) for probability in curve.probabilities],
             "answers": [label for label, _ in curve.answers],
         }

@@ -155,6 +155,15 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     )
     start_after(drawing.event, [panels], only_if='document.querySelector("#panel-loss")?.offsetParent')
     chooser.add_to_link(Linked("curves", [drawing.event], [metric, splits, smoothing, log_axes]))
+    chooser.add_to_link(
+        Linked(
+            "with",
+            [drawing.event],
+            [others],
+            'given[0].join(";")',
+            lambda model_set, text: [gr.Dropdown(**_others(catalog, model_set, text.split(";")))],
+        )
+    )
     chooser.list_of_set(lambda other: [gr.Dropdown(**_others(catalog, other))], [others])
     _build_confusion(catalog, default, chooser)
     _build_per_class(catalog, chooser)
@@ -204,14 +213,10 @@ def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others:
     Raises:
         ConfigError: networks that there are not.
     """
-    known = dict(value[::-1] for value in _others(catalog, model_set)["choices"])
-    if others is not None and (
-        not isinstance(others, list) or not all(isinstance(other, str) and other in known for other in others)
-    ):
-        raise ConfigError(f"Unknown networks. Choose from: {', '.join(known)}.")
+    named: list[str] = _others(catalog, model_set, others)["value"]
     found = [read(model_set, variants)]
     titles = {name: title for title, name in catalog.titles}
-    for other in others or []:
+    for other in named:
         name, _, variant = other.rpartition("/")
         one = read(catalog.get(name), [variant])
         key = f"{variant}{ELSEWHERE}{titles[name]}"
@@ -222,15 +227,22 @@ def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others:
     return Table(pd.concat(frames, ignore_index=True) if frames else found[0].frame, problems)
 
 
-def _others(catalog: Catalog, model_set: ModelSet) -> dict[str, Any]:
-    """Networks of all sets of the same data, but those that can be ticked above: their titles and keys."""
+def _others(catalog: Catalog, model_set: ModelSet, asked: object = None) -> dict[str, Any]:
+    """Networks of all sets of the same data, but those that can be ticked above: their titles and keys, and those asked for.
+
+    Raises:
+        ConfigError: some of these are not there.
+    """
     choices = [
         (f"{short_name(variant)} · {title}", f"{name}/{variant}")
         for title, name in catalog.titles
         if name != model_set.name and catalog.get(name).base_data == model_set.base_data
         for variant in variants_of(catalog.get(name))
     ]
-    return {"choices": choices, "value": [], "multiselect": True, "interactive": bool(choices)}
+    known, wanted = [key for _, key in choices], [] if asked is None else asked
+    if not isinstance(wanted, list) or not all(isinstance(each, str) and each in known for each in wanted):
+        raise ConfigError(f"Unknown networks. Choose from: {', '.join(known)}.")
+    return {"choices": choices, "value": wanted, "multiselect": True, "interactive": bool(choices)}
 
 
 def explain(frame: pd.DataFrame, metric: Metric, splits: str) -> str:

@@ -59,7 +59,7 @@ def cards(report: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("truth", CLASSES)
 def test_a_known_class_marks_right_and_wrong_and_ranks_the_cards_by_its_probability(catalog, toy, picture, truth):
-    report, _, data = compare.answer(catalog, toy, ALL, picture, truth)
+    report, data = compare.answer(catalog, toy, ALL, picture, truth)
     networks = data["networks"]
     assert data["truth"] == truth
     assert cards(report) == [
@@ -69,7 +69,7 @@ def test_a_known_class_marks_right_and_wrong_and_ranks_the_cards_by_its_probabil
 
 
 def test_an_unknown_class_marks_nothing_and_ranks_by_the_most_frequent_answer(catalog, toy, picture):
-    report, _, data = compare.answer(catalog, toy, ALL, picture, "red panda")
+    report, data = compare.answer(catalog, toy, ALL, picture, "red panda")
     top = next(iter(data["groups"]))
     ranked = sorted(ALL, key=lambda variant: -data["networks"][variant]["probabilities"][top])
     assert cards(report) == [(variant, "") for variant in ranked]
@@ -78,7 +78,7 @@ def test_an_unknown_class_marks_nothing_and_ranks_by_the_most_frequent_answer(ca
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_a_corruption_moves_all_six_and_they_see_what_is_shown(catalog, toy, picture, kind):
-    report, _, data = compare.answer(catalog, toy, ALL, picture, "", kind, 5)
+    report, data = compare.answer(catalog, toy, ALL, picture, "", kind, 5)
     expected = Image.fromarray(to_pixels(picture, 32))
     expected = corrupt(expected, kind, 5)
     (seen,) = pictures(report)
@@ -87,16 +87,17 @@ def test_a_corruption_moves_all_six_and_they_see_what_is_shown(catalog, toy, pic
     for variant, prediction in predict_many(models, [expected])[0].items():
         found = list(data["networks"][variant]["probabilities"].values())
         np.testing.assert_allclose(found, prediction.probabilities, atol=1e-5)
-    original = compare.answer(catalog, toy, ALL, picture)[2]["networks"]
+    original = compare.answer(catalog, toy, ALL, picture)[1]["networks"]
     moved = {variant for variant, mark in cards(report) if mark == "moved"}
     assert moved == {variant for variant in ALL if original[variant]["answer"] != data["networks"][variant]["answer"]}
 
 
 def test_batch_statistics_move_those_that_have_running_ones_alone_and_light_their_cubes(catalog, toy, picture):
     running, batch = (compare.answer(catalog, toy, ALL, picture, batch=batch) for batch in (None, {"set": "examples"}))
-    changed = {v for v in ALL if running[2]["networks"][v]["probabilities"] != batch[2]["networks"][v]["probabilities"]}
+    changed = {v for v in ALL if running[1]["networks"][v]["probabilities"] != batch[1]["networks"][v]["probabilities"]}
     assert changed == {"bn", "bin"}
-    stored = [set(re.findall(r'data-norm="(\w+)" class="stored"', cubes)) for _, cubes, _ in (running, batch)]
+    cubes = [compare.draw_cubes(catalog, toy, ALL, statistics) for statistics in ("running", "examples")]
+    stored = [set(re.findall(r'data-norm="(\w+)" class="stored"', drawn)) for drawn in cubes]
     assert stored == [{"bn", "bin"}, set()]
 
 
@@ -147,7 +148,7 @@ def test_red_raises_and_blue_lowers():
 
 def test_all_severities_are_followed(catalog, toy, picture):
     models, _ = catalog.load(toy, ALL)
-    plot, data = compare.severities(models, picture, "jpeg")
+    plot, data = compare.draw_severities(models, picture, "jpeg")
     lines = json.loads(plot.plot)["data"]
     for line, network in zip(lines, data["networks"].values(), strict=True):
         assert line["y"] == pytest.approx([100 * share for share in network["probabilities"]], abs=1e-3)

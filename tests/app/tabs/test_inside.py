@@ -89,7 +89,7 @@ def test_unknown_blocks_and_networks_are_refused(catalog, block, left):
 
 @pytest.mark.parametrize("quantity", ["spread", "mean"])
 def test_inside_tells_of_every_network_and_layer(events, quantity):
-    before, after, text, gates_words, gates, data = events["inside"](PHOTO, "toy/paper", None, quantity)
+    before, after, text, gates_words, gates, data = events["layers"](PHOTO, "toy/paper", None, quantity)
     assert [len(json.loads(plot.plot)["data"]) for plot in (before, after)] == [6, 6]
     assert set(data) == set(NORM_LAYERS)
     assert all(len(network["layers"]) == 7 for network in data.values())
@@ -102,21 +102,21 @@ def test_inside_tells_of_every_network_and_layer(events, quantity):
 
 
 def test_without_gates_there_is_no_chart_of_them(events):
-    *_, gates_words, gates, _ = events["inside"](PHOTO, "toy/paper", ["nn", "gn"], "spread")
+    *_, gates_words, gates, _ = events["layers"](PHOTO, "toy/paper", ["nn", "gn"], "spread")
     assert gates_words == inside.NO_GATES
     assert not gates.visible
 
 
 def test_without_a_photo_or_a_network_the_tab_says_what_to_do(events):
-    assert events["inside"](None, "toy/paper", None, "mean")[2] == inside.NO_PHOTO
-    assert "Choose at least one network" in events["inside"](PHOTO, "toy/paper", [], "mean")[2]
+    assert events["layers"](None, "toy/paper", None, "mean")[2] == inside.NO_PHOTO
+    assert "Choose at least one network" in events["layers"](PHOTO, "toy/paper", [], "mean")[2]
     assert events["feature_maps"](None, "toy/paper", "stage 1, block 1", "bn", "gn") == ""
 
 
 @pytest.mark.parametrize("quantity", ["", None, ["mean"], "<b>"])
 def test_an_unknown_quantity_is_refused(events, quantity):
     with pytest.raises(gr.Error, match="Choose one of: spread, mean"):
-        events["inside"](PHOTO, "toy/paper", None, quantity)
+        events["layers"](PHOTO, "toy/paper", None, quantity)
 
 
 def test_another_set_brings_its_blocks_and_networks(events):

@@ -35,7 +35,7 @@ def python_example(address: str, model_set: ModelSet) -> str:
     return (
         "from gradio_client import Client, handle_file\n\n"
         f'client = Client("{address}")\n'
-        "report, cubes, answers = client.predict(\n"
+        "report, answers = client.predict(\n"
         f'    handle_file("photo.jpg"), {json.dumps(model_set.name)}, {json.dumps(variants)}, api_name="/classify"\n'
         ")\n"
         'for key, network in answers["networks"].items():\n'

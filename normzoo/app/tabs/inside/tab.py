@@ -83,7 +83,7 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
     numbers = gr.JSON(visible=False, label="activations")
 
     @guarded
-    def inside(
+    def layers(
         photo: dict[str, Any] | None, model_set: str, variants: list[str] | None = None, quantity: str = "spread"
     ) -> tuple[PlotData | None, PlotData | None, str, str, Any, dict[str, Any]]:
         """What goes on inside the networks for a photo.
@@ -100,26 +100,37 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
             nothing = NO_PHOTO if picture is None else NO_NETWORKS
             return None, None, nothing, "", gr.Plot(visible=False), {}
         with computing():
-            layers = {variant: layer_activations(model, picture) for variant, model in models.items()}
+            seen = {variant: layer_activations(model, picture) for variant, model in models.items()}
         gated = {variant: found for variant, model in models.items() if (found := layer_gates(model.network))}
-        before, after = (as_plot(figure) for figure in insight_charts.around_norms(layers, QUANTITIES[quantity]))
+        before, after = (as_plot(figure) for figure in insight_charts.around_norms(seen, QUANTITIES[quantity]))
         return (
             before,
             after,
-            tell_ends(layers, quantity),
+            tell_ends(seen, quantity),
             explain_gates({variant: models[variant].config.norm for variant in gated}, gated),
             gr.Plot(as_plot(insight_charts.gates(gated)), visible=bool(gated)),
-            {variant: as_data(layers[variant], gated.get(variant, [])) for variant in layers},
+            {variant: as_data(seen[variant], gated.get(variant, [])) for variant in seen},
         )
 
+    @guarded
+    def inside(
+        photo: dict[str, Any] | None, model_set: str, variants: list[str] | None = None, quantity: str = "spread"
+    ) -> tuple[Any, ...]:
+        """Deprecated, use layers: before what it gives come the photo, which is empty now, and the cubes, as HTML."""
+        chosen_set = catalog.get(model_set)
+        return "", cubes.draw(chosen_set, chosen(chosen_set, variants)), *layers(photo, model_set, variants, quantity)
+
+    inputs = [chooser.photo, *chooser.inputs, quantity]
+    named = [(type(each), str(each.label)) for each in (*plots, words, gates_words, gates, numbers)]
+    chooser.offer(inside, inputs, [(gr.HTML, "photo"), (gr.HTML, "cubes"), *named])
     chooser.follow(
-        inside,
-        [chooser.photo, *chooser.inputs, quantity],
+        layers,
+        inputs,
         [*plots, words, gates_words, gates, numbers],
         also=[quantity.input, fold.expand],
         on_open=True,
         place="layers-text",
-        api_name="inside",
+        api_name="layers",
         **INSIGHT,
     )
 
