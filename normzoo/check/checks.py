@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normzoo.check.formulas import KINDS
+from normzoo.check.formulas import BATCH, KINDS
 from normzoo.check.subject import Subject
 from normzoo.check.trace import CHANNELS, HEIGHT, TOLERANCE, WIDTH, clone, difference, held_tensors
 
@@ -72,8 +72,9 @@ def parameter_gradients(subject: Subject) -> Outcome:
     """gradients of what is learned"""
     missing = [name for (stage, name), value in subject.observed.items() if stage == "gradients" and value is None]
     if missing:
-        named = (("gate-frozen", "its start"),) if "gate" in missing else ()
-        return Outcome(False, f"no gradient reaches {', '.join(missing)}", named)
+        names = ", ".join(subject.roles[role].name if role in subject.roles else role for role in missing)
+        named = ("gate-frozen", "its start") if "gate" in missing else ("parameter-without-gradient", names)
+        return Outcome(False, f"no gradient reaches {names}", () if "input" in missing else (named,))
     if subject.kind == "bin" and not ("gate" in subject.roles and subject.roles["gate"].tensor.requires_grad):
         return Outcome(False, "there is no gate that learns", (("gate-frozen", "its start"),))
     absent = [name for name in ("weight", "bias") if name not in subject.roles]
@@ -131,6 +132,8 @@ def odd_shapes(subject: Subject) -> Outcome:
     if not refused:
         return Outcome(True)
     name, why = next(iter(refused.items()))
+    if str(SHAPES[2]) in refused and KINDS[subject.kind].base not in BATCH:
+        return Outcome(False, f"{name}: {why}", (("one-image-refused", why),))
     return Outcome(True, note=f"It does not take {', '.join(refused)} ({name}: {why}).")
 
 
@@ -408,10 +411,10 @@ def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
         return (clone(layer)(x) * cotangent).sum()
 
     moving = x.clone().requires_grad_()
-    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss(moving + 0), moving, allow_unused=True)
-    gradient = gradients[0]
+    value = loss(moving + 0)
+    gradient: Tensor | None = torch.autograd.grad(value, moving, allow_unused=True)[0] if value.requires_grad else None
     if gradient is None:
-        return Outcome(False, "no gradient reaches the input")
+        return Outcome(False, "no gradient reaches the input", (("no-gradient", ""),))
     step, gap = 1e-5, 0.0
     # Along a shift and a scaling of the whole map, too: there the gradient through the mean and the variance shows.
     for direction in (_random(*x.shape, seed=5).double(), torch.ones_like(x), x):

@@ -39,12 +39,13 @@ class Formula:
         axes: letters of the dimensions that the statistics are taken over: N, G (groups), K (channels of a group), H, W.
         variance_axes: those of the variance, where they are others than the mean's.
         grouping: how channels form groups: neighbouring, interleaved, scrambled (rows of a reshape to (C, N·H·W) that mixes
-            images), or columns (a reshape to (N, H, W, C) that mixes channels).
+            images), columns (a reshape to (N, H, W, C) that mixes channels), or rows (to (G, −1), which mixes images).
         groups: how many.
         left_out: what stays as it is: nothing, or the last or first group's channels (last, first), or they are zero
             (last_zero), or the last image (image).
-        variance: biased, unbiased, of_parts (the mean of each map's variance), raw (E[x²]), absolute (E|x − μ|), or a sum that
-            is not divided by the number of values: sum, by_images (divided by N), by_pixels (by H·W).
+        variance: biased, unbiased, of_parts (the mean of each map's variance), of_means (the variance of their means), raw
+            (E[x²]), absolute (E|x − μ|), or a sum that is not divided by the number of values: sum, by_images (divided by N),
+            by_pixels (by H·W).
         swapped: whether mean and variance are taken for each other.
         epsilon: inside (√(var + ε)), deviation (√var + ε), result (added at the end), none, larger (the larger of √var and ε),
             squared (√(var + ε²)), variance (divides by var + ε, without the root), root (by √(√var + ε)), times (multiplies by
@@ -56,14 +57,14 @@ class Formula:
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
         part_order: chunks (neighbouring images) or strided (every so many).
-        taken_from: images that the statistics are taken from: all, or first (the first of the batch).
+        taken_from: what the statistics are taken from: all, first (the first image of the batch), or group (the first group).
         activation: what follows the norm, a key of `ACTIVATIONS`.
         remembers: whether running statistics are kept.
         remembers_mean: whether each image's statistics are averaged over the batch before they are remembered.
         remembered: variance that is remembered: unbiased, biased, images (n/(n − 1) with the number of images), deviation or
             unbiased_deviation (their roots), or about_running (around the running mean).
         memory: average (a moving one), copy (of the first batch, then average), twice (updated twice a batch), cumulative,
-            mean or variance (only that one moves), exchanged (each in the other's place), or never.
+            mean or variance (only that one moves), exchanged (each in the other's place), sum (nothing is taken off), or never.
         start: running variance before the first batch.
         momentum: torch (the share of the new batch) or reversed (the share that is kept).
         training: statistics that normalize in training: batch, running_before or running_after its update, mean_before or
@@ -72,7 +73,8 @@ class Formula:
             running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out or other
             there: without_eps, without_affine, without_variance, without_mean, without_root, eps_beside.
         evaluation_updates: whether evaluation moves the running statistics too.
-        gate: none, learned, reversed, clamped, sigmoid, or a number for a gate that does not learn.
+        gate: none, learned, reversed, clamped, sigmoid, both (of both parts), second (of the instance part alone), or a number
+            for a gate that does not learn.
     """
 
     axes: str = "NHW"
@@ -148,10 +150,10 @@ class FormulaNorm(nn.Module):
         normalized = self._fold_back(standardized, x)
         if formula.gate != "none":
             instance = self._normalize(laid_out, *self._moments(laid_out, [3, 4]))
-            gate = self._gate()
+            gate, other = self._gates()
             if formula.affine == "batch":
                 normalized = normalized * weight + bias
-            normalized = gate * normalized + (1 - gate) * self._fold_back(instance, x)
+            normalized = gate * normalized + other * self._fold_back(instance, x)
         if formula.epsilon == "result":
             normalized = normalized + self.eps
         if formula.left_out != "nothing":
@@ -192,6 +194,8 @@ class FormulaNorm(nn.Module):
             x = x.reshape(n, h, w, c).permute(0, 3, 1, 2)
         if self.formula.grouping == "scrambled" and self.training:
             return x.reshape(1, 1, c, 1, n * h * w)
+        if self.formula.grouping == "rows":
+            return x.reshape(1, groups, 1, 1, n * c * h * w // groups)
         if self.formula.grouping == "interleaved":
             return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
         return x.reshape(n, groups, c // groups, h, w)
@@ -204,7 +208,7 @@ class FormulaNorm(nn.Module):
         return laid_out.reshape(like.shape)
 
     def _moments(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
-        x = x[:1] if self.formula.taken_from == "first" else x
+        x = {"first": x[:1], "group": x[:, :1]}.get(self.formula.taken_from, x)
         mean = x.mean(dims, keepdim=True) if self.formula.center else torch.zeros_like(x.mean(dims, keepdim=True))
         centre = mean
         if self.formula.variance_axes:
@@ -219,6 +223,8 @@ class FormulaNorm(nn.Module):
             variance = variance * (count / (count - 1))
         if self.formula.variance == "of_parts":
             variance = x.var([3, 4], correction=0, keepdim=True).mean([dim for dim in dims if dim < 3], keepdim=True)
+        if self.formula.variance == "of_means":
+            variance = x.mean([3, 4], keepdim=True).var([dim for dim in dims if dim < 3], correction=0, keepdim=True)
         if self.formula.detached in ("mean", "both"):
             mean = mean.detach()
         if self.formula.detached in ("variance", "both"):
@@ -267,10 +273,11 @@ class FormulaNorm(nn.Module):
         share = shares.get(formula.memory, share)
         for _ in range(2 if formula.memory == "twice" else 1):
             first, second = (new, mean) if formula.memory == "exchanged" else (mean, new)
+            kept = 1.0 if formula.memory == "sum" else 1 - share
             if formula.memory != "variance":
-                self.running_mean = (1 - share) * self.running_mean + share * first
+                self.running_mean = kept * self.running_mean + share * first
             if formula.memory != "mean":
-                self.running_var = (1 - share) * self.running_var + share * second
+                self.running_var = kept * self.running_var + share * second
 
     def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         centred, eps = x - mean, self.eps
@@ -292,12 +299,16 @@ class FormulaNorm(nn.Module):
         }
         return ways.get(epsilon, lambda: centred / variance.sqrt())()
 
-    def _gate(self) -> Tensor:
+    def _gates(self) -> tuple[Tensor, Tensor]:
+        """Shares of the batch part and of the instance part."""
         gate = self.get_parameter("gate").view(1, -1, 1, 1)
         kind = self.formula.gate
         if isinstance(kind, float):
-            return torch.full_like(gate, kind)
-        return {"learned": gate, "reversed": 1 - gate, "clamped": gate.clamp(0, 1), "sigmoid": gate.sigmoid()}[kind]
+            return torch.full_like(gate, kind), torch.full_like(gate, 1 - kind)
+        if kind in ("both", "second"):
+            return (gate if kind == "both" else torch.ones_like(gate)), gate
+        first = {"learned": gate, "reversed": 1 - gate, "clamped": gate.clamp(0, 1), "sigmoid": gate.sigmoid()}[kind]
+        return first, 1 - first
 
 
 #: The zoo's norms; a mistake is possible in these.

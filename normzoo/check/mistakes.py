@@ -231,6 +231,14 @@ MEMORY: tuple[Mistake, ...] = (
         BATCH,
     ),
     Mistake(
+        "memory-adds-up",
+        "memory",
+        "running = running + momentum · batch: nothing is taken off, so that both grow without end",
+        "running = (1 − momentum) · running + momentum · batch",
+        ({"memory": "sum"}, {"memory": "sum", "remembered": "biased"}),
+        BATCH,
+    ),
+    Mistake(
         "memory-exchanged",
         "memory",
         "running_mean is updated with the variance, and running_var with the mean",
@@ -299,6 +307,22 @@ STATISTICS: tuple[Mistake, ...] = (
         "x.transpose(0, 1).reshape(C, −1), or a mean over the dimensions 0, 2, 3",
         ({"grouping": "scrambled", "axes": "W", "groups": 1},),
         BATCH,
+    ),
+    Mistake(
+        "images-in-a-group",
+        "output",
+        "x.reshape(G, −1) makes groups that run over images",
+        "x.reshape(N, G, −1)",
+        ({"grouping": "rows", "axes": "W"},),
+        ("gn",),
+    ),
+    Mistake(
+        "first-group-only",
+        "output",
+        "the statistics of the first group normalize all of them",
+        "each group's own",
+        ({"taken_from": "group"},),
+        ("gn",),
     ),
     Mistake(
         "reshape-for-permute",
@@ -404,6 +428,14 @@ STATISTICS: tuple[Mistake, ...] = (
         "the total variance: add the variance of the maps' means (law of total variance)",
         ({"variance": "of_parts"},),
         ("bn", "bin", "gn", "ln"),
+    ),
+    Mistake(
+        "variance-of-means",
+        "output",
+        "σ² = the variance of the maps' means",
+        "the total variance: add the mean of each map's own variance (law of total variance)",
+        ({"variance": "of_means"},),
+        ("bn", "bin"),
     ),
     Mistake(
         "eps-on-deviation",
@@ -546,6 +578,14 @@ AFFINE: tuple[Mistake, ...] = (
         ("bin",),
     ),
     Mistake(
+        "gate-of-both",
+        "output",
+        "the shares of BN and IN do not add up to one: gate · BN(x) + gate · IN(x), or BN(x) + gate · IN(x)",
+        "gate · BN(x) + (1 − gate) · IN(x)",
+        ({"gate": "both"}, {"gate": "second"}),
+        ("bin",),
+    ),
+    Mistake(
         "gate-clamped",
         "output",
         "clamp(gate, 0, 1) stands inside the forward pass",
@@ -619,6 +659,25 @@ STRUCTURE: tuple[Mistake, ...] = (
         "structure",
         "forward makes a new nn.Parameter each time, which no optimizer holds",
         "make it once, in __init__",
+    ),
+    Mistake(
+        "no-gradient",
+        "structure",
+        "no gradient passes: forward runs under torch.no_grad(), or by .data, .detach() or NumPy",
+        "compute with tensors, and keep only the update of running statistics under no_grad",
+    ),
+    Mistake(
+        "parameter-without-gradient",
+        "structure",
+        "no gradient reaches {start}: forward does not use it, or takes .data or .detach() of it",
+        "use the parameter itself",
+    ),
+    Mistake(
+        "one-image-refused",
+        "structure",
+        "a batch of one image fails ({start})",
+        "the statistics of an image need no other: no squeeze() that takes away the dimension N",
+        kinds=("in", "gn", "ln"),
     ),
     Mistake(
         "affine-shared",

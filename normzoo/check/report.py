@@ -106,9 +106,8 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
         if not said.startswith("gives"):
             said = where_it_failed(subject.failure, subject)
         outcomes[name] = Outcome(False)
-        hint = next((f" {hint}" for pattern, hint in _HINTS.items() if re.search(pattern, said)), "")
-        said = f"It {said}" if said.startswith("gives") else f"It fails: {said}"
-        return Report(subject.own.name, subject.kind, "it does not run.", outcomes, {}, remark=f"{said}.{hint}")
+        remark = f"It {said}." if said.startswith("gives") else _with_hint(said)
+        return Report(subject.own.name, subject.kind, "it does not run.", outcomes, {}, remark=remark)
     outcomes |= dict(_run(FORMULA_CHECKS if is_known else (), subject))
     is_random = is_running and subject.is_random
     outcomes |= dict(_run([each for each in generic[1:] if not (is_random and each in OF_TWO_RUNS)], subject))
@@ -139,6 +138,8 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
         }
         if unexplained and "affine-before" not in by_formula:  # its gradients are lost in rounding
             remark = _unexplained(subject, unexplained)
+    if not mistakes and not remark:
+        remark = next((_with_hint(each.detail) for each in outcomes.values() if not each.passed and _hint(each.detail)), "")
     notes = [outcome.note for outcome in outcomes.values() if outcome.note]
     if is_random:
         notes.append("Its output is random: the checks that compare two runs were left out.")
@@ -190,6 +191,14 @@ def _unexplained(subject: Subject, stage: str) -> str:
             if off > 1e-3:
                 return f"{unknown} {stage}, {key[1]}, by {off:.1%}."
     return f"{unknown} {stage}."
+
+
+def _hint(said: str) -> str:
+    return next((f" {hint}" for pattern, hint in _HINTS.items() if re.search(pattern, said)), "")
+
+
+def _with_hint(said: str) -> str:
+    return f"It fails: {said}.{_hint(said)}"
 
 
 def where_it_failed(error: Exception, subject: Subject) -> str:

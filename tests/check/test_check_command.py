@@ -121,6 +121,13 @@ def test_identify_says_what_it_is_and_checks_nothing(capsys):
     assert json.loads(capsys.readouterr().out)["kind"] == "ln-position"
 
 
+@pytest.mark.parametrize("layer", ["UnbiasedInstanceNorm", "EpsOnDeviationBatchNorm"])
+def test_one_of_ones_own_gets_the_verdict_that_no_word_gives(layer):
+    own = read_own_norm(f"{LAYERS / 'wrong.py'}:{layer}")
+    first, second = (check(Subject(own, kind), with_compiler=False) for kind in (None, "own"))
+    assert first == second
+
+
 def test_a_test_suite_has_it_in_a_line():
     assert check_norm(torch.nn.GroupNorm, "gn").kind == "gn"
     with pytest.raises(AssertionError, match="channel c goes into group c mod G"):

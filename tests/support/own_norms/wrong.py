@@ -141,6 +141,10 @@ def both(self, x):
     return x.mean(self.dims, keepdim=True), x.var(self.dims, keepdim=True)
 
 
+def _instance(x):
+    return x - x.mean((2, 3), keepdim=True), x.var((2, 3), correction=0, keepdim=True)
+
+
 def one_pass(self, x):
     mean = x.mean(self.dims, keepdim=True)
     return mean, ((x**2).mean(self.dims, keepdim=True) - mean**2).clamp_min(0)
@@ -229,6 +233,15 @@ MeanKept = wrong(
     normalize=lambda self, x: x * (x.square().mean((1, 2, 3), keepdim=True) + self.eps).rsqrt(),
 )
 
+VarianceOfMeans = wrong(
+    BatchBase,
+    "bn",
+    "variance-of-means",
+    moments=lambda self, x: (
+        x.mean(self.dims, keepdim=True),
+        x.mean((2, 3), keepdim=True).var(0, correction=0, keepdim=True),
+    ),
+)
 OtherCount = wrong(
     Base,
     "in",
@@ -303,6 +316,15 @@ AboutRunningMean = wrong(
     update=lambda self, mean, var, x: (
         self.running_var.lerp_((var.detach().flatten() + (mean.detach().flatten() - self.running_mean) ** 2), self.momentum),
         self.running_mean.lerp_(mean.detach().flatten(), self.momentum),
+    ),
+)
+AddsUp = wrong(
+    BatchBase,
+    "bn",
+    "memory-adds-up",
+    update=lambda self, mean, var, x: (
+        self.running_mean.add_(self.momentum * mean.detach().flatten()),
+        self.running_var.add_(self.momentum * self.unbiased(var, x).detach().flatten()),
     ),
 )
 UpdatedTwice = wrong(
@@ -437,6 +459,22 @@ ModesExchanged = wrong(
 )
 
 # Gradients, input, hooks
+NoGradient = wrong(Base, "in", "no-gradient", forward=torch.no_grad()(Base.forward))
+DataOfWeight = wrong(
+    Base,
+    "in",
+    "parameter-without-gradient",
+    affine=lambda self, y: y * channels(self.weight.data) + channels(self.bias.data),
+)
+Squeezed = wrong(
+    Base,
+    "ln",
+    "one-image-refused",
+    normalize=lambda self, x: self.divide(
+        x - x.flatten(1).mean(1).squeeze()[:, None, None, None],
+        x.flatten(1).var(1, correction=0).squeeze()[:, None, None, None],
+    ),
+)
 DetachedBatchNorm = wrong(
     BatchBase, "bn", "detached-statistics", moments=lambda self, x: [each.detach() for each in Base.moments(self, x)]
 )
@@ -457,6 +495,12 @@ DropsInEvaluation = wrong(Base, "in", "random-output", forward=lambda self, x: F
 
 # Gates. The last makes a new parameter in each forward pass: the optimizer holds the old one.
 ReversedGateBIN = wrong(GateBase, "bin", "gate-reversed", mix=lambda self: 1 - channels(self.gate))
+GateOfBoth = wrong(
+    GateBase,
+    "bin",
+    "gate-of-both",
+    normalize=lambda self, x: self.mix() * (BatchBase.normalize(self, x) + Base.divide(self, *_instance(x))),
+)
 ClampedGateBIN = wrong(GateBase, "bin", "gate-clamped", mix=lambda self: channels(self.gate.clamp(0, 1)))
 SigmoidGateBIN = wrong(GateBase, "bin", "gate-sigmoid", mix=lambda self: channels(self.gate.sigmoid()))
 ConstantGateBIN = wrong(GateBase, "bin", "gate-frozen", make_gate=lambda self, c: None, mix=lambda self: 0.5)
@@ -563,6 +607,16 @@ class SharedDict(BatchBase):
         return self.divide(x - _STATISTICS["mean"], _STATISTICS["var"])
 
 
+class GroupsOfImages(GroupBase):
+    def normalize(self, x):
+        return F.layer_norm(y := x.reshape(self.num_groups, -1), y.shape[1:], eps=self.eps).reshape(x.shape)
+
+
+class FirstGroupOnly(GroupBase):
+    def normalize(self, x):
+        return self.divide(x - (moments := Base.moments(self, self.split(x)[:, :1]))[0][:, 0], moments[1][:, 0])
+
+
 class LastGroupLeft(Base):
     def __init__(self, num_channels, num_groups=4):
         super().__init__(num_channels)
@@ -625,6 +679,8 @@ PLANTED |= {
     ClassParameters: ("in", "shared-between-layers"),
     MovingAverageInstanceNorm: ("in", "moving-average-of-instances"),
     SharedDict: ("bn", "shared-between-layers"),
+    GroupsOfImages: ("gn", "images-in-a-group"),
+    FirstGroupOnly: ("gn", "first-group-only"),
     LastGroupLeft: ("gn", "left-out"),
     ReshapedColumns: ("bn", "reshape-for-permute"),
     ViewedAsChannelsLast: ("ln-position", "reshape-for-permute"),
