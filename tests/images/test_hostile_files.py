@@ -178,8 +178,6 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
         load_image(path)
 
 
-# Properties.
-
 VALID = [whole(kind) for kind in FORMATS] + [
     save(plain(size=(40, 40)), "JPEG", progressive=True, exif=exif(6)),
     save(plain((255, 0, 0, 128), "RGBA"), "PNG"),

@@ -28,9 +28,6 @@ def _seed():
     torch.manual_seed(0)
 
 
-# Construction
-
-
 def options(layer):
     """A constructor's arguments behind the channels, and how they are given."""
     names = ("num_features", "num_channels", "num_groups")
@@ -63,9 +60,6 @@ def test_layer_without_bias_has_its_weight_alone(key):
     x = torch.randn(4, C, 3, 3)
     torch.testing.assert_close(layer(x), full(x))
     assert "bias=False" in repr(layer) or key == "nn"
-
-
-# State dicts
 
 
 @ALL
@@ -146,9 +140,6 @@ def test_states_of_today_must_be_whole_as_in_torch():
             layer.load_state_dict(state)
 
 
-# Start and memory
-
-
 @ALL
 def test_layer_starts_and_restarts_as_the_identity_map_without_memory(key):
     layer, fresh = NORM_LAYERS[key](C), NORM_LAYERS[key](C)
@@ -170,9 +161,6 @@ def test_momentum_none_averages_all_batches(norm_layer):
     assert layer.num_batches_tracked == 5
     torch.testing.assert_close(layer.running_mean, batches.mean((1, 3, 4)).mean(0))
     torch.testing.assert_close(layer.running_var, batches.var((1, 3, 4)).mean(0))  # unbiased
-
-
-# Input
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

@@ -28,9 +28,6 @@ def _seed():
     torch.manual_seed(0)
 
 
-# Freezing and running statistics
-
-
 @pytest.mark.parametrize("norm_layer", [BatchNorm, BatchInstanceNorm, InstanceNorm])
 def test_statistics_stay_once_they_are_no_longer_tracked(norm_layer):
     layer = randomize(norm_layer(C, track_running_stats=True))
@@ -107,9 +104,6 @@ def test_bin_is_measured_anew_as_the_readme_says():
     torch.testing.assert_close(layer.running_mean, batches.mean((0, 1, 3, 4)))
 
 
-# Tools that look for norms
-
-
 def test_parameters_of_every_norm_are_told_from_the_others():
     norms = [layer(C) for layer in NORM_LAYERS.values()]
     found, others = split_normalization_params(nn.Sequential(nn.Conv2d(3, C, 1), *norms))
@@ -155,9 +149,6 @@ def test_bin_refuses_to_be_folded_into_a_convolution() -> None:
     assert network[1].eps == 1e-3
     with pytest.raises(ConfigError, match="no statistics of its input"):
         nn.utils.fuse_conv_bn_eval(*network)
-
-
-# Tools that trace
 
 
 @ALL

@@ -22,9 +22,6 @@ def _seed():
     torch.manual_seed(0)
 
 
-# Precision
-
-
 @MODES
 @ALL
 def test_bfloat16_input_is_normalized_in_float32(key, training):
@@ -68,9 +65,6 @@ def test_layer_is_built_in_the_dtype_asked_for(key, dtype):
     assert y.isfinite().all()
     torch.testing.assert_close(y, cast(x), rtol=0, atol=0)
     torch.testing.assert_close(built.state_dict(), cast.state_dict(), rtol=0, atol=0)
-
-
-# Memory formats and odd batches
 
 
 @MODES
@@ -134,9 +128,6 @@ def test_one_value_per_channel_is_fine_with_running_statistics():
 def test_single_pixel_is_refused_by_norms_over_the_pixels_of_one_channel(norm_layer, training):
     with pytest.raises(ValueError, match=r"expected more than 1 pixel .*got input of shape \(4, 8, 1, 1\)"):
         norm_layer(C).train(training)(torch.randn(4, C, 1, 1))
-
-
-# Bad arguments, and finding one's way
 
 
 @pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])

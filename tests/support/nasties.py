@@ -84,8 +84,6 @@ def whole(kind, image=None):
     return save(image or quadrants(), file_format, **options)
 
 
-# Every format: plain, one pixel, cut off, its first bytes alone, its signature before nonsense, something appended.
-
 _QUADRANTS = {(8, 8): RED, (40, 8): GREEN, (8, 24): BLUE, (40, 24): WHITE}
 _NOISE = random.Random(0).randbytes(4000)
 SIGNATURES = {
@@ -106,7 +104,6 @@ for _kind in FORMATS:
     _error(f"{_kind} signature alone", lambda kind=_kind: SIGNATURES[kind], "picture")
     _error(f"{_kind} signature before noise", lambda kind=_kind: SIGNATURES[kind] + b"\0" + _NOISE, "picture")
 
-# EXIF orientations, and EXIF that lies.
 
 for _turn in range(1, 9):
     _pixels(
@@ -145,7 +142,6 @@ for _kind in ("png", "webp", "avif"):
         RED,
     )
 
-# JPEG.
 
 _NOISY = Image.frombytes("RGB", (256, 256), random.Random(1).randbytes(256 * 256 * 3))
 
@@ -185,8 +181,6 @@ _error("jpeg that claims 65535×65535", lambda: _jpeg_claiming(65535, 65535), "p
 _error("jpeg that claims no height", lambda: _jpeg_claiming(48, 0))
 _error("jpeg of 12 bits", lambda: whole("jpeg").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"))
 _error("jpeg signature before a png", lambda: b"\xff\xd8\xff" + whole("png"), "picture")
-
-# PNG.
 
 
 def _png_trns(image, transparency):
@@ -267,7 +261,6 @@ _error("png larger flood of chunks", lambda: png(1, 1, 8, 0, b"\0\0", png_chunk(
 _picture("png with text as transparency", lambda: _red_pixel(png_chunk(b"tEXt", b"transparency\0x")), RED, (1, 1))
 _error("png palette without a palette", lambda: png(8, 1, 4, 3, b"\0\x01\x23\x45\x67"))
 
-# GIF.
 
 _COMMENT = b"!\xfe" + (b"\xff" + bytes(255)) * 20_000 + b"\0"
 
@@ -290,15 +283,12 @@ _picture("gif flood of comments", lambda: gif(SIZE, SIZE, _COMMENT), RED)
 _error("gif larger flood of comments", lambda: gif(SIZE, SIZE, b"!\xfe" + b"\1x" * 1_000_000 + b"\0"), "100,000 blocks")
 _error("gif without a frame", lambda: gif(SIZE, SIZE)[:25] + b";")
 
-# WebP, AVIF.
 
 _picture("webp lossy", lambda: save(plain(), "WEBP", quality=95), (254, 0, 0))
 _picture("webp half transparent", lambda: save(plain((255, 0, 0, 128), "RGBA"), "WEBP", lossless=True), (255, 127, 127))
 _picture("webp animated", lambda: save(plain(), "WEBP", lossless=True, save_all=True, append_images=[plain(BLUE)]), RED)
 _picture("avif half transparent", lambda: save(plain((255, 0, 0, 128), "RGBA"), "AVIF", quality=100), (255, 127, 127))
 _picture("avif animated", lambda: save(plain(), "AVIF", quality=95, save_all=True, append_images=[plain(BLUE)]), RED)
-
-# TIFF.
 
 
 def _deep(name, pixels, bits, levels, **options):
@@ -368,8 +358,6 @@ _error(
 )
 _error("tiff whose directory is itself", lambda: b"II*\0" + bytes([4, 0, 0, 0]) * 10)
 _error("tiff without size", lambda: tiff({258: (3, 8), 262: (3, 1)}, bytes(4)))
-
-# What is no picture, or none that is read.
 
 
 def _zip():
