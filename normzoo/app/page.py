@@ -11,8 +11,7 @@ from normzoo.app.core import controls as chooser
 from normzoo.app.core import permalink as link
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.errors import GuardedBlocks
-from normzoo.app.tabs import batches, compare, curves, evidence
-from normzoo.app.tabs.about import tab as about
+from normzoo.app.tabs import about, batches, compare, curves, evidence
 from normzoo.app.tabs.inside import tab as inside
 
 #: Of each tab its name in links, its title, and what builds its parts.

@@ -10,7 +10,7 @@ from PIL import Image
 
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.app.tabs.about import api_guide, training_record
+from normzoo.app.tabs import about
 from tests.support.checkpoints import save_variant
 
 #: As the name of a folder, of a class, of a device. Whatever shows it must have escaped it.
@@ -90,6 +90,6 @@ def test_no_answer_of_any_tab_makes_markup_of_them(demo: Any, tmp_path: Path) ->
 
 def test_the_record_of_the_training_has_escaped_them(root: Path) -> None:
     model_set = Catalog(root).get(NAME)
-    for text in (training_record.describe(model_set, ["bn", "ln"]), api_guide.describe({}, "http://x", model_set)):
+    for text in (about.describe_training(model_set, ["bn", "ln"]), about.describe_api({}, "http://x", model_set)):
         assert "onerror" in text
         assert "<img src=x" not in text

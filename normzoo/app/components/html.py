@@ -1,9 +1,13 @@
-"""HTML by templates: they escape whatever is put into them, so that nothing from a file or a visitor becomes markup."""
+"""HTML by templates, which escape whatever is put into them; small pictures as part of it, so that nothing else is fetched."""
 
+import base64
 import functools
+import io
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from normzoo.plotting.style import style_of
 from normzoo.variants import describe_variant, short_name
@@ -34,3 +38,19 @@ def per_cent(probability: float) -> str:
 def render(template: str, **context: Any) -> str:
     """Return the HTML of a template in `templates/`; `Markup` in its context stays as it is, all else is escaped."""
     return _environment().get_template(template).render(**context)
+
+
+def png_url(pixels: np.ndarray) -> str:
+    """Pixels, uint8 (H, W), (H, W, 3) or (H, W, 4), as a `data:` address, exactly."""
+    return _url(Image.fromarray(pixels), "PNG")
+
+
+def jpeg_url(picture: Image.Image) -> str:
+    """A picture as a `data:` address, much smaller and not exactly."""
+    return _url(picture, "JPEG")
+
+
+def _url(picture: Image.Image, file_format: str) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format)
+    return f"data:image/{file_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

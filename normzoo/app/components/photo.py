@@ -8,8 +8,7 @@ import gradio as gr
 from gradio.events import Dependency
 from PIL import Image
 
-from normzoo.app.components.data_urls import jpeg_url
-from normzoo.app.components.html import render
+from normzoo.app.components.html import jpeg_url, render
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import UNDOCUMENTED

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from normzoo.app.components.data_urls import jpeg_url
+from normzoo.app.components.html import jpeg_url
 from normzoo.app.core.examples import PREPARED
 from normzoo.app.core.upload import MOST, Kept, photo_path
 from normzoo.app.core.work import SMALL_BYTES, check_wanted, computing

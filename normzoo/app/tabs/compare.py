@@ -13,8 +13,7 @@ from PIL import Image
 from normzoo.analysis.results import final_metrics, val_accuracy
 from normzoo.app.components import cards, cubes, photo
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.data_urls import jpeg_url, png_url
-from normzoo.app.components.html import NO_NETWORKS, render
+from normzoo.app.components.html import NO_NETWORKS, jpeg_url, png_url, render
 from normzoo.app.components.photo_sets import read_photos
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core import examples

@@ -10,8 +10,7 @@ from normzoo import NORM_LAYERS
 from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES, FOLDER
-from normzoo.app.tabs.about import api_guide, credits, training_record
-from normzoo.app.tabs.about import tab as about
+from normzoo.app.tabs import about
 from normzoo.nn.registry import describe_norm
 from tests.support.checkpoints import change_json, save_variant, save_zoo
 from tests.support.html_words import words
@@ -56,7 +55,7 @@ def test_every_norm_is_explained_with_its_formula_axes_and_paper():
 
 
 def test_recipe_data_and_runs_are_those_of_the_files(told):
-    shown = words(training_record.describe(told, ["bn"]))
+    shown = words(about.describe_training(told, ["bn"]))
     assert "toys <b> , 12 training and 4 validation images. Made up. Digest of the images: abc123" in shown
     assert "lr 0.0001" in shown
     assert "horizontal flip no" in shown
@@ -66,22 +65,22 @@ def test_recipe_data_and_runs_are_those_of_the_files(told):
 
 
 def test_a_recipe_that_differs_says_for_whom(told):
-    assert "batch size 32 (BN); 8 (BN batch 8)" in words(training_record.describe(told, ["bn", "bn-bs8"]))
+    assert "batch size 32 (BN); 8 (BN batch 8)" in words(about.describe_training(told, ["bn", "bn-bs8"]))
 
 
 def test_what_cannot_be_read_is_named_and_what_is_not_there_is_a_dash(root, told):
-    assert "GN is unavailable" in words(training_record.describe(told, ["bn", "gn"]))
-    bare = words(training_record.describe(Catalog(root).get("toy/paper"), list(NORM_LAYERS)))
+    assert "GN is unavailable" in words(about.describe_training(told, ["bn", "gn"]))
+    bare = words(about.describe_training(Catalog(root).get("toy/paper"), list(NORM_LAYERS)))
     assert "do not name the training data" in bare
     assert "no recipe" in bare
-    assert "Choose at least one network" in words(training_record.describe(told, []))
+    assert "Choose at least one network" in words(about.describe_training(told, []))
 
 
 def test_every_public_event_of_the_running_page_is_listed(root, told):
     demo = build_demo(root)
     endpoints = demo.get_api_info()["named_endpoints"]
     assert "/about" in endpoints
-    shown = words(api_guide.describe(endpoints, "https://zoo.example", told))
+    shown = words(about.describe_api(endpoints, "https://zoo.example", told))
     for name, endpoint in endpoints.items():
         assert name in shown
         assert endpoint["description"] in shown
@@ -89,7 +88,7 @@ def test_every_public_event_of_the_running_page_is_listed(root, told):
 
 
 def test_the_examples_name_this_page_and_this_set(told):
-    python, curl = (example("https://zoo.example", told) for example in (api_guide.python_example, api_guide.curl_example))
+    python, curl = (example("https://zoo.example", told) for example in (about.python_example, about.curl_example))
     compile(python, "example", "exec")
     assert 'Client("https://zoo.example")' in python
     assert '"toy/told", ["bn", "bn-bs8"]' in python
@@ -110,7 +109,7 @@ def test_the_address_is_that_of_the_visitor_and_an_odd_one_is_not_repeated(refer
 
 
 def test_every_example_photo_is_credited():
-    shown = credits.describe()
+    shown = about.describe_credits()
     assert all(f"<strong>{example.title}</strong>: " in shown for example in EXAMPLES)
     markdown = (FOLDER / "CREDITS.md").read_text(encoding="utf-8")
     links = re.findall(r"\[([^]]+)\]\((\S+)\)", "\n".join(line for line in markdown.splitlines() if line.startswith("| `")))

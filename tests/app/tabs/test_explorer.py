@@ -15,7 +15,7 @@ from torch import nn
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
-from normzoo.app.tabs.inside import explorer_pictures
+from normzoo.app.tabs.inside import explorer_view
 from normzoo.nn.registry import NORM_RECORDS, NormRecord
 from tests.support.checkpoints import save_variant, save_zoo
 from tests.support.html_words import words
@@ -157,8 +157,8 @@ def test_what_is_not_there_is_refused_in_a_sentence(follow, wrong, sentence):
 
 
 def test_a_strip_is_grey_between_its_ends_and_see_through_between_maps():
-    values = np.array([[[-9.0, 0.0]], [[explorer_pictures.EXTREME, 9.0]]])
-    pixels = explorer_pictures.strip(values)
+    values = np.array([[[-9.0, 0.0]], [[explorer_view.EXTREME, 9.0]]])
+    pixels = explorer_view.strip(values)
     assert pixels[0, :, 0].tolist() == [0, 128, 0, 255, 255]
     assert pixels[0, :, 3].tolist() == [255, 255, 0, 255, 255]
 

@@ -13,7 +13,6 @@ from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.events import INSIGHT, UNDOCUMENTED
 from normzoo.app.core.permalink import Linked, copy_button
-from normzoo.app.tabs.inside import explorer_pictures
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError
@@ -228,7 +227,7 @@ def tell(scene: Scene, place: Position, norm: str) -> tuple[str, str, str, dict[
     return (
         view.said(scene, place, norm, values),
         view.table(scene, values),
-        explorer_pictures.change(scene, place) + explorer_pictures.pictures(scene, place),
+        view.change(scene, place) + view.pictures(scene, place),
         view.as_data(values),
     )
 

@@ -12,8 +12,7 @@ from PIL import Image
 
 from normzoo.app.components import cards, cubes
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.data_urls import png_url
-from normzoo.app.components.html import NO_NETWORKS, render
+from normzoo.app.components.html import NO_NETWORKS, png_url, render
 from normzoo.app.components.tables import csv_link
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import Chooser
