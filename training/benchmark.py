@@ -37,11 +37,7 @@ def rates_of(recipe: str) -> tuple[float, ...]:
 
 
 def best_rate(trials: Iterable[Run], root: Path) -> float:
-    """The rate of the trial that ended with the highest accuracy on the held-out images.
-
-    Raises:
-        TrainingError: trials are missing.
-    """
+    """The rate of the trial that ended with the highest accuracy on the held-out images."""
     accuracies, missing = dict[float, float](), list[str]()
     for run in trials:
         rows = [row for row in read_history(run.folder(root)) if row["split"] == "val"]
@@ -59,9 +55,6 @@ def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.dev
 
     Args:
         recipe: its name without a learning rate.
-
-    Raises:
-        TrainingError: nothing of this recipe is packaged.
     """
     sets = [each for each in list_model_sets(checkpoints) if each.data == data and each.checkpoints]
     shown = next((each for each in sets if without_rate(each.recipe) == recipe), None)

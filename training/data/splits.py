@@ -105,11 +105,7 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
 
 
 def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
-    """Find the test images of a folder, `test/<class>/…` or `<class>/…`; training never looks at them.
-
-    Raises:
-        DataError: there are none, or of classes that the networks do not know.
-    """
+    """Find the test images of a folder, `test/<class>/…` or `<class>/…`; training never looks at them."""
     part = next((path for path in _folders(folder) if path.name.lower() in TEST_NAMES), folder)
     found = _labelled(part, folder, None, [])
     if unknown := sorted(found.keys() - set(classes)):

@@ -34,11 +34,7 @@ def make_network(run: Run, num_classes: int) -> ResNet:
 
 
 def start_of(run: Run) -> Checkpoint | None:
-    """The packaged network of the same norm that a run starts from, if it does.
-
-    Raises:
-        ConfigError: there is no such model set, or it lacks this norm.
-    """
+    """The packaged network of the same norm that a run starts from, if it does."""
     if not run.recipe.start_from:
         return None
     found = get_model_set(run.recipe.start_from).checkpoints

@@ -295,11 +295,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 
 def _linked(_: ModelSet, text: str) -> list[Any]:
-    """Return the updates for a prepared set, a photo of it, whether labels count, and a folder: "drawings/0/true/everybody".
-
-    Raises:
-        ConfigError: the link asks for something that is not there.
-    """
+    """Return the updates for a prepared set, a photo of it, whether labels count, and a folder: "drawings/0/true/everybody"."""
     name, number, labels, who = [*text.split("/", 3), "", "", ""][:4]
     photos = PREPARED[check_choice("set of photos", name, PREPARED)]
     folders = _folders([example.title for example in photos])
@@ -333,9 +329,6 @@ def gather(
         count: at most so many, the first of a random order that is always the same.
         kind, severity: of the corruption, as it may come from anyone.
         labels: whether folders that name a class count.
-
-    Raises:
-        ConfigError: a choice that there is not.
     """
     kind = check_choice("corruption", kind, (UNCHANGED, *CORRUPTIONS))
     composition = check_choice("composition", composition, COMPOSITIONS)

@@ -412,11 +412,7 @@ def draw_severities(models: Mapping[str, Model], photo: Image.Image, kind: str) 
 def draw_maps(
     catalog: Catalog, model_set: ModelSet, variants: list[str], photo: Image.Image, label: str | None, kind: str, severity: int
 ) -> tuple[str, dict[str, Any]]:
-    """Class activation maps of all networks on one scale, as HTML, and as data for the API.
-
-    Raises:
-        ConfigError: the networks do not know the class.
-    """
+    """Class activation maps of all networks on one scale, as HTML, and as data for the API."""
     models, _ = catalog.load(model_set, variants)
     if severity:
         photo = corrupt(Image.fromarray(to_pixels(photo, model_set.image_size)), kind, severity)

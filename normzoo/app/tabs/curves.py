@@ -179,11 +179,7 @@ def draw(
     log_axes: list[str] | None = None,
     others: list[str] | None = None,
 ) -> tuple[PlotData, str, str, list[dict[str, Any]]]:
-    """The chart, the words below it, and the table of final figures with its rows as data.
-
-    Raises:
-        ConfigError: an unknown metric, choice of splits, amount of smoothing, axis or network.
-    """
+    """The chart, the words below it, and the table of final figures with its rows as data."""
     figure, table = _figure(catalog, model_set, variants, metric, splits, smoothing, log_axes, others)
     words = explain(table.frame, METRICS[metric], splits) + cards.unavailable(table.problems)
     return as_plot(figure), words, *tabulate(catalog, model_set, variants, others)
@@ -208,11 +204,7 @@ def _figure(
 
 
 def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others: object, read: Any) -> Table:
-    """What a function of a model set and variants gives, also of networks elsewhere, which bring their set's title.
-
-    Raises:
-        ConfigError: networks that there are not.
-    """
+    """What a function of a model set and variants gives, also of networks elsewhere, which bring their set's title."""
     named: list[str] = _others(catalog, model_set, others)["value"]
     found = [read(model_set, variants)]
     titles = {name: title for title, name in catalog.titles}
@@ -228,11 +220,7 @@ def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others:
 
 
 def _others(catalog: Catalog, model_set: ModelSet, asked: object = None) -> dict[str, Any]:
-    """Networks of all sets of the same data, but those that can be ticked above: their titles and keys, and those asked for.
-
-    Raises:
-        ConfigError: some of these are not there.
-    """
+    """Networks of all sets of the same data, but those that can be ticked above: their titles and keys, and those asked for."""
     choices = [
         (f"{short_name(variant)} · {title}", f"{name}/{variant}")
         for title, name in catalog.titles
@@ -336,11 +324,7 @@ def to_frame(frame: pd.DataFrame, metric: str, smoothing: float) -> pd.DataFrame
 
 
 def check_axes(log_axes: Sequence[str] | None) -> tuple[str, ...]:
-    """The logarithmic axes.
-
-    Raises:
-        ConfigError: one of them is neither x nor y.
-    """
+    """The logarithmic axes."""
     if log_axes is None:
         return ()
     if not isinstance(log_axes, list | tuple) or not all(axis in ("x", "y") for axis in log_axes):
@@ -410,11 +394,7 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
 
 
 def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str, PlotData | None, dict[str, Any]]:
-    """The words, the heat map, and the counts as data.
-
-    Raises:
-        ConfigError: no such network or class.
-    """
+    """The words, the heat map, and the counts as data."""
     found, problems = _find(model_set, network, other, [] if label == NONE else [label])
     classes = classes_of(model_set)
     if not found:
@@ -430,11 +410,7 @@ def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) ->
 
 
 def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: Any) -> str:
-    """What a cell means, and the class of its row, as HTML.
-
-    Raises:
-        ConfigError: no such network or class.
-    """
+    """What a cell means, and the class of its row, as HTML."""
     found, problems = _find(model_set, network, other, [label, said])
     classes = classes_of(model_set)
     row, column = classes.index(label), classes.index(said)
@@ -448,11 +424,7 @@ def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: A
 
 
 def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> tuple[dict[str, Confusion], dict[str, str]]:
-    """The confusions of one network or two, and what cannot be read.
-
-    Raises:
-        ConfigError: no such network or class.
-    """
+    """The confusions of one network or two, and what cannot be read."""
     known = variants_of(model_set)
     asked = [check_choice("network", variant, known) for variant in (network, other) if variant != NONE]
     for label in labels:
@@ -544,9 +516,6 @@ def tell_class(model_set: ModelSet, variants: list[str], name: str, label: str) 
 
     Args:
         name: of the network, as the chart shows it.
-
-    Raises:
-        ConfigError: no such network or class.
     """
     variant = next((variant for variant in variants if style_of(variant).name == name), None)
     classes = classes_of(model_set)

@@ -233,11 +233,7 @@ def tell(scene: Scene, place: Position, norm: str) -> tuple[str, str, str, dict[
 
 
 def _linked(catalog: Catalog, model_set: ModelSet, text: str) -> list[Any]:
-    """Return the updates of all controls for the text in a link: "bn/stem, norm 1/1/4/16/16/in/100/100".
-
-    Raises:
-        ConfigError: it asks for something that is not there.
-    """
+    """Return the updates of all controls for the text in a link: "bn/stem, norm 1/1/4/16/16/in/100/100"."""
     networks, layers = _controls(catalog, model_set)
     parts = text.split("/")
     numbers = [int(part) for part in (*parts[2:6], *parts[7:]) if part.isdecimal() and len(part) < 4]

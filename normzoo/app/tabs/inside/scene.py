@@ -63,11 +63,7 @@ class Scene:
         return range(first, first + width)
 
     def position(self, asked: Sequence[object]) -> Position:
-        """The place of a value, from numbers that count from 1 and may come from anyone.
-
-        Raises:
-            ConfigError: there is no such photo, channel, row or column.
-        """
+        """The place of a value, from numbers that count from 1 and may come from anyone."""
         places = []
         for name, number, most in zip(("photo", "channel", "row", "column"), asked, self.x.shape, strict=True):
             if isinstance(number, bool) or not isinstance(number, int | float) or number not in range(1, most + 1):
@@ -77,12 +73,7 @@ class Scene:
 
 
 def look(photo: dict[str, Any] | None, model: Model, layer: str, brightness: object, contrast: object) -> Scene | None:
-    """Return the scene of a visitor's photo and the first three other examples; None where there is no photo.
-
-    Raises:
-        ImageError: what came is no photo.
-        ConfigError: no such layer, brightness or contrast.
-    """
+    """Return the scene of a visitor's photo and the first three other examples; None where there is no photo."""
     factors = _share(brightness, BRIGHTNESS, "brightness"), _share(contrast, CONTRAST, "contrast")
     picture, path = open_photo(photo), photo_path(photo)
     if picture is None or path is None:

@@ -226,11 +226,7 @@ def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> No
 
 
 def draw_features(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, left: object, right: object) -> str:
-    """Both networks' maps, as HTML.
-
-    Raises:
-        ConfigError: no such variant or block.
-    """
+    """Both networks' maps, as HTML."""
     sides = [_side(catalog, model_set, photo, block, variant) for variant in (left, right)]
     return f'<div class="features">{"".join(sides)}</div>'
 
@@ -337,11 +333,7 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
 def intervene(
     models: Mapping[str, Model], photo: Image.Image, gate_shift: float, border: str, level: int
 ) -> dict[str, dict[str, tuple[str, float]]]:
-    """Return each network's class and its probability: `as_trained` and `turned`, and both with less contrast (`…_faded`).
-
-    Raises:
-        ConfigError: the gates or the border cannot be changed so.
-    """
+    """Return each network's class and its probability: `as_trained` and `turned`, and both with less contrast (`…_faded`)."""
     turned = {variant: altered(model, gate_shift, border) for variant, model in models.items()}
     steps = corrupted(photo, "contrast", next(iter(models.values())).config.image_size)
     photos = [steps[0], steps[level]]
