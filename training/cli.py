@@ -164,7 +164,7 @@ def build_parser() -> Parser:
 
     command = parser.command(commands, "evaluate", _evaluate, "compute the packaged figures again")
     command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
-    words = "every stored figure, and not a sample; fail where the images are not here; half an hour on two cores"
+    words = "every stored figure, and not a sample; fail where the images are not here; three quarters of an hour on two cores"
     command.add_argument("--full", action="store_true", help=words)
     command.add_argument("--whole", action=_Renamed, new="full", help=argparse.SUPPRESS)
     _add_folders(command, "checkpoints")
