@@ -37,7 +37,7 @@ from normzoo.variants import short_name
 COLUMNS = 8
 NO_PHOTO = '<p class="hint">There is no photo. Choose one under Compare.</p>'
 NO_GATES = '<p class="hint">None of these networks has gates.</p>'
-CUBES = '<p class="hint-line">Lit values share one mean and variance in training.</p>'
+CUBES = '<p class="hint-line">Highlighted: values that share one mean and variance in training.</p>'
 LAYERS = """
 <p class="explanation">Activations of this photo before and after each norm layer. Without a norm both charts are the same, and
 nothing keeps the values from growing or shrinking. Norms with running statistics bring the training images as a whole to
