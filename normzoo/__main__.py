@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from normzoo.check.report import WIDTH, behaves, check_apart, in_own_process
@@ -22,6 +23,7 @@ from normzoo.inference.batch_statistics import Statistics, check_statistics
 from normzoo.inference.predict import Prediction, agreement, predict, predict_many
 from normzoo.nn.named_norms import name_own_norms
 from normzoo.nn.own_norm import read_own_norm
+from normzoo.pretrained.export import export_onnx
 from normzoo.pretrained.registry import (
     Model,
     ModelSet,
@@ -78,6 +80,18 @@ def build_parser() -> Parser:
         "(default: $NORMZOO_CHECKPOINTS, or the folder beside the library)",
     )
 
+    command = parser.command(commands, "export", _export, "write a trained network as an ONNX file")
+    command.epilog = "It takes images, float32 RGB from 0 to 1, (N, 3, S, S), and gives logits; its metadata name the classes."
+    command.add_argument("file", type=Path, metavar="FILE.onnx", help="named like the network, such as bn.onnx, or anything")
+    command.add_argument("--variant", metavar="KEY", help="which network (default: the name of the file)")
+    command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
+    command.add_argument("--checkpoints", metavar="PLACE", help="as for predict")
+    command.add_argument(
+        "--photos",
+        metavar="FOLDER",
+        help="on which ONNX Runtime must give PyTorch's logits, such as the validation images (default: 64 random images)",
+    )
+
     command = parser.command(commands, "check", _check, "hold a norm layer of your own against the formulas")
     command.epilog = _CHECK_EPILOG
     command.add_argument(
@@ -122,6 +136,22 @@ def _check(options: argparse.Namespace) -> int:
     report = check_apart(lambda: Subject(read_own_norm(options.layer), options.kind, options.args), name)
     print(report.to_json() if options.json else report.to_text(options.verbose))
     return 0 if report.passed else 1
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a trained network as an ONNX file, after ONNX Runtime has given the answers of PyTorch."""
+    variant = options.variant or options.file.stem
+    model = load_models(_model_set(options.model_set, options.checkpoints), [variant])[variant]
+    size = model.config.image_size
+    if options.photos:
+        images = [image for _, image in _images(_sources(options.photos))]
+        if not images:
+            raise ImageError(f"No photo in {options.photos} can be read; choose another folder.")
+        pixels = torch.stack([torch.from_numpy(to_pixels(image, size).copy()) for image in images])
+    else:
+        pixels = torch.randint(0, 256, (64, size, size, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    difference = export_onnx(model.network, model.config, options.file, pixels)
+    print(f"{options.file}: ONNX Runtime gives PyTorch's logits on {len(pixels)} images (largest difference {difference:.1e}).")
 
 
 def _identify(options: argparse.Namespace) -> None:
