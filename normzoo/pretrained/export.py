@@ -1,5 +1,6 @@
 """Networks as ONNX files, which run without PyTorch."""
 
+import importlib
 import importlib.util
 import json
 import logging
@@ -58,9 +59,7 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, pixels: Ten
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"An ONNX file needs {', '.join(missing)}: pip install {' '.join(missing)}")
-    import onnx
-    import onnxruntime
-
+    onnx, onnxruntime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     whole, images = _FromPixels(network, config).eval(), pixels.permute(0, 3, 1, 2).float() / 255
     if not path.absolute().parent.is_dir():
         raise CheckpointError(f"{path} cannot be written: there is no folder {path.parent}.")
