@@ -1,26 +1,14 @@
 """Charts of plotly.js in Gradio's Plot, and clicks on them: Plot has no event for these, plotly.js has."""
 
 import json
+from pathlib import Path
 
 import gradio as gr
 from gradio.components.plot import PlotData
 
 from normzoo.plotting.plotly import Figure
 
-# `props` and `trigger` are what Gradio gives to such a script. Each new drawing is a new element: it is listened to as soon as
-# a pointer comes near it.
-_SCRIPT = """
-document.getElementById("CHART")?.setAttribute("tabindex", "0");  // wider than a phone, it is scrolled with the keyboard too
-document.addEventListener("pointerover", (event) => {
-  const chart = event.target.closest?.("#CHART .js-plotly-plot");
-  if (!chart || chart.isHeard) return;
-  chart.isHeard = true;
-  chart.on("plotly_click", ({points}) => {
-    props.value = {x: points[0].x, y: points[0].y};
-    trigger("select");
-  });
-});
-"""
+_SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
 def as_plot(figure: Figure) -> PlotData:

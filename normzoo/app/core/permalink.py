@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -35,82 +36,12 @@ FORMER_TABS = {
 
 BUTTON = '<button type="button">Copy link</button><span role="status"></span>'
 
-# What was asked for, noted by whichever script runs first, before any of them writes: engines differ in which that is.
-_ASKED = """
-  const link = (window.askedLink ??= (() => {
-    const asked = new URLSearchParams(location.search), waits = new Set();
-    const tab = FORMER[asked.get("tab")] ?? asked.get("tab");
-    if (TABS.indexOf(tab) > 0) waits.add("tab");
-    if (KEYS.some((key) => asked.has(key))) waits.add("view");
-    return {asked, tab, waits};
-  })());
-  const tabs = () => [...document.querySelectorAll('[role="tab"]')];
-"""
-
-# `element`, `props` and `trigger` are what Gradio gives to such a script. Only a page that was opened by a link asks the
-# server. Tabs are found by their position: on the screen they may be translated by the browser. They may come later than this
-# element does, and their first clicks may not be heard yet.
-_OPEN = """
-if (link.waits.has("tab")) {
-  const timer = setInterval(() => {
-    const tab = tabs()[TABS.indexOf(link.tab)];
-    if (tab?.getAttribute("aria-selected") === "true") link.waits.delete("tab");
-    if (link.waits.has("tab")) tab?.click();
-    else clearInterval(timer);
-  }, 30);
-  document.addEventListener("click", (event) => {
-    if (event.isTrusted && event.target.closest?.('[role="tab"]')) link.waits.delete("tab");
-  }, true);
-}
-document.addEventListener("click", (event) => {
-  const to = event.target.closest?.("a[data-tab]");
-  if (!to) return;
-  event.preventDefault();
-  tabs()[TABS.indexOf(to.dataset.tab)]?.click();
-  window.scrollTo({top: 0});
-});
-if (link.waits.has("view")) {
-  props.value = Object.fromEntries(KEYS.map((key) => [key, link.asked.get(key)]));
-  trigger("select");
-}
-"""
-
-# What is said stays until the view is another one, whatever is written meanwhile.
 _VIEW = "[location.href, document.body.dataset.ownPhoto, document.body.dataset.ownPhotos].join()"
-_COPY = f"""
-element.addEventListener("click", async (event) => {{
-  if (!event.target.closest("button")) return;
-  const isOwn = "ownPhoto" in document.body.dataset || "ownPhotos" in document.body.dataset;
-  const own = isOwn ? " It opens with examples: photos of your own are in no link." : "";
-  let words = `Copied.${{own}}`;
-  try {{ await navigator.clipboard.writeText(location.href); }}
-  catch {{ words = "The browser does not allow that: copy it from the address bar."; }}
-  const status = element.querySelector("[role=status]");
-  status.textContent = words;
-  status.dataset.view = {_VIEW};
-}});
-"""
-
-# Gradio tells of its own first tab as well: a view as it was at first is written only over another one. FIRST is the view at
-# first, CHANGE what is new in it, by the values that are `given`.
-_WRITE = """
-(...given) => {
-  ASKED
-  BEFORE
-  const others = () => Object.fromEntries(KEYS.slice(2).map((key) => [key, link.asked.get(key) ?? ""]));
-  const view = (window.shownView ??= {...FIRST, ...others()});
-  Object.assign(view, CHANGE);
-  const shown = new URLSearchParams(location.search);
-  const isFirst = Object.entries(FIRST).every(([key, value]) => view[key] === value);
-  if (!link.waits.size && (!isFirst || Object.keys(view).some((key) => shown.has(key)))) {
-    for (const [key, value] of Object.entries(view)) if (value) shown.set(key, value); else shown.delete(key);
-    const words = shown.toString().replaceAll("%2F", "/").replaceAll("%2C", ",");
-    history.replaceState(history.state, "", `${location.pathname}?${words}${location.hash}`);
-  }
-  const said = [...document.querySelectorAll(".link [role=status]")];
-  for (const status of said.filter(({dataset}) => dataset.view !== VIEW)) status.textContent = "";
-}
-"""
+# In what writes the link FIRST is the view at first, CHANGE what is new in it, by the values that are `given`.
+_ASKED, _OPEN, _COPY, _WRITE = (
+    Path(__file__).with_name(f"link_{name}.js").read_text(encoding="utf-8").replace("VIEW", _VIEW)
+    for name in ("asked", "open", "copy", "write")
+)
 _CHOICES = '{set: given[0], variants: given[1].join(",")}'
 _OPENED = 'link.waits.delete("view");'
 
@@ -207,7 +138,7 @@ def keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Mapping[s
     model_set, variants = inputs
     first = {"set": model_set.value, "variants": ",".join(variants.value), "tab": next(iter(tabs))}
     first |= dict.fromkeys(KEYS[2:], "")
-    script = _fill(_WRITE.replace("ASKED", _ASKED).replace("VIEW", _VIEW), tabs).replace("FIRST", json.dumps(first))
+    script = _fill(_WRITE.replace("ASKED", _ASKED), tabs).replace("FIRST", json.dumps(first))
 
     def write(change: str, before: str = "") -> str:
         return script.replace("CHANGE", change).replace("BEFORE", before)
