@@ -9,7 +9,6 @@ import gradio as gr
 
 from normzoo.app.components.photo_sets import FIRST_SET
 from normzoo.app.core import controls as chooser
-from normzoo.app.core import permalink as link
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.errors import GuardedBlocks
 from normzoo.app.tabs import about, batches, compare, curves, evidence
@@ -52,7 +51,7 @@ def build(catalog: Catalog) -> GuardedBlocks:
         default = catalog.default
         with gr.Row(elem_classes="top"):
             gr.HTML(HEADING, js_on_load=BEHAVIOUR)
-            link_button = link.build([key for key, *_ in TABS]) if default else None
+            link_button = chooser.link_button([key for key, *_ in TABS]) if default else None
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:

@@ -5,8 +5,8 @@ import re
 from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
+from normzoo.app.core.controls import FORMER_TABS, UNKNOWN
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.app.core.permalink import FORMER_TABS, UNKNOWN
 from normzoo.app.page import TABS
 from normzoo.variants import short_name
 from tests.browser.visitor import ZOO, choose_file, open_tab

@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from normzoo.app.core.controls import LAST_WINS, UNDOCUMENTED
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.events import LAST_WINS, UNDOCUMENTED
 
 #: file format -> its media type
 FORMATS = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv;charset=utf-8", "tex": "application/x-tex"}

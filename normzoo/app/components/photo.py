@@ -9,11 +9,9 @@ from gradio.events import Dependency
 from PIL import Image
 
 from normzoo.app.components.html import jpeg_url, render
-from normzoo.app.core.controls import Chooser
+from normzoo.app.core.controls import UNDOCUMENTED, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
-from normzoo.app.core.events import UNDOCUMENTED
 from normzoo.app.core.examples import EXAMPLES, PREPARED, Example
-from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import chosen_path, open_photo
 
 #: Longest side of the picture that is shown; sharp on a screen of two pixels to one.

@@ -1,4 +1,4 @@
-"""What all tabs share: the model set, which of its variants are shown, the photo.
+"""What all tabs share: the model set, its variants, the photo; how a control's events run; the link to the view.
 
 A new control of a tab takes five lines:
 
@@ -6,26 +6,301 @@ A new control of a tab takes five lines:
     shown = gr.HTML(js_on_load=None, label="report")                          # `label` is its name for programs
     def turn_knob(model_set: str, variants: list[str] | None, knob: float = 0) -> str: ...  # @guarded, with a docstring
     part = chooser.follow(turn_knob, [*chooser.inputs, knob], shown, also=[knob.input], api_name="turn_knob")
-    chooser.add_to_link(Linked("knob", [part.event], [knob]))                 # and "knob" in `permalink.KEYS`
+    chooser.add_to_link(Linked("knob", [part.event], [knob]))                 # and "knob" in `KEYS`
 
-`follow` runs the function after choices made here and after the events in `also`, in the tab that is open alone; why each part
-has a starter of its own says `events`, how a link is read and written `permalink`.
+What happens then, in this order:
+
+1. A person moves the knob. Gradio's browser side runs `start_turn_knob`, which sets the part's *starter*, an unseen component.
+   What people do (`input`) starts parts, never that a value changed: answers change values too, and two controls that listen
+   to each other's changes would keep each other busy for ever.
+2. The starter's `change` runs `turn_knob` on the server. It reads every choice when it starts, runs once at a time, and starts
+   again if something was chosen meanwhile (`always_last`), so that the last choice wins. To start again, Gradio repeats what
+   had started it and everything that this starts; with a starter of its own a part repeats nothing but itself.
+3. Choices in the row above the tabs start the parts of the tab that is open. The others are noted as missed, and started when
+   their tab is opened. A part in a fold (`place`) is started only while it is shown.
+4. After the answer the address bar follows: `?set=tiny-imagenet-25/paper&variants=bn,gn&tab=curves&knob=0.5`. Whoever opens the
+   link finds the choices again; what is unknown here is left out, and said once. What a link asks for is never overwritten
+   before it is shown: until then, nothing is written.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
+from gradio.events import Dependency
 
-from normzoo.app.core import permalink as link
 from normzoo.app.core import upload as photo
-from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
+from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.events import INSIGHT, LAST_WINS, UNDOCUMENTED, Part, start, start_missed, start_placed, start_shown
 from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
+
+#: Of events that fill a part of the page.
+LAST_WINS: dict[str, Any] = {"show_progress": "minimal", "trigger_mode": "always_last"}
+#: Of events that programs need not know.
+UNDOCUMENTED: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "undocumented"}
+#: Of events that look into the networks with the photo: they take turns.
+INSIGHT: dict[str, Any] = {
+    **LAST_WINS,
+    "concurrency_id": "insight",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: the event that fills it, and its starter."""
+
+    event: Dependency
+    starter: gr.HTML
+    tab: gr.Tab | None = None  # that it is in
+    on_open: bool = False  # started each time that the tab is opened
+    place: str = ""  # id of an element in something folded; where that was never opened, it is not on the page
+
+
+def start(parts: Sequence[Part], triggers: Sequence[Any], name: str) -> None:
+    """Have what people do start parts of the page.
+
+    Args:
+        triggers: listeners of components, such as `slider.input`.
+        name: of this event.
+    """
+    gr.on(list(triggers), None, None, _starters(parts), js=_script(parts), api_name=name, **UNDOCUMENTED)
+
+
+def start_placed(part: Part, triggers: Sequence[Any], name: str) -> None:
+    """Have the opening of its tab start a part whose fold was opened before."""
+    js = f"(...old) => document.getElementById({json.dumps(part.place)}) ? [Math.random()] : old"
+    gr.on(list(triggers), None, [part.starter], [part.starter], js=js, api_name=name, **UNDOCUMENTED)
+
+
+def start_after(event: Dependency, parts: Sequence[Part], script: str = "", only_if: str = "true") -> None:
+    """Have an event start parts of the page when it has succeeded, once all that it brings is there.
+
+    Args:
+        script: to run right before.
+        only_if: a JavaScript expression; where it does not hold, nothing is started.
+    """
+    name = f"after_{event['api_name']}" + ("" if only_if == "true" else f"_{'_'.join(_names(parts))}")
+    js = f"(...old) => {{ {script} return {only_if} ? old.map(() => Math.random()) : old; }}"
+    event.success(None, _starters(parts), _starters(parts), js=js, api_name=name, **UNDOCUMENTED)
+
+
+def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequence[gr.Tab], name: str) -> None:
+    """Have what people do start the parts of the tab that is open; the others are noted as missed.
+
+    Args:
+        listen: a component's listener, such as `slider.input`, or an event's `success`.
+    """
+    places = [tabs.index(part.tab) if part.tab in tabs else -1 for part in parts]
+    script = (
+        "(...old) => { const missed = (window.missedParts ??= new Set()); const open = "
+        "[...document.querySelectorAll('[role=\"tab\"]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true'); "
+        f"const ids = {json.dumps([part.place for part in parts])}; const isFolded = (id) => id && "
+        f"!document.getElementById(id)?.offsetParent; return {json.dumps(places)}.map((place, i) => {{ if (place < 0 || place "
+        f"=== open) return isFolded(ids[i]) ? old[i] : Math.random(); missed.add({json.dumps(_names(parts))}[i]); return "
+        "old[i]; }); }"
+    )
+    listen(None, _starters(parts), _starters(parts), js=script, api_name=name, **UNDOCUMENTED)
+
+
+def start_missed(parts: Iterable[Part], tabs: Sequence[gr.Tab]) -> None:
+    """Start the parts that missed a choice when their tab is opened, unless they are started then anyway."""
+    for number, tab in enumerate(tabs):
+        late = [part for part in parts if part.tab is tab and not part.on_open]
+        if not late:
+            continue
+        script = (
+            "(...old) => { const missed = (window.missedParts ??= new Set()); "
+            f"return {json.dumps(_names(late))}.map((name, i) => missed.delete(name) ? Math.random() : old[i]); }}"
+        )
+        tab.select(None, _starters(late), _starters(late), js=script, api_name=f"start_missed_{number}", **UNDOCUMENTED)
+
+
+def _names(parts: Sequence[Part]) -> list[str]:
+    return [str(part.event["api_name"]) for part in parts]
+
+
+def _starters(parts: Sequence[Part]) -> list[Any]:
+    return [part.starter for part in parts]
+
+
+def _script(parts: Sequence[Part]) -> str:
+    return f"() => Array({len(parts)}).fill(Math.random())"
+
+
+UNKNOWN = "The link names something that this page does not have. It shows what it has."
+
+#: What a link may hold beside the tab.
+KEYS = ("set", "variants", "photo", "why", "photos", "batch", "curves", "with", "finding", "value")
+#: Tabs in links from before, and the tab that has their content now.
+FORMER_TABS = {
+    "classify": "compare",
+    "many-photos": "batches",
+    "learning-curves": "curves",
+    "results": "evidence",
+    "robustness": "evidence",
+    "batch-size": "curves",
+}
+
+BUTTON = '<button type="button">Copy link</button><span role="status"></span>'
+
+_VIEW = "[location.href, document.body.dataset.ownPhoto, document.body.dataset.ownPhotos].join()"
+# In what writes the link FIRST is the view at first, CHANGE what is new in it, by the values that are `given`.
+_ASKED, _OPEN, _COPY, _WRITE = (
+    Path(__file__).with_name(f"link_{name}.js").read_text(encoding="utf-8").replace("VIEW", _VIEW)
+    for name in ("asked", "open", "copy", "write")
+)
+_CHOICES = '{set: given[0], variants: given[1].join(",")}'
+_OPENED = 'link.waits.delete("view");'
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A choice that a part of the page adds to the link.
+
+    Args:
+        key: one of `KEYS`.
+        events: after which the address bar follows.
+        inputs: what the choice is in.
+        written: the text for the link, a JavaScript expression of the values that are `given`; empty as it is at first. None
+            writes all values, in their order.
+        read: gives updates of the outputs for a text; raises ConfigError where that asks for something that is not there. None
+            reads what None has written.
+        outputs: what the choice is brought back to; None where that are the inputs.
+    """
+
+    key: str
+    events: Sequence[Dependency]
+    inputs: Sequence[Any]
+    written: str | None = None
+    read: Callable[[ModelSet, str], Sequence[Any]] | None = None
+    outputs: Sequence[Any] | None = None
+
+    @property
+    def targets(self) -> Sequence[Any]:
+        return self.inputs if self.outputs is None else self.outputs
+
+    @property
+    def script(self) -> str:
+        """The JavaScript expression that gives the text."""
+        if self.written is not None:
+            return self.written
+        first = json.dumps([component.value for component in self.inputs])
+        return f'JSON.stringify(given) === JSON.stringify({first}) ? "" : given.map(encodeURIComponent).join("/")'
+
+    def updates(self, model_set: ModelSet, text: str) -> Sequence[Any]:
+        """What a text in a link brings to the targets."""
+        if self.read is not None:
+            return self.read(model_set, text)
+        parts = text.split("/")
+        if len(parts) != len(self.inputs):
+            raise ConfigError("The link holds more or fewer choices than there are.")
+        return [_linked_value(component, unquote(part)) for component, part in zip(self.inputs, parts, strict=True)]
+
+
+def _linked_value(component: Any, text: str) -> Any:
+    """What a control may be set to, of its text in a link."""
+    if isinstance(component, gr.CheckboxGroup):
+        values = {str(value): value for _, value in component.choices}
+        if all(word in values for word in text.split(",") if word):
+            return [values[word] for word in text.split(",") if word]
+    elif isinstance(component, gr.Radio | gr.Dropdown):
+        values = {str(value): value for _, value in component.choices}
+        if text in values:
+            return values[text]
+    elif isinstance(component, gr.Checkbox):
+        if text in ("true", "false"):
+            return text == "true"
+    else:
+        with contextlib.suppress(ValueError):
+            number = float(text)
+            if component.minimum <= number <= component.maximum:
+                return int(number) if number.is_integer() else number
+    raise ConfigError("The link asks for a choice that is not there.")
+
+
+def link_button(tabs: Sequence[str]) -> gr.HTML:
+    """Place the button that copies the link. Its event `select` tells that the page was opened by one, its value by which.
+
+    Args:
+        tabs: their names in links, in their order.
+    """
+    script = _fill_in(_ASKED + _OPEN + _COPY, tabs)
+    return gr.HTML(None, html_template=BUTTON, js_on_load=script, elem_id="link", elem_classes="link")
+
+
+def copy_button() -> gr.HTML:
+    """Place another button that copies the link, beside what it is to show."""
+    return gr.HTML(None, html_template=BUTTON, js_on_load=_COPY, elem_classes="link")
+
+
+def _keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Mapping[str, gr.Tab], linked: Sequence[Linked]) -> None:
+    """Have the address bar follow what people choose, in the browser alone.
+
+    Args:
+        inputs: the model set and the variants, with their first values.
+        listed: what has brought other variants; the first of them is what opens a link.
+        tabs: by their names in links; the first of them is open at first.
+        linked: what parts of the page add.
+    """
+    model_set, variants = inputs
+    first = {"set": model_set.value, "variants": ",".join(variants.value), "tab": next(iter(tabs))}
+    first |= dict.fromkeys(KEYS[2:], "")
+    script = _fill_in(_WRITE.replace("ASKED", _ASKED), tabs).replace("FIRST", json.dumps(first))
+
+    def write(change: str, before: str = "") -> str:
+        return script.replace("CHANGE", change).replace("BEFORE", before)
+
+    # `change`: at `input` the browser does not know the new value yet. It starts nothing here that could answer back.
+    variants.change(None, list(inputs), js=write(_CHOICES), api_name="link_variants", **UNDOCUMENTED)
+    for event in listed:
+        before = _OPENED if event is listed[0] else ""
+        event.then(None, list(inputs), js=write(_CHOICES, before), api_name=f"link_{event['api_name']}", **UNDOCUMENTED)
+    for position, (name, tab) in enumerate(tabs.items()):
+        # Engines tell late of a tab that another has replaced meanwhile.
+        is_open = f'if (tabs()[{position}]?.getAttribute("aria-selected") !== "true") return;'
+        opened = write(f"{_CHOICES}, {json.dumps({'tab': name})}", is_open)
+        tab.select(None, list(inputs), js=opened, api_name=f"link_tab_{name}", **UNDOCUMENTED)
+    for part in linked:
+        changed = write(f"{{{part.key}: {part.script}}}")
+        for event in part.events:
+            name = f"link_{part.key}_{event['api_name']}"
+            event.success(None, list(part.inputs), js=changed, api_name=name, **UNDOCUMENTED)
+
+
+def _fill_in(script: str, tabs: Iterable[str]) -> str:
+    for name, value in (("TABS", list(tabs)), ("KEYS", KEYS), ("FORMER", FORMER_TABS)):
+        script = script.replace(name, json.dumps(value))
+    return script
+
+
+def read_link(catalog: Catalog, current: str, asked: object) -> tuple[ModelSet, list[str], bool]:
+    """What a link asks for.
+
+    Args:
+        current: the model set that is shown.
+        asked: its `set` and `variants`, names with commas between them; each may be missing, or anything.
+
+    Returns:
+        the model set, its variants to show, and whether all that was asked for is there.
+    """
+    wanted = asked if isinstance(asked, Mapping) else {}
+    name, listed = wanted.get("set"), wanted.get("variants")
+    is_known = name is None or (isinstance(name, str) and name in catalog.sets)
+    model_set = catalog.get(name if isinstance(name, str) and name in catalog.sets else current)
+    if not isinstance(listed, str):
+        return model_set, main_variants_of(model_set), is_known
+    names = [name for name in listed.split(",") if name]
+    found = chosen(model_set, names)
+    is_known = is_known and len(found) == len(set(names))
+    return model_set, found if found or not names else main_variants_of(model_set), is_known
+
 
 #: what the control says -> the splits it stands for
 SPLIT_CHOICES = {"Validation": ("val",), "Training": ("train",), "Both": ("val", "train")}
@@ -44,7 +319,7 @@ class Chooser:
     photos_choice: gr.HTML  # hears of every choice of many photos
     _link: gr.HTML
     _unseen: gr.Column  # holds the starters of all parts, since those of a tab are there only once it was opened
-    _linked: list[link.Linked] = field(default_factory=list)
+    _linked: list[Linked] = field(default_factory=list)
     _parts: dict[str, list[Part]] = field(default_factory=lambda: {"variants": [], "set": []})
     _lists: list[tuple[Callable[[ModelSet], Sequence[Any]], Sequence[Any]]] = field(default_factory=list)
     tab: gr.Tab | None = None  # the one that is being built
@@ -70,9 +345,6 @@ class Chooser:
         """Run a function that fills a part of a tab after these choices made here, and after the events in `also`.
 
         A choice made while another tab is open is followed when this one is opened.
-
-        What people do (`input`) starts it, never that a control changed: Gradio's front end tells of changes that
-        its own answers make as well, and two controls that listen to each other's would keep each other busy for ever.
 
         Args:
             on_open: also each time that the tab is opened: it shows something else that may have changed, or nothing at first.
@@ -107,7 +379,7 @@ class Chooser:
         """Have a function list what can be chosen from another model set, before anything follows that choice."""
         self._lists.append((function, outputs))
 
-    def add_to_link(self, linked: link.Linked) -> None:
+    def add_to_link(self, linked: Linked) -> None:
         """Have the link to the view hold a further choice."""
         self._linked.append(linked)
 
@@ -130,7 +402,7 @@ class Chooser:
         @guarded
         def open_link(model_set: str, asked: object) -> list[Any]:
             """What a link asks for."""
-            linked, ticked, is_known = link.read(catalog, model_set, asked)
+            linked, ticked, is_known = read_link(catalog, model_set, asked)
             updates = dict(zip(outputs, bring(linked, ticked), strict=True))
             for part in self._linked:
                 text = asked.get(part.key) if isinstance(asked, Mapping) else None
@@ -140,7 +412,7 @@ class Chooser:
                 except ConfigError:
                     is_known = False
             if not is_known:
-                gr.Info(link.UNKNOWN)
+                gr.Info(UNKNOWN)
             return [linked.name, *(updates.get(component, gr.skip()) for component in (*outputs, *opened_too))]
 
         opened = self._link.select(
@@ -157,7 +429,7 @@ class Chooser:
         for event in (opened, listed):
             start_shown(self._parts["set"], event.success, tabs, f"after_{event['api_name']}")
         start_missed({id(part): part for parts in self._parts.values() for part in parts}.values(), tabs)
-        link.keep_up(self.inputs, [opened, listed], named_tabs, self._linked)
+        _keep_up(self.inputs, [opened, listed], named_tabs, self._linked)
 
 
 def build(

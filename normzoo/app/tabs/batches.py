@@ -20,11 +20,9 @@ from normzoo.app.components.photo_sets import FIRST_SET, Photo, read_photos
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.batching import computing_many
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
-from normzoo.app.core.controls import Chooser
+from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded
-from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
 from normzoo.app.core.examples import PREPARED, Example
-from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import MOST
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, counted, listed, minus, p_text

@@ -19,10 +19,8 @@ from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core import examples
 from normzoo.app.core.batching import MAX_BATCH, predict_together
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
-from normzoo.app.core.controls import Chooser
+from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded
-from normzoo.app.core.events import INSIGHT, UNDOCUMENTED, start_after
-from normzoo.app.core.permalink import Linked
 from normzoo.app.core.upload import open_photo, photo_path
 from normzoo.app.core.work import computing
 from normzoo.formatting import capital, listed

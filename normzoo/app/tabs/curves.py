@@ -29,10 +29,8 @@ from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, render
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable, to_latex
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of, variants_of
-from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser
+from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded
-from normzoo.app.core.events import UNDOCUMENTED, start_after
-from normzoo.app.core.permalink import Linked
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, to_csv
 from normzoo.plotting import plotly

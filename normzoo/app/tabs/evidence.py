@@ -18,9 +18,8 @@ from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import render
 from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable, to_latex
 from normzoo.app.core.catalog import Catalog
-from normzoo.app.core.controls import Chooser
+from normzoo.app.core.controls import Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
-from normzoo.app.core.permalink import Linked
 from normzoo.errors import ConfigError
 from normzoo.findings import COMMON, OF_A_SET, Evidence, Finding, ResultTable, find_all
 from normzoo.formatting import capital, to_csv

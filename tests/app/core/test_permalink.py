@@ -3,7 +3,7 @@
 import pytest
 
 from normzoo.app import build_demo
-from normzoo.app.core import permalink as link
+from normzoo.app.core import controls as link
 from normzoo.app.core.catalog import main_variants_of
 from tests.support.checkpoints import save_variant
 
@@ -32,18 +32,18 @@ def root(tmp_path_factory):
     ],
 )
 def test_a_link_brings_what_is_there_and_leaves_out_the_rest(catalog, asked, expected):
-    model_set, variants, is_known = link.read(catalog, "toy/paper", asked)
+    model_set, variants, is_known = link.read_link(catalog, "toy/paper", asked)
     assert (model_set.name, variants, is_known) == expected
 
 
 @pytest.mark.parametrize("asked", [None, "set", ["set"], {}, {"index": 1}])
 def test_what_is_no_link_asks_for_nothing(catalog, asked):
-    model_set, variants, is_known = link.read(catalog, "toy/paper", asked)
+    model_set, variants, is_known = link.read_link(catalog, "toy/paper", asked)
     assert (model_set.name, variants, is_known) == ("toy/paper", ["bn", "gn"], True)
 
 
 def test_without_variants_a_link_shows_the_main_ones(catalog):
-    model_set, variants, _ = link.read(catalog, "toy/paper", {"set": "toy/paper"})
+    model_set, variants, _ = link.read_link(catalog, "toy/paper", {"set": "toy/paper"})
     assert variants == main_variants_of(model_set) == ["bn", "gn"]
 
 

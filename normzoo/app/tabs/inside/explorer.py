@@ -9,10 +9,8 @@ import gradio as gr
 from normzoo.app.components import cards, downloads
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
-from normzoo.app.core.controls import Chooser
+from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, copy_button
 from normzoo.app.core.errors import check_choice, guarded
-from normzoo.app.core.events import INSIGHT, UNDOCUMENTED
-from normzoo.app.core.permalink import Linked, copy_button
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError

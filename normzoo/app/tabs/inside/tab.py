@@ -15,9 +15,8 @@ from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, png_url, render
 from normzoo.app.components.tables import csv_link
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
-from normzoo.app.core.controls import Chooser
+from normzoo.app.core.controls import INSIGHT, Chooser
 from normzoo.app.core.errors import check_choice, guarded
-from normzoo.app.core.events import INSIGHT
 from normzoo.app.core.upload import open_photo
 from normzoo.app.core.work import computing
 from normzoo.app.tabs.inside import explorer
