@@ -24,7 +24,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' \
 	    $(MAKEFILE_LIST)
 
-install: $(DEV_READY) ## make the virtual environment for all of these
+install: $(BIN)/normzoo ## make the virtual environment for all of these
 
 app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 	$(BIN)/python app.py
@@ -92,6 +92,12 @@ $(DEV_READY): requirements-dev.txt requirements.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-dev.txt
 	touch $(APP_READY) $@
+
+# The library is not installed but used from here; its command line is, beside the others.
+$(BIN)/normzoo: $(DEV_READY)
+	printf '#!/bin/sh\nPYTHONPATH="%s$${PYTHONPATH:+:$$PYTHONPATH}" exec "%s/python" -m normzoo "$$@"\n' \
+	    '$(CURDIR)' '$(abspath $(BIN))' > $@
+	chmod +x $@
 
 $(FUZZ_READY): $(DEV_READY)
 	test -x $(FUZZ)/bin/pip || $(PYTHON) -m venv $(FUZZ)
