@@ -31,7 +31,7 @@ app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 
 ##@ Develop
 
-test-fast: $(DEV_READY) ## run those that need neither a browser nor another process: the inner loop
+test-fast: $(DEV_READY) ## run the tests that need neither a browser nor another process
 	$(TESTS) -m "not browser and not process"
 
 test: $(DEV_READY) ## run the tests, a worker per core

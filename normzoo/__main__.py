@@ -92,7 +92,7 @@ def build_parser() -> Parser:
         help="on which ONNX Runtime must give PyTorch's logits, such as the validation images (default: 64 random images)",
     )
 
-    command = parser.command(commands, "check", _check, "hold a norm layer of your own against the formulas")
+    command = parser.command(commands, "check", _check, "compare a norm layer of your own with the formulas")
     command.epilog = _CHECK_EPILOG
     command.add_argument(
         "layer", metavar="FILE.py:CLASS", help="your layer: a torch.nn.Module made with the number of channels"
@@ -129,7 +129,7 @@ _CHECK_EPILOG = (
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Hold a norm layer of your own against the formulas, and name what is wrong with it."""
+    """Compare a norm layer of your own with the formulas, and name what is wrong with it."""
     if sys.stderr.isatty():
         print(f"Checking {options.layer} …", file=sys.stderr)
     name = options.layer.rpartition(":")[2]

@@ -11,7 +11,7 @@ from normzoo.nn.own_norm import OwnNorm
 
 
 def check_norm(layer: type[nn.Module], kind: str | None = None, arguments: str = "") -> Report:
-    """Hold a norm layer against the formulas, and fail with what is wrong with it.
+    """Compare a norm layer with the formulas, and fail with what is wrong with it.
 
     >>> from normzoo.testing import check_norm
     >>> check_norm(normzoo.GroupNorm, "gn").passed

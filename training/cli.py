@@ -508,8 +508,12 @@ def _compare(options: argparse.Namespace) -> None:
     rows = chosen_rows(finished_runs(options.runs, options.checkpoints), options.where)
     columns = options.columns.split(",") if options.columns else []
     say(table(rows, columns, options.by, options.format).rstrip("\n"))
-    if options.by and options.format == "text" and (tested := differences(rows, options.by)):
-        say(f"\nAccuracy of each {options.by} against the best of its norm, in points (packaged runs):\n{tested}")
+    if options.by and options.format == "text":
+        if tested := differences(rows, options.by):
+            say(f"\nAccuracy of each {options.by} minus that of the best with the same other settings, in points:\n{tested}")
+            say("The best is chosen on the images that it is tested on, so p is a little too small; --holdout avoids that.")
+        if raw := sum("place" not in row for row in rows):
+            say(f"\n{raw} of {len(rows)} runs are not packaged, so they are not tested: python -m training package")
     if options.chart:
         if not options.by or options.chart.suffix not in (".png", ".svg"):
             raise ConfigError(f"--chart takes --by and a file .png or .svg, got {options.chart}.")

@@ -124,7 +124,7 @@ def grouped(rows: list[Row], columns: Sequence[str] = (), by: str = "") -> tuple
     bases = {name: len({recipe for recipe, _ in pairs}) for name, pairs in seen.items()}
     differing = [name for name in keys if len(seen[name]) > bases[name] or name in (*columns, "norm")]
     if by:
-        differing = [name for name in differing if name not in (by, "norm")] + [by, "norm"]
+        differing = [name for name in differing if name not in (by, "norm")] + list(dict.fromkeys((by, "norm")))
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in keys), []).append(row)
@@ -160,12 +160,12 @@ def table(rows: list[Row], columns: Sequence[str] = (), by: str = "", form: str 
 
 
 def differences(rows: list[Row], by: str) -> str:
-    """Return how each value of a setting differs from the best one of its norm, as text; empty where nothing can be tested.
+    """Return how each value of a setting differs from the best one with the same other settings; empty where none is tested.
 
     Runs and images both count as samples, which takes the answers to every image: those of packaged runs.
     """
     series: dict[tuple[Any, ...], dict[Any, tuple[Row, Runs]]] = {}
-    _, groups = grouped([row for row in rows if "place" in row], (), by)
+    differing, groups = grouped([row for row in rows if "place" in row], (), by)
     for first, *_ in groups:
         model_set, variant = first["place"]
         rest = tuple(first[name] for name in (*SETTINGS, *RECIPE_FIELDS) if name != by)
@@ -181,10 +181,10 @@ def differences(rows: list[Row], by: str) -> str:
             if value != best:
                 tested.append((row, value, best, contrast([runs, values[best][1]], [1.0, -1.0], between)))
     p_values = holm([found.p_value for *_, found in tested])
+    settings = [name for name in dict.fromkeys(("recipe", "norm", *differing)) if name != by]
     cells = [
         (
-            row["recipe"],
-            row["norm"],
+            *(row[name] for name in settings),
             value,
             best,
             *(f"{100 * number:+.2f}" for number in vars(found.estimate).values()),
@@ -192,7 +192,7 @@ def differences(rows: list[Row], by: str) -> str:
         )
         for (row, value, best, found), p in zip(tested, p_values, strict=True)
     ]
-    titles = ["recipe", "norm", by, "best", "difference", "95 % from", "to", "p (Holm)"]
+    titles = [*settings, by, "best", "difference", "95% from", "to", "p (Holm)"]
     return tabulate(cells, titles, "plain", disable_numparse=True) if cells else ""
 
 

@@ -163,7 +163,7 @@ def overview(evidence: Evidence) -> list[str]:
         if found:
             several_rates = True
             best = best_rates(found)
-            columns[title] = {key: f"{_with_n(each.runs)}, rate {each.rate:g}" for key, each in best.items()}
+            columns[title] = {key: f"{_with_n(each.runs)}, learning rate {each.rate:g}" for key, each in best.items()}
         else:
             columns[title] = {key: _with_n(runs) for key, runs in evidence.runs(model_set).items()}
     if any(map(reproduces, evidence.model_sets)):

@@ -178,7 +178,7 @@ def _nearest(subject: Subject) -> str:
         right = subject.formula(key, subject.groups, 1e-5, {})(subject.batches[0]).detach()
         found.append((float(torch.corrcoef(torch.stack([own.double().flatten(), right.flatten()]))[0, 1]), key))
     likeness, key = max(found, default=(0.0, ""))
-    return f" (most like {KINDS[key].title}: `--as {key}` holds it against that)" if likeness > 0.9 else ""
+    return f" (most like {KINDS[key].title}: `--as {key}` compares it with that)" if likeness > 0.9 else ""
 
 
 def _unexplained(subject: Subject, stage: str) -> str:

@@ -16,7 +16,7 @@ def test_the_page_opens_with_an_example_that_is_classified_others_to_choose_and_
     shown = page.locator(".card h3 .key").all_inner_texts()
     assert sorted(shown) == sorted(short_name(variant) for variant in NORM_LAYERS)
     for card in page.locator(".card").all():
-        assert all(re.fullmatch(r"\d+(\.\d)? %", text) for text in card.locator(".value").all_inner_texts())
+        assert all(re.fullmatch(r"\d+(\.\d)?%", text) for text in card.locator(".value").all_inner_texts())
     for example in EXAMPLES:
         expect(page.get_by_role("button", name=example.title)).to_be_visible()
     page.get_by_role("button", name=re.compile("The 25 classes")).click()

@@ -272,9 +272,10 @@ def standing(model_set: ModelSet) -> str:
         else:
             groups.append([row])
     parts = [(listed([short_name(row.variant) for row in group]), _per_cent(group)) for group in groups]
-    leads = "leads" if len(groups[0]) == 1 else "lead"
     seeds = sorted({int(row.n) for row in finals.itertuples()})
-    return render("standing.html", first=parts[0], leads=leads, others=parts[1:], n="–".join(map(str, {seeds[0], seeds[-1]})))
+    leads = " leads with" if len(groups[0]) == 1 else " lead with"
+    n = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    return render("standing.html", first=parts[0], leads="" if seeds[0] == 1 else leads, others=parts[1:], n=n)
 
 
 def _per_cent(group: Sequence[Any]) -> str:
