@@ -143,7 +143,9 @@ def compute_logits(
 #: Networks without running statistics get photos in multiples of so many, blank ones at the end: processors sum in another
 #: order for other numbers of photos, and what does not depend on the batch shall be seen to be the same to the last bit.
 _EVEN = 8
-FEW_OTHERS = _EVEN - 1
+FEW_OTHERS, FEW_BATCHES = _EVEN - 1, 2
+#: So many images of a batch are looked at by themselves, of networks that answer the same.
+SAMPLED = 8
 _BLANK = Image.new("RGB", (8, 8))
 
 
@@ -177,8 +179,8 @@ def predict_batch(
 ) -> dict[str, BatchPredictions]:
     """Return what each network answers to images that go through together, beside what it answers to each by itself.
 
-    The answers to each by itself are computed with every other image left out, so that it is seen, and not presupposed, that
-    some networks answer the same in other company.
+    The answers to each by itself are computed with other images left out, so that it is seen, and not presupposed, that some
+    networks answer the same in other company. For these that is done for `SAMPLED` images at most.
 
     Args:
         models: as for `predict`.
@@ -186,22 +188,23 @@ def predict_batch(
         statistics: of networks with running ones; see `normzoo.inference.batch_statistics`.
         groups: batches, each the positions of its images; None lets all go through together.
     """
-    halves = [_predict_evenly(models, images[half::2]) for half in (0, 1)]
-    alone = [halves[number % 2][number // 2] for number in range(len(images))]
     together: list[dict[str, Prediction]] = [{} for _ in images]
     for group in [range(len(images))] if groups is None else groups:
         answers = _predict_together(models, [images[number] for number in group], statistics)
         for number, answer in zip(group, answers, strict=True):
             together[number] = answer
-    return {
-        variant: BatchPredictions(
-            variant,
-            has_running_statistics(model.network),
-            tuple(answers[variant] for answers in alone),
-            tuple(answers[variant] for answers in together),
-        )
-        for variant, model in models.items()
-    }
+    found = {}
+    for variant, model in models.items():
+        own = tuple(answers[variant] for answers in together)
+        depends, running = has_running_statistics(model.network), list(own)
+        sample = range(0, len(images), max(2, -(-len(images) // SAMPLED)))
+        halves = [range(0, len(images), 2), range(1, len(images), 2)]
+        for places in halves if depends else [sample]:
+            alone = _predict_evenly({variant: model}, [images[place] for place in places])
+            for place, answer in zip(places, alone, strict=True):
+                running[place] = answer[variant]
+        found[variant] = BatchPredictions(variant, depends, tuple(running), own)
+    return found
 
 
 def predict_in_batches(
@@ -209,7 +212,8 @@ def predict_in_batches(
 ) -> dict[str, tuple[str, tuple[float, ...]]]:
     """Return how probable each network finds its own answer to the first image, among others that are drawn at random.
 
-    Networks without running statistics get at most `FEW_OTHERS` others: enough to see that an answer stays the same.
+    Networks without running statistics get `FEW_BATCHES` batches with at most `FEW_OTHERS` others: enough to see that an answer
+    stays the same.
 
     Args:
         models, statistics: as for `predict_batch`.
@@ -228,9 +232,10 @@ def predict_in_batches(
     own_answers = _predict_evenly(models, [first])[0]
     best = {variant: int(answer.probabilities.argmax()) for variant, answer in own_answers.items()}
     found: dict[str, list[float]] = {variant: [] for variant in models}
-    for batch in batches:
-        for variant, model in models.items():
-            company = batch if has_running_statistics(model.network) else batch[: FEW_OTHERS + 1]
+    for variant, model in models.items():
+        depends = has_running_statistics(model.network)
+        for batch in batches if depends else batches[:FEW_BATCHES]:
+            company = batch if depends else batch[: FEW_OTHERS + 1]
             answer = _predict_together({variant: model}, company, statistics)[0][variant]
             found[variant].append(float(answer.probabilities[best[variant]]))
     return {variant: (own_answers[variant].label, tuple(values)) for variant, values in found.items()}
@@ -250,9 +255,10 @@ def _predict_together(
 
 
 def _predict_evenly(models: Mapping[str, Model], images: Sequence[Image.Image]) -> list[dict[str, Prediction]]:
-    if not images:
-        return []
-    return predict_many(models, [*images, *[_BLANK] * (-len(images) % _EVEN)], 1)[: len(images)]
+    """Return the answers to images that do not depend on each other, in batches that fit into a processor's cache."""
+    even = [*images, *[_BLANK] * (-len(images) % _EVEN)]
+    batches = [predict_many(models, even[start : start + _EVEN], 1) for start in range(0, len(even), _EVEN)]
+    return [answers for batch in batches for answers in batch][: len(images)]
 
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")

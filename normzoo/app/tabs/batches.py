@@ -28,7 +28,7 @@ from normzoo.errors import ConfigError
 from normzoo.formatting import capital, counted, listed, minus, p_text
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.inference.batch_statistics import PRIOR_IMAGES, Statistics, check_statistics, has_running_statistics
-from normzoo.inference.predict import FEW_OTHERS, BatchPredictions, predict_batch, predict_in_batches
+from normzoo.inference.predict import FEW_BATCHES, FEW_OTHERS, SAMPLED, BatchPredictions, predict_batch, predict_in_batches
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 
@@ -39,6 +39,8 @@ FORMER = {"remembered": "running", "mix": "blend"}
 COMPOSITIONS = {"mixed": "One mixed batch", "sorted": "Sorted by class"}
 DRAWS = 8
 FIRST_SIZE, LARGEST_SIZE = 8, 32
+#: Photos in all batches together that a network is asked about.
+MOST_DRAWN = 160
 FIRST_KIND = "contrast"
 #: They take turns, so that one core stays free for those who look at one photo.
 TAKE_TURNS: dict[str, Any] = {**INSIGHT, "concurrency_id": "batches", "concurrency_limit": 1}
@@ -469,7 +471,9 @@ def _independence(answers: Mapping[str, BatchPredictions], statistics: Statistic
     largest = max(each.largest_change for each in independent.values())
     told = "exactly 0, to the last bit" if largest == 0 else minus(f"{largest:.1e}")
     names = listed([short_name(each) for each in independent])
-    return [f"{names} normalize each photo by itself: the largest change of any probability in this batch is {told}."]
+    return [
+        f"{names} normalize each photo by itself: the largest change of any probability (up to {SAMPLED} photos) is {told}."
+    ]
 
 
 def match_classes(folders: Iterable[str], classes: Sequence[str]) -> dict[str, str | None]:
@@ -583,13 +587,17 @@ def _frame(batch: Batch, answers: Mapping[str, BatchPredictions]) -> pd.DataFram
 def measure(
     models: Mapping[str, Model], images: Sequence[Image.Image], number: int, size: int, statistics: Statistics
 ) -> Strips:
-    """Return for each network its answer to a photo, and the probability of that class in each of `DRAWS` batches."""
+    """Return for each network its answer to a photo, and the probability of that class in each batch."""
     ordered = [images[number], *(image for other, image in enumerate(images) if other != number)]
     found: Strips = {}
     for variant, model in models.items():
         with computing_many():
-            found |= predict_in_batches({variant: model}, ordered, statistics, size, DRAWS)
+            found |= predict_in_batches({variant: model}, ordered, statistics, size, _draws(size))
     return found
+
+
+def _draws(size: int) -> int:
+    return min(DRAWS, MOST_DRAWN // size)
 
 
 def draw_strips(models: Mapping[str, Model], strips: Strips, size: int) -> str:
@@ -600,7 +608,9 @@ def draw_strips(models: Mapping[str, Model], strips: Strips, size: int) -> str:
     ]
     still = {variant for variant in strips if not has_running_statistics(models[variant].network)}
     widest = max((max(strips[variant][1]) - min(strips[variant][1]) for variant in still), default=None)
-    return render("many_strip.html", rows=rows, draws=DRAWS, others=size - 1, few=FEW_OTHERS, widest=widest)
+    return render(
+        "many_strip.html", rows=rows, draws=_draws(size), others=size - 1, few=FEW_OTHERS, batches=FEW_BATCHES, widest=widest
+    )
 
 
 def _severity(kind: str) -> dict[str, Any]:
