@@ -166,7 +166,7 @@ class BatchPredictions:
 
     @property
     def largest_change(self) -> float:
-        """The largest change of any probability; 0.0 means that all are the same to the last bit."""
+        """The largest change of any probability of the images looked at by themselves; 0.0: the same to the last bit."""
         pairs = zip(self.running, self.own, strict=True)
         return max((float(np.abs(a.probabilities - b.probabilities).max()) for a, b in pairs), default=0.0)
 

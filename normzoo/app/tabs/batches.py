@@ -206,11 +206,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         kind: object = UNCHANGED,
         severity: object = SEVERITIES[-1],
     ) -> tuple[str, dict[str, Any]]:
-        """Ask about one photo eight times, each time in a batch with others that are drawn at random.
+        """Ask about one photo several times, each time in a batch with others that are drawn at random.
 
         photos, statistics, prior, kind, severity: as for many_photos; running counts as batch. photo: its position, from 0.
-        size: of the batch. Gives HTML for the page, and for each network its own answer and the probability of it in each
-        batch.
+        size: of the batch, 2 to 32. Gives HTML for the page, and for each network its own answer and the probability of it in
+        each batch: up to 8 where batch statistics count, 2 elsewhere.
         """
         chosen_set = catalog.get(model_set)
         models, _ = catalog.load(chosen_set, chosen(chosen_set, variants))
