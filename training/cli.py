@@ -328,10 +328,15 @@ class Chosen:
 def check_own_norms(norms: Iterable[str]) -> None:
     """Check what holds for every norm on custom ones, before time is spent on them."""
     for norm in dict.fromkeys(norm for norm in norms if norm in OWN_NORMS):
-        report = check_apart(functools.partial(Subject, OWN_NORMS[norm]), norm, with_compiler=False)
-        say(report.to_text())
-        if not report.passed:
+        if not _checked(norm):
             raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")
+
+
+@functools.cache
+def _checked(norm: str) -> bool:
+    report = check_apart(functools.partial(Subject, OWN_NORMS[norm]), norm, with_compiler=False)
+    say(report.to_text())
+    return report.passed
 
 
 def _as_stored(run: Run, root: Path) -> Run:
@@ -433,11 +438,13 @@ def _benchmark(options: argparse.Namespace) -> None:
 
     for recipe in options.on.split(","):
         rates = benchmark.rates_of(recipe)
+        if options.dry_run:
+            say(f"\n{recipe}: to find the learning rate, on training images that are held out:")
         trial = [f"--holdout={benchmark.TRIAL_HOLDOUT}", f"--epochs={benchmark.TRIAL_EPOCHS}"]
         trials = studied(f"--recipe={recipe}", f"--lr={','.join(map(str, rates))}", *trial)
         rate = rates[0] if options.dry_run else benchmark.best_rate(trials, options.runs)
-        if not options.dry_run:
-            say(f"{keys[0]}, {recipe}: the best learning rate is {rate:g}.")
+        words = "to train at the best rate, whichever it is" if options.dry_run else f"the best learning rate is {rate:g}"
+        say(f"\n{recipe}: {words}{':' * options.dry_run or '.'}")
         final = studied(f"--recipe={recipe}", f"--lr={rate}", f"--seeds={options.seeds}")[0]
         if not options.dry_run:
             package(options.runs, options.checkpoints, say)
@@ -508,12 +515,17 @@ def _compare(options: argparse.Namespace) -> None:
     rows = chosen_rows(finished_runs(options.runs, options.checkpoints), options.where)
     columns = options.columns.split(",") if options.columns else []
     say(table(rows, columns, options.by, options.format).rstrip("\n"))
-    if options.by and options.format == "text":
-        if tested := differences(rows, options.by):
-            say(f"\nAccuracy of each {options.by} minus that of the best with the same other settings, in points:\n{tested}")
-            say("The best is chosen on the images that it is tested on, so p is a little too small; --holdout avoids that.")
+    if options.by and options.format != "csv":
+        note = "% " if options.format == "latex" else ""
+        tested, alone = differences(rows, options.by, options.format)
+        if tested:
+            title = f"Accuracy of each {options.by} minus that of the best with the same other settings, in points:"
+            say(f"\n{note}{title}\n{tested}")
+            say(f"{note}The best is chosen on the images it is tested on, so p is a little too small; --holdout avoids that.")
+        if alone:
+            say(f"\n{note}Not tested, as no other {options.by} has the same other settings: {'; '.join(alone)}.")
         if raw := sum("place" not in row for row in rows):
-            say(f"\n{raw} of {len(rows)} runs are not packaged, so they are not tested: python -m training package")
+            say(f"\n{note}{raw} of {len(rows)} runs are not packaged, so they are not tested: python -m training package")
     if options.chart:
         if not options.by or options.chart.suffix not in (".png", ".svg"):
             raise ConfigError(f"--chart takes --by and a file .png or .svg, got {options.chart}.")

@@ -33,6 +33,7 @@ FIGURES = {
 #: What tells one way to train from another, besides the fields of its recipe.
 SETTINGS = ("data", "recipe", "norm", "precision", "holdout")
 FORMATS = ("text", "csv", "latex")
+_TABLES = {"text": "plain", "latex": "latex_booktabs"}
 Row = dict[str, Any]
 
 
@@ -156,13 +157,16 @@ def table(rows: list[Row], columns: Sequence[str] = (), by: str = "", form: str 
         return text.getvalue()
     titles = [FIGURES[name][0] if name in FIGURES else name.replace("_", " ") for name in shown]
     cells = [[_text(group, name) for name in shown] for group in groups]
-    return tabulate(cells, titles, "latex_booktabs" if form == "latex" else "plain", disable_numparse=True)
+    return tabulate(cells, titles, _TABLES[form], disable_numparse=True)
 
 
-def differences(rows: list[Row], by: str) -> str:
+def differences(rows: list[Row], by: str, form: str = "text") -> tuple[str, list[str]]:
     """Return how each value of a setting differs from the best one with the same other settings; empty where none is tested.
 
     Runs and images both count as samples, which takes the answers to every image: those of packaged runs.
+
+    Returns:
+        The differences as text or LaTeX, and the packaged runs that have no other with the same settings, in words.
     """
     series: dict[tuple[Any, ...], dict[Any, tuple[Row, Runs]]] = {}
     differing, groups = grouped([row for row in rows if "place" in row], (), by)
@@ -193,7 +197,13 @@ def differences(rows: list[Row], by: str) -> str:
         for (row, value, best, found), p in zip(tested, p_values, strict=True)
     ]
     titles = [*settings, by, "best", "difference", "95% from", "to", "p (Holm)"]
-    return tabulate(cells, titles, "plain", disable_numparse=True) if cells else ""
+    alone = [
+        ", ".join(f"{name} {row[name]}" for name in (by, *(each for each in differing if each != by)))
+        for values in series.values()
+        if len(values) == 1
+        for row, _ in values.values()
+    ]
+    return (tabulate(cells, titles, _TABLES[form], disable_numparse=True) if cells else ""), alone
 
 
 def chart(rows: list[Row], by: str, figure: str = "val_accuracy") -> Chart:

@@ -181,9 +181,11 @@ def overview(evidence: Evidence) -> list[str]:
     images, classes = len(checkpoint.val_logits()[1]), len(checkpoint.config.classes)
     words = f"Accuracy on {images:,} validation images of {classes} classes; ± is the standard deviation between n runs."
     words += " Where several learning rates were tried, each norm stands at its best." if several_rates else ""
-    words += (
-        " The original study has other images, so only its order can be compared." if "Original study (%)" in columns else ""
-    )
+    if "Original study (%)" in columns:
+        words += (
+            " `paper` is the [original study](docs/reproduce.md)'s recipe, `strong` a more accurate one "
+            "([both](docs/methods.md)). The study has other images, so only its order can be compared."
+        )
     return [table(shown), words]
 
 

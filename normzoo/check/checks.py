@@ -271,7 +271,7 @@ def evaluation_keeps_state(subject: Subject) -> Outcome:
 
 
 def evaluation_of_one_image(subject: Subject) -> Outcome:
-    """in evaluation the other images have no say"""
+    """in evaluation, other images have no effect"""
     layer = subject.layer()
     layer(subject.batches[0].float())
     layer.eval()
@@ -285,7 +285,7 @@ def evaluation_of_one_image(subject: Subject) -> Outcome:
 
 
 def mode_from_flag(subject: Subject) -> Outcome:
-    """training and evaluation are told apart by .train() and .eval() alone"""
+    """.train() and .eval() alone switch between training and evaluation"""
     x = subject.batches[1].float()
     for training in (True, False):
         layer = subject.layer()
@@ -377,7 +377,7 @@ def moves(subject: Subject) -> Outcome:
 
 
 def statistics_without_graph(subject: Subject) -> Outcome:
-    """what it remembers keeps no graph"""
+    """stored values keep no autograd graph"""
     layer = subject.layer()
     x = subject.batches[0].float().requires_grad_()
     layer(x + 0)
@@ -386,7 +386,7 @@ def statistics_without_graph(subject: Subject) -> Outcome:
 
 
 def instances_are_independent(subject: Subject) -> Outcome:
-    """two layers share nothing"""
+    """two layers share no state"""
     first, second = subject.built_again(), subject.built_again()
     places = {held.tensor.data_ptr() for held in held_tensors(first)} - {0}
     shared = [held.name for held in held_tensors(second) if held.tensor.data_ptr() in places]
@@ -429,12 +429,15 @@ def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
 
 
 def half_precision(subject: Subject) -> Outcome:
-    """bfloat16 maps, as under autocast"""
+    """takes bfloat16 maps, as under autocast"""
     x = _random(len(subject.batches[0]), CHANNELS, HEIGHT, WIDTH)
     try:
         y = subject.layer()(x.bfloat16()).float().detach()
     except Exception as error:  # a person's code may raise anything
-        return Outcome(True, note=f"It does not take bfloat16 maps, as under autocast ({first_line(error)}).")
+        return Outcome(
+            True,
+            note=f"It does not take bfloat16 maps, so under autocast convert its input with .float() ({first_line(error)}).",
+        )
     wide = subject.layer()(x).detach()
     gap = float((y - wide).abs().nan_to_num(float("inf")).max() / wide.abs().max().clamp_min(1e-6))
     return Outcome(gap < 0.05, "" if gap < 0.05 else f"off by {gap:.1%} of the largest value")

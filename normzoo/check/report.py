@@ -152,9 +152,10 @@ def behaves(subject: Subject) -> str:
     """Return what a layer behaves as, and what it is checked as, in a sentence."""
     kind = subject.kind
     if subject.given_kind is not None:
-        return f"checked as {KINDS[kind].title}, as you asked." if kind in KINDS else "checked for what holds for every norm."
+        return f"checked as {KINDS[kind].title}, as you asked." if kind in KINDS else "checked for what every norm must do."
     if kind == "own":
-        return f"behaves as no norm that is known here{_nearest(subject)}; checked for what holds for every norm."
+        near = _nearest(subject)
+        return f"behaves as no norm that is known here{near}; no formula to compare with: checked for what every norm must do."
     changes = subject.conventions.changes
     behind = f" with {changes['activation']} behind it" if "activation" in changes else ""
     own, same = (found.get(("output", "batch 0")) for found in (subject.observed, subject.expected))

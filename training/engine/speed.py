@@ -84,8 +84,13 @@ def choose_precision(choice: str, recipe: Recipe, device: torch.device, say: Cal
         _store(key, known)
     chosen = min(PRECISIONS, key=lambda precision: known[precision])
     rates = ", ".join(f"{recipe.batch_size / known[precision]:.0f} images/s in {precision}" for precision in PRECISIONS)
-    say(f"--amp auto takes {chosen}: {rates}, timed once on this machine for this shape ({data_root() / FILE}).")
+    if key not in _told:
+        say(f"--amp auto takes {chosen}: {rates}, timed once on this machine for this shape ({data_root() / FILE}).")
+        _told.add(key)
     return chosen
+
+
+_told = set[str]()  # once in each process
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -226,6 +226,7 @@ def estimate(
         images: gives those of a run.
         compiling: on, off or auto.
     """
+    start_seconds = time.process_time()  # of this process until here; each run's takes as long
     timings: dict[tuple[object, ...], StepTiming] = {}
     found = []
     for run in dict.fromkeys(runs):
@@ -241,7 +242,8 @@ def estimate(
             fixed, compiled_step = compiled_estimate(run, timing.step_seconds, device)
             compiled_seconds = (fixed if left else 0.0) + steps * compiled_step
             seconds = compiled_seconds if compiling == "on" else min(seconds, compiled_seconds)
-        found.append(RunEstimate(run, left, steps, timing, seconds + left * timing.val_seconds))
+        seconds += left * timing.val_seconds + (start_seconds if left else 0.0)
+        found.append(RunEstimate(run, left, steps, timing, seconds))
     return found
 
 
@@ -273,7 +275,10 @@ def print_estimate(estimates: list[RunEstimate], root: Path, workers: int, say: 
         f"{counted(runs_left, 'run')} to train, {counted(steps_left, 'step')}, about {duration(total)} with {workers} at a "
         f"time; {need / 1e6:.1f} MB in {root} ({free / 1e9:.1f} GB are free)."
     )
-    say(f"Measured in {TIMED_STEPS} uncompiled steps of each kind, one at a time, compiling counted in. Nothing was trained.")
+    say(
+        f"Measured in {TIMED_STEPS} uncompiled steps of each kind, one at a time; starting and compiling are counted in. "
+        "Nothing was trained."
+    )
 
 
 def duration(seconds: float) -> str:
