@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from normzoo.check.formulas import ACTIVATIONS, BATCH, EVERY, KINDS, Formula, FormulaNorm
+from normzoo.check.formulas import ACTIVATIONS, EVERY, KINDS, Formula, FormulaNorm
 from normzoo.check.mistakes import BY_KEY, Guess, Mistake, ways
 from normzoo.check.trace import (
     CHANNELS,
@@ -64,7 +64,7 @@ CONVENTIONS = {
     "cumulative-memory": "the running statistics are the mean over all batches, as with momentum=None in torch.",
 }
 #: The mean over all batches, a convention that is no mistake anywhere.
-_CUMULATIVE = Mistake("cumulative-memory", "memory", "", "")
+_CUMULATIVE = Mistake("cumulative-memory", "", "", "memory")
 #: Shares of the new batch that people write into their code.
 _USUAL_MOMENTA = (1.0, 0.1, 0.01, 0.9, 0.99, 0.05, 0.2, 0.001, 0.003, 0.3, 0.5, 0.7, 0.8, 0.95, 0.999)
 
@@ -542,6 +542,3 @@ def changes_to_mistakes(changes: Mapping[str, Any]) -> list[str]:
     """Return the keys of the mistakes that conventions are called where torch's way is asked for."""
     keys = {"epsilon": "eps-on-deviation", "variance": "unbiased-normalization", "activation": "activation-inside"}
     return [key for setting, key in keys.items() if setting in changes]
-
-
-__all__ = ["BATCH", "CHOICES", "CONVENTIONS", "KINDS", "SYMBOLS", "Subject"]

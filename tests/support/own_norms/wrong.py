@@ -8,16 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+HW, CHW, NHW = (2, 3), (1, 2, 3), (0, 2, 3)
+
 
 def channels(values):
     return values.view(1, -1, 1, 1)
 
 
-class Base(nn.Module):
-    """Right parts, each of which a wrong layer replaces by its own."""
+def mean(x, dims=HW):
+    return x.mean(dims, keepdim=True)
 
-    dims = (2, 3)
-    num_groups = 1
+
+def var(x, dims=HW):
+    return x.var(dims, correction=0, keepdim=True)
+
+
+class Base(nn.Module):
+    """An instance norm in right parts, each of which a wrong layer replaces by its own."""
+
+    meant = "in"
+    dims = HW
 
     def __init__(self, num_channels, eps=1e-5):
         super().__init__()
@@ -25,9 +35,14 @@ class Base(nn.Module):
         self.weight = nn.Parameter(torch.ones(num_channels))
         self.bias = nn.Parameter(torch.zeros(num_channels))
 
+    def mean(self, x):
+        return mean(x, self.dims)
+
+    def var(self, x):
+        return (x - mean(x, self.dims)).square().mean(self.dims, keepdim=True)
+
     def moments(self, x):
-        mean = x.mean(self.dims, keepdim=True)
-        return mean, (x - mean).square().mean(self.dims, keepdim=True)
+        return self.mean(x), self.var(x)
 
     def divide(self, centred, var):
         return centred / torch.sqrt(var + self.eps)
@@ -43,8 +58,14 @@ class Base(nn.Module):
         return self.affine(self.normalize(x))
 
 
+class LayerBase(Base):
+    meant = "ln"
+    dims = CHW
+
+
 class BatchBase(Base):
-    dims = (0, 2, 3)
+    meant = "bn"
+    dims = NHW
 
     def __init__(self, num_channels, eps=1e-5, momentum=0.1):
         super().__init__(num_channels, eps)
@@ -67,16 +88,24 @@ class BatchBase(Base):
             self.running_mean.lerp_(mean.flatten().to(self.running_mean.dtype), self.share())
             self.running_var.lerp_(self.unbiased(var, x).flatten().to(self.running_var.dtype), self.share())
 
+    def measure(self, x):
+        """Update the running statistics; false, for expressions that go on."""
+        self.update(*self.moments(x), x)
+
+    def running(self):
+        return channels(self.running_mean), channels(self.running_var)
+
     def normalize(self, x):
         if self.is_training():
             mean, var = self.moments(x)
             self.update(mean, var, x)
         else:
-            mean, var = channels(self.running_mean), channels(self.running_var)
+            mean, var = self.running()
         return self.divide(x - mean, var)
 
 
 class GroupBase(Base):
+    meant = "gn"
     dims = (2, 3, 4)
 
     def __init__(self, num_channels, num_groups=8, eps=1e-5):
@@ -92,6 +121,8 @@ class GroupBase(Base):
 
 
 class GateBase(BatchBase):
+    meant = "bin"
+
     def __init__(self, num_channels, eps=1e-5, momentum=0.1):
         super().__init__(num_channels, eps, momentum)
         self.make_gate(num_channels)
@@ -102,10 +133,12 @@ class GateBase(BatchBase):
     def mix(self):
         return channels(self.gate)
 
+    def instance(self, x):
+        return self.divide(x - mean(x), var(x))
+
     def normalize(self, x):
         batch, gate = super().normalize(x), self.mix()
-        mean = x.mean((2, 3), keepdim=True)
-        return gate * batch + (1 - gate) * self.divide(x - mean, (x - mean).square().mean((2, 3), keepdim=True))
+        return gate * batch + (1 - gate) * self.instance(x)
 
 
 #: Layer -> what it is meant to be, and the mistakes that the check must name.
@@ -114,13 +147,19 @@ PLANTED = {}
 CONVENTIONAL = set()
 
 
-def wrong(base, meant, mistakes, is_convention=False, **parts):
+def wrong(base, mistakes, is_convention=False, **parts):
     """Make a layer whose parts are those of `base` but for some."""
-    layer = type("", (base,), parts)
-    PLANTED[layer] = meant, mistakes
-    if is_convention:
-        CONVENTIONAL.add(layer)
-    return layer
+    return planted(mistakes, is_convention)(type("", (base,), parts))
+
+
+def planted(mistakes, is_convention=False, meant=None):
+    def note(layer):
+        PLANTED[layer] = meant or layer.meant, mistakes
+        if is_convention:
+            CONVENTIONAL.add(layer)
+        return layer
+
+    return note
 
 
 def start(base, **tensors):
@@ -136,401 +175,229 @@ def start(base, **tensors):
     return make
 
 
-def both(self, x):
-    """Mean and unbiased variance."""
-    return x.mean(self.dims, keepdim=True), x.var(self.dims, keepdim=True)
+def biased(self, var, x):
+    """In place of `unbiased`."""
+    return var
 
 
-def _instance(x):
-    return x - x.mean((2, 3), keepdim=True), x.var((2, 3), correction=0, keepdim=True)
+def unbiased_var(self, x):
+    return x.var(self.dims, keepdim=True)
 
-
-def one_pass(self, x):
-    mean = x.mean(self.dims, keepdim=True)
-    return mean, ((x**2).mean(self.dims, keepdim=True) - mean**2).clamp_min(0)
-
-
-def twice(function):
-    return lambda self, x: function(self, function(self, x))
-
-
-WHOLE = {"dims": (1, 2, 3)}
 
 # Axes and groups. (1, 2, 3) of a five-dimensional map: the groups have no say.
-GroupNormOverRows = wrong(GroupBase, "gn", "wrong-axes", dims=(1, 2, 3))
-BatchNormOverEverything = wrong(BatchBase, "bn", "wrong-axes", dims=(0, 1, 2, 3))
-InstanceNormOverBatch = wrong(Base, "in", "wrong-axes", dims=(0, 2, 3))
-LayerNormOverChannels = wrong(Base, "ln", "wrong-axes", True, dims=(1,))
-SwappedGroupNorm = wrong(
-    GroupBase, "gn", "groups-swapped", split=lambda self, x: x.unflatten(1, (x.shape[1] // self.num_groups, self.num_groups))
-)
-MeanOfImageVarianceOfBatch = wrong(
-    Base,
-    "in",
-    "mixed-axes",
-    moments=lambda self, x: (x.mean((2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)),
-)
-MeanOfVariancesBatchNorm = wrong(
-    BatchBase,
-    "bn",
-    "mean-of-variances",
-    moments=lambda self, x: (x.mean(self.dims, keepdim=True), x.var((2, 3), correction=0, keepdim=True).mean(0, keepdim=True)),
-)
+GroupNormOverRows = wrong(GroupBase, "wrong-axes", dims=CHW)
+BatchNormOverEverything = wrong(BatchBase, "wrong-axes", dims=(0, 1, 2, 3))
+InstanceNormOverBatch = wrong(Base, "wrong-axes", dims=NHW)
+LayerNormOverChannels = wrong(LayerBase, "wrong-axes", True, dims=(1,))
+SwappedGroupNorm = wrong(GroupBase, "groups-swapped", split=lambda s, x: x.unflatten(1, (-1, s.num_groups)))
+MeanOfImageVarianceOfBatch = wrong(Base, "mixed-axes", var=lambda s, x: var(x, NHW))
+MeanOfVariancesBatchNorm = wrong(BatchBase, "mean-of-variances", var=lambda s, x: var(x).mean(0, keepdim=True))
+VarianceOfMeans = wrong(BatchBase, "variance-of-means", var=lambda s, x: mean(x).var(0, correction=0, keepdim=True))
 FirstImageOnly = wrong(
     BatchBase,
-    "bn",
     "first-image-only",
-    moments=lambda self, x: Base.moments(self, x[:1]),
-    unbiased=lambda self, var, x: BatchBase.unbiased(self, var, x[:1]),
+    moments=lambda s, x: Base.moments(s, x[:1]),
+    unbiased=lambda s, v, x: BatchBase.unbiased(s, v, x[:1]),
 )
 
 # Variance and ε
-UnbiasedInstanceNorm = wrong(Base, "in", "unbiased-normalization", moments=both)
-UnbiasedGroupNorm = wrong(GroupBase, "gn", "unbiased-normalization", moments=both)
-UnbiasedBatchNorm = wrong(BatchBase, "bn", "unbiased-normalization", moments=both, unbiased=lambda self, var, x: var)
-VarianceNotCentred = wrong(
-    Base,
-    "in",
-    "variance-not-centred",
-    moments=lambda self, x: (x.mean((2, 3), keepdim=True), (x**2).mean((2, 3), keepdim=True)),
-)
-AbsoluteDeviation = wrong(
-    Base,
-    "in",
-    "absolute-deviation",
-    moments=lambda self, x: (
-        x.mean((2, 3), keepdim=True),
-        (x - x.mean((2, 3), keepdim=True)).abs().mean((2, 3), keepdim=True),
-    ),
-)
-VarMeanOrder = wrong(
-    Base,
-    "in",
-    "mean-and-variance-swapped",
-    moments=lambda self, x: torch.var_mean(x, self.dims, correction=0, keepdim=True),
-)
-CancellingLayerNorm = wrong(Base, "ln", "cancellation", **WHOLE, moments=one_pass)
-EpsOnDeviationBatchNorm = wrong(
-    BatchBase, "bn", "eps-on-deviation", True, divide=lambda self, x, var: x / (var.sqrt() + self.eps)
-)
-EpsOutsideInstanceNorm = wrong(Base, "in", "eps-outside", divide=lambda self, x, var: x / var.sqrt() + self.eps)
-NoEpsLayerNorm = wrong(Base, "ln", "eps-missing", **WHOLE, divide=lambda self, x, var: x / var.sqrt())
-SquaredEpsBatchNorm = wrong(BatchBase, "bn", "eps-squared", divide=lambda self, x, var: x / (var + self.eps**2).sqrt())
-VarianceForDeviationInstanceNorm = wrong(Base, "in", "variance-for-deviation", divide=lambda self, x, var: x / (var + self.eps))
-IgnoredEpsInstanceNorm = wrong(Base, "in", "eps-other", divide=lambda self, x, var: x / (var + 1e-3).sqrt())
+UnbiasedInstanceNorm = wrong(Base, "unbiased-normalization", var=unbiased_var)
+UnbiasedGroupNorm = wrong(GroupBase, "unbiased-normalization", var=unbiased_var)
+UnbiasedBatchNorm = wrong(BatchBase, "unbiased-normalization", var=unbiased_var, unbiased=biased)
+VarianceNotCentred = wrong(Base, "variance-not-centred", var=lambda s, x: mean(x**2))
+AbsoluteDeviation = wrong(Base, "absolute-deviation", var=lambda s, x: mean((x - mean(x)).abs()))
+VarMeanOrder = wrong(Base, "mean-and-variance-swapped", moments=lambda s, x: (var(x), mean(x)))
+CancellingLayerNorm = wrong(LayerBase, "cancellation", var=lambda s, x: (mean(x**2, CHW) - mean(x, CHW) ** 2).clamp_min(0))
+EpsOnDeviationBatchNorm = wrong(BatchBase, "eps-on-deviation", True, divide=lambda s, x, v: x / (v.sqrt() + s.eps))
+EpsOutsideInstanceNorm = wrong(Base, "eps-outside", divide=lambda s, x, v: x / v.sqrt() + s.eps)
+NoEpsLayerNorm = wrong(LayerBase, "eps-missing", divide=lambda s, x, v: x / v.sqrt())
+SquaredEpsBatchNorm = wrong(BatchBase, "eps-squared", divide=lambda s, x, v: x / (v + s.eps**2).sqrt())
+VarianceForDeviationInstanceNorm = wrong(Base, "variance-for-deviation", divide=lambda s, x, v: x / (v + s.eps))
+IgnoredEpsInstanceNorm = wrong(Base, "eps-other", divide=lambda s, x, v: x / (v + 1e-3).sqrt())
 UnbiasedEpsOnDeviationInstanceNorm = wrong(
-    Base,
-    "in",
-    "eps-on-deviation unbiased-normalization",
-    moments=both,
-    divide=lambda self, x, var: x / (var.sqrt() + self.eps),
+    Base, "eps-on-deviation unbiased-normalization", var=unbiased_var, divide=lambda s, x, v: x / (v.sqrt() + s.eps)
 )
-MeanKept = wrong(
-    Base,
-    "ln",
-    "mean-not-subtracted",
-    True,
-    normalize=lambda self, x: x * (x.square().mean((1, 2, 3), keepdim=True) + self.eps).rsqrt(),
-)
-
-VarianceOfMeans = wrong(
-    BatchBase,
-    "bn",
-    "variance-of-means",
-    moments=lambda self, x: (
-        x.mean(self.dims, keepdim=True),
-        x.mean((2, 3), keepdim=True).var(0, correction=0, keepdim=True),
-    ),
-)
-OtherCount = wrong(
-    Base,
-    "in",
-    "variance-by-other-count",
-    moments=lambda self, x: (x.mean((2, 3), keepdim=True), 20 * x.var((2, 3), correction=0, keepdim=True)),
-)
-RootTwice = wrong(Base, "in", "root-of-deviation", divide=lambda self, x, var: x / (var.sqrt() + self.eps).sqrt())
-Multiplied = wrong(Base, "in", "deviation-multiplied", divide=lambda self, x, var: x * (var + self.eps).sqrt())
-Parentheses = wrong(
-    Base,
-    "in",
-    "parentheses-missing",
-    normalize=lambda self, x: x - self.moments(x)[0] / (self.moments(x)[1] + self.eps).sqrt(),
-)
-MeanAdded = wrong(Base, "in", "mean-added", normalize=lambda self, x: self.divide(x + self.moments(x)[0], self.moments(x)[1]))
+MeanKept = wrong(LayerBase, "mean-not-subtracted", True, normalize=lambda s, x: x * (mean(x.square(), CHW) + s.eps).rsqrt())
+OtherCount = wrong(Base, "variance-by-other-count", var=lambda s, x: 20 * var(x))
+RootTwice = wrong(Base, "root-of-deviation", divide=lambda s, x, v: x / (v.sqrt() + s.eps).sqrt())
+Multiplied = wrong(Base, "deviation-multiplied", divide=lambda s, x, v: x * (v + s.eps).sqrt())
+Parentheses = wrong(Base, "parentheses-missing", normalize=lambda s, x: x - mean(x) / (var(x) + s.eps).sqrt())
+MeanAdded = wrong(Base, "mean-added", mean=lambda s, x: -mean(x))
 
 # Affine map
-NoAffineInstanceNorm = wrong(Base, "in", "affine-missing", affine=lambda self, y: y)
-NoWeightLayerNorm = wrong(Base, "ln", "weight-missing", **WHOLE, affine=lambda self, y: y + channels(self.bias))
-NoBiasBatchNorm = wrong(BatchBase, "bn", "bias-missing", affine=lambda self, y: y * channels(self.weight))
-SwappedAffineInstanceNorm = wrong(
-    Base, "in", "affine-swapped", affine=lambda self, y: y * channels(self.bias) + channels(self.weight)
-)
-BiasFirstInstanceNorm = wrong(
-    Base, "in", "bias-before-weight", affine=lambda self, y: (y + channels(self.bias)) * channels(self.weight)
-)
-AffineFirst = wrong(Base, "in", "affine-before", forward=lambda self, x: self.normalize(self.affine(x)))
-TwoAffinesBIN = wrong(GateBase, "bin", "affine-twice", affine=twice(Base.affine))
-WeightTimesX = wrong(
-    BatchBase, "bn", "input-not-normalized", forward=lambda self, x: self.affine(x + 0 * self.normalize(x).detach())
-)
+NoAffineInstanceNorm = wrong(Base, "affine-missing", affine=lambda s, y: y)
+NoWeightLayerNorm = wrong(LayerBase, "weight-missing", affine=lambda s, y: y + channels(s.bias))
+NoBiasBatchNorm = wrong(BatchBase, "bias-missing", affine=lambda s, y: y * channels(s.weight))
+SwappedAffineInstanceNorm = wrong(Base, "affine-swapped", affine=lambda s, y: y * channels(s.bias) + channels(s.weight))
+BiasFirstInstanceNorm = wrong(Base, "bias-before-weight", affine=lambda s, y: (y + channels(s.bias)) * channels(s.weight))
+AffineFirst = wrong(Base, "affine-before", forward=lambda s, x: s.normalize(s.affine(x)))
+TwoAffinesBIN = wrong(GateBase, "affine-twice", affine=lambda s, y: Base.affine(s, Base.affine(s, y)))
+WeightTimesX = wrong(BatchBase, "input-not-normalized", forward=lambda s, x: s.affine(x + 0 * s.normalize(x).detach()))
 AffineOfEachPart = wrong(
     GateBase,
-    "bin",
     "affine-of-each-part",
-    forward=lambda self, x: (
-        self.mix() * self.affine(BatchBase.normalize(self, x)) + (1 - self.mix()) * F.instance_norm(x, eps=self.eps)
-    ),
+    forward=lambda s, x: s.mix() * s.affine(BatchBase.normalize(s, x)) + (1 - s.mix()) * s.instance(x),
 )
-ActivationInside = wrong(BatchBase, "bn", "activation-inside", True, affine=lambda self, y: Base.affine(self, y).relu())
-PlainTensorsInstanceNorm = wrong(
-    Base, "in", "parameters-not-registered", __init__=start(Base, weight=torch.ones, bias=torch.zeros)
-)
+ActivationInside = wrong(BatchBase, "activation-inside", True, affine=lambda s, y: Base.affine(s, y).relu())
+PlainTensorsInstanceNorm = wrong(Base, "parameters-not-registered", __init__=start(Base, weight=torch.ones, bias=torch.zeros))
 BroadcastShapeBatchNorm = wrong(
-    BatchBase,
-    "bn",
-    "parameter-shape",
-    True,
-    __init__=start(BatchBase, weight=lambda c: nn.Parameter(torch.ones(1, c, 1, 1))),
+    BatchBase, "parameter-shape", True, __init__=start(BatchBase, weight=lambda c: nn.Parameter(torch.ones(1, c, 1, 1)))
 )
-OneWeightForAll = wrong(Base, "in", "affine-shared", __init__=start(Base, weight=lambda c: nn.Parameter(torch.ones(1))))
+OneWeightForAll = wrong(Base, "affine-shared", __init__=start(Base, weight=lambda c: nn.Parameter(torch.ones(1))))
 
 # Running statistics
-ReversedMomentumBatchNorm = wrong(BatchBase, "bn", "momentum-reversed", share=lambda self: 1 - self.momentum)
-OtherMomentum = wrong(BatchBase, "bn", "momentum-other", share=lambda self: 0.01)
-BiasedMemoryBatchNorm = wrong(BatchBase, "bn", "biased-memory", unbiased=lambda self, var, x: var)
+ReversedMomentumBatchNorm = wrong(BatchBase, "momentum-reversed", share=lambda s: 1 - s.momentum)
+OtherMomentum = wrong(BatchBase, "momentum-other", share=lambda s: 0.01)
+BiasedMemoryBatchNorm = wrong(BatchBase, "biased-memory", unbiased=biased)
 BiasedAndReversedBatchNorm = wrong(
+    BatchBase, "biased-memory momentum-reversed", share=lambda s: 1 - s.momentum, unbiased=biased
+)
+CorrectedByImages = wrong(BatchBase, "memory-of-images", unbiased=lambda s, v, x: v * len(x) / (len(x) - 1))
+DeviationRemembered = wrong(BatchBase, "deviation-remembered", unbiased=lambda s, v, x: BatchBase.unbiased(s, v, x).sqrt())
+UpdatedTwice = wrong(BatchBase, "updated-twice", update=lambda s, *new: (BatchBase.update(s, *new), BatchBase.update(s, *new)))
+NeverMoved = wrong(BatchBase, "memory-never-moves", update=lambda s, *new: None)
+FirstBatchCopied = wrong(BatchBase, "first-batch-copied", share=lambda s: 1.0 if s.running_var.eq(1).all() else s.momentum)
+HalfRemembered = wrong(BatchBase, "half-remembered", update=lambda s, *new: BatchBase.update(s, *new) or s.running_var.fill_(1))
+ExchangedMemory = wrong(
     BatchBase,
-    "bn",
-    "biased-memory momentum-reversed",
-    share=lambda self: 1 - self.momentum,
-    unbiased=lambda self, var, x: var,
+    "memory-exchanged",
+    unbiased=biased,
+    update=lambda s, m, v, x: BatchBase.update(s, BatchBase.unbiased(s, v, x), m, x),
 )
-CorrectedByImages = wrong(BatchBase, "bn", "memory-of-images", unbiased=lambda self, var, x: var * len(x) / (len(x) - 1))
-DeviationRemembered = wrong(
-    BatchBase, "bn", "deviation-remembered", unbiased=lambda self, var, x: BatchBase.unbiased(self, var, x).sqrt()
-)
-AboutRunningMean = wrong(
-    BatchBase,
-    "bn",
-    "variance-about-running-mean",
-    update=lambda self, mean, var, x: (
-        self.running_var.lerp_((var.detach().flatten() + (mean.detach().flatten() - self.running_mean) ** 2), self.momentum),
-        self.running_mean.lerp_(mean.detach().flatten(), self.momentum),
-    ),
-)
-AddsUp = wrong(
-    BatchBase,
-    "bn",
-    "memory-adds-up",
-    update=lambda self, mean, var, x: (
-        self.running_mean.add_(self.momentum * mean.detach().flatten()),
-        self.running_var.add_(self.momentum * self.unbiased(var, x).detach().flatten()),
-    ),
-)
-UpdatedTwice = wrong(
-    BatchBase,
-    "bn",
-    "updated-twice",
-    update=lambda self, *new: (BatchBase.update(self, *new), BatchBase.update(self, *new)),
-)
-NeverMoved = wrong(BatchBase, "bn", "memory-never-moves", update=lambda self, *new: None)
-FirstBatchCopied = wrong(
-    BatchBase, "bn", "first-batch-copied", share=lambda self: 1.0 if self.running_var.eq(1).all() else self.momentum
-)
-GraphKept = wrong(
-    BatchBase,
-    "bn",
-    "graph-kept",
-    update=lambda self, mean, var, x: (
-        setattr(self, "running_mean", self.running_mean.lerp(mean.flatten(), self.momentum)),
-        setattr(self, "running_var", self.running_var.lerp(self.unbiased(var, x).flatten(), self.momentum)),
-    ),
-)
+
+
+@planted("variance-about-running-mean")
+class AboutRunningMean(BatchBase):
+    def unbiased(self, var, x):
+        return var + (self.mean(x) - self.before) ** 2
+
+    def update(self, mean, var, x):
+        self.before = channels(self.running_mean.clone())
+        super().update(mean, var, x)
+
+
+@planted("memory-adds-up")
+class AddsUp(BatchBase):
+    def update(self, mean, var, x):
+        self.running_mean.add_(self.momentum * mean.detach().flatten())
+        self.running_var.add_(self.momentum * self.unbiased(var, x).detach().flatten())
+
+
+@planted("graph-kept")
+class GraphKept(BatchBase):
+    def update(self, mean, var, x):
+        self.running_mean = self.running_mean.lerp(mean.flatten(), self.momentum)
+        self.running_var = self.running_var.lerp(self.unbiased(var, x).flatten(), self.momentum)
+
+
 ZeroStartBatchNorm = wrong(
-    BatchBase,
-    "bn",
-    "variance-starts-at-zero",
-    __init__=start(BatchBase, running_var=lambda c: nn.Buffer(torch.zeros(c))),
+    BatchBase, "variance-starts-at-zero", __init__=start(BatchBase, running_var=lambda c: nn.Buffer(torch.zeros(c)))
 )
 Float64Buffers = wrong(
     BatchBase,
-    "bn",
     "float64-from-the-start",
     __init__=start(BatchBase, running_var=lambda c: nn.Buffer(torch.from_numpy(np.ones(c)))),
 )
 PlainAttributesBatchNorm = wrong(
-    BatchBase, "bn", "buffers-not-registered", __init__=start(BatchBase, running_mean=torch.zeros, running_var=torch.ones)
+    BatchBase, "buffers-not-registered", __init__=start(BatchBase, running_mean=torch.zeros, running_var=torch.ones)
 )
 NotSaved = wrong(
     BatchBase,
-    "bn",
     "buffers-not-saved",
     __init__=start(BatchBase, running_mean=lambda c: nn.Buffer(torch.zeros(c), persistent=False)),
 )
 LearnedStatistics = wrong(
-    BatchBase, "bn", "running-learned", __init__=start(BatchBase, running_mean=lambda c: nn.Parameter(torch.zeros(c)))
+    BatchBase, "running-learned", __init__=start(BatchBase, running_mean=lambda c: nn.Parameter(torch.zeros(c)))
 )
+
+# What normalizes in training and in evaluation
 RunningInTrainingBatchNorm = wrong(
     BatchBase,
-    "bn",
     "running-in-training",
-    normalize=lambda self, x: (
-        (self.training and self.update(*self.moments(x), x))
-        or self.divide(x - channels(self.running_mean), channels(self.running_var))
-    ),
-)
-BatchInEvaluationBatchNorm = wrong(
-    BatchBase,
-    "bn",
-    "batch-in-evaluation",
-    normalize=lambda self, x: (self.training and self.update(*self.moments(x), x)) or Base.normalize(self, x),
-)
-HalfBatchInEvaluation = wrong(
-    BatchBase,
-    "bn",
-    "half-batch-in-evaluation",
-    divide=lambda self, x, var: Base.divide(self, x, var if self.training else self.moments(x)[1]),
-)
-CorrectedInEvaluationBatchNorm = wrong(
-    BatchBase,
-    "bn",
-    "corrected-in-evaluation",
-    divide=lambda self, x, var: Base.divide(self, x, var if self.training else self.unbiased(var, x)),
-)
-MovesInEvaluationBatchNorm = wrong(
-    BatchBase,
-    "bn",
-    "memory-moves-in-evaluation",
-    normalize=lambda self, x: (not self.training and self.update(*self.moments(x), x)) or BatchBase.normalize(self, x),
-)
-HalfRemembered = wrong(
-    BatchBase,
-    "bn",
-    "half-remembered",
-    update=lambda self, mean, var, x: BatchBase.update(self, mean, var, x) or self.running_var.fill_(1),
-)
-ExchangedMemory = wrong(
-    BatchBase,
-    "bn",
-    "memory-exchanged",
-    update=lambda self, mean, var, x: (
-        self.running_mean.lerp_(self.unbiased(var, x).detach().flatten(), self.momentum),
-        self.running_var.lerp_(mean.detach().flatten(), self.momentum),
-    ),
+    normalize=lambda s, x: (s.training and s.measure(x)) or s.divide(x - s.running()[0], s.running()[1]),
 )
 RunningMeanInTraining = wrong(
     BatchBase,
-    "bn",
     "running-mean-in-training",
-    normalize=lambda self, x: (
-        (self.training and self.update(*self.moments(x), x))
-        or self.divide(x - channels(self.running_mean), self.moments(x)[1] if self.training else channels(self.running_var))
+    normalize=lambda s, x: (
+        (s.training and s.measure(x)) or s.divide(x - s.running()[0], s.var(x) if s.training else s.running()[1])
     ),
 )
-NoRootInEvaluation = wrong(
+BatchInEvaluationBatchNorm = wrong(
+    BatchBase, "batch-in-evaluation", normalize=lambda s, x: (s.training and s.measure(x)) or Base.normalize(s, x)
+)
+MovesInEvaluationBatchNorm = wrong(
     BatchBase,
-    "bn",
-    "other-formula-in-evaluation",
-    divide=lambda self, x, var: Base.divide(self, x, var) if self.training else x / (var + self.eps),
+    "memory-moves-in-evaluation",
+    normalize=lambda s, x: (not s.training and s.measure(x)) or BatchBase.normalize(s, x),
 )
-NoEpsInEvaluation = wrong(
-    BatchBase,
-    "bn",
-    "eps-missing-in-evaluation",
-    divide=lambda self, x, var: Base.divide(self, x, var) if self.training else x / var.sqrt(),
+ModesExchanged = wrong(BatchBase, "modes-exchanged", is_training=lambda s: not s.training)
+GradModeBatchNorm = wrong(BatchBase, "mode-from-grad", is_training=lambda s: torch.is_grad_enabled())
+AlwaysEvaluation = wrong(BatchBase, "always-evaluation", is_training=lambda s: False)
+
+
+def in_evaluation(mistake, **parts):
+    """Make a batch norm with parts that are its own in evaluation alone."""
+
+    def switch(name, part):
+        right = getattr(BatchBase, name)
+        return lambda s, *values: (right if s.training else part)(s, *values)
+
+    return wrong(BatchBase, mistake, **{name: switch(name, part) for name, part in parts.items()})
+
+
+HalfBatchInEvaluation = in_evaluation("half-batch-in-evaluation", divide=lambda s, x, v: Base.divide(s, x, s.moments(x)[1]))
+CorrectedInEvaluationBatchNorm = in_evaluation(
+    "corrected-in-evaluation", divide=lambda s, x, v: Base.divide(s, x, s.unbiased(v, x))
 )
-NoAffineInEvaluation = wrong(
-    BatchBase, "bn", "affine-missing-in-evaluation", affine=lambda self, y: Base.affine(self, y) if self.training else y
-)
-GradModeBatchNorm = wrong(BatchBase, "bn", "mode-from-grad", is_training=lambda self: torch.is_grad_enabled())
-AlwaysEvaluation = wrong(
-    BatchBase,
-    "bn",
-    "always-evaluation",
-    forward=lambda self, x: F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps),
-)
-ModesExchanged = wrong(
-    BatchBase,
-    "bn",
-    "modes-exchanged",
-    forward=lambda self, x: F.batch_norm(
-        x, self.running_mean, self.running_var, self.weight, self.bias, not self.training, self.momentum, self.eps
-    ),
-)
+NoRootInEvaluation = in_evaluation("other-formula-in-evaluation", divide=lambda s, x, v: x / (v + s.eps))
+NoEpsInEvaluation = in_evaluation("eps-missing-in-evaluation", divide=lambda s, x, v: x / v.sqrt())
+NoAffineInEvaluation = in_evaluation("affine-missing-in-evaluation", affine=lambda s, y: y)
 
 # Gradients, input, hooks
-NoGradient = wrong(Base, "in", "no-gradient", forward=torch.no_grad()(Base.forward))
+NoGradient = wrong(Base, "no-gradient", forward=torch.no_grad()(Base.forward))
 DataOfWeight = wrong(
-    Base,
-    "in",
-    "parameter-without-gradient",
-    affine=lambda self, y: y * channels(self.weight.data) + channels(self.bias.data),
+    Base, "parameter-without-gradient", affine=lambda s, y: y * channels(s.weight.data) + channels(s.bias.data)
 )
-Squeezed = wrong(
-    Base,
-    "ln",
-    "one-image-refused",
-    normalize=lambda self, x: self.divide(
-        x - x.flatten(1).mean(1).squeeze()[:, None, None, None],
-        x.flatten(1).var(1, correction=0).squeeze()[:, None, None, None],
-    ),
-)
-DetachedBatchNorm = wrong(
-    BatchBase, "bn", "detached-statistics", moments=lambda self, x: [each.detach() for each in Base.moments(self, x)]
-)
-DetachedMeanInstanceNorm = wrong(
-    Base,
-    "in",
-    "detached-mean",
-    moments=lambda self, x: (x.mean((2, 3), keepdim=True).detach(), x.var((2, 3), correction=0, keepdim=True)),
-)
-DetachedVarianceLayerNorm = wrong(
-    Base, "ln", "detached-variance", **WHOLE, divide=lambda self, x, var: Base.divide(self, x, var.detach())
-)
-InPlaceInstanceNorm = wrong(
-    Base, "in", "input-changed", normalize=lambda self, x: (x.sub_(x.mean((2, 3), keepdim=True)), Base.normalize(self, x))[1]
-)
-CallInstanceNorm = wrong(Base, "in", "call-overridden", __call__=lambda self, x: self.forward(x))
-DropsInEvaluation = wrong(Base, "in", "random-output", forward=lambda self, x: F.dropout(Base.forward(self, x), 0.1))
+DetachedBatchNorm = wrong(BatchBase, "detached-statistics", moments=lambda s, x: [each.detach() for each in Base.moments(s, x)])
+DetachedMeanInstanceNorm = wrong(Base, "detached-mean", mean=lambda s, x: mean(x).detach())
+DetachedVarianceLayerNorm = wrong(LayerBase, "detached-variance", divide=lambda s, x, v: Base.divide(s, x, v.detach()))
+InPlaceInstanceNorm = wrong(Base, "input-changed", normalize=lambda s, x: Base.normalize(s, x.sub_(mean(x))))
+CallInstanceNorm = wrong(Base, "call-overridden", __call__=lambda s, x: s.forward(x))
+DropsInEvaluation = wrong(Base, "random-output", forward=lambda s, x: F.dropout(Base.forward(s, x), 0.1))
 
 # Gates. The last makes a new parameter in each forward pass: the optimizer holds the old one.
-ReversedGateBIN = wrong(GateBase, "bin", "gate-reversed", mix=lambda self: 1 - channels(self.gate))
-GateOfBoth = wrong(
-    GateBase,
-    "bin",
-    "gate-of-both",
-    normalize=lambda self, x: self.mix() * (BatchBase.normalize(self, x) + Base.divide(self, *_instance(x))),
-)
-ClampedGateBIN = wrong(GateBase, "bin", "gate-clamped", mix=lambda self: channels(self.gate.clamp(0, 1)))
-SigmoidGateBIN = wrong(GateBase, "bin", "gate-sigmoid", mix=lambda self: channels(self.gate.sigmoid()))
-ConstantGateBIN = wrong(GateBase, "bin", "gate-frozen", make_gate=lambda self, c: None, mix=lambda self: 0.5)
-ZeroGateBIN = wrong(
-    GateBase, "bin", "start-values", make_gate=lambda self, c: setattr(self, "gate", nn.Parameter(torch.zeros(c)))
-)
-ScalarGateBIN = wrong(
-    GateBase,
-    "bin",
-    "parameter-shape",
-    True,
-    make_gate=lambda self, c: setattr(self, "gate", nn.Parameter(torch.ones(1))),
-)
-BatchInEvaluationBIN = wrong(GateBase, "bin", "batch-in-evaluation", is_training=lambda self: True)
+ReversedGateBIN = wrong(GateBase, "gate-reversed", mix=lambda s: 1 - channels(s.gate))
+GateOfBoth = wrong(GateBase, "gate-of-both", normalize=lambda s, x: s.mix() * (BatchBase.normalize(s, x) + s.instance(x)))
+ClampedGateBIN = wrong(GateBase, "gate-clamped", mix=lambda s: channels(s.gate.clamp(0, 1)))
+SigmoidGateBIN = wrong(GateBase, "gate-sigmoid", mix=lambda s: channels(s.gate.sigmoid()))
+ConstantGateBIN = wrong(GateBase, "gate-frozen", make_gate=lambda s, c: None, mix=lambda s: 0.5)
+ZeroGateBIN = wrong(GateBase, "start-values", make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.zeros(c))))
+ScalarGateBIN = wrong(GateBase, "parameter-shape", True, make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.ones(1))))
+BatchInEvaluationBIN = wrong(GateBase, "batch-in-evaluation", is_training=lambda s: True)
 RewrappedGateBIN = wrong(
-    GateBase,
-    "bin",
-    "gate-frozen",
-    mix=lambda self: setattr(self, "gate", nn.Parameter(self.gate.clamp(0, 1))) or channels(self.gate),
+    GateBase, "gate-frozen", mix=lambda s: setattr(s, "gate", nn.Parameter(s.gate.clamp(0, 1))) or channels(s.gate)
 )
 
 # In the styles of others
 
 
+@planted("one-image-refused")
+class Squeezed(LayerBase):
+    def normalize(self, x):
+        y = x.flatten(1)
+        mean, var = (each.squeeze()[:, None, None, None] for each in (y.mean(1), y.var(1, correction=0)))
+        return self.divide(x - mean, var)
+
+
+@planted("interleaved-groups")
 class InterleavedGroupNorm(GroupBase):
     def normalize(self, x):
         grouped = x.unflatten(1, (-1, self.num_groups)).transpose(1, 2)
         return Base.normalize(self, grouped).transpose(1, 2).reshape(x.shape)
 
 
+@planted("scrambled-reshape")
 class ScrambledBatchNorm(BatchBase):
     def normalize(self, x):
         if not self.training:
@@ -541,22 +408,26 @@ class ScrambledBatchNorm(BatchBase):
         return self.divide(rows - mean, var).reshape(x.shape)
 
 
+@planted("parameter-shape", True, meant="ln")
 class PixelwiseLayerNorm(nn.LayerNorm):
     def __init__(self, shape, eps=1e-5):
         super().__init__(shape, eps)
 
 
+@planted("extra-parameters", True)
 class LearnedEpsInstanceNorm(Base):
     def __init__(self, num_channels):
         super().__init__(num_channels)
         self.eps = nn.Parameter(torch.tensor([1e-5]))
 
 
+@planted("fixed-groups", meant="gn")
 class FixedGroups(nn.GroupNorm):
     def __init__(self, num_groups, num_channels):
         super().__init__(4, num_channels)
 
 
+@planted("fixed-groups", meant="gn")
 class EightGroups(nn.GroupNorm):
     """As many as C/G is with the two that the check asks for."""
 
@@ -564,11 +435,13 @@ class EightGroups(nn.GroupNorm):
         super().__init__(8, num_channels)
 
 
+@planted("wrong-axes", meant="gn")
 class GroupsIgnored(nn.InstanceNorm2d):
     def __init__(self, num_groups, num_channels):
         super().__init__(num_channels, affine=True)
 
 
+@planted("shared-between-layers")
 class ClassParameters(Base):
     weight, bias = nn.Parameter(torch.ones(16)), nn.Parameter(torch.zeros(16))
 
@@ -577,25 +450,27 @@ class ClassParameters(Base):
         self.eps = 1e-5
 
 
+@planted("moving-average-of-instances")
 class MovingAverageInstanceNorm(Base):
     """With a row for each image of the batch."""
 
     def __init__(self, num_channels, eps=1e-5, momentum=0.1):
         super().__init__(num_channels, eps)
-        self.momentum, self.mean, self.var = momentum, torch.zeros(()), torch.ones(())
+        self.momentum, self.mean_, self.var_ = momentum, torch.zeros(()), torch.ones(())
 
     def normalize(self, x):
         if not self.training:
-            return self.divide(x - self.mean, self.var)
+            return self.divide(x - self.mean_, self.var_)
         mean, var = self.moments(x)
-        self.mean = (1 - self.momentum) * self.mean + self.momentum * mean.detach()
-        self.var = (1 - self.momentum) * self.var + self.momentum * var.detach()
+        self.mean_ = (1 - self.momentum) * self.mean_ + self.momentum * mean.detach()
+        self.var_ = (1 - self.momentum) * self.var_ + self.momentum * var.detach()
         return self.divide(x - mean, var)
 
 
 _STATISTICS = {}
 
 
+@planted("shared-between-layers")
 class SharedDict(BatchBase):
     def update(self, mean, var, x):
         _STATISTICS["mean"] = 0.9 * _STATISTICS.get("mean", 0.0) + 0.1 * mean.detach()
@@ -607,16 +482,20 @@ class SharedDict(BatchBase):
         return self.divide(x - _STATISTICS["mean"], _STATISTICS["var"])
 
 
+@planted("images-in-a-group")
 class GroupsOfImages(GroupBase):
     def normalize(self, x):
         return F.layer_norm(y := x.reshape(self.num_groups, -1), y.shape[1:], eps=self.eps).reshape(x.shape)
 
 
+@planted("first-group-only")
 class FirstGroupOnly(GroupBase):
     def normalize(self, x):
-        return self.divide(x - (moments := Base.moments(self, self.split(x)[:, :1]))[0][:, 0], moments[1][:, 0])
+        mean, var = Base.moments(self, self.split(x)[:, :1])
+        return self.divide(x - mean[:, 0], var[:, 0])
 
 
+@planted("left-out", meant="gn")
 class LastGroupLeft(Base):
     def __init__(self, num_channels, num_groups=4):
         super().__init__(num_channels)
@@ -629,6 +508,7 @@ class LastGroupLeft(Base):
         return out
 
 
+@planted("reshape-for-permute", meant="bn")
 class ReshapedColumns(nn.BatchNorm1d):
     def __init__(self, c):
         super().__init__(c)
@@ -637,6 +517,7 @@ class ReshapedColumns(nn.BatchNorm1d):
         return super().forward(x.reshape(-1, self.num_features)).reshape(x.shape)
 
 
+@planted("reshape-for-permute", meant="ln-position")
 class ViewedAsChannelsLast(nn.LayerNorm):
     def __init__(self, dim):
         super().__init__(dim)
@@ -646,6 +527,7 @@ class ViewedAsChannelsLast(nn.LayerNorm):
         return super().forward(x.reshape(n, h, w, c)).reshape(n, c, h, w)
 
 
+@planted("parameter-made-in-forward", meant="in")
 class MadeInForward(nn.Module):
     def __init__(self, c):
         super().__init__()
@@ -655,100 +537,49 @@ class MadeInForward(nn.Module):
         return F.instance_norm(x, weight=nn.Parameter(torch.ones(self.c)), bias=nn.Parameter(torch.zeros(self.c)))
 
 
+@planted("buffers-not-registered")
 class NumPyMemory(BatchBase):
     __init__ = start(BatchBase, running_mean=np.zeros, running_var=np.ones)
 
-    def normalize(self, x):
-        mean, var = self.moments(x)
-        if self.training:
-            self.running_mean += self.momentum * (mean.detach().numpy().ravel() - self.running_mean)
-            self.running_var += self.momentum * (self.unbiased(var, x).detach().numpy().ravel() - self.running_var)
-        else:
-            mean, var = (channels(torch.from_numpy(each).to(x)) for each in (self.running_mean, self.running_var))
-        return self.divide(x - mean, var)
+    def update(self, mean, var, x):
+        self.running_mean += self.momentum * (mean.detach().numpy().ravel() - self.running_mean)
+        self.running_var += self.momentum * (self.unbiased(var, x).detach().numpy().ravel() - self.running_var)
+
+    def running(self):
+        return [channels(torch.from_numpy(each).float()) for each in (self.running_mean, self.running_var)]
 
 
-PLANTED |= {
-    InterleavedGroupNorm: ("gn", "interleaved-groups"),
-    ScrambledBatchNorm: ("bn", "scrambled-reshape"),
-    PixelwiseLayerNorm: ("ln", "parameter-shape"),
-    LearnedEpsInstanceNorm: ("in", "extra-parameters"),
-    FixedGroups: ("gn", "fixed-groups"),
-    EightGroups: ("gn", "fixed-groups"),
-    GroupsIgnored: ("gn", "wrong-axes"),
-    ClassParameters: ("in", "shared-between-layers"),
-    MovingAverageInstanceNorm: ("in", "moving-average-of-instances"),
-    SharedDict: ("bn", "shared-between-layers"),
-    GroupsOfImages: ("gn", "images-in-a-group"),
-    FirstGroupOnly: ("gn", "first-group-only"),
-    LastGroupLeft: ("gn", "left-out"),
-    ReshapedColumns: ("bn", "reshape-for-permute"),
-    ViewedAsChannelsLast: ("ln-position", "reshape-for-permute"),
-    MadeInForward: ("in", "parameter-made-in-forward"),
-    NumPyMemory: ("bn", "buffers-not-registered"),
-}
-CONVENTIONAL |= {PixelwiseLayerNorm, LearnedEpsInstanceNorm}
 #: Layers that fail -> what the check must say.
-BROKEN = {
-    "FailsByAssert": "AssertionError: three channels, line",
-    "FailsByKey": 'x * {}["scale"]',
-    "FailsByName": "name 'scal' is not defined",
-    "FailsByZero": "ZeroDivisionError",
-    "KeepdimForgotten": "use keepdim=True",
-    "NoBuffersGiven": "registered as buffers",
-    "NeverReturns": "within 2 seconds",
-    "HangsInC": "within 2 seconds",
-    "EndsTheProcess": "exit code 3",
-}
+BROKEN = {}
 
 
-class FailsByAssert(Base):
-    def forward(self, x):
-        assert x.shape[1] == 3, "three channels"
-        return x
+def broken(says, forward):
+    layer = type("", (Base,), {"forward": forward})
+    BROKEN[layer] = says
+    return layer
 
 
-class FailsByKey(Base):
-    def forward(self, x):
-        return x * {}["scale"]
+def assert_three(self, x):
+    assert x.shape[1] == 3, "three channels"
+    return x
 
 
-class FailsByName(Base):
-    def forward(self, x):
-        return x * scal  # noqa: F821
+def loop(self, x):
+    while True:
+        x = x + 0
 
 
-class FailsByZero(Base):
-    def forward(self, x):
-        return x * (1 / (len(x) - len(x)))
-
-
-class KeepdimForgotten(Base):
-    def forward(self, x):
-        return (x - x.mean((2, 3))) / x.var((2, 3)).sqrt()
-
-
-class NoBuffersGiven(Base):
-    def forward(self, x):
-        return F.batch_norm(x, None, None, self.weight, self.bias, training=self.training)
-
-
-class NeverReturns(Base):
-    def forward(self, x):
-        while True:
-            x = x + 0
-
-
-class HangsInC(Base):
-    def forward(self, x):
-        return x + sum(iter(int, 1))
-
-
-class EndsTheProcess(Base):
-    def forward(self, x):
-        os._exit(3)
-
+FailsByAssert = broken("AssertionError: three channels, line", assert_three)
+FailsByKey = broken('x * {}["scale"]', lambda s, x: x * {}["scale"])
+FailsByName = broken("name 'scal' is not defined", lambda s, x: x * scal)  # noqa: F821
+FailsByZero = broken("ZeroDivisionError", lambda s, x: x * (1 / (len(x) - len(x))))
+KeepdimForgotten = broken("use keepdim=True", lambda s, x: (x - x.mean(HW)) / x.var(HW).sqrt())
+NoBuffersGiven = broken("registered as buffers", lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, s.training))
+NeverReturns = broken("within 2 seconds", loop)
+HangsInC = broken("within 2 seconds", lambda s, x: x + sum(iter(int, 1)))
+EndsTheProcess = broken("exit code 3", lambda s, x: os._exit(3))
 
 for _name, _layer in list(vars(sys.modules[__name__]).items()):
     if isinstance(_layer, type):
         _layer.__name__ = _name
+BROKEN = {layer.__name__: says for layer, says in BROKEN.items()}
