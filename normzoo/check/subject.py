@@ -1,7 +1,7 @@
 """Subject of a check: a person's layer, what it behaves as, and the fewest known mistakes that explain it."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -88,6 +88,7 @@ class Subject:
                 raise ConfigError(f"{meaning} must be a number, or nobody could say what is right.")
         self.given_kind = None if kind == "own" else kind
         self._template = self._build()
+        self._depths: dict[tuple[Any, ...], int] = {}
 
     @cached_property
     def kind(self) -> str:
@@ -332,13 +333,21 @@ class Subject:
         self, changes: Mapping[str, Any], observed: Observed, kind: str, groups: int, eps: float, momentum: float | None = None
     ) -> int:
         """Return how many stages of what was observed a formula gives."""
+        last = max(STAGES.index(stage) for stage, _ in observed)
+        asked = (frozenset(changes.items()), last, kind, groups, eps, momentum)
+        if asked not in self._depths:
+            self._depths[asked] = self._new_depth(changes, last, kind, groups, eps, momentum)
+        return self._depths[asked]
+
+    def _new_depth(
+        self, changes: Mapping[str, Any], last: int, kind: str, groups: int, eps: float, momentum: float | None
+    ) -> int:
         try:
             if not self._computes(kind, eps, groups, changes):
                 return 0
             layer = self.formula(kind, groups, eps, changes, self.momentum if momentum is None else momentum)
-            last = max(STAGES.index(stage) for stage, _ in observed)
             for stage, name, value in trace(layer, self.batches, self.values):
-                own = observed.get((stage, name))
+                own = self.observed.get((stage, name))
                 if STAGES.index(stage) > last:
                     break
                 if own is not None and (value is None or difference(own, value) > _tolerance(changes)):
@@ -354,13 +363,23 @@ class Subject:
         own = self.observed.get(("output", "batch 0"))
         if own is None or own.shape != self.batches[0].shape:
             return False
-        layer = self.formula(kind, groups, eps, changes or {}, self.momentum).train()
-        with torch.no_grad():
-            found = layer(self.batches[0])
+        found = self._first_output(kind, groups, eps, changes or {})
         if not roughly:
             return difference(own, found) <= _tolerance(changes or {})
         # Without the channel and the image in which ε counts.
         return difference(*(each[0::2][:, 2:] for each in (own, found))) < 0.1
+
+    def _first_output(self, kind: str, groups: int, eps: float, changes: Mapping[str, Any]) -> Tensor:
+        """Return what a formula gives for the first batch in training; one that needs no tensor of the layer is remembered."""
+        settings = {**KINDS[kind].formula(groups, CHANNELS), **changes}
+        if settings.get("training") == "frozen":
+            with torch.no_grad():
+                return self.formula(kind, groups, eps, changes, self.momentum)(self.batches[0])
+        return _formula_output(Formula(**settings), eps, self.momentum, len(self.batches[0]), self._learned)
+
+    @cached_property
+    def _learned(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
+        return tuple((name, tuple(value.tolist())) for name, value in self.values.items())
 
     @cached_property
     def _identified(self) -> tuple[str, int, float | None, Guess]:
@@ -531,6 +550,17 @@ _CONVENTIONS: tuple[dict[str, Any], ...] = (
     {"variance": "unbiased"},
     *({"activation": name} for name in ACTIVATIONS if name != "none"),
 )
+
+
+@lru_cache(maxsize=4096)  # 8 kB each; one layer needs a few hundred
+def _formula_output(
+    formula: Formula, eps: float, momentum: float, images: int, values: tuple[tuple[str, tuple[float, ...]], ...]
+) -> Tensor:
+    layer = FormulaNorm(formula, CHANNELS, eps, momentum)
+    for name, value in values:
+        layer.get_parameter(name).data.copy_(torch.tensor(value, dtype=torch.float64))
+    with torch.no_grad():
+        return layer(make_batches(images)[0])
 
 
 def _tolerance(changes: Mapping[str, Any]) -> float:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from normzoo.__main__ import main
+from normzoo.check.checks import GENERIC_CHECKS
 from normzoo.check.report import check
 from normzoo.check.subject import Subject
 from normzoo.check.trace import find_roles
@@ -18,6 +19,12 @@ from tests.support.own_norms import wrong
 LAYERS = Path(__file__).parents[1] / "support" / "own_norms"
 
 
+@pytest.fixture(autouse=True)
+def _nothing_compiled(monkeypatch):
+    """Leave out torch.compile, which takes seconds in each process."""
+    monkeypatch.setattr("normzoo.check.report.GENERIC_CHECKS", GENERIC_CHECKS[:-1])
+
+
 def words(capsys):
     """What was printed, in a line; nothing is wider than a terminal."""
     out = capsys.readouterr().out
@@ -25,8 +32,9 @@ def words(capsys):
     return " ".join(out.split())
 
 
-def test_a_right_layer_gives_ticks_and_exit_code_0(capsys):
-    assert main(["check", f"{LAYERS / 'right.py'}:AnnotatedBatchNorm", "--verbose"]) == 0
+def test_a_right_layer_gives_ticks_and_exit_code_0(monkeypatch, capsys):
+    monkeypatch.setattr("normzoo.check.report.GENERIC_CHECKS", GENERIC_CHECKS)
+    assert main(["check", f"{LAYERS / 'legitimate.py'}:AnnotatedBatchNorm", "--verbose"]) == 0
     out = words(capsys)
     assert "behaves as batch normalization (960 of 960 values equal in training)" in out
     assert "✗" not in out
@@ -54,8 +62,8 @@ def test_json_says_the_same(capsys):
     ("words", "sentence"),
     [
         ("nowhere.py:FRN", "nowhere.py cannot be read"),
-        (f"{LAYERS / 'right.py'}:Missing", "has no layer (a torch.nn.Module) called 'Missing'"),
-        (f"{LAYERS / 'right.py'}", "must say which class is meant, FILE.py:CLASS"),
+        (f"{LAYERS / 'legitimate.py'}:Missing", "has no layer (a torch.nn.Module) called 'Missing'"),
+        (f"{LAYERS / 'legitimate.py'}", "must say which class is meant, FILE.py:CLASS"),
     ],
 )
 def test_a_layer_that_cannot_be_found_is_explained(words, sentence, capsys):
@@ -100,7 +108,7 @@ def test_a_norm_that_nobody_has_heard_of_is_checked_for_what_holds_for_all(tmp_p
     )
     subject = Subject(read_own_norm(str(path)))
     assert subject.kind == "own"
-    assert check(subject, with_compiler=False).passed
+    assert check(subject).passed
 
 
 def test_a_layer_without_gradient_fails_what_holds_for_all(tmp_path):
@@ -109,7 +117,7 @@ def test_a_layer_without_gradient_fails_what_holds_for_all(tmp_path):
         "class Cut(nn.Module):\n    def __init__(self, c):\n        super().__init__()\n"
         "    def forward(self, x):\n        return x - x.mean((2, 3), keepdim=True).detach()\n",
     )
-    report = check(Subject(read_own_norm(f"{path}:Cut"), "in"), with_compiler=False)
+    report = check(Subject(read_own_norm(f"{path}:Cut"), "in"))
     assert not report.passed
 
 
@@ -124,7 +132,7 @@ def test_identify_says_what_it_is_and_checks_nothing(capsys):
 @pytest.mark.parametrize("layer", ["UnbiasedInstanceNorm", "EpsOnDeviationBatchNorm"])
 def test_one_of_ones_own_gets_the_verdict_that_no_word_gives(layer):
     own = read_own_norm(f"{LAYERS / 'wrong.py'}:{layer}")
-    first, second = (check(Subject(own, kind), with_compiler=False) for kind in (None, "own"))
+    first, second = (check(Subject(own, kind)) for kind in (None, "own"))
     assert first == second
 
 

@@ -104,6 +104,7 @@ def test_batch_renorm_begins_as_batch_norm_and_later_trains_as_it_evaluates():
 def test_it_passes_what_holds_for_every_norm(name):
     report = check(Subject(read_own_norm(f"{FILES[name]}:{name}")), with_compiler=False)
     assert report.passed, report.to_text()
+    assert report.mistakes == {}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -4,18 +4,25 @@
 """
 
 import math
+import sys
 import warnings
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn import BatchNorm2d, GroupNorm, InstanceNorm2d  # noqa: F401 - checked by name
+
+import normzoo
+from normzoo import BatchInstanceNorm, BatchNorm, InstanceNorm, LayerNorm, NoNorm  # noqa: F401 - checked by name
+
+ZooGroupNorm = normzoo.GroupNorm
+HW, CHW, NHW = (2, 3), (1, 2, 3), (0, 2, 3)
 
 
 class Own(nn.Module):
     """Constructor of most layers: class attributes say what it makes."""
 
-    kind = "own"
     names, shape, running, eps, momentum, extra = ("weight", "bias"), "c", (), 1e-5, 0.1, ()
 
     def __init__(self, c):
@@ -33,7 +40,7 @@ class Own(nn.Module):
         return y * weight + bias
 
     def blend(self, mean, var, n=1.0):
-        """Move the running statistics, and return them as they were before."""
+        """Move the running statistics."""
         first, second = (getattr(self, name) for name in self.running)
         with torch.no_grad():
             first.lerp_(mean.reshape(first.shape), self.momentum)
@@ -41,7 +48,15 @@ class Own(nn.Module):
 
 
 class Running(Own):
-    kind, running = "bn", ("running_mean", "running_var")
+    running = ("running_mean", "running_var")
+
+
+def mean(x, dims):
+    return x.mean(dims, keepdim=True)
+
+
+def var(x, dims, correction=0):
+    return x.var(dims, keepdim=True, correction=correction)
 
 
 def unbias(x):
@@ -49,7 +64,49 @@ def unbias(x):
     return n / (n - 1)
 
 
+def norm(kind, forward, **fields):
+    """Make an own layer of its forward pass."""
+    return type("", (Own,), {"kind": kind, "forward": forward, **fields})
+
+
+def based(kind, base, arguments=lambda c: (c,), **options):
+    """Make a subclass of torch's own layer, with arguments that the number of channels gives."""
+
+    def make(self, c):
+        base.__init__(self, *arguments(c), **options)
+
+    return type("", (base,), {"kind": kind, "__init__": make})
+
+
 # Batch normalization
+
+
+class AnnotatedBatchNorm(nn.Module):
+    """In the style of annotated papers: `channels`, `scale`, `shift`, buffers `exp_…` that are replaced."""
+
+    kind = "bn"
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, track_running_stats: bool = True):
+        super().__init__()
+        self.channels, self.eps, self.momentum = channels, eps, momentum
+        self.scale = nn.Parameter(torch.ones(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("exp_mean", torch.zeros(channels))
+        self.register_buffer("exp_var", torch.ones(channels))
+
+    def forward(self, x):
+        shape = x.shape
+        x = x.reshape(shape[0], self.channels, -1)
+        if self.training:
+            mean = x.mean(dim=[0, 2])
+            var = (x - mean.view(1, -1, 1)).pow(2).mean(dim=[0, 2])
+            count = x.shape[0] * x.shape[2]
+            self.exp_mean = (1 - self.momentum) * self.exp_mean + self.momentum * mean.detach()
+            self.exp_var = (1 - self.momentum) * self.exp_var + self.momentum * var.detach() * count / (count - 1)
+        else:
+            mean, var = self.exp_mean, self.exp_var
+        normalized = (x - mean.view(1, -1, 1)) / torch.sqrt(var + self.eps).view(1, -1, 1)
+        return (self.scale.view(1, -1, 1) * normalized + self.shift.view(1, -1, 1)).view(shape)
 
 
 class D2LStyle(Own):
@@ -65,27 +122,32 @@ class D2LStyle(Own):
 
 
 class Functional(Running):
+    kind = "bn"
+
     def forward(self, x):
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+        running = self.running_mean, self.running_var
+        return F.batch_norm(x, *running, self.weight, self.bias, self.training, self.share(), self.eps)
+
+    def share(self):
+        return self.momentum
 
 
-class SlowMomentum(Running):
+class SlowMomentum(Functional):
     """A momentum that nothing but its code says."""
 
-    def forward(self, x):
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.01)
+    def share(self):
+        return 0.01
 
 
-class KeptShare(Running):
+class KeptShare(Functional):
     """momentum is the share that is kept, as in TensorFlow."""
 
     def __init__(self, c, eps=1e-3, momentum=0.9):
         super().__init__(c)
         self.eps, self.momentum = eps, momentum
 
-    def forward(self, x):
-        running = self.running_mean, self.running_var
-        return F.batch_norm(x, *running, self.weight, self.bias, self.training, 1 - self.momentum, self.eps)
+    def share(self):
+        return 1 - self.momentum
 
 
 class Unnamed(Own):
@@ -96,27 +158,15 @@ class Unnamed(Own):
     def forward(self, x):
         m, v = self.rm, self.rv
         if self.training:
-            m = torch.einsum("nchw->c", x).view(1, -1, 1, 1) / (x.numel() / x.shape[1])
-            v = torch.einsum("nchw->c", (x - m) ** 2).view(1, -1, 1, 1) / (x.numel() / x.shape[1])
+            m, v = mean(x, NHW), var(x, NHW)
             self.rm = 0.9 * self.rm + 0.1 * m.detach()
             self.rv = 0.9 * self.rv + 0.1 * v.detach() * unbias(x)
         return self.g * ((x - m) * torch.rsqrt(v + 1e-5)) + self.b
 
 
-class RowsOfPixels(Running):
-    """(N·H·W, C), as a NumPy programmer has it."""
-
-    def forward(self, x):
-        y = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
-        mean, var = self.running_mean, self.running_var
-        if self.training:
-            mean, var = y.mean(0), y.var(0, unbiased=False)
-            self.blend(mean.detach(), var.detach(), len(y) / (len(y) - 1))
-        y = (y - mean) / (var + self.eps).sqrt() * self.weight + self.bias
-        return y.reshape(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
-
-
 class TensorEps(Running):
+    kind = "bn"
+
     def __init__(self, c, eps=1e-5):
         super().__init__(c)
         self.eps = torch.tensor(eps)
@@ -129,7 +179,7 @@ class TensorEps(Running):
         return self.affine((x - mean[:, None, None]) * torch.rsqrt(var[:, None, None] + self.eps.to(x.dtype)))
 
 
-class ParamStatistics(Running):
+class ParamStatistics(Functional):
     """Running statistics as parameters without gradients."""
 
     def __init__(self, c):
@@ -138,35 +188,6 @@ class ParamStatistics(Running):
             value = getattr(self, name)
             delattr(self, name)
             self.register_parameter(name, nn.Parameter(value, requires_grad=False))
-
-    forward = Functional.forward
-
-
-class WithoutAffine(nn.Module):
-    kind = "bn"
-
-    def __init__(self, c):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(c, affine=False)
-
-    def forward(self, x):
-        return self.norm(x)
-
-
-class ThenReLU(WithoutAffine):
-    def __init__(self, c):
-        super().__init__(c)
-        self.norm = nn.BatchNorm2d(c)
-
-    def forward(self, x):
-        return F.relu(self.norm(x))
-
-
-class ThenLeaky(nn.BatchNorm2d):
-    kind = "bn"
-
-    def forward(self, x):
-        return F.leaky_relu(super().forward(x), 0.01)
 
 
 class Passes(nn.BatchNorm2d):
@@ -179,13 +200,6 @@ class Passes(nn.BatchNorm2d):
         self.mode = mode
 
 
-class Cumulative(nn.BatchNorm2d):
-    kind = "bn"
-
-    def __init__(self, c):
-        super().__init__(c, momentum=None)
-
-
 class ZeroInit(nn.BatchNorm2d):
     """The last norm of a residual block begins with weight 0."""
 
@@ -194,10 +208,6 @@ class ZeroInit(nn.BatchNorm2d):
     def __init__(self, c):
         super().__init__(c)
         nn.init.zeros_(self.weight)
-
-
-class Synchronized(nn.SyncBatchNorm):
-    kind = "bn"
 
 
 class Lazy(nn.LazyBatchNorm2d):
@@ -297,15 +307,15 @@ class GhostByView(nn.Module):
 class Renorm(Own):
     """Batch renormalization (Ioffe, 2017)."""
 
-    running, rmax, dmax, eps = ("running_mean", "running_std"), 3.0, 5.0, 1e-3
+    kind, running, eps = "own", ("running_mean", "running_std"), 1e-3
 
     def limits(self):
-        return self.rmax, self.dmax
+        return 3.0, 5.0
 
     def forward(self, x):
         if not self.training:
             return self.affine((x - self.running_mean[:, None, None]) / self.running_std[:, None, None])
-        mean, std = x.mean((0, 2, 3)), x.std((0, 2, 3), correction=0) + self.eps
+        mean, std = x.mean(NHW), x.std(NHW, correction=0) + self.eps
         rmax, dmax = self.limits()
         r = (std.detach() / self.running_std).clamp(1 / rmax, rmax)
         d = ((mean.detach() - self.running_mean) / self.running_std).clamp(-dmax, dmax)
@@ -329,12 +339,12 @@ class RenormLater(Renorm):
 
 
 class MeanOnly(Own):
-    names, running = ("weight", "bias"), ("running_mean",)
+    kind, running = "own", ("running_mean",)
 
     def forward(self, x):
         mean = self.running_mean
         if self.training:
-            mean = x.mean((0, 2, 3))
+            mean = x.mean(NHW)
             with torch.no_grad():
                 self.running_mean.lerp_(mean, 0.1)
         return self.affine(x - mean[:, None, None])
@@ -343,13 +353,13 @@ class MeanOnly(Own):
 class AbsoluteDeviation(Own):
     """L1 batch norm."""
 
-    running = ("running_mean", "running_dev")
+    kind, running = "own", ("running_mean", "running_dev")
 
     def forward(self, x):
         mean, dev = self.running_mean, self.running_dev
         if self.training:
-            mean = x.mean((0, 2, 3))
-            dev = (x - mean[:, None, None]).abs().mean((0, 2, 3)) * math.sqrt(math.pi / 2)
+            mean = x.mean(NHW)
+            dev = (x - mean[:, None, None]).abs().mean(NHW) * math.sqrt(math.pi / 2)
             self.blend(mean.detach(), dev.detach())
         return self.affine((x - mean[:, None, None]) / (dev[:, None, None] + self.eps))
 
@@ -357,7 +367,7 @@ class AbsoluteDeviation(Own):
 class Whitening(Own):
     """By Newton's iterations, as IterNorm does."""
 
-    shape = "c11"
+    kind, shape = "own", "c11"
 
     def __init__(self, c):
         super().__init__(c)
@@ -381,20 +391,29 @@ class Whitening(Own):
         return y * self.weight + self.bias
 
 
+WithoutAffine = based("bn", nn.Sequential, lambda c: (nn.BatchNorm2d(c, affine=False),))
+ThenReLU = based("bn", nn.Sequential, lambda c: (nn.BatchNorm2d(c), nn.ReLU()))
+ThenLeaky = based("bn", nn.Sequential, lambda c: (nn.BatchNorm2d(c), nn.LeakyReLU()))
+Cumulative = based("bn", nn.BatchNorm2d, momentum=None)
+Synchronized = based("bn", nn.SyncBatchNorm)
+
+
+class OfficialStyleBIN(Running):
+    """Batch-instance norm by two calls of torch's function."""
+
+    kind, extra = "bin", (("gate", torch.ones),)
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features)
+        self.eps, self.momentum = eps, momentum
+
+    def forward(self, x):
+        running, gate = (self.running_mean, self.running_var), self.gate.view(1, -1, 1, 1)
+        batch = F.batch_norm(x, *running, None, None, self.training, self.momentum, self.eps)
+        return self.affine(gate * batch + (1 - gate) * F.instance_norm(x, eps=self.eps))
+
+
 # Instance normalization
-
-
-class InstancePlain(nn.InstanceNorm2d):
-    """No affine, as torch's default."""
-
-    kind = "in"
-
-
-class InstanceWithMemory(nn.InstanceNorm2d):
-    kind = "in-running"
-
-    def __init__(self, c):
-        super().__init__(c, affine=True, track_running_stats=True)
 
 
 class InstanceByView(Own):
@@ -406,45 +425,12 @@ class InstanceByView(Own):
         return y.reshape(x.shape) * self.scale + self.shift
 
 
-class InstanceFunctional(Own):
-    kind = "in"
-
-    def forward(self, x):
-        return F.instance_norm(x, weight=self.weight, bias=self.bias)
-
-
-class InstanceByBatch(Own):
-    """A batch norm of (1, N·C, H, W)."""
-
-    kind = "in"
-
-    def forward(self, x):
-        n, c, h, w = x.shape
-        return F.batch_norm(x.reshape(1, n * c, h, w), None, None, self.weight.repeat(n), self.bias.repeat(n), True).view_as(x)
-
-
-class InstanceEpsOnStd(Own):
-    """ε beside the root, as in AdaIN's code."""
-
-    kind, shape = "in", "1c11"
-
-    def forward(self, x):
-        mean = x.mean((2, 3), keepdim=True)
-        std = (x - mean).pow(2).mean((2, 3), keepdim=True).sqrt()
-        return (x - mean) / (std + self.eps) * self.weight + self.bias
-
-
-class GcdGroups(nn.Module):
-    """With 16 channels and at most 32 groups it is an instance norm."""
-
-    kind = "in"
-
-    def __init__(self, channels, at_most=32):
-        super().__init__()
-        self.norm = nn.GroupNorm(math.gcd(channels, at_most), channels, eps=1e-6)
-
-    def forward(self, x):
-        return self.norm(x)
+# ε beside the root, as in AdaIN's code.
+InstanceEpsOnStd = norm("in", lambda s, x: s.affine((x - mean(x, HW)) / (var(x, HW).sqrt() + s.eps)), shape="1c11")
+InstancePlain = based("in", nn.InstanceNorm2d)
+InstanceWithMemory = based("in-running", nn.InstanceNorm2d, affine=True, track_running_stats=True)
+# With 16 channels and at most 32 groups it is an instance norm.
+GcdGroups = based("in", nn.Sequential, lambda c: (nn.GroupNorm(math.gcd(c, 32), c, eps=1e-6),))
 
 
 # Layer normalization, over the image and per position
@@ -459,18 +445,8 @@ class LayerWholeShape(nn.LayerNorm):
         super().__init__(shape)
 
 
-class LayerInALine(Own):
-    kind, names = "ln", ()
-
-    def forward(self, x):
-        return F.layer_norm(x, x.shape[1:])
-
-
-class LayerAsOneGroup(nn.GroupNorm):
-    kind = "ln"
-
-    def __init__(self, c):
-        super().__init__(1, c)
+LayerInALine = norm("ln", lambda s, x: F.layer_norm(x, x.shape[1:]), names=())
+LayerAsOneGroup = based("ln", nn.GroupNorm, lambda c: (1, c))
 
 
 class ConvNeXtStyle(Own):
@@ -485,16 +461,6 @@ class ConvNeXtStyle(Own):
         s = (x - u).pow(2).mean(1, keepdim=True)
         x = (x - u) / torch.sqrt(s + self.eps)
         return self.weight[:, None, None] * x + self.bias[:, None, None]
-
-
-class Permuted(nn.LayerNorm):
-    kind = "ln-position"
-
-    def __init__(self, c):
-        super().__init__(c, eps=1e-6)
-
-    def forward(self, x):
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class _OwnBackward(torch.autograd.Function):
@@ -514,61 +480,50 @@ class _OwnBackward(torch.autograd.Function):
         return gx, (grad * y).sum((0, 2, 3)), grad.sum((0, 2, 3)), None
 
 
-class OwnBackward(Own):
-    """NAFNet's: the backward pass is written out."""
-
-    kind = "ln-position"
-
-    def forward(self, x):
-        return _OwnBackward.apply(x, self.weight, self.bias, 1e-6)
-
-
-class Positional(Own):
-    """Without affine; its official code has the unbiased variance, as `ChannelNorm` has."""
-
-    kind, names = "ln-position", ()
-
-    def forward(self, x):
-        return (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + self.eps).sqrt()
-
-
-class ChannelNorm(Own):
-    kind, names, shape, eps = "ln-position", ("gamma", "beta"), "1c11", 1e-3
-
-    def forward(self, x):
-        mu, var = torch.mean(x, dim=1, keepdim=True), torch.var(x, dim=1, keepdim=True)
-        return self.gamma * ((x - mu) * torch.rsqrt(var + self.eps)) + self.beta
+# NAFNet's: the backward pass is written out.
+OwnBackward = norm("ln-position", lambda s, x: _OwnBackward.apply(x, s.weight, s.bias, 1e-6))
+# The official code of both has the unbiased variance.
+Positional = norm("ln-position", lambda s, x: (x - mean(x, 1)) / (var(x, 1, 1) + s.eps).sqrt(), names=())
+ChannelNorm = norm(
+    "ln-position",
+    lambda s, x: s.affine((x - mean(x, 1)) * torch.rsqrt(var(x, 1, 1) + s.eps)),
+    names=("gamma", "beta"),
+    shape="1c11",
+    eps=1e-3,
+)
 
 
 # Group normalization
 
 
-class GroupOfFour(nn.GroupNorm):
+class AnnotatedGroupNorm(nn.Module):
+    """Groups first, as torch has it."""
+
     kind = "gn"
 
-    def __init__(self, c):
-        super().__init__(4, c)
-
-
-class GroupThenGELU(nn.Sequential):
-    kind = "gn"
-
-    def __init__(self, channels):
-        super().__init__(nn.GroupNorm(4, channels), nn.GELU())
-
-
-class GroupByView(Own):
-    kind, names, shape = "gn", ("gamma", "beta"), "1c11"
-
-    def __init__(self, num_channels, num_groups=8, eps=1e-5):
-        super().__init__(num_channels)
-        self.groups, self.eps = num_groups, eps
+    def __init__(self, groups: int, channels: int, *, eps: float = 1e-5, affine: bool = True):
+        super().__init__()
+        self.groups, self.channels, self.eps = groups, channels, eps
+        self.scale = nn.Parameter(torch.ones(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x):
-        n, c, h, w = x.size()
-        x = x.view(n, self.groups, -1)
-        x = (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, unbiased=False) + self.eps).sqrt()
-        return x.view(n, c, h, w) * self.gamma + self.beta
+        shape = x.shape
+        grouped = x.reshape(shape[0], self.groups, -1)
+        mean = grouped.mean(dim=-1, keepdim=True)
+        centred = grouped - mean
+        normalized = centred / torch.sqrt((centred**2).mean(dim=-1, keepdim=True) + self.eps)
+        normalized = normalized.view(shape[0], self.channels, -1)
+        return (self.scale.view(1, -1, 1) * normalized + self.shift.view(1, -1, 1)).view(shape)
+
+
+class TimmStyleGroupNorm(nn.GroupNorm):
+    """Channels first, in the arguments of the layer of an image-model library."""
+
+    kind = "gn"
+
+    def __init__(self, num_channels, num_groups=32, eps=1e-5, affine=True):
+        super().__init__(num_groups, num_channels, eps=eps, affine=affine)
 
 
 class GroupScripted(nn.Module):
@@ -582,37 +537,22 @@ class GroupScripted(nn.Module):
         return self.norm(x)
 
 
-class PixelNormByNameOnly(nn.GroupNorm):
-    """Names decide nothing."""
-
-    kind = "gn"
-
-    def __init__(self, c):
-        super().__init__(8, c, eps=1e-3)
+GroupOfFour = based("gn", nn.GroupNorm, lambda c: (4, c))
+GroupThenGELU = based("gn", nn.Sequential, lambda c: (nn.GroupNorm(4, c), nn.GELU()))
+# Names decide nothing.
+PixelNormByNameOnly = based("gn", nn.GroupNorm, lambda c: (8, c), eps=1e-3)
 
 
 # Without a mean
 
 
-class RMSPerPosition(Own):
-    kind, names, eps = "rms-position", ("scale",), 1e-6
-
-    def forward(self, x):
-        return x * torch.rsqrt(x.pow(2).mean(1, keepdim=True) + self.eps) * self.scale[:, None, None]
+def rms(x, dims, eps=1e-6):
+    return x * (x.square().mean(dims, keepdim=True) + eps).rsqrt()
 
 
-class RMSOverImage(Own):
-    kind, names, shape, eps = "rms-image", ("weight",), "1c11", 1e-6
-
-    def forward(self, x):
-        return x / (x.square().mean((1, 2, 3), keepdim=True) + self.eps).sqrt() * self.weight
-
-
-class RMSOverMap(Own):
-    kind, eps = "rms-map", 1e-6
-
-    def forward(self, x):
-        return self.affine(x * (x.square().mean((2, 3), keepdim=True) + self.eps).rsqrt())
+RMSPerPosition = norm("rms-position", lambda s, x: rms(x, 1) * s.scale[:, None, None], names=("scale",))
+RMSOverImage = norm("rms-image", lambda s, x: rms(x, CHW) * s.weight, names=("weight",), shape="1c11")
+RMSOverMap = norm("rms-map", lambda s, x: s.affine(rms(x, HW)))
 
 
 class PixelNorm(nn.Module):
@@ -624,81 +564,42 @@ class PixelNorm(nn.Module):
         super().__init__()
 
     def forward(self, x, epsilon=1e-8):
-        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + epsilon)
+        return rms(x, 1, epsilon)
 
 
-# Of no known kind
-
-
-class FilterResponse(Own):
-    shape, extra = "1c11", (("tau", lambda c: torch.zeros(1, c, 1, 1)),)
-
-    def forward(self, x):
-        y = x * torch.rsqrt(x.square().mean((2, 3), keepdim=True) + 1e-6)
-        return torch.max(self.weight * y + self.bias, self.tau)
+# Of no known kind; more are in examples/
 
 
 class GlobalResponse(Own):
     """ConvNeXt V2's GRN."""
 
-    shape = "1c11"
+    kind, shape = "own", "1c11"
 
     def forward(self, x):
         g = x.norm(p=2, dim=(2, 3), keepdim=True)
         return self.weight * (x * (g / (g.mean(1, keepdim=True) + 1e-6))) + self.bias + x
 
 
-class EvoNormS0(Own):
-    extra = (("v", lambda c: torch.ones(1, c, 1, 1)),)
-
-    def forward(self, x):
-        g = x.unflatten(1, (8, -1))
-        std = (g.var((2, 3, 4), correction=0, keepdim=True) + self.eps).sqrt().expand_as(g).reshape(x.shape)
-        return self.affine(x * (x * self.v).sigmoid() / std)
-
-
 class EvoNormB0(Own):
-    running, extra = ("ignored", "running_var"), (("v", lambda c: torch.ones(1, c, 1, 1)),)
+    kind, running, extra = "own", ("ignored", "running_var"), (("v", lambda c: torch.ones(1, c, 1, 1)),)
 
     def forward(self, x):
         var = self.running_var
         if self.training:
-            var = x.var((0, 2, 3), correction=0)
+            var = x.var(NHW, correction=0)
             self.running_var.lerp_(var.detach() * unbias(x), 0.1)
-        instance = (x.var((2, 3), correction=0, keepdim=True) + self.eps).sqrt()
+        instance = (x.var(HW, correction=0, keepdim=True) + self.eps).sqrt()
         return self.affine(x / torch.max((var[:, None, None] + self.eps).sqrt(), x * self.v + instance))
-
-
-class Switchable(Own):
-    """Of means and variances of image, map and batch."""
-
-    shape, running = "1c11", ("running_mean", "running_var")
-    extra = (("mean_weight", lambda c: torch.ones(3)), ("var_weight", lambda c: torch.ones(3)))
-
-    def forward(self, x):
-        mean_in, var_in = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
-        mean_ln = mean_in.mean(1, keepdim=True)
-        var_ln = (var_in + (mean_in - mean_ln).square()).mean(1, keepdim=True)
-        mean_bn, var_bn = self.running_mean, self.running_var
-        if self.training:
-            mean_bn = mean_in.mean(0, keepdim=True)
-            var_bn = (var_in + (mean_in - mean_bn).square()).mean(0, keepdim=True)
-            self.blend(mean_bn.detach(), var_bn.detach())
-        m, v = self.mean_weight.softmax(0), self.var_weight.softmax(0)
-        mean = m[0] * mean_in + m[1] * mean_ln + m[2] * mean_bn
-        return self.affine((x - mean) / (v[0] * var_in + v[1] * var_ln + v[2] * var_bn + self.eps).sqrt())
 
 
 class InstanceAndLayer(Own):
     """U-GAT-IT's, with unbiased variances."""
 
-    shape, extra = "1c11", (("rho", lambda c: torch.zeros(1, c, 1, 1)),)
+    kind, shape, extra = "own", "1c11", (("rho", lambda c: torch.zeros(1, c, 1, 1)),)
 
     def forward(self, x):
-        both = [
-            (x - x.mean(dims, keepdim=True)) / torch.sqrt(x.var(dims, keepdim=True) + self.eps) for dims in ([2, 3], [1, 2, 3])
-        ]
-        return self.affine(self.rho * both[0] + (1 - self.rho) * both[1])
+        instance, layer = ((x - mean(x, dims)) / (var(x, dims, 1) + self.eps).sqrt() for dims in (HW, CHW))
+        return self.affine(self.rho * instance + (1 - self.rho) * layer)
 
 
 class HalfInstanceHalfBatch(nn.Module):
@@ -718,7 +619,7 @@ class HalfInstanceHalfBatch(nn.Module):
 class Activations(Own):
     """Glow's: the first batch gives weight and bias their values."""
 
-    shape = "1c11"
+    kind, shape = "own", "1c11"
 
     def __init__(self, c):
         super().__init__(c)
@@ -727,35 +628,17 @@ class Activations(Own):
     def forward(self, x):
         if self.training and not self.initialized:
             with torch.no_grad():
-                self.bias.copy_(-x.mean((0, 2, 3), keepdim=True))
-                self.weight.copy_(1 / (x.std((0, 2, 3), keepdim=True) + 1e-6))
+                self.bias.copy_(-x.mean(NHW, keepdim=True))
+                self.weight.copy_(1 / (x.std(NHW, keepdim=True) + 1e-6))
                 self.initialized.fill_(1)
         return self.weight * (x + self.bias)
 
 
-class LocalResponse(nn.LocalResponseNorm):
-    kind = "own"
+LocalResponse = based("own", nn.LocalResponseNorm, lambda c: (5,))
+DynamicTanh = norm("own", lambda s, x: s.affine((s.alpha * x).tanh()), extra=(("alpha", lambda c: torch.full((1,), 0.5)),))
+ScaleOnly = norm("own", lambda s, x: s.affine(x))
+WithDropout = based("own", nn.Sequential, lambda c: (nn.GroupNorm(4, c), nn.Dropout(0.1)))
 
-    def __init__(self, channels):
-        super().__init__(5)
-
-
-class DynamicTanh(Own):
-    extra = (("alpha", lambda c: torch.full((1,), 0.5)),)
-
-    def forward(self, x):
-        return self.affine(torch.tanh(self.alpha * x))
-
-
-class ScaleOnly(Own):
-    """A weight and a bias for each channel."""
-
-    def forward(self, x):
-        return self.affine(x)
-
-
-class WithDropout(nn.Sequential):
-    kind = "own"
-
-    def __init__(self, c):
-        super().__init__(nn.GroupNorm(4, c), nn.Dropout(0.1))
+for _name, _layer in list(vars(sys.modules[__name__]).items()):
+    if hasattr(_layer, "kind"):
+        _layer.__name__ = _name
