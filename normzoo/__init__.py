@@ -8,7 +8,7 @@ from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 from normzoo.nn.replace import replace_norms
 from normzoo.nn.resnet import ResNet
 from normzoo.nn.sync import synchronize
-from normzoo.pretrained.registry import list_model_sets, load_model, load_models
+from normzoo.pretrained.registry import Model, list_model_sets, load_model, load_models
 
 __all__ = [
     "NORM_LAYERS",
@@ -17,6 +17,7 @@ __all__ = [
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
+    "Model",
     "NoNorm",
     "NormZooError",
     "Prediction",

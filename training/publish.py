@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Sp
 from normzoo.errors import CheckpointError, ConfigError, DataError, HubError
 from normzoo.nn.named_norms import COPY
 from normzoo.pretrained.checkpoint import CARD, FILES, TABLES
-from normzoo.pretrained.hub import PREFIX, HubId, explain
+from normzoo.pretrained.hub import explain, require_name
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
 from training.cards import model_card, repository_card
@@ -73,8 +73,7 @@ def publish(
         only: names of the model sets; None: all.
     """
     repository, kind = upload.repository, upload.kind
-    if HubId.parse(f"{PREFIX}{repository}") != HubId(repository):
-        raise HubError(f"{repository!r} cannot be the name of a repository on the Hugging Face Hub: name it as user/repo.")
+    require_name(repository)
     model_sets = _whole_sets(checkpoints, only)
     files = _checkpoint_files(model_sets, checkpoints, upload.license)
     if kind == "space":

@@ -50,36 +50,61 @@ class HubId:
         return len(self.folder.split("/")) if self.folder else 0
 
 
-def download(hub_id: HubId) -> Path:
+def download(hub_id: HubId, is_one: bool = False) -> Path:
     """The folder on this machine in which the repository's model sets lie, with what `hub_id` names fetched.
 
     What is in the cache and has not changed is not fetched again. Without a network, or with `HF_HUB_OFFLINE=1`, the
     cache alone is used.
+
+    Args:
+        is_one: the repository is that of one checkpoint, as `upload` makes it, and the folder is the checkpoint's.
     """
     from huggingface_hub import snapshot_download  # here, as few need it: it would slow every start
 
     named = [glob.escape(part) for part in hub_id.folder.split("/") if part]
-    folders = "/".join([*named, *["*"] * (DEPTH - len(named))])
+    folders = "" if is_one else "/".join([*named, *["*"] * (DEPTH - len(named)), ""])
+    tables = [] if is_one else [f"{folders.split('/')[0]}/{table}" for table in TABLES]
     try:
         snapshot = snapshot_download(
             hub_id.repository,
             revision=hub_id.revision,
-            allow_patterns=[
-                *(f"{folders}/{file}" for file in (*FILES, COPY)),
-                *(f"{folders.split('/')[0]}/{table}" for table in TABLES),
-            ],
+            allow_patterns=[*(f"{folders}{file}" for file in (*FILES, COPY)), *tables],
             ignore_patterns="/".join("*" * (DEPTH + 2)),  # there a star stands for slashes too
         )
     except Exception as error:  # the Hub's own, those of its HTTP client, and those of the disk have no common base
         raise HubError(explain(error, hub_id.repository)) from error
     root = Path(snapshot)
-    if not any(root.glob(f"{folders}/{METRICS}")):
+    if not any(root.glob(f"{folders}{METRICS}")):
+        wanted = (
+            "the repository of one checkpoint" if is_one else "a repository whose folders are <data set>/<recipe>/<variant>"
+        )
         raise HubError(
             f"There is no NormZoo checkpoint in {hub_id.repository} on the Hugging Face Hub"
-            f"{f' under {hub_id.folder}' if hub_id.folder else ''}: "
-            "name a repository whose folders are <data set>/<recipe>/<variant>."
+            f"{f' under {hub_id.folder}' if hub_id.folder else ''}: name {wanted}."
         )
     return root
+
+
+def upload(folder: Path, repository: str, private: bool | None = None) -> str:
+    """Make one checkpoint a repository of its own, its files at the top, as other libraries expect them; gives its address."""
+    from huggingface_hub import HfApi
+
+    require_name(repository)
+    try:
+        api = HfApi()
+        api.create_repo(repository, private=private, exist_ok=True)
+        files = [*FILES, COPY]
+        return api.upload_folder(
+            repo_id=repository, folder_path=folder, allow_patterns=files, commit_message="NormZoo"
+        ).commit_url
+    except Exception as error:  # as above
+        raise HubError(explain(error, repository)) from error
+
+
+def require_name(repository: str) -> None:
+    """Raise a HubError unless it can be the name of a repository."""
+    if HubId.parse(f"{PREFIX}{repository}") != HubId(repository):
+        raise HubError(f"{repository!r} cannot be the name of a repository on the Hugging Face Hub: name it as user/repo.")
 
 
 def explain(error: Exception, repository: str) -> str:

@@ -18,11 +18,41 @@ PACKAGED = Path(__file__).parents[2] / "checkpoints"
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded variant: a network in evaluation mode and how to feed it."""
+    """A loaded variant: a network in evaluation mode and how to feed it.
+
+    >>> normzoo.Model.from_pretrained("checkpoints/tiny-imagenet-25/paper/bn").variant
+    'bn'
+    """
 
     variant: str
     network: ResNet
     config: ModelConfig
+    folder: Path | None = None  # of its checkpoint
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "Model":
+        """`load_model`, under the name that other libraries give it."""
+        return load_model(path)
+
+    def push_to_hub(self, repository: str, private: bool | None = None) -> str:
+        """Upload its checkpoint, as it was packaged, to a repository of its own on the Hugging Face Hub.
+
+        `load_model("hf://user/repo")` loads it from there.
+
+        Args:
+            repository: user/repo; made where there is none.
+            private: only for you; None: as your account says.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ConfigError: it was not loaded from a checkpoint.
+            HubError: the Hub refused it or cannot be reached.
+        """
+        if self.folder is None:
+            raise ConfigError("Only a network that was loaded from a checkpoint can be uploaded: package it, then load it.")
+        return hub.upload(self.folder, repository, private)
 
 
 @dataclass(frozen=True)
@@ -163,8 +193,8 @@ def load_model(path: str | Path) -> Model:
     ('bn', 32)
 
     Args:
-        path: its folder, or on the Hugging Face Hub `hf://user/repo/<data set>/<recipe>/<variant>`, with or without
-        `@revision`.
+        path: its folder, or on the Hugging Face Hub `hf://user/repo` where that holds one checkpoint, else
+        `hf://user/repo/<data set>/<recipe>/<variant>`, with or without `@revision`.
 
     Raises:
         CheckpointError: there is none, or it cannot be loaded.
@@ -172,8 +202,8 @@ def load_model(path: str | Path) -> Model:
     """
     folder = Path(path)
     hub_id = hub.HubId.parse(path) if isinstance(path, str) else None
-    if hub_id and hub_id.depth == hub.DEPTH:
-        folder = hub.download(hub_id) / hub_id.folder
+    if hub_id and hub_id.depth in (0, hub.DEPTH):
+        folder = hub.download(hub_id, is_one=hub_id.depth == 0) / hub_id.folder
     if not folder.is_dir():
         raise CheckpointError(
             f"There is no folder {path}. Give that of one checkpoint, or hf://user/repo/<data set>/<recipe>/<variant> on the "
@@ -209,7 +239,7 @@ def _choose(name: str, model_sets: list[ModelSet], root: Path) -> ModelSet:
 
 
 def _load(checkpoint: Checkpoint) -> Model:
-    return Model(checkpoint.metrics["variant"], checkpoint.load_model(), checkpoint.config)
+    return Model(checkpoint.metrics["variant"], checkpoint.load_model(), checkpoint.config, checkpoint.folder)
 
 
 def _read_set(folder: Path, root: Path) -> ModelSet:

@@ -15,7 +15,7 @@ from normzoo.pretrained.hub import HubId
 from tests.browser.driver import ROOT, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_variant
-from tests.support.hub_server import READ, client_environment, serve_hub
+from tests.support.hub_server import READ, WRITE, client_environment, serve_hub
 from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 
@@ -124,6 +124,20 @@ print(json.dumps([len(model_set.checkpoints["bn"].history()) for model_set in (
     first = hub.requests[: hub.requests.index("GET /api/models/you/private/revision/main")]
     others = [request for request in first if "/resolve/" in request and f"/{SET}/gn/" not in request]
     assert {request.rpartition("/toy/")[2] for request in others} == set(TABLES)
+
+
+def test_a_network_in_a_repository_of_its_own(hub, packaged, tmp_path):
+    code = """
+model = normzoo.Model.from_pretrained(sys.argv[1])
+print(json.dumps(model.push_to_hub("me/gn")))
+print(json.dumps(normzoo.Model.from_pretrained("hf://me/gn").variant))
+"""
+    environment = client_environment(tmp_path / "home", hub.url, WRITE)
+    commit, variant = run(code, packaged / SET / "gn", environment=environment, folder=tmp_path)
+    assert variant == "gn"
+    assert "/me/gn/commit/" in commit
+    files = hub.repositories["models", "me/gn"].files
+    assert files == _contents(packaged / SET / "gn")
 
 
 SENTENCES = {
