@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tabulate import tabulate
 
 from normzoo.allocator import disable_malloc_trim
 from normzoo.check.report import check_apart
@@ -26,7 +27,7 @@ from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
 from normzoo.pretrained.registry import get_model_set
 from training.compare import FIGURES, chart, chosen_rows, differences, finished_runs, table
-from training.config import PLANS, RECIPE_FIELDS, RECIPES, Execution, Run, Study, flag
+from training.config import PLANS, RECIPE_FIELDS, RECIPES, SEARCH_HOLDOUT, Execution, Run, Study, flag
 from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
 from training.data.sources import SOURCES
@@ -43,6 +44,7 @@ from training.measurements.ood import measure_ood
 from training.measurements.robustness import measure_contrast
 from training.package import package
 from training.runs import RunBusyError, device_name, replace_file
+from training.search import SAMPLERS, Interval, search
 from training.verify import evaluate
 
 EXAMPLES = """the whole way, from images to checkpoints:
@@ -117,6 +119,10 @@ def build_parser() -> Parser:
     command.add_argument("--seeds", metavar="N,N", help="such as 0,1,2 or 0-4 (default: 0)")
     command.add_argument("--combine", metavar="HOW", help=f"{fields_of(Study)['combine'].description} (product or pairs)")
     command.add_argument("--yes", action="store_true", help=f"train also more than {MANY_RUNS} runs")
+    words = "let Optuna search a setting on held-out training images, such as lr=0.01..1; can be given again"
+    command.add_argument("--search", action="append", metavar="SETTING=LOW..HIGH", help=words)
+    command.add_argument("--trials", type=positive, default=12, metavar="N", help="of a search, for each norm (default: 12)")
+    command.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help="of a search (default: %(default)s)")
     _add_run_options(command, without=("threads", "stop_after", "sync_norms"))
     command.add_argument("--workers", type=positive, metavar="N", help="runs at a time (default: one per core, one on a GPU)")
     words = "local: processes of this machine; slurm: a job array of a Slurm cluster, through submitit (default: local)"
@@ -252,7 +258,7 @@ def _add_run_options(command: argparse.ArgumentParser, without: Iterable[str] = 
     command.add_argument("--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)} (default: paper)")
     words = (
         f"one of: {', '.join(SOURCES)}; or a folder of your own images, train/<class>/… with or without val/<class>/…, "
-        "or <class>/… (default: tiny-imagenet-25)"
+        "or <class>/…, or of Parquet files or WebDataset shards; or hf://datasets/user/name (default: tiny-imagenet-25)"
     )
     command.add_argument("--data", metavar="NAME-OR-FOLDER", help=words)
     words = "validate on this share of the training images, never seen in training: for choosing a recipe (default: 0, off)"
@@ -387,8 +393,12 @@ def _check_single(study: Study) -> None:
 
 
 def call_study(options: argparse.Namespace) -> None:
-    """Train many networks here or on a cluster, or estimate it."""
+    """Train many networks here or on a cluster, or estimate it, or search for a setting."""
     resources = _resources(options)
+    if options.search:
+        if resources:
+            raise ConfigError("--search runs on this machine. Start the same command on several: they share its trials.")
+        options.holdout = options.holdout or str(SEARCH_HOLDOUT)
     execution = Execution(**given(options, ("device", "compile", "log_to", "retrain")))
     device = choose_device("auto" if resources else execution.device)
     if not resources:
@@ -396,6 +406,9 @@ def call_study(options: argparse.Namespace) -> None:
     on = torch.device(resources.device) if resources else device
     chosen = Chosen(chosen_study(options), on, options.runs)
     runs, root = chosen.runs, options.runs
+    if options.search:
+        _search(options, chosen, device, execution)
+        return
     if options.dry_run:
         _dry_run(options, chosen, device, resources, execution)
         return
@@ -417,6 +430,24 @@ def call_study(options: argparse.Namespace) -> None:
     arguments = [f"--compile={execution.compile}", f"--device={device.type}"]
     arguments += [f"--log-to={execution.log_to}"] * bool(execution.log_to) + ["--retrain"] * execution.retrain
     study(runs, root, _workers(options, device), arguments, chosen.digest, say)
+
+
+def _search(options: argparse.Namespace, chosen: Chosen, device: torch.device, execution: Execution) -> None:
+    """One search for each norm, or how long it takes where no trial ends early."""
+    intervals = [Interval.parse(text) for text in options.search]
+    check_own_norms(run.norm for run in chosen.runs)
+    if options.dry_run:
+        once = estimate(chosen.runs, chosen.data, options.runs, device, execution.compile)
+        print_estimate([each for each in once for _ in range(options.trials)], options.runs, 1, say)
+        return
+    rows = []
+    for run in chosen.runs:
+        best = search(run, intervals, options.trials, options.sampler, chosen.data(run), options.runs, execution, say)
+        accuracy = best.pop("accuracy")
+        words = " ".join(f"{flag(key)} {value:g}" for key, value in best.items())
+        rows.append((run.recipe.name, run.norm, *best.values(), f"{accuracy:.1%}", words))
+    titles = ["recipe", "norm", *(each.name for each in intervals), "held-out accuracy", "options of study"]
+    say(tabulate(rows, titles, "plain", disable_numparse=True))
 
 
 def _benchmark(options: argparse.Namespace) -> None:

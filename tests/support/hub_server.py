@@ -102,12 +102,15 @@ class Hub:
             return self._create(json.loads(body), token)
         if method == "POST" and path == "/api/validate-yaml":
             return _json({"errors": [], "warnings": []})
-        if match := re.fullmatch(r"/api/(models|spaces)/([^/]+/[^/]+)(?:/(revision|tree|preupload|commit)/(.+))?", path):
+        if match := re.fullmatch(
+            r"/api/(models|spaces|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info|preupload|commit)/([^/]+)(?:/.*)?)?",
+            path,
+        ):
             kind, name, action, revision = match[1], match[2], match[3] or "revision", match[4] or "main"
         elif match := re.fullmatch(r"/(spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             kind, name, action, revision = "spaces" if match[1] else "models", match[2], "batch", "main"
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            kind, name, action, revision = "models", match[1], "resolve", match[2]
+        elif match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            kind, name, action, revision = "datasets" if match[1] else "models", match[2], "resolve", match[3]
         else:
             return _error(404, "", f"The stand-in has no route {method} {path}")
         repository = self.repositories.get((kind, name))
@@ -121,7 +124,7 @@ class Hub:
         if found is None:
             return _error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         if action == "resolve":
-            return self._resolve(*found, path.split("/", 5)[5])
+            return self._resolve(*found, match[4])
         if action == "tree":
             return _json([_entry(name, content) for name, content in sorted(found[1].items())])
         return _json({"id": name, "sha": found[0], "private": repository.private, "tags": [], "siblings": []})

@@ -27,9 +27,11 @@ from training.data.dataset import (
     cache_folder,
     check_image_size,
     colour_statistics,
+    data_root,
     load,
     write_cache,
 )
+from training.data.packed import is_packed, unpack
 from training.data.sources import SOURCES, digest
 from training.data.splits import (
     HIDDEN,
@@ -51,7 +53,9 @@ MAX_NAMED = 10
 
 
 def open_images(name: str, image_size: int, say: Callable[[str], None] = print, root: Path | None = None) -> ImageData:
-    """The cached data set of that name or, where it is a folder, the images in it."""
+    """The cached data set of that name or, where it is a folder or a packed data set, the images in it."""
+    if name not in SOURCES and is_packed(name):
+        return load_folder(unpack(name, root or data_root(), say), image_size, say, root)
     path = Path(name).expanduser()
     if name not in SOURCES and path.is_dir():
         cache = cache_folder(name, image_size, root)

@@ -45,6 +45,10 @@ class Interrupted(Exception):
     """The run stopped after a whole epoch because the user asked; it can be resumed."""
 
 
+class DivergedError(TrainingError):
+    """A loss became infinite or NaN."""
+
+
 def train(
     run: Run,
     data: ImageData,
@@ -52,6 +56,7 @@ def train(
     execution: Execution = USUAL,
     say: Callable[[str], None] = print,
     stopping: tuple[int, ...] = (signal.SIGINT,),
+    on_epoch: Callable[[list[dict[str, Any]]], None] = lambda _: None,
 ) -> State:
     """Train, or go on with, one run; in a process group together with the others, of which the first one writes.
 
@@ -60,6 +65,7 @@ def train(
         execution: device, compiling and the like.
         say: prints one line.
         stopping: signals that end it after the epoch.
+        on_epoch: takes the rows of each epoch once it is saved; what it raises ends the run.
 
     Returns:
         the state after the last epoch.
@@ -124,6 +130,7 @@ def train(
             if writes:
                 state.save(folder)
             log(rows)
+            on_epoch(rows)
             if writes and not sys.stderr.isatty():
                 say(epoch_line(run, rows, session["seconds"], last - epoch, epoch - session["first_epoch"] + 1))
             if step.agree(interrupted()) and epoch < last:
@@ -274,7 +281,7 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int, watch: 
 def _check_finite(loss: float, split: str, run: Run, epoch: int) -> None:
     if not math.isfinite(loss):
         kept = f"The state after epoch {epoch - 1} is kept." if epoch > 1 else "Nothing is saved yet."
-        raise TrainingError(
+        raise DivergedError(
             f"The {split} loss of {run.variant} became {loss} in epoch {epoch}. {kept} Try a lower --lr, or --clip-norm 1."
         )
 

@@ -1,0 +1,107 @@
+"""Images that the `datasets` library reads: of the Hugging Face Hub, of Parquet files, of WebDataset shards."""
+
+import importlib.util
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from normzoo.errors import DataError
+from normzoo.pretrained.serialization import replace_folder
+from training.data.splits import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
+
+PREFIX = "hf://datasets/"
+#: Where its images lie, below the folder of the caches.
+UNPACKED = "unpacked"
+#: In the unpacked folder, hidden: what it was made from.
+SOURCE = ".source"
+_PLACES = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
+_LABELS = ("label", "labels", "cls", "class", "target", "category")
+
+
+def is_packed(name: str) -> bool:
+    """Does it name a data set of the Hub, or a folder of Parquet files, of .tar shards, or of `Dataset.save_to_disk`?"""
+    folder = Path(name).expanduser()
+    return name.startswith(PREFIX) or any(
+        path.suffix in (".parquet", ".tar") or path.name in ("dataset_dict.json", "state.json")
+        for path in (folder.iterdir() if folder.is_dir() else ())
+    )
+
+
+def unpack(name: str, root: Path, say: Callable[[str], None] = print) -> Path:
+    """The folder, `train/<class>/…` and so on, into which its image files are written once, as they are.
+
+    Splits named train, validation or test (or the like) are taken. The images are not decoded here.
+
+    Args:
+        name: `hf://datasets/user/name`, with or without `@revision`, or a folder.
+        root: the folder of the caches.
+
+    Raises:
+        DataError: the library is missing, the data set cannot be had, or has no image or no label.
+    """
+    is_remote = name.startswith(PREFIX)
+    place = Path(re.sub(r"@.*", "", name)) if is_remote else Path(name).expanduser().resolve()
+    folder = root / UNPACKED / place.name
+    files = sorted(path for path in place.rglob("*") if path.is_file()) if not is_remote else []
+    state = [name if is_remote else str(place), *(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files)]
+    before = (folder / SOURCE).read_text(encoding="utf-8").splitlines() if (folder / SOURCE).is_file() else []
+    if before == state:
+        if is_remote:
+            say(f"{name} was unpacked before, in {folder}. Delete that folder to get it anew.")
+        return folder
+    if importlib.util.find_spec("datasets") is None:
+        raise DataError(f"{name} is read by the datasets library: pip install datasets")
+    if folder.exists() and before[:1] != state[:1]:
+        raise DataError(f"{folder} has the images of another data set. Delete it, or rename one of the two.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    try:
+        for split, rows in _load(name, temporary / "cache").items():
+            part = next((part for part, names in _PLACES.items() if split.lower() in names), None)
+            if part is None:
+                say(f"{name}: its split {split!r} is left out; train, validation and test are taken.")
+            else:
+                _write(rows, temporary / part, name)
+        shutil.rmtree(temporary / "cache", ignore_errors=True)
+        (temporary / SOURCE).write_text("\n".join(state), encoding="utf-8")
+        replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _load(name: str, cache: Path) -> dict[str, Any]:
+    """Its splits: name -> rows."""
+    import datasets  # brings pyarrow, which few need
+
+    try:
+        if name.startswith(PREFIX):
+            repository, _, revision = name.removeprefix(PREFIX).partition("@")
+            found = datasets.load_dataset(repository, revision=revision or None, cache_dir=str(cache))
+        elif any((Path(name) / file).is_file() for file in ("dataset_dict.json", "state.json")):
+            found = datasets.load_from_disk(name)
+        else:
+            found = datasets.load_dataset(str(Path(name).resolve()), cache_dir=str(cache))
+    except Exception as error:  # the library's own, those of the network and of the disk have no common base
+        raise DataError(f"{name} cannot be read as a data set ({' '.join(str(error).split())[:200]}).") from error
+    return dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
+
+
+def _write(rows: Any, folder: Path, name: str) -> None:
+    import datasets
+
+    images = [column for column, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+    labels = [column for column, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)]
+    labels = labels or [column for column in _LABELS if column in rows.features]
+    if not images or not labels:
+        raise DataError(f"{name} must have a column of images and a label, got {', '.join(rows.features)}.")
+    feature = rows.features[labels[0]]
+    for number, row in enumerate(rows.cast_column(images[0], datasets.Image(decode=False))):
+        label, image = row[labels[0]], row[images[0]]
+        title = feature.int2str(label) if isinstance(feature, datasets.ClassLabel) else str(label)
+        of_class = folder / (re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", title).strip(". ") or "unnamed")
+        of_class.mkdir(parents=True, exist_ok=True)
+        (of_class / f"{number:07d}").write_bytes(image["bytes"] or Path(image["path"]).read_bytes())
