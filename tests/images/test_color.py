@@ -89,7 +89,7 @@ def test_littlecms_is_given_no_tag_that_browsers_do_not_read():
 
 
 @pytest.mark.process
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=150)
 @given(st.sampled_from([profiles.P3, profiles.LINEAR_GREY, profiles.cmyk_profile()]), st.data())
 def test_any_mutation_of_a_profile_gives_a_picture(profile, data):
     broken = bytearray(profile)

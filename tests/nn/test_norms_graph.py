@@ -101,11 +101,10 @@ def step(layer, module, x):
 
 
 @MODES
-@ALL
-def test_compiles_without_graph_break(name, training):
+def test_all_compile_without_graph_break(training):
     torch.manual_seed(0)
     torch._dynamo.reset()
-    eager = LAYERS[name]().train(training)
+    eager = nn.Sequential(*(make() for make in LAYERS.values())).train(training)
     module = copy.deepcopy(eager)
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     x = torch.randn(4, C, 4, 5)
@@ -113,14 +112,13 @@ def test_compiles_without_graph_break(name, training):
 
 
 @MODES
-@ALL
-def test_exports_with_a_dynamic_batch(name, training):
+def test_all_export_with_a_dynamic_batch(training):
     torch.manual_seed(0)
-    layer = LAYERS[name]().train(training)
+    layers = nn.Sequential(*(make() for make in LAYERS.values())).train(training)
     batch = torch.export.Dim("batch", min=2)
-    program = torch.export.export(copy.deepcopy(layer), (torch.randn(4, C, 4, 5),), dynamic_shapes=({0: batch},))
+    program = torch.export.export(copy.deepcopy(layers), (torch.randn(4, C, 4, 5),), dynamic_shapes=({0: batch},))
     exported = program.module()
     for n in (4, 7):
         x = torch.randn(n, C, 4, 5)
-        torch.testing.assert_close(exported(x), layer(x))
-    torch.testing.assert_close(dict(exported.state_dict()), dict(layer.state_dict()))
+        torch.testing.assert_close(exported(x), layers(x))
+    torch.testing.assert_close(dict(exported.state_dict()), dict(layers.state_dict()))

@@ -297,8 +297,7 @@ TIMM = (
     "regnetx_002 repvgg_a0 res2net50_26w_4s resnet10t resnetv2_50d_gn rexnet_100 selecsls42 seresnet18 skresnet18 tinynet_e"
 )
 TORCHVISION = (
-    "densenet121 efficientnet_b0 googlenet mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_x_400mf resnet18 "
-    "resnext50_32x4d shufflenet_v2_x0_5 vgg11_bn wide_resnet50_2"
+    "densenet121 efficientnet_b0 googlenet mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_x_400mf shufflenet_v2_x0_5"
 )
 
 
