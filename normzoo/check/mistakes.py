@@ -18,6 +18,8 @@ class Mistake:
         key: its name.
         wrong: the line of the formula that is off.
         right: what that line would be.
+        example: the smallest piece of code that makes it.
+        symptom: how it shows in a network.
         stage: where it shows first, of `trace.STAGES`; "structure" where it is seen without computing.
         changes: settings of the formula that reproduce it, one of several ways a line; none where it is seen directly.
         kinds: norms that it is possible in.
@@ -27,6 +29,8 @@ class Mistake:
     key: str
     wrong: str
     right: str
+    example: str = ""
+    symptom: str = ""
     stage: str = "output"
     changes: tuple[dict[str, Any], ...] = ()
     kinds: tuple[str, ...] = EVERY
@@ -123,14 +127,16 @@ def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mi
 
 
 def catalogue() -> str:
-    """Return a Markdown table of all mistakes: what is wrong, and what would be right."""
+    """Return a Markdown table of all mistakes: what is wrong, the smallest example, how it shows, and what would be right."""
     words = {"axes": "other axes", "variance_axes": "others", "right": "those of the norm", "groups": "a fixed number"}
     words |= {"activation": "such as ReLU", "variance": "by another number", "evaluation": "without the root, for example"}
     words |= {"gate": "one value", "eps": "another number", "start": "a tensor", "shapes": "of another shape"}
     rows = []
     for mistake in MISTAKES:
-        row = f"| `{mistake.key}` | {mistake.wrong} | {mistake.right} |"
+        row = f"| `{mistake.key}` | {mistake.wrong} | `{mistake.example}` | {mistake.symptom} | {mistake.right} |"
         for name, word in words.items():
             row = row.replace(f"{{{name}}}", word)
         rows.append(row)
-    return "\n".join(["| mistake | what the layer does | what is right |", "|---|---|---|", *rows])
+    return "\n".join(
+        ["| mistake | what the layer does | example | how it shows | what is right |", "|---|---|---|---|---|", *rows]
+    )

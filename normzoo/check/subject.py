@@ -64,7 +64,7 @@ CONVENTIONS = {
     "cumulative-memory": "the running statistics are the mean over all batches, as with momentum=None in torch.",
 }
 #: The mean over all batches, a convention that is no mistake anywhere.
-_CUMULATIVE = Mistake("cumulative-memory", "", "", "memory")
+_CUMULATIVE = Mistake("cumulative-memory", "", "", stage="memory")
 #: Shares of the new batch that people write into their code.
 _USUAL_MOMENTA = (1.0, 0.1, 0.01, 0.9, 0.99, 0.05, 0.2, 0.001, 0.003, 0.3, 0.5, 0.7, 0.8, 0.95, 0.999)
 
