@@ -21,8 +21,7 @@ from normzoo.images.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.batch_statistics import Statistics, check_statistics
 from normzoo.inference.predict import Prediction, agreement, predict, predict_many
-from normzoo.nn.named_norms import name_own_norms
-from normzoo.nn.own_norm import read_own_norm
+from normzoo.nn.own_norm import name_own_norms, read_own_norm
 from normzoo.pretrained.export import export_onnx
 from normzoo.pretrained.registry import (
     Model,

@@ -22,7 +22,7 @@ from normzoo.config import fields_of
 from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
 from normzoo.formatting import visible
-from normzoo.nn.named_norms import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
+from normzoo.nn.own_norm import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
 from normzoo.pretrained.registry import get_model_set
@@ -32,11 +32,9 @@ from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
 from training.data.sources import SOURCES
 from training.engine.distributed import is_writer, launched_replicas, process_group
-from training.engine.network import start_of
 from training.engine.speed import choose_precision
-from training.engine.step import DEVICES, choose_device
+from training.engine.step import DEVICES, choose_device, start_of
 from training.engine.trainer import LOOK, Interrupted, import_log, train
-from training.final_test import final_test
 from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, estimate, print_estimate, study
 from training.launch.slurm import SUBMITIT_FILES, Resources, cluster_study, require_cluster, script
 from training.measurements.batch_statistics import measure_batch_statistics
@@ -45,7 +43,7 @@ from training.measurements.robustness import measure_contrast
 from training.package import package
 from training.runs import RunBusyError, device_name, replace_file
 from training.search import SAMPLERS, Interval, search
-from training.verify import evaluate
+from training.verify import evaluate, final_test
 
 EXAMPLES = """the whole way, from images to checkpoints:
   python -m training data fetch tiny-imagenet-25

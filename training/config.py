@@ -15,7 +15,7 @@ from pydantic import Field
 
 from normzoo.config import config, fields_of, nearest
 from normzoo.errors import ConfigError
-from normzoo.nn.named_norms import name_own_norms, own_sha256
+from normzoo.nn.own_norm import name_own_norms, own_sha256
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
 from normzoo.variants import Variant

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from normzoo.errors import CheckpointError, TrainingError
 from normzoo.inference.predict import BATCH_SIZE, compute_logits
-from normzoo.nn.named_norms import require_own_norm
+from normzoo.nn.own_norm import require_own_norm
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import (
     HASHED,

@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware, get_token
 
 from normzoo.errors import CheckpointError, ConfigError, DataError, HubError
-from normzoo.nn.named_norms import COPY
+from normzoo.nn.own_norm import COPY
 from normzoo.pretrained.checkpoint import CARD, FILES, TABLES
 from normzoo.pretrained.hub import explain, require_name
 from normzoo.pretrained.registry import ModelSet, list_model_sets

@@ -9,16 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from normzoo.analysis.batch_statistics import BATCH_STATISTICS_COLUMNS, read_batch_statistics
-from normzoo.analysis.commands import DEFAULT_DATA, PACKAGE, study_command
 from normzoo.analysis.ood import read_ood
 from normzoo.analysis.reference_study import final_figures
 from normzoo.analysis.results import METRICS, SPLITS
-from normzoo.analysis.robustness import robustness
+from normzoo.analysis.robustness import BATCH_STATISTICS_COLUMNS, read_batch_statistics, robustness
 from normzoo.analysis.statistics import Runs, accuracy
 from normzoo.errors import CheckpointError
 from normzoo.findings import OF_A_SET, Evidence, Finding, ResultTable, find_all
-from normzoo.findings.finding import where
+from normzoo.findings.finding import DEFAULT_DATA, PACKAGE, study_command, where
 from normzoo.findings.learning_rate import best_rates, mean_sd, rated, rated_sets
 from normzoo.findings.original_study import reproduces
 from normzoo.formatting import listed, to_csv

@@ -1,4 +1,4 @@
-"""Computing packaged figures again: from the images where they are, from the stored logits where not."""
+"""Computing packaged figures again, from the images or the stored logits; and, once all is chosen, figures of test images."""
 
 import concurrent.futures
 import contextlib
@@ -9,25 +9,33 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from tabulate import tabulate
 
 from normzoo.allocator import disable_malloc_trim
 from normzoo.analysis.robustness import CHANGES
-from normzoo.errors import CheckpointError, DataError
-from normzoo.nn.named_norms import name_own_norms
+from normzoo.analysis.statistics import accuracy_interval
+from normzoo.errors import CheckpointError, ConfigError, DataError
+from normzoo.inference.predict import compute_logits
+from normzoo.nn.own_norm import name_own_norms
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CARD, HASHED, ROBUSTNESS, Checkpoint, count_parameters, open_checkpoint
 from normzoo.pretrained.checkpoint import METRICS as METRICS_FILE
-from normzoo.pretrained.registry import list_model_sets
+from normzoo.pretrained.registry import ModelSet, list_model_sets, load_models
 from normzoo.pretrained.serialization import file_sha256, read_text
+from normzoo.variants import short_name
 from training.cards import README, folder_card, model_card
 from training.data.dataset import SPLITS, ImageData, cache_folder, data_root, load_once
+from training.data.image_folder import decode_file
+from training.data.splits import find_test_files
+from training.engine import metrics
 from training.engine.metrics import METRICS, mean_std
 from training.measurements.batch_statistics import CASES, check_batch_statistics
 from training.measurements.batch_statistics import SAMPLE as BATCH_STATISTICS
 from training.measurements.ood import check_ood
 from training.measurements.robustness import ALL, CHECKED, SAMPLE, check_contrast, measure
-from training.measurements.tables import DECIMALS, rounded
+from training.measurements.tables import DECIMALS, progress, rounded
 from training.package import class_figures, count_macs, final_figures, split_logits
 
 #: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
@@ -226,3 +234,37 @@ def _images(checkpoint: Checkpoint) -> tuple[ImageData | None, str]:
     if data.digest != description["digest"]:
         return None, f"other images of the name {data.name} are here"
     return data, ""
+
+
+def final_test(folder: Path, model_set: ModelSet, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+    """Accuracy with its interval and macro F1 of every network of a set on the test images of a folder, as a table.
+
+    Returns:
+        variant -> loss (nats), accuracy, macro_f1, micro_f1.
+    """
+    models = load_models(model_set)
+    config = next(iter(models.values())).config
+    files = find_test_files(folder, config.classes)
+    pixels, labels = [], []
+    for file in progress(files, "decoding", lambda file: file.name, say):
+        square, _, problem = decode_file(file.path, config.image_size)
+        if square is None:
+            say(f"left out: {file.name}: {problem}")
+        else:
+            pixels.append(square)
+            labels.append(file.label)
+    if not pixels:
+        raise ConfigError(f"None of the {len(files)} test images of {folder} can be read.")
+    images, truth = torch.from_numpy(np.stack(pixels)), torch.tensor(labels)
+    found, rows = {}, []
+    for variant, model in models.items():
+        logits = compute_logits(
+            model.network, images, torch.tensor(model.config.mean), torch.tensor(model.config.std), torch.channels_last
+        )
+        found[variant] = metrics.from_logits(logits, truth)
+        interval = accuracy_interval((logits.argmax(1) == truth).numpy())
+        row = [100 * value for value in (interval.value, interval.low, interval.high, found[variant]["macro_f1"])]
+        rows.append([short_name(variant), *(f"{value:.1f}" for value in row)])
+    say(tabulate(rows, ["norm", "accuracy %", "95% from", "to", "macro F1 %"], "plain", disable_numparse=True))
+    say(f"{len(pixels)} test images, the packaged weights of the first seed. What is chosen by these figures needs new images.")
+    return found

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from normzoo.analysis import results
-from normzoo.analysis.commands import training_commands
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.analysis.statistics import Runs, accuracy, kendall_tau, mean_accuracy, pooled_run_variance
-from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, where
+from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, training_commands, where
 from normzoo.findings.pairs import compare_pairs, rank, similar
 from normzoo.formatting import listed, minus, percent
 from normzoo.nn.registry import describe_norm

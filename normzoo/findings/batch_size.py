@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.commands import training_commands
 from normzoo.analysis.reference_study import batch_size_figures, nats
 from normzoo.analysis.results import METRICS, by_batch_size, norms_of_study
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, mean_accuracy, pooled_run_variance
-from normzoo.findings.finding import TEST, Evidence, Finding, ResultTable, counts, where, with_interval
+from normzoo.findings.finding import TEST, Evidence, Finding, ResultTable, counts, training_commands, where, with_interval
 from normzoo.formatting import listed, p_text, signed
 from normzoo.plotting.spec import Axis, Chart, Panel, series
 from normzoo.pretrained.registry import ModelSet

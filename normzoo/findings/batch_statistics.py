@@ -4,9 +4,8 @@ import functools
 
 import pandas as pd
 
-from normzoo.analysis import batch_statistics as analysis
-from normzoo.analysis import robustness
-from normzoo.analysis.batch_statistics import BATCHES, BY_CLASS, CHANGED, CLEAN, MIXED, RANDOM, SHOWN_BATCH, SOURCE_WEIGHTS
+from normzoo.analysis import robustness as analysis
+from normzoo.analysis.robustness import BATCHES, BY_CLASS, CHANGED, CLEAN, MIXED, RANDOM, SHOWN_BATCH, SOURCE_WEIGHTS
 from normzoo.findings.finding import Evidence, Finding, ResultTable, where
 from normzoo.findings.robustness import severity_chart
 from normzoo.formatting import listed, percent, signed
@@ -23,7 +22,7 @@ def batch_statistics_finding(evidence: Evidence) -> Finding | None:
     twins = [each for each in evidence.model_sets if each.recipe == evidence.shown.recipe and each is not evidence.shown]
     for model_set in (evidence.shown, *twins):
         frame = analysis.read_batch_statistics(model_set, model_set.main_variants)
-        running = robustness.robustness(model_set, model_set.main_variants).frame
+        running = analysis.robustness(model_set, model_set.main_variants).frame
         frame = frame[frame["variant"].isin(running["variant"])]
         if not frame.empty:
             return _finding(model_set, frame, running)
@@ -45,7 +44,9 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
         title="Batch statistics at test time",
         headline=f"Batch statistics ({SHOWN_BATCH} images with the same corruption) change accuracy on corrupted images: "
         f"{'; '.join(phrases)} ({where(model_set)}, n = 1).",
-        chart=severity_chart(robustness.by_severity(running[running["variant"].isin(variants)]), analysis.by_severity(frame)),
+        chart=severity_chart(
+            analysis.by_severity(running[running["variant"].isin(variants)]), analysis.by_severity_with_batches(frame)
+        ),
         tables=[_table(frame, clean, corrupted)],
         method=[
             "In evaluation batch and batch-instance normalization use running statistics, an exponential average over the "

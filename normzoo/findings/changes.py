@@ -2,9 +2,19 @@
 
 import re
 
-from normzoo.analysis.commands import PACKAGE, training_commands
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, accuracy, holm, pooled_run_variance
-from normzoo.findings.finding import SINGLE_RUN, TEST, Evidence, Finding, ResultTable, compare, counts, with_interval
+from normzoo.findings.finding import (
+    PACKAGE,
+    SINGLE_RUN,
+    TEST,
+    Evidence,
+    Finding,
+    ResultTable,
+    compare,
+    counts,
+    training_commands,
+    with_interval,
+)
 from normzoo.findings.learning_rate import rated_sets
 from normzoo.findings.pairs import forest
 from normzoo.formatting import listed, p_text

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.commands import training_commands
 from normzoo.analysis.statistics import epochs_to
-from normzoo.findings.finding import Evidence, Finding, where
+from normzoo.findings.finding import Evidence, Finding, training_commands, where
 from normzoo.formatting import listed, percent
 from normzoo.plotting.curves import curve_chart
 from normzoo.variants import short_name

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from normzoo.analysis.commands import PACKAGE, training_commands
 from normzoo.analysis.statistics import (
     Interval,
     Runs,
@@ -12,7 +11,7 @@ from normzoo.analysis.statistics import (
     mean_accuracy,
     pooled_run_variance,
 )
-from normzoo.findings.finding import HOLM, TEST, Evidence, Finding, ResultTable, counts, names
+from normzoo.findings.finding import HOLM, PACKAGE, TEST, Evidence, Finding, ResultTable, counts, names, training_commands
 from normzoo.findings.pairs import compare_all, ranks
 from normzoo.formatting import listed, percent
 from normzoo.plotting.spec import Axis, Chart, Panel, series

@@ -6,11 +6,10 @@ from typing import Any
 
 from normzoo.analysis import reference_study as original
 from normzoo.analysis import results
-from normzoo.analysis.commands import training_commands
 from normzoo.analysis.reference_study import nats, original_study
 from normzoo.analysis.results import METRICS, SPLITS, steps_of
 from normzoo.analysis.statistics import Runs, kendall_interval
-from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, where
+from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, training_commands, where
 from normzoo.findings.pairs import compare_pairs
 from normzoo.formatting import listed, minus
 from normzoo.plotting.spec import Axis, Chart, Panel, series

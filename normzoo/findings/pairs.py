@@ -4,9 +4,20 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from normzoo.analysis.commands import training_commands
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, RunVariance, accuracy, holm
-from normzoo.findings.finding import HOLM, SINGLE_RUN, TEST, Evidence, Finding, ResultTable, compare, counts, names, where
+from normzoo.findings.finding import (
+    HOLM,
+    SINGLE_RUN,
+    TEST,
+    Evidence,
+    Finding,
+    ResultTable,
+    compare,
+    counts,
+    names,
+    training_commands,
+    where,
+)
 from normzoo.formatting import counted, listed, p_text
 from normzoo.plotting.spec import Axis, Chart, Panel, Rule, series
 from normzoo.variants import short_name

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from normzoo.analysis.commands import PACKAGE
-from normzoo.findings.finding import Evidence, Finding, ResultTable, names
+from normzoo.findings.finding import PACKAGE, Evidence, Finding, ResultTable, names
 from normzoo.formatting import counted, listed, percent, signed
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.pretrained.registry import ModelSet

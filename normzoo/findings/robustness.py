@@ -5,8 +5,7 @@ from typing import Any
 import pandas as pd
 
 from normzoo.analysis import robustness as analysis
-from normzoo.analysis.commands import PACKAGE
-from normzoo.findings.finding import Evidence, Finding, ResultTable, where
+from normzoo.findings.finding import PACKAGE, Evidence, Finding, ResultTable, where
 from normzoo.formatting import capital, listed, percent
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.plotting.spec import Axis, Chart, Panel, series

@@ -7,7 +7,7 @@ from typing import Any
 
 from normzoo.inference.value_trace import LayerActivations, LayerGates
 from normzoo.plotting.plotly import CONFIG, Figure, base_layout
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 
 _X_TITLE = "Norm layer, first to last"
 

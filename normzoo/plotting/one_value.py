@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from normzoo.inference.value_trace import NormalizedValue, Position
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 
 MARK = "#dd0000"
 _LETTERS_PER_LINE = 112

@@ -18,7 +18,7 @@ from torch import Tensor
 from normzoo.config import config
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.images.preprocess import RESIZE_RULE
-from normzoo.nn.named_norms import COPY, own_source, require_own_norm
+from normzoo.nn.own_norm import COPY, own_source, require_own_norm
 from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, NormLayer, ResNet
 from normzoo.pretrained.serialization import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normzoo.errors import HubError
-from normzoo.nn.named_norms import COPY
+from normzoo.nn.own_norm import COPY
 from normzoo.pretrained.checkpoint import FILES, METRICS, TABLES
 
 #: Checkpoints lie in `<data set>/<recipe>/<variant>`. Nothing but their files is fetched.

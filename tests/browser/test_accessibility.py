@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.page import TABS
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 from tests.browser.driver import Visit, window
 from tests.browser.visitor import ZOO, open_tab
 

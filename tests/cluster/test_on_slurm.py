@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from normzoo.nn.named_norms import forget_own_norms, name_own_norm, own_sha256
+from normzoo.nn.own_norm import forget_own_norms, name_own_norm, own_sha256
 from tests.cluster.one_host import one_host_cluster, wait_until
 from tests.support.tiny import FIELDS, RECIPE, ROOT, load_tiny, subprocess_environment, train_tiny
 from training.config import Run, changed_recipe

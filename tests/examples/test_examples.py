@@ -8,8 +8,7 @@ from torch import nn
 
 from normzoo.check.report import check
 from normzoo.check.subject import Subject
-from normzoo.nn.named_norms import forget_own_norms, name_own_norm, own_sha256
-from normzoo.nn.own_norm import read_own_norm
+from normzoo.nn.own_norm import forget_own_norms, name_own_norm, own_sha256, read_own_norm
 from tests.support.tiny import RECIPE, load_tiny
 from training.config import Execution, Run
 from training.engine.trainer import train

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from normzoo.errors import ConfigError
-from normzoo.inference.class_activation import activation_maps
 from normzoo.inference.predict import as_batch, predict
+from normzoo.inference.value_trace import activation_maps
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import CLASSES, IMAGE_SIZE, make_model, make_photo
 

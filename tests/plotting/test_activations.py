@@ -8,7 +8,7 @@ import pytest
 
 from normzoo.inference.value_trace import LayerActivations, LayerGates, Moments
 from normzoo.plotting.activations import QUANTITIES, around_norms, gates
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 
 NAMES = ("stem, norm 1", "stage 1, block 1, norm 1", "stage 1, block 1, norm 2")
 

@@ -8,7 +8,7 @@ from normzoo import NORM_LAYERS
 from normzoo.analysis.results import METRICS, chance_loss, history
 from normzoo.plotting import matplotlib, plotly
 from normzoo.plotting.curves import curve_chart
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 from normzoo.pretrained.registry import get_model_set
 from tests.support.checkpoints import save_variant, save_zoo
 

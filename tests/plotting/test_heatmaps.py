@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from normzoo.plotting import matplotlib, plotly
-from normzoo.plotting.heatmaps import confusion_difference, confusion_matrix
+from normzoo.plotting.curves import confusion_difference, confusion_matrix
 
 CLASSES = ("ant", "bee <b>")
 COUNTS = np.array([[8, 2], [5, 5]])

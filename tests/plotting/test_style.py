@@ -5,7 +5,7 @@ import re
 import pytest
 
 from normzoo import NORM_LAYERS
-from normzoo.plotting.style import COLOURS, MARKERS, style_of
+from normzoo.plotting.spec import COLOURS, MARKERS, style_of
 
 EXTRAS = ["torch-bn", "bn-bs8", "bn-bs128", "gn-bs8", "gn-bs128"]
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from normzoo.analysis.commands import study_command
 from normzoo.errors import ConfigError
+from normzoo.findings.finding import study_command
 from training.cli import build_parser, chosen_study
 from training.config import (
     PLANS,

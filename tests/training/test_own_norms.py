@@ -12,10 +12,10 @@ from normzoo.analysis.results import final_metrics
 from normzoo.app import build_demo
 from normzoo.app.components import cubes
 from normzoo.errors import CheckpointError, ConfigError, HubError
-from normzoo.nn.named_norms import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm
+from normzoo.nn.own_norm import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.matplotlib import _MARKERS
-from normzoo.plotting.style import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
+from normzoo.plotting.spec import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
 from normzoo.pretrained.checkpoint import open_checkpoint
 from normzoo.pretrained.hub import HubId, download
 from normzoo.pretrained.registry import get_model_set, load_model, load_models

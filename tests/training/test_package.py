@@ -16,7 +16,7 @@ from filelock import FileLock
 import normzoo
 from normzoo.analysis.results import METRICS
 from normzoo.errors import CheckpointError, DataError, TrainingError
-from normzoo.nn.named_norms import forget_own_norms
+from normzoo.nn.own_norm import forget_own_norms
 from normzoo.pretrained.checkpoint import HASHED
 from normzoo.pretrained.serialization import file_sha256
 from tests.support.own_images import write_photos

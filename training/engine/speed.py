@@ -17,8 +17,7 @@ from normzoo.inference.predict import compute_logits
 from training.config import PRECISIONS, Recipe, Run
 from training.data.dataset import ImageData, data_root, made_up_data
 from training.engine.augment import Augmentation, epoch_order
-from training.engine.network import make_network
-from training.engine.step import TrainStep, missing_for_compile, wait
+from training.engine.step import TrainStep, make_network, missing_for_compile, wait
 from training.runs import device_name, replace_file
 
 FILE = "speeds.json"

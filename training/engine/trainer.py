@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from normzoo.errors import ConfigError, TrainingError
 from normzoo.inference.predict import compute_logits
-from normzoo.nn.named_norms import COPY, own_source
+from normzoo.nn.own_norm import COPY, own_source
 from normzoo.nn.sync import count_replicas
 from training.config import Execution, Run
 from training.data.dataset import FILES, SPLITS, ImageData
@@ -30,9 +30,8 @@ from training.engine import metrics
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.metrics import METRICS
-from training.engine.network import make_network, start_of
 from training.engine.speed import choose_compile, store_compiled
-from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, wait
+from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, make_network, start_of, wait
 from training.runs import DOING, State, lock, provenance, set_aside, tell_doing
 
 #: How often a run says what it does.

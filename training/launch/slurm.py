@@ -24,7 +24,7 @@ from tqdm import tqdm
 from normzoo.config import config
 from normzoo.errors import ConfigError, NormZooError, TrainingError
 from normzoo.formatting import counted
-from normzoo.nn.named_norms import name_own_norms
+from normzoo.nn.own_norm import name_own_norms
 from training.config import Execution, Run
 from training.data.dataset import images_of
 from training.engine.trainer import Interrupted, train

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from normzoo.analysis.batch_statistics import (
+from normzoo.analysis.robustness import (
     BATCH_STATISTICS_COLUMNS,
     BATCHES,
     BLEND_BATCH,

@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 from normzoo.variants import describe_variant, short_name
 
 NO_NETWORKS = '<p class="hint">Choose at least one network at the top of the page.</p>'

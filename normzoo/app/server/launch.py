@@ -9,7 +9,7 @@ from normzoo.allocator import limit_malloc_arenas
 from normzoo.app.server.lifecycle import lifetime
 from normzoo.app.server.settings import SESSIONS, Settings, find_port
 from normzoo.errors import ConfigError, NormZooError
-from normzoo.nn.named_norms import name_own_norms
+from normzoo.nn.own_norm import name_own_norms
 
 if TYPE_CHECKING:
     from normzoo.app.core.errors import GuardedBlocks

@@ -9,12 +9,12 @@ import gradio as gr
 from gradio.context import Context
 from markupsafe import Markup, escape
 
-from normzoo.analysis.commands import training_commands
 from normzoo.app.components.html import render
 from normzoo.app.core.catalog import Catalog, chosen, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
+from normzoo.findings.finding import training_commands
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name

@@ -27,9 +27,9 @@ from normzoo.formatting import capital, listed
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.batch_statistics import has_running_statistics
-from normzoo.inference.class_activation import ActivationMap, activation_maps
 from normzoo.inference.interventions import ALL_SEVERITIES, check_corruption, severity_curves
 from normzoo.inference.predict import Prediction, agreement, predict_many
+from normzoo.inference.value_trace import ActivationMap, activation_maps
 from normzoo.plotting import plotly
 from normzoo.plotting.spec import Axis, Chart, Panel, series
 from normzoo.pretrained.registry import Model, ModelSet

@@ -34,9 +34,8 @@ from normzoo.app.core.errors import check_choice, guarded
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, to_csv
 from normzoo.plotting import plotly
-from normzoo.plotting.curves import curve_chart
-from normzoo.plotting.heatmaps import class_f1, confusion_difference, confusion_matrix
-from normzoo.plotting.style import ELSEWHERE, style_of
+from normzoo.plotting.curves import class_f1, confusion_difference, confusion_matrix, curve_chart
+from normzoo.plotting.spec import ELSEWHERE, style_of
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import load_model
 from training.config import Run, changed_recipe
-from training.engine.network import make_network
+from training.engine.step import make_network
 
 PARTS, SIZE = 4, 8
 

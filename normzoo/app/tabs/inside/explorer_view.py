@@ -22,7 +22,7 @@ from normzoo.inference.value_trace import (
     standardized_maps,
 )
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 from normzoo.variants import short_name
 
 BINS = 24

@@ -29,7 +29,7 @@ from normzoo.nn.norms import gates as gates_of
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting import activations as insight_charts
 from normzoo.plotting.activations import QUANTITIES
-from normzoo.plotting.style import style_of
+from normzoo.plotting.spec import style_of
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 
