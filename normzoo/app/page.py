@@ -51,7 +51,7 @@ def build(catalog: Catalog) -> GuardedBlocks:
         default = catalog.default
         with gr.Row(elem_classes="top"):
             gr.HTML(HEADING, js_on_load=BEHAVIOUR)
-            link_button = chooser.link_button([key for key, *_ in TABS]) if default else None
+            link_button = chooser.link_button(default, [key for key, *_ in TABS]) if default else None
         if default is None or link_button is None:
             gr.HTML(NOTHING_YET, js_on_load=None)
         else:

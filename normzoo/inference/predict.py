@@ -288,7 +288,7 @@ class Agreement:
         return f"{first}; {', '.join(_who_says(*group) for group in self.groups[1:])}."
 
     def verdict(self, truth: str = "") -> tuple[str, str]:
-        """A headline, and who says something else: ("Four of six are right: lion", "NN says orange, GN says pizza.").
+        """A headline, and who says something else: ("Four of six correctly say lion", "NN says orange, GN says pizza.").
 
         Args:
             truth: what the image shows; empty where that is not known.
@@ -299,13 +299,15 @@ class Agreement:
             return headline, f"{rest}." if mark else ""
         right = len(dict(self.groups).get(truth, ()))
         others = ", ".join(_who_says(*group) for group in self.groups if group[0] != truth)
-        if right == total:
-            count = "It is right" if total == 1 else f"{'Both' if total == 2 else f'All {_number(total)}'} are right"
+        if total == 1:
+            who = "It correctly says" if right else "It does not say"
+        elif right == total:
+            who = f"{'Both' if total == 2 else f'All {_number(total)}'} correctly say"
         elif right:
-            count = f"{_number(right).capitalize()} of {_number(total)} {'is' if right == 1 else 'are'} right"
+            who = f"{_number(right).capitalize()} of {_number(total)} correctly {'says' if right == 1 else 'say'}"
         else:
-            count = "It is wrong" if total == 1 else f"All {_number(total)} are wrong"
-        return f"{count}: {truth}", f"{others}." if others else ""
+            who = f"{'Neither' if total == 2 else f'None of {_number(total)}'} says"
+        return f"{who} {truth}", f"{others[0].upper()}{others[1:]}." if others else ""
 
 
 def agreement(labels: Mapping[str, str]) -> Agreement:

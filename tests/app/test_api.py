@@ -11,33 +11,32 @@ from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.tabs.evidence import FORMER
 
-PUBLIC_EVENTS = {
-    "evidence",
-    "follow_value",
-    "value_maps",
-    "turn",
-    "compare_networks",
-    "calibration",
-    "other_trainings",
-    "confusion",
-    "per_class",
-    "batch_sizes",
-    "robustness",
-    "classify",
-    "every_probability",
-    "many_photos",
-    "other_companies",
-    "activation_maps",
-    "disturb",
-    "learning_curves",
-    "learning_panels",
-    "about",
-    "results",
-    "inside",
-    "layers",
-    "severities",
-    "feature_maps",
+#: What took which inputs by name, and gave how many outputs, in November 2026 (922c006): programs of then go on working.
+FORMER_EVENTS = {
+    "classify": ("photo model_set variants", 2),
+    "every_probability": ("photo model_set variants", 1),
+    "activation_maps": ("photo model_set variants label", 2),
+    "disturb": ("photo model_set variants kind severity", 2),
+    "many_photos": ("photos model_set variants statistics prior who count kind severity labels", 3),
+    "other_companies": ("photos model_set variants statistics prior photo size", 2),
+    "learning_curves": ("model_set variants metric splits smoothing log_axes", 2),
+    "learning_panels": ("model_set variant smoothing log_axes", 5),
+    "results": ("model_set variants", 2),
+    "compare_networks": ("model_set variants", 4),
+    "other_trainings": ("model_set variants", 2),
+    "calibration": ("model_set variants", 4),
+    "confusion": ("model_set network other label", 3),
+    "per_class": ("model_set variants", 4),
+    "batch_sizes": ("model_set variants metric splits", 4),
+    "robustness": ("model_set variants corruption", 4),
+    "follow_value": ("photo model_set network layer brightness contrast at channel row column norm", 4),
+    "value_maps": ("photo model_set network layer brightness contrast at channel row column norm", 9),
+    "inside": ("photo model_set variants quantity", 8),
+    "turn": ("photo model_set variants gate_shift border severity", 2),
+    "feature_maps": ("photo model_set block left right", 1),
+    "about": ("model_set variants", 2),
 }
+PUBLIC_EVENTS = {*FORMER_EVENTS, "evidence", "layers", "severities"}
 PHOTO = FOLDER / EXAMPLES[0].file
 
 
@@ -49,11 +48,23 @@ def test_programs_can_ask_the_page(url, tmp_path):
     assert len(re.findall("data-variant", report)) == 2
     _, rows = client.predict("toy/paper", ["gn"], api_name="/results")
     assert rows[0]["val_accuracy"] == pytest.approx(0.54)
+    _, rows = client.predict("toy/extras", ["bn-bs8"], api_name="/results")  # which the first set does not have
+    assert [row["variant"] for row in rows] == ["bn-bs8"]
     plot, _ = client.predict("toy/paper", ["gn"], "loss", "Validation", api_name="/learning_curves")
     assert len(json.loads(plot["plot"])["data"]) == 1
 
 
-def test_the_endpoints_of_before_give_what_they_gave(events):
+def test_the_endpoints_of_before_take_what_they_took_and_give_what_they_gave(url, events):
+    client = Client(url, verbose=False)
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    for name, (taken, given) in FORMER_EVENTS.items():
+        known = [parameter["parameter_name"] for parameter in endpoints[f"/{name}"]["parameters"]]
+        assert known[: len(taken.split())] == taken.split(), name
+        assert len(endpoints[f"/{name}"]["returns"]) == given, name
+    *panels, told = client.predict("toy/paper", variant="bn", api_name="/learning_panels")
+    assert [len(json.loads(each["plot"])["data"]) for each in panels] == [2] * 4
+    assert "BN" in told
+    assert len(client.predict("toy/paper", corruption="contrast", api_name="/robustness")) == 4
     photo = {"path": str(PHOTO)}
     assert [type(each) for each in events["classify"](photo, "toy/paper", None)] == [str, dict]
     told, data = events["disturb"](photo, "toy/paper", None, "contrast", 5)

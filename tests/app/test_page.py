@@ -20,7 +20,7 @@ from normzoo import NORM_LAYERS, load_image
 from normzoo.app import build_demo
 from normzoo.app.components.html import NO_NETWORKS
 from normzoo.app.core import upload as photo
-from normzoo.app.core.errors import PLAIN, UNEXPECTED, GuardedBlocks, guarded
+from normzoo.app.core.errors import UNEXPECTED, GuardedBlocks, guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.page import TABS
 from normzoo.app.tabs import compare, curves
@@ -76,12 +76,7 @@ def test_the_last_choice_wins(demo):
 
 
 def test_no_event_lets_gradio_open_what_a_visitor_sent(demo):
-    """Of every event that there is: those that it prepares carry words and numbers alone."""
-    prepared = [event for event in demo.fns.values() if event.preprocess]
-    assert [event.api_name for event in prepared if not all(isinstance(each, PLAIN) for each in event.inputs)] == []
-    assert [kind.__name__ for kind in PLAIN if getattr(kind, "data_model", None)] == []
-    with_photo = [event.api_name for event in demo.fns.values() if any(isinstance(each, gr.Image) for each in event.inputs)]
-    assert len(with_photo) > 5
+    assert not any(event.preprocess for event in demo.fns.values())
     with GuardedBlocks() as other:
         photo = gr.Image(type="pil")
         photo.change(lambda opened: opened, photo, None, preprocess=True)

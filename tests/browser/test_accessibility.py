@@ -74,6 +74,7 @@ def test_in_no_tab_axe_finds_a_serious_fault_or_anything_is_wider_than_the_windo
     for _, title, _ in TABS:
         open_tab(page, title)
         if title in CHARTS:
+            page.locator(CHARTS[title]).scroll_into_view_if_needed()
             expect(page.locator(f"{CHARTS[title]} .main-svg").first).to_be_visible()
         page.wait_for_load_state("networkidle")
         expect(page.locator(".progress-text:visible")).to_have_count(0)  # half faded, for a moment
@@ -114,7 +115,7 @@ def test_with_forced_colours_one_sees_what_is_on_and_how_probable_it_is(page, co
     backgrounds = [tab.evaluate("tab => getComputedStyle(tab).backgroundColor") for tab in page.get_by_role("tab").all()]
     assert len(set(backgrounds[1:])) == 1
     assert backgrounds[0] != backgrounds[1]
-    bar = page.locator(".card .bar").first
+    bar = page.locator(".card[data-variant=bn] .bar").first
     assert ImageColor.getrgb(style_of("bn").colour) in colours_of(bar)
     assert len(colours_of(page.locator(".card .bar").last)) > 1  # its frame
     assert page.locator(".card").first.evaluate("card => getComputedStyle(card).borderLeft").startswith("1px solid")

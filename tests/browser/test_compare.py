@@ -32,7 +32,10 @@ def test_the_first_example_has_right_and_wrong_answers_and_an_unknown_one_has_no
 
 
 def test_the_slider_moves_all_six_and_the_switch_the_two_with_running_statistics(page):
-    before = dict(zip(page.locator(".card h3 .key").all_inner_texts(), answers(page), strict=True))
+    def shown() -> dict[str, str]:
+        return dict(zip(*(page.locator(f".card {part}").all_inner_texts() for part in ("h3 .key", ".top")), strict=True))
+
+    before = shown()
     page.locator("#severity input[type=range]").focus()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
@@ -40,13 +43,13 @@ def test_the_slider_moves_all_six_and_the_switch_the_two_with_running_statistics
         expect(card).not_to_have_text(before[card.locator("xpath=../h3/span[1]").inner_text()])
     expect(page).to_have_url(re.compile("why=contrast/4/running"))
     page.wait_for_load_state("networkidle")  # an answer to severity 3 may have come first
-    corrupted = dict(zip(page.locator(".card h3 .key").all_inner_texts(), answers(page), strict=True))
+    corrupted = shown()
     assert sum(corrupted[name] != before[name] for name in before) == ZOO
     expect(page.locator("#why-cubes .stored")).to_have_count(2)
     page.get_by_role("radio", name="with the example photos").check()
     expect(page.locator("#why-cubes .stored")).to_have_count(0)
     expect(page).to_have_url(re.compile("why=contrast/4/examples"))
-    with_batch = dict(zip(page.locator(".card h3 .key").all_inner_texts(), answers(page), strict=True))
+    with_batch = shown()
     assert {name for name in before if corrupted[name] != with_batch[name]} == {"BN", "BIN"}
     said, address = page.locator("#report").inner_text(), page.url
     page.goto("about:blank")

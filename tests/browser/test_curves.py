@@ -59,7 +59,7 @@ def test_what_is_chosen_while_a_fold_opens_is_kept(page, chart):
 
 def test_a_network_of_another_set_stands_beside_in_chart_and_table(page, chart):
     page.get_by_label("Add networks").click()
-    page.get_by_role("option", name="BN batch 8 · 32×32 · original recipe", exact=True).click()
+    page.get_by_role("option", name="BN batch 8 · 32×32 · original recipe (paper)", exact=True).click()
     expect(chart.locator(".legendtext")).to_have_count(ZOO + 1)
     expect(page.locator("#results tbody tr")).to_have_count(ZOO + 1)
 
@@ -96,6 +96,7 @@ def test_the_table_fits_is_sorted_with_the_keyboard_and_marks_the_best(page, cha
 def click_cell(page: Page, chart: str, row: int, column: int) -> tuple[str, str]:
     """Click a cell of a heat map as a person does; gives what its row and its column are called."""
     plot = page.locator(chart)
+    plot.scroll_into_view_if_needed()
     expect(plot.locator(".heatmaplayer image")).to_be_visible()
     rows, columns = (plot.locator(f".{axis}tick text").all_text_contents() for axis in "yx")
     field = plot.locator(".nsewdrag").first

@@ -73,6 +73,7 @@ def test_what_every_button_and_link_saves_can_be_opened(page: Page) -> None:
         if has_views and len(buttons) == there:
             break  # none is in a view that was not chosen
         open_tab(page, tab)
+        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")  # what is lower is drawn when it comes into view
         panel = page.get_by_role("tabpanel").filter(visible=True)
         settled(page, panel.locator("*"))
         for _ in range(2):  # what is folded may hold more that is

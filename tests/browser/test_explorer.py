@@ -19,7 +19,7 @@ def page(page: Page) -> Page:
     """The page with the tab open and the maps drawn."""
     open_tab(page, "Inside")
     expect(page.locator("#explorer-maps .map.lit")).to_have_count(LIT["bn"])
-    expect(page.locator("#explorer-said")).to_contain_text("Photo 1 (camel.jpg)")
+    expect(page.locator("#explorer-said")).to_contain_text(f"Photo 1 ({EXAMPLES[0].file})")
     return page
 
 
@@ -52,7 +52,11 @@ def test_a_pixel_of_any_map_can_be_chosen(page, viewport):
     expect(page.locator(".zoom figcaption")).to_have_text("Photo 3, channel 6")
 
 
-def test_each_norm_lights_its_set_and_says_its_line(page):
+def test_each_norm_lights_its_set_and_says_its_line_beside_the_map_of_a_lecture(page):
+    page.set_viewport_size({"width": 1280, "height": 720})  # a projector's
+    for part in (".zoom img", "#explorer-said .arithmetic"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 1280, "height": 900})
     for key in NORM_LAYERS:
         page.locator("#explorer-norm").get_by_text(key.upper(), exact=True).click()
         expect(page.locator("#explorer-maps .map.lit")).to_have_count(LIT[key])
@@ -83,7 +87,7 @@ def test_numbers_lead_to_any_channel_and_the_maps_follow(page):
 
 
 def test_a_deeper_layer_has_other_maps_and_keeps_the_place_where_it_can(page):
-    page.get_by_label("Before", exact=True).click()
+    page.get_by_label("Before layer", exact=True).click()
     page.get_by_role("option", name="Stage 3, block 1, norm 2").click()
     expect(page.locator(".maps-grid .map")).to_have_count(4 * 16)
     is_at(page, 1, 4, 16, 16)

@@ -79,5 +79,5 @@ def test_gates_and_border_are_changed_with_the_answers_beside_them(page):
         turned.nth(list(NORM_LAYERS).index("bin")).inner_text()
     ]
     page.get_by_role("radio", name="Replicated pixels in the first convolution").check()
-    page.get_by_label("number input for Less contrast (severity)").fill("5")
+    page.get_by_label("number input for Less contrast (severity, 0: original)").fill("5")
     expect(rows.first.locator("td")).to_have_count(4)

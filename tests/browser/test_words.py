@@ -35,6 +35,7 @@ def test_a_tab_says_no_more_than_can_be_read_at_once(page: Page) -> None:
     counts = {}
     for key, title, _ in TABS:
         open_tab(page, title)
+        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")  # what is lower is drawn when it comes into view
         expect(page.get_by_role("tabpanel").filter(visible=True).locator(CONTENT[key]).first).to_be_visible()
         counts[title] = page.get_by_role("tabpanel").filter(visible=True).evaluate(COUNT)
     print(counts)

@@ -31,7 +31,7 @@ CONTENT = {
 LINKS = {
     "?tab=inside": ("inside", "64×64 · strong recipe", 6),
     "?set=tiny-imagenet-25-64px/strong&variants=bn,in&tab=results": ("evidence", "64×64 · strong recipe", 2),
-    "?set=tiny-imagenet-25/paper&tab=learning-curves": ("curves", "32×32 · original recipe", 6),
+    "?set=tiny-imagenet-25/paper&tab=learning-curves": ("curves", "32×32 · original recipe (paper)", 6),
 }
 TAB = "return [...document.querySelectorAll('[role=tab]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true')"
 VIEW = """

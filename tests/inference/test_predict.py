@@ -126,10 +126,10 @@ def test_the_sentence_says_who_agrees(answers, sentence):
 @pytest.mark.parametrize(
     ("answers", "truth", "verdict"),
     [
-        ("lion " * 6, "lion", ("All six are right: lion", "")),
-        ("pizza lion lion lion orange lion", "lion", ("Four of six are right: lion", "NN says pizza, GN says orange.")),
-        ("lion lion", "orange", ("All two are wrong: orange", "two say lion (NN, BN).")),
-        ("lion", "lion", ("It is right: lion", "")),
+        ("lion " * 6, "lion", ("All six correctly say lion", "")),
+        ("pizza lion lion lion orange lion", "lion", ("Four of six correctly say lion", "NN says pizza, GN says orange.")),
+        ("lion lion", "orange", ("Neither says orange", "Two say lion (NN, BN).")),
+        ("lion", "lion", ("It correctly says lion", "")),
         ("lion lion orange", "", ("Two of three say lion (NN, BN)", "IN says orange.")),
         ("a b", "", ("They disagree", "NN says a, BN says b.")),
         ("", "lion", ("No network was asked", "")),

@@ -17,7 +17,7 @@ def as_plot(figure: Figure) -> PlotData:
 
 
 def listener(chart: str) -> gr.HTML:
-    """Place what hears of clicks on the chart of that id; its value is the clicked cell, its event `select`."""
+    """Place what hears of the chart of that id: `expand` once it comes into view, `select` of clicks with the cell as value."""
     return gr.HTML(
         None, html_template="", js_on_load=_SCRIPT.replace("CHART", chart), elem_id=f"{chart}-clicks", elem_classes="unseen"
     )

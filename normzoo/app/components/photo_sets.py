@@ -93,7 +93,7 @@ def _prepared(name: str, number: int, image_size: int) -> Photo:
     answer = _read(example.path, image_size)
     if isinstance(answer, str) or isinstance(answer[0], str):
         raise ImageError(f"The picture {example.file} of this page is damaged; install it again.")
-    return Photo(example.title, example.title, answer[0].square, answer[0].thumbnail, {"set": name, "number": number})
+    return Photo(example.title, example.folder, answer[0].square, answer[0].thumbnail, {"set": name, "number": number})
 
 
 def _check(wanted: object) -> list[tuple[Path, str, str]]:

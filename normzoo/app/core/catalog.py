@@ -84,23 +84,32 @@ def _warm(model: Model) -> Model:
     return model
 
 
-#: Recipe -> what people call it; with another field changed, that is told behind it.
-_RECIPES = {"strong": "strong recipe", "paper": "original recipe", "paper-sgd": "first recipe (SGD)"}
+#: Recipe -> what people call it, with its name in commands; with another field changed, that is told behind it.
+_RECIPES = {"strong": "strong recipe", "paper": "original recipe (paper)", "paper-sgd": "first recipe with SGD (paper-sgd)"}
+
+
+#: The data set of the networks that come with the project; sets of other data, or of another recipe, are somebody's own.
+_DATA = "tiny-imagenet-25"
 
 
 def titled_sets(sets: Iterable[ModelSet]) -> list[tuple[str, str]]:
-    """Titles for people and names of model sets, the most accurate first; what teaches about a change of recipe comes last."""
+    """Titles for people and names of model sets: somebody's own first, then the project's, each the most accurate first; under
+    "more" those of the project's that teach about a change of recipe.
+    """
     ranked = sorted(sets, key=best_accuracy, reverse=True)
-    data = {model_set.name: model_set.base_data for model_set in ranked}
+    has_data = len({model_set.base_data for model_set in ranked}) > 1
     most = max((len(model_set.main_variants) for model_set in ranked), default=0)
-    titles: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
+    titles: tuple[list[tuple[str, str]], ...] = ([], [], [])
     for model_set in ranked:
         recipe, *changes = model_set.recipe.split(",")
         words = [_RECIPES.get(recipe, f"{recipe} recipe"), *(change.replace("=", " ").replace("_", " ") for change in changes)]
-        prefix = f"{data[model_set.name]} · " if len({*data.values()}) > 1 else ""
-        title = f"{prefix}{model_set.image_size}×{model_set.image_size} · {', '.join(words)}"
-        titles[bool(changes) or len(model_set.main_variants) < most].append((title, model_set.name))
-    return [*titles[False], *((f"more: {title}", name) for title, name in titles[True])]
+        prefix = f"{model_set.base_data} · " if has_data else ""
+        is_own = model_set.base_data != _DATA or recipe not in _RECIPES
+        group = 0 if is_own else 2 if changes or len(model_set.main_variants) < most else 1
+        more = "more: " if group == 2 else ""
+        title = f"{more}{prefix}{model_set.image_size}×{model_set.image_size} · {', '.join(words)}"
+        titles[group].append((title, model_set.name))
+    return [each for group in titles for each in group]
 
 
 def variants_of(model_set: ModelSet) -> list[str]:

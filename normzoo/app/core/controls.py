@@ -137,7 +137,10 @@ def _script(parts: Sequence[Part]) -> str:
 UNKNOWN = "The link names something that this page does not have. It shows what it has."
 
 #: What a link may hold beside the tab.
-KEYS = ("set", "variants", "photo", "why", "photos", "batch", "curves", "with", "finding", "value")
+KEYS = (
+    *("set", "variants", "photo", "why", "map", "photos", "batch", "curves", "with", "confusion", "finding"),
+    *("value", "layers", "features", "turned"),
+)
 #: Tabs in links from before, and the tab that has their content now.
 FORMER_TABS = {
     "classify": "compare",
@@ -150,14 +153,8 @@ FORMER_TABS = {
 
 BUTTON = '<button type="button">Copy link</button><span role="status"></span>'
 
-_VIEW = "[location.href, document.body.dataset.ownPhoto, document.body.dataset.ownPhotos].join()"
-# In what writes the link FIRST is the view at first, CHANGE what is new in it, by the values that are `given`.
-_ASKED, _OPEN, _COPY, _WRITE = (
-    Path(__file__).with_name(f"link_{name}.js").read_text(encoding="utf-8").replace("VIEW", _VIEW)
-    for name in ("asked", "open", "copy", "write")
-)
+_SCRIPT = Path(__file__).with_name("link.js").read_text(encoding="utf-8")
 _CHOICES = '{set: given[0], variants: given[1].join(",")}'
-_OPENED = 'link.waits.delete("view");'
 
 
 @dataclass(frozen=True)
@@ -173,6 +170,7 @@ class Linked:
         read: gives updates of the outputs for a text; raises ConfigError where that asks for something that is not there. None
             reads what None has written.
         outputs: what the choice is brought back to; None where that are the inputs.
+        settings: of dropdowns whose choices are those of a model set.
     """
 
     key: str
@@ -181,6 +179,7 @@ class Linked:
     written: str | None = None
     read: Callable[[ModelSet, str], Sequence[Any]] | None = None
     outputs: Sequence[Any] | None = None
+    settings: Callable[[ModelSet], Sequence[Mapping[str, Any]]] | None = None
 
     @property
     def targets(self) -> Sequence[Any]:
@@ -201,7 +200,11 @@ class Linked:
         parts = text.split("/")
         if len(parts) != len(self.inputs):
             raise ConfigError("The link holds more or fewer choices than there are.")
-        return [_linked_value(component, unquote(part)) for component, part in zip(self.inputs, parts, strict=True)]
+        components = [gr.Dropdown(**each) for each in self.settings(model_set)] if self.settings else self.inputs
+        values = [_linked_value(component, unquote(part)) for component, part in zip(components, parts, strict=True)]
+        if self.settings is None:
+            return values
+        return [gr.Dropdown(**{**each, "value": value}) for each, value in zip(self.settings(model_set), values, strict=True)]
 
 
 def _linked_value(component: Any, text: str) -> Any:
@@ -225,59 +228,48 @@ def _linked_value(component: Any, text: str) -> Any:
     raise ConfigError("The link asks for a choice that is not there.")
 
 
-def link_button(tabs: Sequence[str]) -> gr.HTML:
+def link_button(default: ModelSet, tabs: Sequence[str]) -> gr.HTML:
     """Place the button that copies the link. Its event `select` tells that the page was opened by one, its value by which.
 
     Args:
-        tabs: their names in links, in their order.
+        default: the model set at first.
+        tabs: their names in links, in their order; the first of them is open at first.
     """
-    script = _fill_in(_ASKED + _OPEN + _COPY, tabs)
-    return gr.HTML(None, html_template=BUTTON, js_on_load=script, elem_id="link", elem_classes="link")
-
-
-def copy_button() -> gr.HTML:
-    """Place another button that copies the link, beside what it is to show."""
-    return gr.HTML(None, html_template=BUTTON, js_on_load=_COPY, elem_classes="link")
+    first = {"set": default.name, "variants": ",".join(main_variants_of(default)), "tab": tabs[0]}
+    script = _SCRIPT
+    for name, value in (
+        ("TABS", tabs),
+        ("KEYS", KEYS),
+        ("FORMER", FORMER_TABS),
+        ("FIRST", first | dict.fromkeys(KEYS[2:], "")),
+    ):
+        script = script.replace(name, json.dumps(value))
+    return gr.HTML(None, html_template=BUTTON, js_on_load=script, elem_id="link")
 
 
 def _keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Mapping[str, gr.Tab], linked: Sequence[Linked]) -> None:
     """Have the address bar follow what people choose, in the browser alone.
 
     Args:
-        inputs: the model set and the variants, with their first values.
+        inputs: the model set and the variants.
         listed: what has brought other variants; the first of them is what opens a link.
-        tabs: by their names in links; the first of them is open at first.
+        tabs: by their names in links.
         linked: what parts of the page add.
     """
-    model_set, variants = inputs
-    first = {"set": model_set.value, "variants": ",".join(variants.value), "tab": next(iter(tabs))}
-    first |= dict.fromkeys(KEYS[2:], "")
-    script = _fill_in(_WRITE.replace("ASKED", _ASKED), tabs).replace("FIRST", json.dumps(first))
 
-    def write(change: str, before: str = "") -> str:
-        return script.replace("CHANGE", change).replace("BEFORE", before)
+    def write(listen: Callable[..., Any], name: str, given: Sequence[Any], change: str, **options: Any) -> None:
+        js = f"(...given) => window.writeLink?.({change}, {json.dumps(options)})"
+        listen(None, list(given), js=js, api_name=f"link_{name}", **UNDOCUMENTED)
 
     # `change`: at `input` the browser does not know the new value yet. It starts nothing here that could answer back.
-    variants.change(None, list(inputs), js=write(_CHOICES), api_name="link_variants", **UNDOCUMENTED)
+    write(inputs[1].change, "variants", inputs, _CHOICES)
     for event in listed:
-        before = _OPENED if event is listed[0] else ""
-        event.then(None, list(inputs), js=write(_CHOICES, before), api_name=f"link_{event['api_name']}", **UNDOCUMENTED)
-    for position, (name, tab) in enumerate(tabs.items()):
-        # Engines tell late of a tab that another has replaced meanwhile.
-        is_open = f'if (tabs()[{position}]?.getAttribute("aria-selected") !== "true") return;'
-        opened = write(f"{_CHOICES}, {json.dumps({'tab': name})}", is_open)
-        tab.select(None, list(inputs), js=opened, api_name=f"link_tab_{name}", **UNDOCUMENTED)
+        write(event.then, str(event["api_name"]), inputs, _CHOICES, isOpened=event is listed[0])
+    for name, tab in tabs.items():
+        write(tab.select, f"tab_{name}", inputs, _CHOICES, tab=name)
     for part in linked:
-        changed = write(f"{{{part.key}: {part.script}}}")
         for event in part.events:
-            name = f"link_{part.key}_{event['api_name']}"
-            event.success(None, list(part.inputs), js=changed, api_name=name, **UNDOCUMENTED)
-
-
-def _fill_in(script: str, tabs: Iterable[str]) -> str:
-    for name, value in (("TABS", list(tabs)), ("KEYS", KEYS), ("FORMER", FORMER_TABS)):
-        script = script.replace(name, json.dumps(value))
-    return script
+            write(event.success, f"{part.key}_{event['api_name']}", part.inputs, f"{{{part.key}: {part.script}}}")
 
 
 def read_link(catalog: Catalog, current: str, asked: object) -> tuple[ModelSet, list[str], bool]:

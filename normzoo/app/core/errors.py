@@ -50,21 +50,17 @@ def check_choice(what: str, value: object, known: Collection[str]) -> str:
     return value
 
 
-#: Components that carry words and numbers, which Gradio checks. Any other could bring a file, which it would decode.
-PLAIN = (gr.Checkbox, gr.CheckboxGroup, gr.Dropdown, gr.Number, gr.Radio, gr.Slider)
-
-
 class GuardedEvents(BlocksConfig):
     """The events of a page: every one is made here, whatever listener sets it up.
 
-    An event with an input that could carry a file gets its inputs as they were sent: Gradio would hand the file to any of
-    Pillow's decoders, before the project's own loader sees it.
+    Functions get their inputs as they were sent, and check them: Gradio would hand a file to any of Pillow's decoders, before
+    the project's own loader sees it, and refuse a program a network that the model set chosen at first does not have.
     """
 
     def set_event_trigger(self, targets: Any, fn: Any, inputs: Any, outputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Add an event."""
         block_fn, index = super().set_event_trigger(targets, fn, inputs, outputs, *args, **kwargs)
-        block_fn.preprocess = all(isinstance(component, PLAIN) for component in block_fn.inputs)
+        block_fn.preprocess = False
         return block_fn, index
 
 

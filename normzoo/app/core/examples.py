@@ -21,20 +21,25 @@ class Example:
     def path(self) -> Path:
         return FOLDER / self.file
 
+    @property
+    def folder(self) -> str:
+        """The folder that it would lie in, sorted by class."""
+        return self.label or self.title
+
 
 #: Credits and licences: CREDITS.md beside the photos. The first one is there when the page opens: of those whose class is
-#: known it is the one about which the packaged networks part most, which a test sees to.
+#: known it is the one to which the packaged networks give the most different answers, which a test sees to.
 EXAMPLES = (
-    Example("camel.jpg", "Camel", "Arabian camel"),
+    Example("cat.jpg", "Cat", "tabby cat"),
     Example("brown-bear.jpg", "Brown bear", "brown bear"),
     Example("teddy-bear.jpg", "Teddy bear", "teddy bear"),
-    Example("cat.jpg", "Cat", "tabby cat"),
     Example("goldfish.jpg", "Goldfish", "goldfish"),
     Example("orange.jpg", "Orange", "orange"),
     Example("king-penguin.jpg", "King penguin", "king penguin"),
     Example("mountains.jpg", "Mountains", "alp"),
     Example("espresso.jpg", "Espresso", "espresso"),
-    # From here on it is nothing that they know.
+    # From here on it is nothing that they know: an Arabian camel has one hump.
+    Example("camel.jpg", "Bactrian camel"),
     Example("windmill.jpg", "Windmill"),
     Example("red-panda.jpg", "Red panda"),
     Example("rocket.jpg", "Rocket"),

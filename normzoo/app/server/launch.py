@@ -63,6 +63,7 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
         root: where the checkpoints of the page lie; none of their files is ever served.
         sweep: is called when many bytes were uploaded.
     """
+    import gradio as gr
     from gradio.utils import get_upload_folder
 
     from normzoo.app.components.theme import STYLE_SHEET, theme
@@ -94,6 +95,7 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
             num_workers=0,  # they would serve files past the gate
             pwa=False,
             mcp_server=False,
+            i18n=gr.I18n(en={"common.complete": "Done."}),  # which Gradio 6.31 tells screen readers by its key
             favicon_path=None,  # Gradio resizes one to any size that a request names
             state_session_capacity=SESSIONS,
             app_kwargs={

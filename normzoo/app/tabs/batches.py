@@ -105,7 +105,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
                 severity = gr.Slider(**_severity(FIRST_KIND), value=SEVERITIES[-1], min_width=130)
             with gr.Accordion("More choices", open=False):
                 prior = gr.Slider(**_prior("batch"), value=PRIOR_IMAGES, min_width=200)
-                folders = _folders([example.title for example in PREPARED[FIRST_SET]])
+                folders = _folders([example.folder for example in PREPARED[FIRST_SET]])
                 who = gr.Dropdown(folders, value=EVERYBODY, label="Folder", min_width=130, elem_id="who")
                 count = gr.Slider(1, MOST, value=MOST, step=1, label="Maximum batch size", min_width=130, elem_id="count")
                 labels = gr.Checkbox(True, label="Use folder names as labels")
@@ -298,7 +298,7 @@ def _linked(_: ModelSet, text: str) -> list[Any]:
     """Return the updates for a prepared set, a photo of it, whether labels count, and a folder: "drawings/0/true/everybody"."""
     name, number, labels, who = [*text.split("/", 3), "", "", ""][:4]
     photos = PREPARED[check_choice("set of photos", name, PREPARED)]
-    folders = _folders([example.title for example in photos])
+    folders = _folders([example.folder for example in photos])
     check_choice("folder", who, [key for _, key in folders])
     position = int(check_choice("photo", number, [str(each) for each in range(len(photos))]))
     is_counted = check_choice("use of labels", labels, ("true", "false")) == "true"
@@ -374,6 +374,7 @@ def describe(
         "batches.html",
         headline=headline(batch, answers, statistics, scores),
         count=len(batch.labelled) if scores else len(batch.photos),
+        uncounted=len(batch.photos) - len(batch.labelled),
         scores=scores,
         answers=answers,
         is_running=statistics == "running",
@@ -389,7 +390,9 @@ def headline(
     batch: Batch, answers: Mapping[str, BatchPredictions], statistics: Statistics, scores: Mapping[str, tuple[Score, Score]]
 ) -> str:
     """What batch statistics do to the networks that depend on the batch, in one sentence."""
-    where = [capital(CORRUPTIONS[batch.kind].title)] if batch.severity else ["Original photos"]
+    where = ["Original photos"]
+    if batch.severity:
+        where = [f"Photos with {CORRUPTIONS[batch.kind].title} (severity {batch.severity} of {SEVERITIES[-1]})"]
     where += ["sorted by class"] if batch.composition == "sorted" else []
     count = len(batch.labelled) if scores else len(batch.photos)
     if statistics == "running":
@@ -646,8 +649,7 @@ def _folders(folders: Sequence[str]) -> list[tuple[str, str]]:
 
 def _which(which: object, prior: object) -> Statistics:
     which = FORMER.get(which, which) if isinstance(which, str) else which
-    if which not in STATISTICS:
-        raise ConfigError(f"statistics must be {', '.join(STATISTICS)}.")
+    which = check_choice("statistics", which, STATISTICS)
     return check_statistics(prior if which == "blend" else which)
 
 

@@ -69,7 +69,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             gr.HTML("<h2>Why do they differ?</h2>", js_on_load=None, elem_classes="section")
             with gr.Row(elem_classes="why"):
                 kinds = [(capital(kind.title), key) for key, kind in CORRUPTIONS.items()]
-                kind = gr.Dropdown(kinds, value=FIRST_KIND, label="Change the photo", elem_id="kind", min_width=160)
+                kind = gr.Dropdown(kinds, value=FIRST_KIND, label="Change the photo", elem_id="kind", min_width=180)
                 severity = gr.Slider(
                     0,
                     SEVERITIES[-1],
@@ -88,7 +88,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             cube_row = gr.HTML(shapes, js_on_load=None, elem_id="why-cubes", label="cubes")
     predictions = gr.JSON(visible=False, label="predictions")
     with gr.Accordion("Class activation maps", open=False) as open_maps:
-        wanted = gr.Dropdown([OWN_ANSWER, *classes_of(default)], value=OWN_ANSWER, label="Class", elem_id="map-class")
+        wanted = gr.Dropdown(**_map_classes(default), label="Class", elem_id="map-class")
         mapped, map_data = gr.HTML(js_on_load=None, elem_id="maps", label="maps"), gr.JSON(visible=False, label="map_data")
     with gr.Accordion("All severities", open=False) as open_curves:
         curve_plot = gr.Plot(show_label=False, container=False, elem_id="severities", elem_classes="chart", label="figure")
@@ -248,12 +248,13 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     classified.event.failure(None, None, [report, table, mapped], js=nothing, api_name="no_answer", **UNDOCUMENTED)
     start_after(photo_chosen, [classified], photo.ANSWERED)
     chooser.add_to_link(Linked("why", [classified.event], view))
+    chooser.add_to_link(Linked("map", [mapping.event], [wanted], settings=lambda model_set: [_map_classes(model_set)]))
     chooser.list_of_set(
         lambda model_set: [
             standing(model_set),
             gr.Accordion(label=_classes_title(model_set)),
             list_classes(model_set),
-            gr.Dropdown([OWN_ANSWER, *classes_of(model_set)], value=OWN_ANSWER),
+            gr.Dropdown(**_map_classes(model_set)),
             gr.Radio(**_statistics_of(catalog, model_set)),
         ],
         [lead, accordion, known, wanted, statistics],
@@ -480,6 +481,10 @@ def _notice(catalog: Catalog, model_set: ModelSet, predictions: Mapping[str, Pre
 def list_classes(model_set: ModelSet) -> str:
     """The classes of a model set, as HTML."""
     return render("classes.html", names=classes_of(model_set))
+
+
+def _map_classes(model_set: ModelSet) -> dict[str, Any]:
+    return {"choices": [(label, label) for label in (OWN_ANSWER, *classes_of(model_set))], "value": OWN_ANSWER}
 
 
 def _classes_title(model_set: ModelSet) -> str:

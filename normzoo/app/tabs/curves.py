@@ -80,6 +80,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     gr.HTML(HOW_TO_READ, js_on_load=None)
     with gr.Accordion("All four metrics", open=False) as open_panels, gr.Row(elem_classes="panels"):
         plots = [_place_panel(key) for key in METRICS]
+    panels_words = gr.HTML(visible=False, js_on_load=None, label="report")
     table = gr.HTML(finals, js_on_load=SORT_SCRIPT, elem_id="results", label="table")
     rows = gr.JSON(visible=False, label="rows")
 
@@ -117,23 +118,26 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     @guarded
     def learning_panels(
         model_set: str,
-        variants: list[str] | str | None = None,
+        variant: list[str] | str | None = None,
         smoothing: float = 0,
         log_axes: list[str] | None = None,
         others: list[str] | None = None,
-    ) -> list[PlotData]:
-        """The stored learning curves in all metrics, training and validation: a plotly figure for each.
+    ) -> list[PlotData | str]:
+        """The stored learning curves in all metrics, training and validation: a plotly figure for each, and their ends in words.
 
-        variants: one network or a list. smoothing, log_axes, others: as for learning_curves.
+        variant: one network or a list. smoothing, log_axes, others: as for learning_curves.
         """
         chosen_set = catalog.get(model_set)
-        if isinstance(variants, str):
-            variants = [check_choice("network", variants, variants_of(chosen_set))]
-        shown = chosen(chosen_set, variants)
-        figures = [_figure(catalog, chosen_set, shown, key, "Both", smoothing, log_axes, others)[0] for key in METRICS]
-        for drawn in figures:
+        if isinstance(variant, str):
+            variant = [check_choice("network", variant, variants_of(chosen_set))]
+        shown = chosen(chosen_set, variant)
+        figures, told = [], ""
+        for key, metric in METRICS.items():
+            drawn, table = _figure(catalog, chosen_set, shown, key, "Both", smoothing, log_axes, others)
             drawn["layout"] |= {"height": PANEL_PIXELS}
-        return [as_plot(drawn) for drawn in figures]
+            figures.append(as_plot(drawn))
+            told += explain(table.frame, metric, "Both")
+        return [*figures, told]
 
     changed = [smoothing.input, log_axes.input, others.input]
     drawing = chooser.follow(
@@ -145,7 +149,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     panels = chooser.follow(
         learning_panels,
         [*chooser.inputs, smoothing, log_axes, others],
-        plots,
+        [*plots, panels_words],
         choices=(),
         also=[open_panels.expand],
         api_name="learning_panels",
@@ -341,7 +345,7 @@ def _place_panel(key: str) -> gr.Plot:
 
 
 def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
-    """The part with the confusion matrix of one network, or the difference of two; filled when the tab is opened."""
+    """The part with the confusion matrix of one network, or the difference of two; filled when it comes into view."""
     gr.HTML(CONFUSION, js_on_load=None, elem_classes="section")
     with gr.Row(elem_classes="controls"):
         controls = [gr.Dropdown(**settings) for settings in _confusion_controls(default)]
@@ -368,13 +372,12 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
         said, label = map(html.unescape, charts.cell(clicked))
         return label, tell_cell(catalog.get(model_set), network, other, label, said)
 
-    chooser.follow(
+    shown = chooser.follow(
         confusion,
         [chooser.model_set, *controls],
         [words, plot, counts],
         choices=["set"],
-        also=[*(control.input for control in controls)],
-        on_open=True,
+        also=[clicks.expand, *(control.input for control in controls)],
         api_name="confusion",
         concurrency_id="confusion",
     )
@@ -387,6 +390,7 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
         **UNDOCUMENTED,
     )
     picked.success(None, js=charts.show("confusion-text"), api_name="show_confusion_cell", **UNDOCUMENTED)
+    chooser.add_to_link(Linked("confusion", [shown.event, picked], controls, settings=_confusion_controls))
     chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _confusion_controls(other)], controls)
 
 
@@ -469,7 +473,7 @@ def _confusion_controls(model_set: ModelSet) -> list[dict[str, Any]]:
 
 
 def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
-    """The part with the F1 of every class and network; filled when the tab is opened."""
+    """The part with the F1 of every class and network; filled when it comes into view."""
     gr.HTML(PER_CLASS, js_on_load=None, elem_classes="section")
     words = gr.HTML(js_on_load=None, elem_id="per-class-text", label="report")
     plot = gr.Plot(show_label=False, container=False, elem_id="per-class", elem_classes="chart", label="figure")
@@ -495,7 +499,12 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
         return tell_class(chosen_set, chosen(chosen_set, variants), name, label)
 
     chooser.follow(
-        per_class, chooser.inputs, [words, plot, table, f1], on_open=True, api_name="per_class", concurrency_id="per class"
+        per_class,
+        chooser.inputs,
+        [words, plot, table, f1],
+        also=[clicks.expand],
+        api_name="per_class",
+        concurrency_id="per class",
     )
     picked = clicks.select(
         per_class_cell,

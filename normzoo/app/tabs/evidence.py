@@ -1,6 +1,7 @@
 """The tab Evidence: every finding as a card, by one template; the list of findings is `normzoo.findings`."""
 
 import functools
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -29,13 +30,13 @@ from normzoo.pretrained.registry import ModelSet
 KEYS = (*OF_A_SET, *COMMON)
 OPENING = '<p class="hint">Reading the stored results…</p>'
 NOT_MEASURED = '<p class="hint">This was not measured for these networks.</p>'
-#: Endpoints from before and what they gave, by the findings that have it now.
+#: Endpoints from before: the findings that have now what they gave, what they gave, and what they took after the networks.
 FORMER = {
-    "compare_networks": (("pairs", "original-study"), ("report", "table", "other", "rows")),
-    "calibration": (("calibration",), ("figure", "report", "table", "rows")),
-    "other_trainings": (("image-size", "recipe-change"), ("report", "rows")),
-    "batch_sizes": (("batch-size",), ("figure", "report", "table", "rows")),
-    "robustness": (("robustness",), ("figure", "report", "table", "rows")),
+    "compare_networks": (("pairs", "original-study"), ("report", "table", "other", "rows"), ()),
+    "calibration": (("calibration",), ("figure", "report", "table", "rows"), ()),
+    "other_trainings": (("image-size", "recipe-change"), ("report", "rows"), ()),
+    "batch_sizes": (("batch-size",), ("figure", "report", "table", "rows"), ("metric", "splits")),
+    "robustness": (("robustness",), ("figure", "report", "table", "rows"), ("corruption",)),
 }
 
 
@@ -91,8 +92,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         show_progress_on=plot,
     )
     chooser.add_to_link(Linked("finding", [following.event], [index]))
-    for name, (keys, parts) in FORMER.items():
-        event = api(guarded(_former(catalog, found, keys, parts)), api_name=name)
+    for name, (keys, parts, ignored) in FORMER.items():
+        event = api(guarded(_former(catalog, found, keys, parts, ignored)), api_name=name)
         for output, part in zip(page.fns[event["id"]].outputs if page else (), parts, strict=False):
             setattr(output, "label", part)  # noqa: B010 (a block of any kind, to the type checker)
 
@@ -169,13 +170,15 @@ def _records(frame: Any) -> list[dict[str, Any]]:
 
 
 def _former(
-    catalog: Catalog, found: Callable[[str], dict[str, Finding]], keys: tuple[str, ...], parts: tuple[str, ...]
+    catalog: Catalog,
+    found: Callable[[str], dict[str, Finding]],
+    keys: tuple[str, ...],
+    parts: tuple[str, ...],
+    ignored: tuple[str, ...],
 ) -> Callable[..., tuple[Any, ...]]:
     """An endpoint from before: what it gave, of the findings that have it now."""
 
-    def former(
-        model_set: str, variants: list[str] | None = None, choice: str | None = None, splits: str | None = None
-    ) -> tuple[Any, ...]:
+    def former(model_set: str, variants: list[str] | None = None, *choices: str | None) -> tuple[Any, ...]:
         findings = found(catalog.get(model_set).name)
         shown = [findings[key] for key in keys if key in findings]
         first = shown[0] if shown else None
@@ -189,6 +192,9 @@ def _former(
         return tuple(values[part] for part in parts)
 
     kinds = tuple({"rows": list, "figure": dict}.get(part, str) for part in parts)
-    former.__annotations__["return"] = GenericAlias(tuple, kinds)
+    taken = [*inspect.signature(former).parameters.values()][:2]
+    taken += [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for name in ignored]
+    former.__signature__ = inspect.Signature(taken, return_annotation=GenericAlias(tuple, kinds))  # type: ignore[attr-defined]
+    former.__annotations__ |= dict.fromkeys(ignored, str | None)
     former.__doc__ = f"Deprecated, use evidence with {' or '.join(keys)}: choices of networks and views no longer count."
     return former

@@ -6,23 +6,24 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from normzoo.app.core import catalog as module
-from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, titled_sets
+from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.errors import ConfigError
 from tests.support.checkpoints import save_variant
 
 
-def test_the_first_set_is_the_most_accurate_and_those_that_teach_come_last(tmp_path):
-    for variant, name in (("bn", "b/paper"), ("ln", "b/strong"), ("nn", "b/strong"), ("gn", "b/paper,lr=0.001")):
-        save_variant(tmp_path, variant, name)
+def test_own_sets_stand_first_and_those_that_teach_last_and_the_most_accurate_opens(tmp_path):
+    data = "tiny-imagenet-25"
+    for variant, recipe in (("bn", "paper"), ("ln", "strong"), ("nn", "strong"), ("gn", "paper,lr=0.001")):
+        save_variant(tmp_path, variant, f"{data}/{recipe}")
     catalog = Catalog(tmp_path)  # the accuracies of these networks follow the zoo's order
-    assert catalog.default.name == "b/strong"
-    assert titled_sets(catalog.sets.values()) == [
-        ("32×32 · strong recipe", "b/strong"),
-        ("more: 32×32 · original recipe, lr 0.001", "b/paper,lr=0.001"),
-        ("more: 32×32 · original recipe", "b/paper"),
+    assert catalog.default.name == f"{data}/strong"
+    assert catalog.titles == [
+        ("32×32 · strong recipe", f"{data}/strong"),
+        ("more: 32×32 · original recipe (paper), lr 0.001", f"{data}/paper,lr=0.001"),
+        ("more: 32×32 · original recipe (paper)", f"{data}/paper"),
     ]
-    save_variant(tmp_path, "bn", "a/own", image_size=64)
-    assert ("more: a · 64×64 · own recipe", "a/own") in titled_sets(Catalog(tmp_path).sets.values())
+    save_variant(tmp_path, "bn", "a/paper", image_size=64)
+    assert Catalog(tmp_path).titles[0] == ("a · 64×64 · original recipe (paper)", "a/paper")
     assert Catalog(tmp_path / "nothing").default is None
 
 

@@ -2,11 +2,10 @@
 
 import re
 
-import numpy as np
 from PIL import Image
 
 from normzoo import load_image, load_models, predict_many
-from normzoo.app.core.catalog import Catalog, classes_of
+from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 
 
@@ -21,20 +20,13 @@ def test_every_example_is_small_credited_and_opens():
             assert not image.getexif()
 
 
-def test_the_first_example_parts_the_networks_most_and_most_are_known():
+def test_the_networks_differ_most_on_the_first_example_and_most_are_known():
     """A first visitor shall see where they differ, and that they are right more often than wrong."""
-    model_set = Catalog().default
     known = [example for example in EXAMPLES if example.label]
-    said = predict_many(load_models(model_set), [load_image(example.path) for example in known], k=1)
-    right = [
-        [each.label for each in answers.values()].count(example.label) for example, answers in zip(known, said, strict=True)
-    ]
-    place = {example.label: classes_of(model_set).index(example.label) for example in known}
-    spread = {
-        example.title: np.ptp([each.probabilities[place[example.label]] for each in answers.values()])
-        for example, answers, count in zip(known, said, right, strict=True)
-        if 0 < count < len(answers)
-    }
-    assert EXAMPLES[0].title == max(spread, key=spread.get)
+    said = predict_many(load_models(Catalog().default), [load_image(example.path) for example in known], k=1)
+    labels = [[each.label for each in answers.values()] for answers in said]
+    right = [given.count(example.label) for given, example in zip(labels, known, strict=True)]
+    assert len(set(labels[0])) == max(len(set(given)) for given in labels)
+    assert 0 < right[0] < len(labels[0])
     assert sum(count >= 4 for count in right) >= 7
     assert len(EXAMPLES) == 12

@@ -71,7 +71,7 @@ def test_what_there_is_not_is_refused(events):
 
 @pytest.mark.parametrize("name", evidence.FORMER)
 def test_the_endpoints_of_before_give_the_findings_that_have_their_content_now(events, findings, name):
-    keys, parts = evidence.FORMER[name]
+    keys, parts, _ = evidence.FORMER[name]
     answer = dict(zip(parts, events[name]("toy/paper", ["bn"]), strict=True))
     known = [findings[key] for key in keys if key in findings]
     assert len(answer["rows"]) == sum(len(finding.tables[0].frames[0]) for finding in known if finding.tables)

@@ -9,7 +9,7 @@ import gradio as gr
 from normzoo.app.components import cards, downloads
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
-from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, copy_button
+from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
@@ -24,7 +24,8 @@ FIRST_CHANNEL, FIRST_PLACE = 4, 16  # one in which the photos differ much; the m
 
 INTRODUCTION = """
 <h2>Follow a value</h2>
-<p class="hint-line">Click a pixel: x is its activation before a norm. Maps that share its mean light up.</p>
+<p class="hint-line">Click a pixel: x is its activation in this network, before a norm layer. Maps that share its mean
+light up.</p>
 """
 NO_PHOTO = "There is no photo to save a picture of; choose one first."
 #: Where `tell` has nothing to tell of.
@@ -42,12 +43,16 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         norm = gr.Radio(
             [(short_name(key), key) for key in NORM_LAYERS],
             value=FIRST_NORM,
-            label="Norm",
+            label="Norm applied to x",
             scale=2,
             min_width=280,
             elem_id="explorer-norm",
         )
-    maps = gr.HTML(js_on_load=None, elem_id="explorer-maps", label="maps")
+    with gr.Row(elem_classes="explorer-row"):
+        with gr.Column(scale=5, min_width=300):
+            maps = gr.HTML(js_on_load=None, elem_id="explorer-maps", label="maps")
+        with gr.Column(scale=2, min_width=280):
+            said = gr.HTML(js_on_load=None, elem_id="explorer-said", label="report")
     with gr.Row():
         position = [
             gr.Number(value, label=name, minimum=1, maximum=most, precision=0, min_width=70)
@@ -58,7 +63,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
                 ("Column", FIRST_PLACE, None),
             )
         ]
-    said = gr.HTML(js_on_load=None, elem_id="explorer-said", label="report")
     save_place = gr.Column()
     with gr.Accordion("All norms as a table", open=False):
         table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="explorer-table", label="table")
@@ -163,7 +167,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return view.as_file(scene, scene.position(at), norm, model_set, to)
 
     with save_place:
-        copy_button()
         downloads.build(make, [chooser.photo, chooser.model_set, *choices], "value", said, ("png", "svg"))
 
     inputs, telling = [*about, *position, norm], [said, table, pictures, numbers]
@@ -256,6 +259,6 @@ def _controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:
     layers = list(norm_layers(next(iter(models.values())).network)) if models else []
     networks = [(short_name(variant), variant) for variant in variants_of(model_set)]
     return [
-        {"choices": networks, "value": first, "label": "Network", "min_width": 120},
-        {"choices": [(name.capitalize(), name) for name in layers], "value": next(iter(layers), None), "label": "Before"},
+        {"choices": networks, "value": first, "label": "Network that computes x", "min_width": 120},
+        {"choices": [(name.capitalize(), name) for name in layers], "value": next(iter(layers), None), "label": "Before layer"},
     ]

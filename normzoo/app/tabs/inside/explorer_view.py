@@ -60,11 +60,12 @@ def said(scene: Scene, position: Position, norm: str, values: Mapping[str, Norma
     return render(
         "explorer_said.html",
         norm=norm,
-        place=place_in_words(scene, position, value),
+        place=place_in_words(scene, position, value).rpartition(": "),
         sentence=sentence(scene, value),
+        evaluation=_evaluation(scene, position, value),
         arithmetic=value.arithmetic,
         histograms=[_histogram(shared, value.x, _in_words(shared, scene)) for shared in value.sets],
-        notes=_notes(scene, position, value),
+        notes=_notes(scene, value),
     )
 
 
@@ -173,7 +174,15 @@ def _row(scene: Scene, value: NormalizedValue) -> dict[str, str]:
     }
 
 
-def _notes(scene: Scene, position: Position, value: NormalizedValue) -> list[str]:
+def _evaluation(scene: Scene, position: Position, value: NormalizedValue) -> str:
+    """The arithmetic of evaluation, where the norm takes a batch in training alone; empty where both are the same."""
+    if not any("N" in shared.axes for shared in value.sets):
+        return ""
+    stored = remembered_value(scene.norm_layer, scene.norm, scene.x, position) if value.norm == scene.norm else None
+    return stored.arithmetic if stored else f"running statistics, of which {short_name(scene.model.variant)} has none"
+
+
+def _notes(scene: Scene, value: NormalizedValue) -> list[str]:
     own = short_name(scene.model.variant)
     notes = []
     if value.weight is None:
@@ -186,12 +195,6 @@ def _notes(scene: Scene, position: Position, value: NormalizedValue) -> list[str
     if len(value.terms) > 1 and value.arithmetic:
         has_gate = hasattr(scene.norm_layer, "gate")
         notes.append("The gate is the layer's own." if has_gate else f"{own} has no gates, so both have weight 0.5 here.")
-    if any("N" in shared.axes for shared in value.sets):
-        name = short_name(value.norm)
-        words = f"This is {name} in training mode, with these four photos as the batch. In evaluation mode it uses running "
-        remembered = remembered_value(scene.norm_layer, scene.norm, scene.x, position) if value.norm == scene.norm else None
-        rest = f"statistics: {remembered.arithmetic}." if remembered else f"statistics; {own} has none."
-        notes.append(words + rest)
     return notes
 
 

@@ -1,5 +1,6 @@
 """The tab Inside: one value through each norm, then what is folded: layers, gates, feature maps, interventions."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, png_url, render
 from normzoo.app.components.tables import csv_link
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
-from normzoo.app.core.controls import INSIGHT, Chooser
+from normzoo.app.core.controls import INSIGHT, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.upload import open_photo
 from normzoo.app.core.work import computing
@@ -36,7 +37,7 @@ from normzoo.variants import short_name
 COLUMNS = 8
 NO_PHOTO = '<p class="hint">There is no photo. Choose one under Compare.</p>'
 NO_GATES = '<p class="hint">None of these networks has gates.</p>'
-CUBES = '<p class="hint-line">Highlighted: values that share one mean and variance in training.</p>'
+CUBES = '<p class="hint-line">Lit: values that share one mean in training.</p>'
 LAYERS = """
 <p class="explanation">Activations of this photo before and after each norm layer. Without a norm both charts are the same, and
 nothing keeps the values from growing or shrinking. Norms with running statistics bring the training images as a whole to
@@ -121,7 +122,7 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
     inputs = [chooser.photo, *chooser.inputs, quantity]
     named = [(type(each), str(each.label)) for each in (*plots, words, gates_words, gates, numbers)]
     chooser.offer(inside, inputs, [(gr.HTML, "photo"), (gr.HTML, "cubes"), *named])
-    chooser.follow(
+    shown = chooser.follow(
         layers,
         inputs,
         [*plots, words, gates_words, gates, numbers],
@@ -131,6 +132,7 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
         api_name="layers",
         **INSIGHT,
     )
+    chooser.add_to_link(Linked("layers", [shown.event], [quantity]))
 
 
 def tell_ends(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -> str:
@@ -210,7 +212,7 @@ def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> No
         chosen_set = catalog.get(model_set)
         return "" if picture is None else draw_features(catalog, chosen_set, picture, block, left, right)
 
-    chooser.follow(
+    compared = chooser.follow(
         compare,
         [chooser.photo, chooser.model_set, *controls],
         shown,
@@ -221,7 +223,9 @@ def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> No
         api_name="feature_maps",
         **INSIGHT,
     )
-    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _feature_controls(catalog, other)], controls)
+    settings = functools.partial(_feature_controls, catalog)
+    chooser.add_to_link(Linked("features", [compared.event], controls, settings=settings))
+    chooser.list_of_set(lambda other: [gr.Dropdown(**each) for each in settings(other)], controls)
 
 
 def draw_features(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, left: object, right: object) -> str:
@@ -282,7 +286,13 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
             label = "Gates (−1: all instance, 0: as learned, 1: all batch)"
             shift = gr.Slider(-1, 1, value=0, step=0.05, label=label, min_width=260, elem_id="gate-shift")
             severity = gr.Slider(
-                0, SEVERITIES[-1], value=0, step=1, label="Less contrast (severity)", min_width=260, elem_id="turned-severity"
+                0,
+                SEVERITIES[-1],
+                value=0,
+                step=1,
+                label="Less contrast (severity, 0: original)",
+                min_width=260,
+                elem_id="turned-severity",
             )
         borders = [(capital(words), key) for key, words in BORDERS.items()]
         border = gr.Radio(borders, value="zeros", label="Padding of the convolutions", elem_id="border")
@@ -316,7 +326,7 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
         table = render("turned.html", answers=answers, level=level, has_gates=has_gates, verdict=_verdict(answers))
         return table + csv_link(_as_texts(answers), "normzoo-interventions"), answers
 
-    chooser.follow(
+    turned = chooser.follow(
         turn,
         [chooser.photo, *chooser.inputs, shift, border, severity],
         [shown, numbers],
@@ -327,6 +337,7 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
         show_progress_on=shown,
         **INSIGHT,
     )
+    chooser.add_to_link(Linked("turned", [turned.event], [shift, border, severity]))
 
 
 def intervene(
