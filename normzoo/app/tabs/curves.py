@@ -123,7 +123,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         log_axes: list[str] | None = None,
         others: list[str] | None = None,
     ) -> list[PlotData | str]:
-        """The stored learning curves in all metrics, training and validation: a plotly figure for each, and their ends in words.
+        """The stored learning curves in all metrics, training and validation: a plotly figure each, and their ends in words.
 
         variant: one network or a list. smoothing, log_axes, others: as for learning_curves.
         """
