@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support.page import end
+
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "srun", "scontrol", "sinfo")
 NODES = ("n1", "n2", "n3", "n4")
 START_SECONDS = 60
@@ -87,7 +89,7 @@ class OneHost:
         self._daemon("slurmctld", "-D")
 
     def stop_controller(self):
-        self._stop("slurmctld")
+        end(self._daemons.pop("slurmctld"))
 
     def stop(self):
         """End every command and job, then the daemons, those that the others need last."""
@@ -98,7 +100,7 @@ class OneHost:
             self.call("scancel", "--user=root", "--signal=KILL", "--full")
             wait_until(lambda: not self.call("squeue", "-h"), 20, "an empty queue")
         for name in reversed(list(self._daemons)):
-            self._stop(name)
+            end(self._daemons[name])
 
     def call(self, *command):
         result = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=True)
@@ -108,15 +110,6 @@ class OneHost:
         with open(self.folder / f"{name}.out", "ab") as log:
             command = [program or name, *options]
             self._daemons[name] = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-
-    def _stop(self, name):
-        process = self._daemons.pop(name)
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextlib.contextmanager

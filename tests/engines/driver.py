@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.page import free_port
+from tests.support.page import end, free_port
 
 START_SECONDS, WAIT_SECONDS = 30, 60
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -195,12 +195,7 @@ def _process(command: list[str], environment: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 @contextlib.contextmanager
@@ -214,8 +209,7 @@ def _screen() -> Iterator[str]:
         with os.fdopen(reading) as named:
             yield f":{named.readline().strip()}"
     finally:
-        process.terminate()
-        process.wait()
+        end(process)
 
 
 def _connect(port: int) -> socket.socket:

@@ -10,7 +10,7 @@ from torchvision.models import resnet18
 
 from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
 from normzoo.nn.registry import NORM_LAYERS
-from tests.support.norm_state import buffers, randomize
+from tests.support.toy_models import buffers, randomize
 
 C = 8
 ALL = pytest.mark.parametrize("key", NORM_LAYERS)

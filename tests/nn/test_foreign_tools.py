@@ -17,7 +17,7 @@ from torchvision.ops._utils import split_normalization_params
 from normzoo.errors import ConfigError
 from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
-from tests.support.norm_state import buffers, randomize
+from tests.support.toy_models import buffers, randomize
 
 C = 8
 ALL = pytest.mark.parametrize("key", NORM_LAYERS)

@@ -9,7 +9,7 @@ from torch import nn
 from normzoo.errors import ConfigError
 from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, gates
 from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
-from tests.support.norm_state import buffers, randomize, remembers
+from tests.support.toy_models import buffers, randomize, remembers
 
 C = 8
 MODES = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

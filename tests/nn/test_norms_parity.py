@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
 from normzoo.nn.registry import NORM_LAYERS
-from tests.support.norm_state import randomize, remembers
+from tests.support.toy_models import randomize, remembers
 
 C = 8
 SHAPES = [(4, C, 5, 7), (1, C, 5, 3), (2, C, 7, 1), (1, C, 1, 7)]

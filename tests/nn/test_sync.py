@@ -13,7 +13,7 @@ from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, InstanceNorm
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
 from normzoo.nn.sync import synchronize
-from tests.support.replicas import two_processes
+from tests.support.warm import two_processes
 
 pytestmark = pytest.mark.process
 

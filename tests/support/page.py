@@ -1,7 +1,10 @@
-"""The page without a process of its own."""
+"""The page without a process of its own, what a person reads of its HTML, and the end of processes."""
 
 import contextlib
+import html
+import re
 import socket
+import subprocess
 
 
 def free_port():
@@ -25,3 +28,18 @@ def served(demo, **settings):
         yield serve(demo, Settings(port=free_port(), **settings))
     finally:
         demo.close()
+
+
+def words(text):
+    """Return the text between the tags, with single spaces."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def end(process):
+    """Ask a process to end, and end it where it does not."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

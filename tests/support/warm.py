@@ -15,6 +15,10 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import torch
+import torch.distributed as dist
+
+
 PACKAGES = ["torch", "torch.distributed", "torch._dynamo", "sklearn.metrics"]  # _dynamo: every optimizer brings it
 PACKAGES += ["fastapi", "pandas", "scipy.stats", "uvicorn"]  # Gradio and the page bring them
 
@@ -103,3 +107,16 @@ def _run(arguments, cwd, environment, where, new_session):
     else:
         sys.argv[:] = [first, *rest]
         runpy.run_path(first, run_name="__main__")
+
+
+def two_processes(function, folder, *arguments):
+    """Call `function(rank, folder, *arguments)` in both."""
+    torch.multiprocessing.start_processes(_join, (function, folder, *arguments), nprocs=2, start_method=METHOD)
+
+
+def _join(rank, function, folder, *arguments):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    assert callable(function)
+    function(rank, folder, *arguments)
+    dist.destroy_process_group()

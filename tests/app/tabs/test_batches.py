@@ -21,7 +21,7 @@ from normzoo.errors import ConfigError, ImageError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import FEW_BATCHES, predict_many
 from tests.support.checkpoints import save_zoo
-from tests.support.html_words import words
+from tests.support.page import words
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 ALL = {"set": "drawings"}

@@ -22,7 +22,7 @@ from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import predict_many
 from normzoo.pretrained.registry import get_model_set
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo
-from tests.support.html_words import words
+from tests.support.page import words
 
 ALL = list(NORM_LAYERS)
 

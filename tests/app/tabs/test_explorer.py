@@ -18,7 +18,7 @@ from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
 from normzoo.app.tabs.inside import explorer_view
 from normzoo.nn.registry import NORM_RECORDS, NormRecord
 from tests.support.checkpoints import save_variant, save_zoo
-from tests.support.html_words import words
+from tests.support.page import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 LAYER = "stem, norm 1"

@@ -14,7 +14,7 @@ from normzoo.app.tabs.inside import tab as inside
 from normzoo.errors import ConfigError
 from normzoo.nn.registry import describe_norm
 from tests.support.checkpoints import save_variant, save_zoo
-from tests.support.html_words import words
+from tests.support.page import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 

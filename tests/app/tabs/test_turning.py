@@ -5,7 +5,7 @@ import pytest
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
-from tests.support.html_words import words
+from tests.support.page import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from normzoo.errors import ConfigError, TrainingError
 from tests.support import warm
-from tests.support.replicas import two_processes
 from tests.support.tiny import FIELDS, RECIPE, ROOT, load_tiny, subprocess_environment
+from tests.support.warm import two_processes
 from training.config import Execution, Run
 from training.engine.distributed import on_cpu, synchronize_norms
 from training.engine.trainer import train
