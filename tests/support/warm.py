@@ -18,7 +18,6 @@ from types import SimpleNamespace
 import torch
 import torch.distributed as dist
 
-
 PACKAGES = ["torch", "torch.distributed", "torch._dynamo", "sklearn.metrics"]  # _dynamo: every optimizer brings it
 PACKAGES += ["fastapi", "pandas", "scipy.stats", "uvicorn"]  # Gradio and the page bring them
 
