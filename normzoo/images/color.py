@@ -1,7 +1,11 @@
 """From the colours that a file is written in to sRGB, as browsers convert them.
 
 ICC profiles go through littleCMS, but only the tags that browsers read: curves and matrix, or one table. Colours that are
-told by numbers (CICP in PNG and AVIF, gAMA and cHRM in PNG) are computed here.
+given by numbers (CICP in PNG and AVIF, gAMA and cHRM in PNG) are computed here.
+
+Known differences: Chromium 156 reads the alpha of AVIF, and AVIF sequences, as narrow range where the file says full, mixes
+black ink from the other three before a CMYK profile, and shows incomplete pictures (refused here) and those dark greys of
+16-bit PNG with a linear profile that eight bits cannot hold. Other browsers may rotate WebP by its EXIF.
 """
 
 import io
