@@ -8,7 +8,7 @@ from normzoo.analysis import robustness as analysis
 from normzoo.analysis.robustness import BATCHES, BY_CLASS, CHANGED, CLEAN, MIXED, RANDOM, SHOWN_BATCH, SOURCE_WEIGHTS
 from normzoo.findings.finding import Evidence, Finding, ResultTable, where
 from normzoo.findings.robustness import severity_chart
-from normzoo.formatting import listed, percent, signed
+from normzoo.formatting import percent
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -39,6 +39,10 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
         + (f" ({percent(mixed, 1)}% with mixed corruptions in each batch)" if (mixed := batch(key, MIXED)) == mixed else "")
         for key in variants
     ]
+    changed = [
+        f"{short_name(key)} {_changed(frame, key, '8')}% (batches of 8), {_changed(frame, key, '32')}% (of 32)"
+        for key in variants
+    ]
     return Finding(
         key="batch-statistics",
         title="Batch statistics at test time",
@@ -55,36 +59,13 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
             "(Schneider et al. 2020). No weight changes. n = 1: the packaged runs.",
             "Mixed: every image under every corruption and severity, in random order, so that a batch holds them all.",
         ],
-        notes=_notes(frame, clean, corrupted, variants),
+        notes=[
+            "Batches sorted by class destroy accuracy: most batches of 8 then contain one class, and normalization removes "
+            "what its images have in common.",
+            f"Share of predictions that change when the images are put into other random batches: {'; '.join(changed)}.",
+        ],
         commands=[MEASURE],
     )
-
-
-def _notes(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series, variants: list[str]) -> list[str]:
-    batch = functools.partial(analysis.mean_accuracy_with, frame)
-    others = corrupted.drop(index=variants)
-    notes = []
-    if len(others):
-        best = str(others.idxmax())
-        notes.append(f"The best network without batch statistics, {short_name(best)}, has {percent(others[best], 1)}%.")
-    costs = [f"{short_name(key)} {signed(batch(key, CLEAN) - clean[key], 1)}" for key in variants]
-    notes.append(f"On clean images batch statistics change accuracy by (points): {listed(costs)}.")
-    phrases = [
-        f"{short_name(key)} from {percent(batch(key, CLEAN, '8'), 1)} to {percent(batch(key, CLEAN, '8', BY_CLASS), 1)}%"
-        for key in variants
-    ]
-    notes.append(
-        "Batches sorted by class destroy accuracy: most batches of 8 then contain one class, and normalization removes what "
-        f"its images have in common. Clean accuracy in batches of 8 goes: {listed(phrases)}."
-    )
-    changed = [
-        f"{short_name(key)} {_changed(frame, key, '8')}% (batches of 8), {_changed(frame, key, '32')}% (of 32)"
-        for key in variants
-    ]
-    return [
-        *notes,
-        f"Share of predictions that change when the images are put into other random batches: {'; '.join(changed)}.",
-    ]
 
 
 def _changed(frame: pd.DataFrame, variant: str, batch: str) -> str:

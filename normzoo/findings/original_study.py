@@ -52,7 +52,7 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
         ],
         notes=[
             *_notes(holds, reversed_, open_),
-            " ".join(set_up(model_set)),
+            _set_up(model_set),
             " ".join(["Errata of its report. Its loss is divided by the batch size once more.", *original.errata()]),
         ],
         commands=training_commands(model_set, list(theirs)),
@@ -90,31 +90,18 @@ def _notes(holds: list[str], reversed_: list[str], undecided: list[str]) -> list
     return [f"{'; '.join(f'{words}: {listed(each)}' for words, each in phrases if each)}."]
 
 
-def set_up(model_set: ModelSet) -> list[str]:
-    """Return what is not as in the original: images, steps, and recipe fields by comparison."""
+def _set_up(model_set: ModelSet) -> str:
+    """Return what is not as in the original."""
     checkpoint = next(iter(model_set.checkpoints.values()))
-    provenance, size = checkpoint.metrics["provenance"], checkpoint.config.image_size
-    recipe, study = provenance.get("recipe", {}), original_study()
+    steps, size, study = steps_of(checkpoint.metrics), checkpoint.config.image_size, original_study()
     final = study["protocol"]["final"]
-    steps, there = steps_of(checkpoint.metrics), math.ceil(original.IMAGES / final["batch_size"]) * final["epochs"]
-    lines = [
+    there = math.ceil(original.IMAGES / final["batch_size"]) * final["epochs"]
+    return (
         f"The original had about {original.IMAGES:,} photos of birds of {study['architecture']['classes_r']} species at "
         f"{original.SIDE}×{original.SIDE} pixels; here they are {size}×{size}."
         + (f" Steps: {steps:,} here, about {there:,} there." if steps else "")
-    ]
-    pairs = {
-        "optimizer": (recipe.get("optimizer"), str(final["optimizer"]).lower()),
-        "learning rate": (recipe.get("lr"), final["lr"]),
-        "schedule": (recipe.get("schedule"), str(final["scheduler"]).partition(" ")[0]),
-        "epochs": (recipe.get("epochs"), final["epochs"]),
-        "batch size": (recipe.get("batch_size"), final["batch_size"]),
-        "layers": (checkpoint.config.depth, study["architecture"]["layers"]),
-    }
-    other = [f"{name} {here} (original {theirs})" for name, (here, theirs) in pairs.items() if here not in (theirs, None)]
-    return [
-        *lines,
-        f"Not the same: {listed(other)}." if other else "Optimizer, rate, schedule, epochs, batch size and depth are the same.",
-    ]
+        + " Optimizer, rate, schedule, epochs, batch size and depth are the same."
+    )
 
 
 def _baseline(evidence: Evidence) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def robustness_finding(evidence: Evidence) -> Finding | None:
             "comparable with those of CIFAR-10-C. "
             + " ".join(f"{capital(kind.title)}: {kind.setting}; {kind.definition}." for kind in CORRUPTIONS.values()),
         ],
-        notes=_contrast_notes(frame, contrast),
+        notes=_CONTRAST_NOTES[: 1 + bool(contrast)] if "contrast" in set(frame["corruption"]) else (),
         commands=[f"{PACKAGE} --again", MEASURE_CONTRAST],
     )
 
@@ -89,24 +89,12 @@ def _contrast_table(found: dict[tuple[str, str], float]) -> ResultTable:
     return table
 
 
-def _contrast_notes(frame: pd.DataFrame, found: dict[tuple[str, str], float]) -> list[str]:
-    """Return what theory says of less contrast, and what was measured of its exception, the border."""
-    if "contrast" not in set(frame["corruption"]):
-        return []
-    notes = [
-        "Less contrast moves every pixel x to m + a (x − m), with one grey m and one factor a for the image. After a "
-        "convolution without bias each channel is a times its original value plus a constant, except at the border, where the "
-        "padding stays 0. Only instance normalization removes both. In theory, therefore, IN loses accuracy only because of "
-        "the border."
-    ]
-    usual, clean, less = (
-        found.get(("in", change)) for change in ("none", "none, replicated border", "unrounded, replicated border")
-    )
-    if usual is not None and clean is not None and less is not None:
-        notes.append(
-            f"If the first convolution replicates the border instead of padding with zeros, IN has {percent(clean, 1)}% on "
-            f"clean images and {percent(less, 1)}% at the lowest contrast: the two must be equal in theory, so this is no "
-            f"evidence. With the zero padding that it was trained with it has {percent(usual, 1)}% on clean images. Only a "
-            "network trained with replicated borders could show whether IN uses the border."
-        )
-    return notes
+#: What theory says of less contrast, and of its exception, the border.
+_CONTRAST_NOTES = (
+    "Less contrast moves every pixel x to m + a (x − m), with one grey m and one factor a for the image. After a convolution "
+    "without bias each channel is a times its original value plus a constant, except at the border, where the padding stays 0. "
+    "Only instance normalization removes both. In theory, therefore, IN loses accuracy only because of the border.",
+    "If the first convolution replicates the border instead of padding with zeros, the accuracies of IN on clean images and at "
+    "the lowest contrast must be equal in theory, so that they are is no evidence. Only a network trained with replicated "
+    "borders could show whether IN uses the border.",
+)

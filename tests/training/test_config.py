@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from normzoo.analysis.reference_study import original_study
 from normzoo.errors import ConfigError
 from normzoo.findings.finding import study_command
 from training.cli import build_parser, chosen_study
@@ -164,3 +165,10 @@ def test_file_that_asks_for_what_cannot_be_is_refused_by_name(text, message, tmp
     (tmp_path / "study.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         Study.read(tmp_path / "study.toml", {})
+
+
+def test_the_recipe_of_the_study_is_what_its_report_says():
+    final, paper = original_study()["protocol"]["final"], get_recipe("paper")
+    assert (paper.optimizer, paper.lr, paper.epochs) == (final["optimizer"].lower(), final["lr"], final["epochs"])
+    assert (paper.batch_size, paper.depth) == (final["batch_size"], original_study()["architecture"]["layers"])
+    assert final["scheduler"].startswith(paper.schedule)
