@@ -1,10 +1,13 @@
 """The end of the process that serves, where something holds it up."""
 
 import signal
-import subprocess
 import sys
+import time
 
 import pytest
+
+from tests.support import warm
+from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.process
 
@@ -23,33 +26,35 @@ with lifecycle.lifetime() as life:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is POSIX")
-def test_a_process_that_is_told_to_stop_ends_even_where_its_server_does_not():
-    with subprocess.Popen([sys.executable, "-c", HELD_UP], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 1
-        finally:
-            process.kill()
+def test_a_process_that_is_told_to_stop_ends_even_where_its_server_does_not(tmp_path):
+    path = tmp_path / "out"
+    with path.open("wb") as out:
+        process = warm.Popen([sys.executable, "-c", HELD_UP], ROOT, stdout=out)
+    try:
+        while path.read_text() != "ready\n":
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 1
+    finally:
+        process.kill()
 
 
 FAILED = """
 import signal, time
 from normzoo.app.server import lifecycle
-lifecycle.END_SECONDS = 0.2
+lifecycle.END_SECONDS = 0.1
 before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 try:
     with lifecycle.lifetime():
         raise RuntimeError("no port")
 except RuntimeError as error:
     print(error)
-time.sleep(1)
+time.sleep(0.4)
 assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 print("still here")
 """
 
 
-def test_a_process_in_which_serving_has_failed_lives_on():
-    done = subprocess.run([sys.executable, "-c", FAILED], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split("\n") == ["no port", "still here", ""]
+def test_a_process_in_which_serving_has_failed_lives_on(tmp_path):
+    assert warm.run([sys.executable, "-c", FAILED], tmp_path, None, ROOT)[:2] == (0, "no port\nstill here\n")
