@@ -101,7 +101,7 @@ def _read_mistakes() -> tuple[Mistake, ...]:
     )
 
 
-#: In the order in which they are tried: of two that cannot be told apart, the first is named.
+#: In the order in which they are tried: of two that cannot be distinguished, the first is named.
 MISTAKES = _read_mistakes()
 BY_KEY = {mistake.key: mistake for mistake in MISTAKES}
 
