@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from normzoo.check.formulas import BATCH, KINDS
 from normzoo.check.subject import Subject
@@ -77,7 +79,8 @@ def parameter_gradients(subject: Subject) -> Outcome:
         return Outcome(False, f"no gradient reaches {names}", () if "input" in missing else (named,))
     if subject.kind == "bin" and not ("gate" in subject.roles and subject.roles["gate"].tensor.requires_grad):
         return Outcome(False, "there is no gate that learns", (("gate-frozen", "its start"),))
-    absent = [name for name in ("weight", "bias") if name not in subject.roles]
+    wanted = ("weight",) if subject.kind.startswith("rms") else ("weight", "bias")
+    absent = [name for name in wanted if name not in subject.roles]
     note = f"It has no {' and no '.join(absent)}: what follows it must scale and shift."
     note = note if absent and not subject.has_more else ""
     found = compare(subject, "gradients", "weight", "bias", *(["gate"] if subject.kind == "bin" else []))
@@ -323,7 +326,57 @@ def registered(subject: Subject) -> Outcome:
         elif held.holding == "attribute" and held.tensor.is_leaf and held.tensor.requires_grad:
             plain[held.name] = "parameters-not-registered"
     found = {key: ", ".join(name for name in plain if plain[name] == key) for key in plain.values()}
-    return Outcome(not plain, ", ".join(plain), tuple(found.items()))
+    lazy = (
+        "Its first forward pass makes its parameters: create the optimizer, and load weights, after one."
+        if subject.is_lazy
+        else ""
+    )
+    return Outcome(not plain, ", ".join(plain), tuple(found.items()), lazy)
+
+
+def on_own_channels(subject: Subject) -> Outcome:
+    """weight and bias act on their own channels"""
+    x = subject.batches[0].float()
+    for role in ("weight", "bias"):
+        held = subject.roles.get(role)
+        if held is None or held.tensor.numel() != CHANNELS:
+            continue
+        changed = []
+        with torch.no_grad():
+            before = subject.layer()(x + 0)
+            for channel in range(CHANNELS):
+                layer = subject.layer()
+                same = next(each.tensor for each in held_tensors(layer) if each.name == held.name)
+                same.view(-1)[channel] += 1.0
+                changed.append(layer(x + 0) != before)
+        acts = torch.stack(changed)  # (C, N, C, H, W)
+        own = torch.eye(CHANNELS, dtype=torch.bool).view(CHANNELS, 1, CHANNELS, 1, 1).expand_as(acts)
+        if bool((acts.sum(0) == 1).all()) and not torch.equal(acts, own):  # each value has its one, but not its channel's
+            return Outcome(False, held.name, (("affine-misplaced", held.name),))
+    return Outcome(True)
+
+
+def precise_inside(subject: Subject) -> Outcome:
+    """computes in float32 where its input is float32"""
+    with _seen_dtypes() as seen, torch.no_grad():
+        subject.layer()(subject.batches[0].float())
+    short = next((name for name in ("float16", "bfloat16") if getattr(torch, name) in seen), "")
+    return Outcome(not short, short, (("half-precision-inside", short),) if short else ())
+
+
+@contextlib.contextmanager
+def _seen_dtypes() -> Iterator[set[torch.dtype]]:
+    """Note the data types of all tensors that are computed meanwhile."""
+    seen = set[torch.dtype]()
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = function(*args, **(kwargs or {}))
+            seen.update(each.dtype for each in tree_leaves(made) if isinstance(each, Tensor))
+            return made
+
+    with Mode():
+        yield seen
 
 
 @contextlib.contextmanager
@@ -411,7 +464,12 @@ def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
         return (clone(layer)(x) * cotangent).sum()
 
     moving = x.clone().requires_grad_()
-    value = loss(moving + 0)
+    try:
+        value = loss(moving + 0)
+    except RuntimeError as error:
+        if "dtype" not in str(error):
+            raise
+        return Outcome(True, note=f"It does not take float64, so its gradients were not measured ({first_line(error)}).")
     gradient: Tensor | None = torch.autograd.grad(value, moving, allow_unused=True)[0] if value.requires_grad else None
     if gradient is None:
         return Outcome(False, "no gradient reaches the input", (("no-gradient", ""),))
@@ -481,6 +539,8 @@ GENERIC_CHECKS: tuple[Callable[[Subject], Outcome], ...] = (
     evaluation_of_one_image,
     mode_from_flag,
     registered,
+    on_own_channels,
+    precise_inside,
     state_dict_round_trip,
     moves,
     statistics_without_graph,

@@ -31,6 +31,28 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+#: Name -> what may be subtracted in place of the mean, over the last dimension.
+LOCATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "median": lambda x: x.median(-1, keepdim=True).values,
+    "median (between the middle two)": lambda x: x.quantile(0.5, -1, keepdim=True),
+    "maximum": lambda x: x.amax(-1, keepdim=True),
+    "minimum": lambda x: x.amin(-1, keepdim=True),
+    "middle of minimum and maximum": lambda x: (x.amin(-1, keepdim=True) + x.amax(-1, keepdim=True)) / 2,
+}
+#: Part of (N, G, C/G, H, W) -> how it is cut out.
+PARTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "the first image": lambda x: x[:1],
+    "the first group": lambda x: x[:, :1],
+    "the first half of the images": lambda x: x[: len(x) // 2],
+    "the upper half of the rows": lambda x: x[..., : x.shape[3] // 2, :],
+    "the lower half of the rows": lambda x: x[..., x.shape[3] // 2 :, :],
+    "the left half of the columns": lambda x: x[..., : x.shape[4] // 2],
+    "the right half of the columns": lambda x: x[..., x.shape[4] // 2 :],
+    "every second pixel": lambda x: x[..., ::2, ::2],
+    "all but the border": lambda x: x[..., 1:-1, 1:-1],
+}
+
+
 @dataclass(frozen=True)
 class Formula:
     """One way to normalize; the defaults are those of batch normalization done right.
@@ -38,31 +60,36 @@ class Formula:
     Args:
         axes: letters of the dimensions that the statistics are taken over: N, G (groups), K (channels of a group), H, W.
         variance_axes: those of the variance, where they are others than the mean's.
+        about: what such a variance is around: own (its own mean) or mean (the mean that is subtracted).
+        location: what is subtracted, a key of `LOCATIONS`.
         grouping: how channels form groups: neighbouring, interleaved, scrambled (rows of a reshape to (C, N·H·W) that mixes
             images), columns (a reshape to (N, H, W, C) that mixes channels), or rows (to (G, −1), which mixes images).
         groups: how many.
         left_out: what stays as it is: nothing, or the last or first group's channels (last, first), or they are zero
             (last_zero), or the last image (image).
         variance: biased, unbiased, of_parts (the mean of each map's variance), of_means (the variance of their means), raw
-            (E[x²]), absolute (E|x − μ|), or a sum that is not divided by the number of values: sum, by_images (divided by N),
-            by_pixels (by H·W).
+            (E[x²]), absolute (E|x − μ|), mean_absolute (its square), range or largest (squares of max − min and max|x − μ|),
+            at_least_one (the larger of 1 and it), or a sum that is not divided by the number of values: sum, by_images (divided
+            by N), by_pixels (by H·W).
         swapped: whether mean and variance are taken for each other.
         epsilon: inside (√(var + ε)), deviation (√var + ε), result (added at the end), none, larger (the larger of √var and ε),
-            squared (√(var + ε²)), variance (divides by var + ε, without the root), root (by √(√var + ε)), times (multiplies by
-            √(var + ε)), parentheses (x − μ / √(var + ε)) or added ((x + μ) / √(var + ε)).
-        affine: right, none, no_weight, no_bias, swapped, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias),
-            before (x · weight + bias is normalized), columns (one for each column of that grouping), batch (of the gate's
-            batch part alone), or of_mean (for parentheses that are missing: x − μ / √(var + ε) · weight + bias).
+            squared (√(var + ε²)), at_least_one (√max(1, var + ε)), variance (divides by var + ε, without the root), root (by
+            √(√var + ε)), times (multiplies by √(var + ε)), parentheses (x − μ / √(var + ε)) or added ((x + μ) / √(var + ε)).
+        affine: right, plus_one (x̂ · (1 + weight) + bias), none, no_weight, no_bias, swapped, bias_first ((x̂ + bias) · weight),
+            twice, of_input (x · weight + bias), before (x · weight + bias is normalized), columns (one for each column of that
+            grouping), batch (of the gate's batch part alone), or of_mean (for parentheses that are missing:
+            x − μ / √(var + ε) · weight + bias).
         detached: what no gradient flows through: nothing, mean, variance or both.
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
         part_order: chunks (neighbouring images) or strided (every so many).
-        taken_from: what the statistics are taken from: all, first (the first image of the batch), or group (the first group).
+        taken_from: what the statistics are taken from: all, rows of a reshape to (C, N·H·W), or one of `PARTS`.
         activation: what follows the norm, a key of `ACTIVATIONS`.
         remembers: whether running statistics are kept.
         remembers_mean: whether each image's statistics are averaged over the batch before they are remembered.
-        remembered: variance that is remembered: unbiased, biased, images (n/(n − 1) with the number of images), deviation or
-            unbiased_deviation (their roots), or about_running (around the running mean).
+        remembered: variance that is remembered: unbiased, biased, images (n/(n − 1) with the number of images), deviation,
+            unbiased_deviation or deviation_with_eps (their roots), about_running (around the running mean), normalized (of the
+            output), or everything (one mean and variance of all values).
         memory: average (a moving one), copy (of the first batch, then average), twice (updated twice a batch), cumulative,
             mean or variance (only that one moves), exchanged (each in the other's place), sum (nothing is taken off), or never.
         start: running variance before the first batch.
@@ -73,12 +100,15 @@ class Formula:
             running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out or other
             there: without_eps, without_affine, without_variance, without_mean, without_root, eps_beside.
         evaluation_updates: whether evaluation moves the running statistics too.
-        gate: none, learned, reversed, clamped, sigmoid, both (of both parts), second (of the instance part alone), or a number
-            for a gate that does not learn.
+        gate: none, learned, reversed, clamped, sigmoid, sigmoid_twice, both (of both parts), second (of the instance part
+            alone), or a number for a gate that does not learn.
+        blend: what the gate blends: outputs, statistics, or chained (the instance part is taken from the batch part's output).
     """
 
     axes: str = "NHW"
     variance_axes: str = ""
+    about: str = "own"
+    location: str = "mean"
     grouping: str = "neighbouring"
     groups: int = 1
     left_out: str = "nothing"
@@ -102,6 +132,7 @@ class Formula:
     evaluation: str = "running"
     evaluation_updates: bool = False
     gate: str | float = "none"
+    blend: str = "outputs"
 
 
 class FormulaNorm(nn.Module):
@@ -142,15 +173,22 @@ class FormulaNorm(nn.Module):
         weight, bias = (getattr(self, name).view(1, -1, 1, 1) for name in ("weight", "bias"))
         laid_out = self._lay_out(x * weight + bias if formula.affine == "before" else x)
         dims = [_DIMENSIONS[letter] for letter in formula.axes]
-        standardized = self._normalize(laid_out, *self._statistics(laid_out, dims))
+        standardized = laid_out
+        if formula.blend != "statistics":
+            standardized = self._normalize(laid_out, *self._statistics(laid_out, dims))
         if formula.affine == "columns":
             standardized = standardized * weight.reshape(1, *laid_out.shape[1:3], 1, 1) + bias.reshape(
                 1, *laid_out.shape[1:3], 1, 1
             )
         normalized = self._fold_back(standardized, x)
         if formula.gate != "none":
-            instance = self._normalize(laid_out, *self._moments(laid_out, [3, 4]))
             gate, other = self._gates()
+            if formula.blend == "statistics":
+                parts = zip(self._statistics(laid_out, dims), self._moments(laid_out, [3, 4]), strict=True)
+                mean, variance = (gate.unsqueeze(2) * first + other.unsqueeze(2) * second for first, second in parts)
+                return self._fold_back(self._normalize(laid_out, mean, variance), x) * weight + bias
+            source = standardized if formula.blend == "chained" else laid_out
+            instance = self._normalize(source, *self._moments(source, [3, 4]))
             if formula.affine == "batch":
                 normalized = normalized * weight + bias
             normalized = gate * normalized + other * self._fold_back(instance, x)
@@ -162,6 +200,7 @@ class FormulaNorm(nn.Module):
             return normalized
         made: Tensor = {
             "right": lambda: normalized * weight + bias,
+            "plus_one": lambda: normalized * (1 + weight) + bias,
             "none": lambda: normalized,
             "before": lambda: normalized,
             "columns": lambda: normalized,
@@ -208,12 +247,19 @@ class FormulaNorm(nn.Module):
         return laid_out.reshape(like.shape)
 
     def _moments(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
-        x = {"first": x[:1], "group": x[:, :1]}.get(self.formula.taken_from, x)
+        if self.formula.taken_from == "rows":
+            x, dims = x.reshape(1, x.shape[1] * x.shape[2], 1, 1, -1), [4]
+        x = PARTS.get(self.formula.taken_from, lambda x: x)(x)
         mean = x.mean(dims, keepdim=True) if self.formula.center else torch.zeros_like(x.mean(dims, keepdim=True))
         centre = mean
+        if self.formula.location != "mean":
+            others = [dim for dim in range(x.dim()) if dim not in dims]
+            flat = x.permute(*others, *dims).flatten(len(others))
+            mean = LOCATIONS[self.formula.location](flat).reshape(mean.shape)
+            centre = mean if self.formula.about == "mean" else centre
         if self.formula.variance_axes:
             dims = [_DIMENSIONS[letter] for letter in self.formula.variance_axes]
-            centre = x.mean(dims, keepdim=True)
+            centre = mean if self.formula.about == "mean" else x.mean(dims, keepdim=True)
         count = math.prod(x.shape[dim] for dim in dims)
         distance = {"raw": x.square, "absolute": (x - centre).abs}.get(self.formula.variance, (x - centre).square)
         variance = distance().mean(dims, keepdim=True)
@@ -221,6 +267,14 @@ class FormulaNorm(nn.Module):
         variance = variance * (count / per_value)
         if self.formula.variance == "unbiased":
             variance = variance * (count / (count - 1))
+        if self.formula.variance == "mean_absolute":
+            variance = (x - centre).abs().mean(dims, keepdim=True).square()
+        if self.formula.variance == "range":
+            variance = (x.amax(dims, keepdim=True) - x.amin(dims, keepdim=True)).square()
+        if self.formula.variance == "largest":
+            variance = (x - centre).abs().amax(dims, keepdim=True).square()
+        if self.formula.variance == "at_least_one":
+            variance = variance.clamp_min(1.0)
         if self.formula.variance == "of_parts":
             variance = x.var([3, 4], correction=0, keepdim=True).mean([dim for dim in dims if dim < 3], keepdim=True)
         if self.formula.variance == "of_means":
@@ -263,10 +317,15 @@ class FormulaNorm(nn.Module):
             "images": biased * (len(x) / max(len(x) - 1, 1)),
             "deviation": biased.sqrt(),
             "unbiased_deviation": unbiased.sqrt(),
+            "deviation_with_eps": (biased + self.eps).sqrt(),
+            "normalized": unbiased / (biased + self.eps),
+            "everything": x.var(),
             "about_running": biased + (mean - self.running_mean).square(),
         }[formula.remembered]
         if formula.remembers_mean:
             new = new.mean(0, keepdim=True)
+        if formula.remembered == "everything":
+            mean = x.mean()
         self.seen += 1
         share = self.momentum if formula.momentum == "torch" else 1 - self.momentum
         shares = {"copy": 1.0 if self.seen == 1 else share, "cumulative": 1 / self.seen, "never": 0.0}
@@ -289,6 +348,7 @@ class FormulaNorm(nn.Module):
             "variance": lambda: centred / (variance + eps),
             "squared": lambda: centred / torch.sqrt(variance + eps**2),
             "deviation": lambda: centred / (variance.sqrt() + eps),
+            "at_least_one": lambda: centred / torch.sqrt((variance + eps).clamp_min(1.0)),
             "larger": lambda: centred / variance.sqrt().clamp_min(eps),
             "root": lambda: centred / torch.sqrt(variance.sqrt() + eps),
             "times": lambda: centred * torch.sqrt(variance + eps),
@@ -307,7 +367,8 @@ class FormulaNorm(nn.Module):
             return torch.full_like(gate, kind), torch.full_like(gate, 1 - kind)
         if kind in ("both", "second"):
             return (gate if kind == "both" else torch.ones_like(gate)), gate
-        first = {"learned": gate, "reversed": 1 - gate, "clamped": gate.clamp(0, 1), "sigmoid": gate.sigmoid()}[kind]
+        shares = {"learned": gate, "reversed": 1 - gate, "clamped": gate.clamp(0, 1), "sigmoid": gate.sigmoid()}
+        first = gate.sigmoid().sigmoid() if kind == "sigmoid_twice" else shares[kind]
         return first, 1 - first
 
 

@@ -7,7 +7,7 @@ from importlib import resources
 from itertools import combinations, permutations
 from typing import Any
 
-from normzoo.check.formulas import ACTIVATIONS, EVERY, KINDS, Formula
+from normzoo.check.formulas import ACTIVATIONS, EVERY, KINDS, LOCATIONS, PARTS, Formula
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Mistake:
         return f"{self.wrong}; right: {self.right}."
 
 
+_SCALES = {"range": "max(x) − min(x)", "largest": "max|x − μ|", "mean_absolute": "the mean absolute deviation E|x − μ|"}
 #: Settings of a formula, as they stand in a sentence.
 _IN_WORDS = {
     "sum": "by nothing",
@@ -68,7 +69,8 @@ class Guess:
         for place in ("axes", "variance_axes"):
             words = axes_in_words(changes.get(place, ""), changes.get("groups", groups))
             sentence = sentence.replace(f"{{{place}}}", words)
-        for place in ("gate", "activation", "groups", "variance", "evaluation"):
+        sentence = sentence.replace("{scale}", _SCALES.get(str(changes.get("variance")), ""))
+        for place in ("gate", "activation", "groups", "variance", "evaluation", "taken_from", "location"):
             value = str(changes.get(place))
             sentence = sentence.replace(f"{{{place}}}", _IN_WORDS.get(value, value))
         return Guess((*self.mistakes, mistake), {**self.changes, **changes}, (*self.sentences, sentence))
@@ -85,9 +87,12 @@ def axes_in_words(axes: str, groups: int) -> str:
 _COMBINED: dict[str, tuple[dict[str, Any], ...]] = {
     "wrong-axes": tuple({"axes": "".join(some)} for size in range(1, 6) for some in combinations("NGKHW", size)),
     "mixed-axes": tuple(
-        {"axes": mean, "variance_axes": variance, "groups": 1}
+        {"axes": mean, "variance_axes": variance, "groups": 1, "about": about}
+        for about in ("own", "mean")
         for mean, variance in permutations(("NHW", "HW", "KHW", "K", "NKHW"), 2)
     ),
+    "part-of-the-set": tuple({"taken_from": part} for part in PARTS if part not in ("the first image", "the first group")),
+    "other-location": tuple({"location": name, "about": about} for about in ("own", "mean") for name in LOCATIONS),
     "activation-inside": tuple({"activation": name} for name in ACTIVATIONS if name != "none"),
 }
 
@@ -122,6 +127,11 @@ def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mi
                     continue
             if right["groups"] == 1 and changes.get("left_out", "image") != "image":
                 continue
+            # Without a mean it is another formula.
+            if not right.get("center", True) and (
+                made.get("epsilon") in ("parentheses", "added") or made.get("affine") == "of_mean"
+            ):
+                continue
             if Formula(**{**right, **made}) != Formula(**right):
                 yield mistake, made
 
@@ -130,6 +140,7 @@ def catalogue() -> str:
     """Return a Markdown table of all mistakes: what is wrong, the smallest example, how it shows, and what would be right."""
     words = {"axes": "other axes", "variance_axes": "others", "right": "those of the norm", "groups": "a fixed number"}
     words |= {"activation": "such as ReLU", "variance": "by another number", "evaluation": "without the root, for example"}
+    words |= {"taken_from": "a part of the set", "location": "median, for example,", "scale": "max(x) − min(x), for example,"}
     words |= {"gate": "one value", "eps": "another number", "start": "a tensor", "shapes": "of another shape"}
     rows = []
     for mistake in MISTAKES:

@@ -18,6 +18,7 @@ from normzoo.check.checks import FORMULA_CHECKS, FREE_MEMORY, GENERIC_CHECKS, OF
 from normzoo.check.formulas import EVERY, KINDS
 from normzoo.check.mistakes import BY_KEY, MISTAKES
 from normzoo.check.subject import CONVENTIONS, Subject
+from normzoo.check.trace import difference
 
 #: Seconds after which a layer that does not return is given up.
 TIME_LIMIT = 60
@@ -143,6 +144,8 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
     notes = [outcome.note for outcome in outcomes.values() if outcome.note]
     if is_random:
         notes.append("Its output is random: the checks that compare two runs were left out.")
+    if not is_known and is_running:
+        notes.insert(0, depends_on(subject))
     if is_known:
         notes += [CONVENTIONS[each.key] for each in subject.conventions.mistakes if CONVENTIONS.get(each.key)]
     return Report(subject.own.name, subject.kind, behaves(subject), outcomes, mistakes, notes, remark)
@@ -167,6 +170,39 @@ def behaves(subject: Subject) -> str:
     groups = f" with {subject.groups} groups" if KINDS[kind].groups == "given" else ""
     verb = "behaves as" if equal == count else "is nearest to"
     return f"{verb} {KINDS[kind].title}{groups}{behind} ({equal} of {count} values equal in training); checked as that."
+
+
+def depends_on(subject: Subject) -> str:
+    """Say what an output value of a layer depends on in training, and what leaves the output as it is."""
+    x = subject.batches[0].float()
+    image, channel, row, column = 0, 5, 1, 2
+    moving = x.clone().requires_grad_()
+    y = subject.layer()(moving + 0)
+    gradient = torch.autograd.grad(y[image, channel, row, column], moving, allow_unused=True)[0] if y.requires_grad else None
+    if gradient is None:
+        return "No gradient reaches its input."
+    acts = gradient.abs() > 1e-6 * gradient.abs().max()
+    images, channels, rows, columns = (
+        acts.any(dim=[other for other in range(4) if other != kept]).nonzero().flatten().tolist() for kept in range(4)
+    )
+    pixels = {(True, True): "all pixels", (False, False): "its own pixel"}.get(
+        (len(rows) == x.shape[2], len(columns) == x.shape[3])
+    )
+    if len(rows) * len(columns) > 1 and pixels != "all pixels":
+        pixels = f"some pixels ({len(rows)} of {x.shape[2]} rows, {len(columns)} of {x.shape[3]} columns)"
+    of = [
+        pixels or "its own pixel",
+        {1: "its own channel", x.shape[1]: "all channels"}.get(len(channels), f"{len(channels)} of {x.shape[1]} channels"),
+        {1: "its own image", len(x): "all images"}.get(len(images), f"{len(images)} of {len(x)} images"),
+    ]
+    with torch.no_grad():
+        same = [
+            word
+            for word, other in (("adding a constant to it", x + 3), ("scaling it", x * 3))
+            if difference(subject.layer()(other), y.detach()) < 0.02
+        ]
+    unchanged = f"; {' and '.join(same)} leaves the output as it is" if same else ""
+    return f"In training each value depends on {' of '.join(of)} of the input{unchanged}."
 
 
 def _nearest(subject: Subject) -> str:

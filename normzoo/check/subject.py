@@ -1,5 +1,6 @@
 """Subject of a check: a person's layer, what it behaves as, and the fewest known mistakes that explain it."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import combinations
@@ -61,6 +62,10 @@ CONVENTIONS = {
     "activation-inside": "",
     "unbiased-normalization": "the variance is unbiased, Σ(x − μ)² / (C − 1), as in positional and channel normalization's own "
     "code; torch's layer norm divides by C.",
+    "gate-clamped": "the gate is clamped to [0, 1] in the forward pass, and gets no gradient outside. The zoo clamps it after "
+    "each step of the optimizer.",
+    "weight-less-one": "the weight is stored less one, x̂ · (1 + weight): torch's weights do not fit.",
+    "biased-memory": "running_var stores the biased variance, as in TensorFlow; in torch it stores the unbiased one.",
     "cumulative-memory": "the running statistics are the mean over all batches, as with momentum=None in torch.",
 }
 #: The mean over all batches, a convention that is no mistake anywhere.
@@ -87,6 +92,7 @@ class Subject:
             if any(meant({name: True}, meaning) and type(value) not in (int, float) for name, value in self.arguments.items()):
                 raise ConfigError(f"{meaning} must be a number, or nobody could say what is right.")
         self.given_kind = None if kind == "own" else kind
+        self.is_lazy = False  # does its first forward pass make its parameters?
         self._template = self._build()
         self._depths: dict[tuple[Any, ...], int] = {}
 
@@ -241,8 +247,10 @@ class Subject:
         guess = self._identified[3]
         found, unexplained = self._diagnose(self.observed, self.kind, self.groups, self.eps, guess)
         for mistake, sentence in zip(found.mistakes, found.sentences, strict=True):
-            if mistake.key == "momentum-reversed" and self._default_momentum() > 0.5:
-                changes = {**guess.changes, "momentum": "reversed"}
+            follows_tensorflow = self._default_momentum() > 0.5 and mistake.key in ("momentum-reversed", "biased-memory")
+            if follows_tensorflow:
+                setting = {"momentum": "reversed"} if mistake.key == "momentum-reversed" else {"remembered": "biased"}
+                changes = {**guess.changes, **setting}
                 guess = Guess((*guess.mistakes, mistake), changes, (*guess.sentences, sentence))
         if unexplained == "memory":
             changes = {**guess.changes, "memory": "cumulative"}
@@ -363,7 +371,10 @@ class Subject:
         own = self.observed.get(("output", "batch 0"))
         if own is None or own.shape != self.batches[0].shape:
             return False
-        found = self._first_output(kind, groups, eps, changes or {})
+        try:
+            found = self._first_output(kind, groups, eps, changes or {})
+        except (RuntimeError, ValueError):  # a combination that cannot be computed explains nothing
+            return False
         if not roughly:
             return difference(own, found) <= _tolerance(changes or {})
         # Without the channel and the image in which ε counts.
@@ -397,6 +408,8 @@ class Subject:
                 for changes in _CONVENTIONS:
                     if (changes.get("activation") and self.has_more) or ("variance" in changes and kind.key != "ln-position"):
                         continue
+                    if "gate" in changes and kind.key != "bin":
+                        continue
                     if not self._computes(kind.key, _USUAL_EPS[0], count, changes, roughly=True):
                         continue
                     for eps in possible:
@@ -428,7 +441,8 @@ class Subject:
         """Return the kind of which one known mistake or two give its output in training; "own" where there is none."""
         order = list(EVERY)
         if not self._depends_on_batch():
-            order = ["gn", "in", "ln"] if self.own.takes("num_groups") else ["in", "ln", "gn", "ln-position"]
+            order = ["in", "ln", "gn", "ln-position", "rms-position", "rms-image", "rms-map"]
+            order = ["gn", "in", "ln"] if self.own.takes("num_groups") else order
         elif "gate" in self.roles:
             order = ["bin", "bn"]
         else:
@@ -523,8 +537,13 @@ class Subject:
         torch.manual_seed(0)
         layer = self._fitting(known)
         if any(isinstance(each, UninitializedParameter) for each in (*layer.parameters(), *layer.buffers())):
-            with torch.no_grad():
-                layer.eval()(make_batches(_IMAGES[0])[0].float())  # a lazy one takes its shape from what it sees first
+            return _seen_one(layer)  # a lazy one takes its shape from what it sees first
+        if not list(layer.parameters()):
+            with contextlib.suppress(Exception):  # a person's code may raise anything; the checks report it
+                other = _seen_one(clone(layer))
+                if list(other.parameters()):
+                    self.is_lazy = True
+                    return other
         return layer.train()
 
     def _fitting(self, known: dict[str, Any]) -> nn.Module:
@@ -542,12 +561,21 @@ class Subject:
         return self.own.build(known, self.arguments)
 
 
+def _seen_one(layer: nn.Module) -> nn.Module:
+    """Return the layer after a forward pass that moves no running statistics."""
+    with torch.no_grad():
+        layer.eval()(make_batches(_IMAGES[0])[0].float())
+    return layer.train()
+
+
 #: Ways that people's code has and that are right: none, ε beside the root, an unbiased variance over channels, an
 #: activation behind the norm.
 _CONVENTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"epsilon": "deviation"},
     {"variance": "unbiased"},
+    {"gate": "clamped"},
+    {"affine": "plus_one"},
     *({"activation": name} for name in ACTIVATIONS if name != "none"),
 )
 
@@ -571,4 +599,5 @@ def _tolerance(changes: Mapping[str, Any]) -> float:
 def changes_to_mistakes(changes: Mapping[str, Any]) -> list[str]:
     """Return the keys of the mistakes that conventions are called where torch's way is asked for."""
     keys = {"epsilon": "eps-on-deviation", "variance": "unbiased-normalization", "activation": "activation-inside"}
+    keys |= {"gate": "gate-clamped", "affine": "weight-less-one"}
     return [key for setting, key in keys.items() if setting in changes]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 #: Role of what is learned -> names that people give it.
 _LEARNED = {
-    "gate": r"gate|rho|lam(bda)?|mix(ing)?|alpha",
+    "gate": r"gate|logits?|rho|lam(bda)?|mix(ing)?|alpha",
     "weight": r"weight|gamma|scale|gain|g|w|std|sigma",
     "bias": r"bias|beta|shift|offset|b|mean|mu",
 }

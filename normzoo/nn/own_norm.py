@@ -25,7 +25,7 @@ ARGUMENT_NAMES = {
     "shape": "shape normalized_shape input_shape size in_shape feature_shape",
     "num_dims": "num_dims ndim ndims n_dims",
     "eps": "eps epsilon e",
-    "momentum": "momentum mom",
+    "momentum": "momentum decay mom",
     "affine": "affine elementwise_affine using_affine",
 }
 

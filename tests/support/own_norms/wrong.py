@@ -224,10 +224,28 @@ Multiplied = wrong(Base, "deviation-multiplied", divide=lambda s, x, v: x * (v +
 Parentheses = wrong(Base, "parentheses-missing", normalize=lambda s, x: x - mean(x) / (var(x) + s.eps).sqrt())
 MeanAdded = wrong(Base, "mean-added", mean=lambda s, x: -mean(x))
 
+UpperHalf = wrong(Base, "part-of-the-set", moments=lambda s, x: Base.moments(s, x[:, :, : x.shape[2] // 2]))
+MedianSubtracted = wrong(Base, "other-location", mean=lambda s, x: x.flatten(2).median(-1, keepdim=True).values[..., None])
+RangeForDeviation = wrong(Base, "other-scale", divide=lambda s, x, v: x / (x.amax(HW, True) - x.amin(HW, True) + s.eps))
+VarianceOfOne = wrong(Base, "variance-clamped", var=lambda s, x: var(x).clamp(min=1))
+MeanSubtracted = wrong(
+    Base,
+    "mean-subtracted",
+    True,
+    meant="rms-position",
+    dims=(1,),
+    affine=lambda s, y: y * channels(s.weight),
+    __init__=start(Base, bias=lambda c: None),
+)
+MeanOfImageAboutIt = wrong(LayerBase, "mixed-axes", var=lambda s, x: (x - mean(x, CHW)).square().mean(HW, keepdim=True))
+Halves = wrong(Base, "half-precision-inside", var=lambda s, x: var(x.half()).float())
+
 # Affine map
+ForOtherChannels = wrong(Base, "affine-misplaced", affine=lambda s, y: y * channels(s.weight.flip(0)) + channels(s.bias))
 NoAffineInstanceNorm = wrong(Base, "affine-missing", affine=lambda s, y: y)
 NoWeightLayerNorm = wrong(LayerBase, "weight-missing", affine=lambda s, y: y + channels(s.bias))
 NoBiasBatchNorm = wrong(BatchBase, "bias-missing", affine=lambda s, y: y * channels(s.weight))
+WeightLessOne = wrong(Base, "weight-less-one", True, affine=lambda s, y: y * (1 + channels(s.weight)) + channels(s.bias))
 SwappedAffineInstanceNorm = wrong(Base, "affine-swapped", affine=lambda s, y: y * channels(s.bias) + channels(s.weight))
 BiasFirstInstanceNorm = wrong(Base, "bias-before-weight", affine=lambda s, y: (y + channels(s.bias)) * channels(s.weight))
 AffineFirst = wrong(Base, "affine-before", forward=lambda s, x: s.normalize(s.affine(x)))
@@ -246,6 +264,21 @@ BroadcastShapeBatchNorm = wrong(
 OneWeightForAll = wrong(Base, "affine-shared", __init__=start(Base, weight=lambda c: nn.Parameter(torch.ones(1))))
 
 # Running statistics
+NormalizedRemembered = wrong(
+    BatchBase, "normalized-remembered", unbiased=lambda s, v, x: BatchBase.unbiased(s, v / (v + s.eps), x)
+)
+OneForAll = wrong(
+    BatchBase,
+    "one-memory-for-all",
+    update=lambda s, m, v, x: BatchBase.update(s, x.mean().expand(16), x.var().expand(16), x),
+    unbiased=biased,
+)
+RowsOfAReshape = wrong(
+    BatchBase,
+    "rows-of-a-reshape",
+    mean=lambda s, x: channels(x.reshape(x.shape[1], -1).mean(1)),
+    var=lambda s, x: channels(x.reshape(x.shape[1], -1).var(1, correction=0)),
+)
 ReversedMomentumBatchNorm = wrong(BatchBase, "momentum-reversed", share=lambda s: 1 - s.momentum)
 OtherMomentum = wrong(BatchBase, "momentum-other", share=lambda s: 0.01)
 BiasedMemoryBatchNorm = wrong(BatchBase, "biased-memory", unbiased=biased)
@@ -369,7 +402,27 @@ DropsInEvaluation = wrong(Base, "random-output", forward=lambda s, x: F.dropout(
 # Gates. The last makes a new parameter in each forward pass: the optimizer holds the old one.
 ReversedGateBIN = wrong(GateBase, "gate-reversed", mix=lambda s: 1 - channels(s.gate))
 GateOfBoth = wrong(GateBase, "gate-of-both", normalize=lambda s, x: s.mix() * (BatchBase.normalize(s, x) + s.instance(x)))
-ClampedGateBIN = wrong(GateBase, "gate-clamped", mix=lambda s: channels(s.gate.clamp(0, 1)))
+ClampedGateBIN = wrong(GateBase, "gate-clamped", True, mix=lambda s: channels(s.gate.clamp(0, 1)))
+
+
+@planted("statistics-blended")
+class BlendedStatistics(GateBase):
+    def normalize(self, x):
+        moments = self.moments(x) if self.training else self.running()
+        if self.training:
+            self.update(*moments, x)
+        gate = self.mix()
+        mean_, var_ = (gate * of_batch + (1 - gate) * own for of_batch, own in zip(moments, (mean(x), var(x)), strict=True))
+        return self.divide(x - mean_, var_)
+
+
+@planted("norms-chained")
+class ChainedBIN(GateBase):
+    def normalize(self, x):
+        batch, gate = BatchBase.normalize(self, x), self.mix()
+        return gate * batch + (1 - gate) * self.instance(batch)
+
+
 SigmoidGateBIN = wrong(GateBase, "gate-sigmoid", mix=lambda s: channels(s.gate.sigmoid()))
 ConstantGateBIN = wrong(GateBase, "gate-frozen", make_gate=lambda s, c: None, mix=lambda s: 0.5)
 ZeroGateBIN = wrong(GateBase, "start-values", make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.zeros(c))))
