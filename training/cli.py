@@ -553,7 +553,7 @@ def _compare(options: argparse.Namespace) -> None:
             say(f"{note}The best is chosen on the images it is tested on, so p is a little too small; --holdout avoids that.")
         if alone:
             say(f"\n{note}Not tested, as no other {options.by} has the same other settings: {'; '.join(alone)}.")
-        if raw := sum("place" not in row for row in rows):
+        if raw := int(rows["place"].isna().sum()):
             say(f"\n{note}{raw} of {len(rows)} runs are not packaged, so they are not tested: python -m training package")
     if options.chart:
         if not options.by or options.chart.suffix not in (".png", ".svg"):
