@@ -19,8 +19,6 @@ from normzoo.variants import Variant
 
 Read = TypeVar("Read")
 Shares = NDArray[np.float64]
-#: Batch sizes that the study trains besides the recipe's own, and the original study as well.
-SIZES = (8, 128)
 
 #: split -> its name on the screen, in the order of every table
 SPLITS = {"val": "Validation", "train": "Training"}
@@ -262,56 +260,28 @@ def _divide(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Shares:
     return np.divide(parts, wholes, out=np.zeros(np.broadcast_shapes(parts.shape, wholes.shape)), where=wholes != 0)
 
 
-@dataclass(frozen=True)
-class SizedRun:
-    """One variant of a batch-size study."""
+def by_batch_size(model_set: ModelSet) -> pd.DataFrame:
+    """The final figures of the runs of norms whose batch size the original study varied, by norm and by batch size.
 
-    variant: str
-    norm: str
-    batch_size: int
-
-
-def norms_of_study() -> list[str]:
-    """The norms whose batch size the original study varied."""
-    return list(original_study()["batch_size_study_train"])
-
-
-def sized_runs(model_set: ModelSet) -> list[SizedRun]:
-    """The readable runs of norms of the study, by norm and by batch size.
-
-    A run's batch size is the one in its recipe; the recipe's own is that of the variant with the norm's bare name.
+    As `final_metrics` gives them, with `norm`, `batch_size`, that of the recipe, `steps`, and the losses by the original
+    study's convention, `val_loss_divided` and `train_loss_divided`: divided by the batch size once more.
     """
-    runs = []
+    norms, sizes = list(original_study()["batch_size_study_train"]), dict[str, tuple[int, int]]()
     for variant, checkpoint in model_set.checkpoints.items():
         parsed = Variant.parse(variant)
         recipe = checkpoint.metrics["provenance"].get("recipe")
-        batch_size = recipe.get("batch_size") if isinstance(recipe, dict) else None
-        if parsed.norm in norms_of_study() and not parsed.is_reference and isinstance(batch_size, int) and batch_size > 0:
-            runs.append(SizedRun(variant, parsed.norm, batch_size))
-    return sorted(runs, key=lambda run: (norms_of_study().index(run.norm), run.batch_size))
-
-
-def missing_runs(model_set: ModelSet, norms: Iterable[str]) -> list[str]:
-    """The variants that the study has and the set lacks, or cannot read."""
-    present = {run.variant for run in sized_runs(model_set)}
-    wanted = [Variant(norm, size).key for norm in norms for size in (None, *SIZES)]
-    return [variant for variant in wanted if variant not in present]
-
-
-def by_batch_size(model_set: ModelSet, norms: Iterable[str]) -> pd.DataFrame:
-    """The final figures of the runs, as `results.final_metrics` gives them, with `norm`, `batch_size`, `steps`, and the
-    losses by the original study's convention, `val_loss_divided` and `train_loss_divided`: divided by the batch size once more.
-    """
-    runs = {run.variant: run for run in sized_runs(model_set) if run.norm in set(norms)}
-    finals = final_metrics(model_set, runs).frame
+        size = recipe.get("batch_size") if isinstance(recipe, dict) else None
+        if parsed.norm in norms and not parsed.is_reference and isinstance(size, int) and size > 0:
+            sizes[variant] = norms.index(parsed.norm), size
+    finals = final_metrics(model_set, sorted(sizes, key=lambda variant: sizes[variant])).frame
     if finals.empty:
         return finals
     finals = finals.assign(
-        norm=[runs[variant].norm for variant in finals["variant"]],
-        batch_size=[runs[variant].batch_size for variant in finals["variant"]],
+        norm=[norms[sizes[variant][0]] for variant in finals["variant"]],
+        batch_size=[sizes[variant][1] for variant in finals["variant"]],
         steps=[steps_of(model_set.checkpoints[variant].metrics) for variant in finals["variant"]],
     )
-    for split in ("val", "train"):
+    for split in SPLITS:
         finals[f"{split}_loss_divided"] = finals[f"{split}_loss"] / finals["batch_size"]
     return finals
 

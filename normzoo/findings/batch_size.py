@@ -6,7 +6,7 @@ import pandas as pd
 
 from normzoo.analysis import results
 from normzoo.analysis.reference_study import batch_size_figures, nats
-from normzoo.analysis.results import METRICS, by_batch_size, norms_of_study
+from normzoo.analysis.results import METRICS, by_batch_size
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, mean_accuracy, pooled_run_variance
 from normzoo.findings.finding import TEST, Evidence, Finding, ResultTable, counts, training_commands, where, with_interval
 from normzoo.formatting import listed, p_text, signed
@@ -23,7 +23,7 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
     model_set = next((each for each in (evidence.shown, *evidence.model_sets) if len(_sizes(each)) > 1), None)
     if model_set is None:
         return None
-    finals = by_batch_size(model_set, norms_of_study())
+    finals = by_batch_size(model_set)
     found = difference_in_differences(model_set, finals)
     runs = results.correct_images(model_set, finals["variant"])[0]
     phrases = "" if found is None else _headline(model_set, finals, found)
@@ -49,7 +49,7 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
 
 
 def _sizes(model_set: ModelSet) -> list[int]:
-    finals = by_batch_size(model_set, norms_of_study())
+    finals = by_batch_size(model_set)
     return [] if finals.empty else sorted(set(map(int, finals["batch_size"])))
 
 
