@@ -59,8 +59,8 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     return summary.join(kinds).reset_index()
 
 
-def by_severity(frame: pd.DataFrame, corruption: str | None = None) -> pd.DataFrame:
-    """Return accuracy against severity, 0 being the clean images, of one corruption or the mean over all.
+def by_severity(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy against severity, 0 being the clean images, as the mean over all corruptions.
 
     Args:
         frame: as `robustness` gives it.
@@ -68,9 +68,8 @@ def by_severity(frame: pd.DataFrame, corruption: str | None = None) -> pd.DataFr
     Returns:
         one row per variant and severity: `variant`, `severity`, `accuracy`.
     """
-    shown = frame if corruption is None else frame[frame["corruption"] == corruption]
-    means = shown.groupby(["variant", "severity"], sort=False, as_index=False)["accuracy"].mean()
-    clean = shown.groupby("variant", sort=False, as_index=False)["clean"].first().rename(columns={"clean": "accuracy"})
+    means = frame.groupby(["variant", "severity"], sort=False, as_index=False)["accuracy"].mean()
+    clean = frame.groupby("variant", sort=False, as_index=False)["clean"].first().rename(columns={"clean": "accuracy"})
     return pd.concat([clean.assign(severity=0)[["variant", "severity", "accuracy"]], means], ignore_index=True)
 
 
@@ -136,16 +135,14 @@ def mean_accuracy_with(
     return float(frame[chosen & kinds & (frame["source_weight"] == source_weight)]["accuracy"].mean())
 
 
-def by_severity_with_batches(frame: pd.DataFrame, corruption: str | None = None) -> pd.DataFrame:
-    """Return accuracy against severity, 0 being clean images, with the statistics of batches of `SHOWN_BATCH`.
+def by_severity_with_batches(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the same with the statistics of batches of `SHOWN_BATCH`.
 
     Args:
         frame: as `read_batch_statistics` gives it.
-        corruption: one of them, or None for the mean over all.
 
     Returns:
         one row per variant and severity: `variant`, `severity`, `accuracy`.
     """
     shown = frame[(frame["batch"] == SHOWN_BATCH) & (frame["order"] == RANDOM) & (frame["source_weight"] == 0)]
-    kinds = shown["images"] != MIXED if corruption is None else shown["images"].isin([CLEAN, corruption])
-    return shown[kinds].groupby(["variant", "severity"], sort=False, as_index=False)["accuracy"].mean()
+    return shown[shown["images"] != MIXED].groupby(["variant", "severity"], sort=False, as_index=False)["accuracy"].mean()

@@ -268,21 +268,17 @@ def _sentence(key: str, filling: str) -> str:
     return sentence
 
 
-def in_own_process(work: Callable[[], _T], seconds: float | None = None) -> _T:
+def in_own_process(work: Callable[[], _T]) -> _T:
     """Return what `work` returns, computed in a process of its own, which is ended if it hangs, wherever it does.
 
     Where a system cannot fork, it is computed here, and nothing ends it.
 
-    Args:
-        seconds: how long it may take; None: `TIME_LIMIT`.
-
     Raises:
-        TimeoutError: it takes longer.
+        TimeoutError: it takes longer than `TIME_LIMIT`.
         ChildProcessError: the process ended without an answer.
     """
     if sys.platform == "darwin" or "fork" not in multiprocessing.get_all_start_methods():
         return work()
-    limit = TIME_LIMIT if seconds is None else seconds
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(work, sender), daemon=True)
@@ -291,8 +287,8 @@ def in_own_process(work: Callable[[], _T], seconds: float | None = None) -> _T:
         process.start()
     sender.close()
     try:
-        if not receiver.poll(limit):
-            raise TimeoutError(f"no answer within {limit:g} seconds")
+        if not receiver.poll(TIME_LIMIT):
+            raise TimeoutError(f"no answer within {TIME_LIMIT:g} seconds")
         is_right, answer = receiver.recv()
     except EOFError:
         process.join()

@@ -26,7 +26,7 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
     finals = by_batch_size(model_set)
     found = difference_in_differences(model_set, finals)
     runs = results.correct_images(model_set, finals["variant"])[0]
-    phrases = "" if found is None else _headline(model_set, finals, found)
+    phrases = "" if found is None else _headline(model_set, found)
     return Finding(
         key="batch-size",
         title="Batch size",
@@ -74,7 +74,7 @@ def difference_in_differences(model_set: ModelSet, finals: pd.DataFrame) -> tupl
     return ends, changes, contrast(cells, [-1.0, 1.0, 1.0, -1.0], between_runs)
 
 
-def _headline(model_set: ModelSet, finals: pd.DataFrame, found: tuple[list[int], list[float], Contrast]) -> str:
+def _headline(model_set: ModelSet, found: tuple[list[int], list[float], Contrast]) -> str:
     (small, large), (studied, control), beyond = found
     verdict = "suggestive" if beyond.p_value < SIGNIFICANT else "not significantly different from zero"
     verdict = "significant" if beyond.p_value < SIGNIFICANT / 5 else verdict

@@ -38,7 +38,6 @@ def image_size_finding(evidence: Evidence) -> Finding | None:
         if len({each.image_size for each in sets}) > 1 and (found := _changes(evidence, sets[0], sets[-1])):
             small, large = (f"{each.image_size}×{each.image_size}" for each in (sets[0], sets[-1]))
             return _finding(
-                evidence,
                 ("image-size", "Image size", f"From {small} to {large} pixels"),
                 (sets[0], sets[-1]),
                 found,
@@ -61,7 +60,7 @@ def recipe_change_finding(evidence: Evidence) -> Finding | None:
             phrases = ", ".join(field.replace("=", " = ") for field in fields)
             notes = [text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))]
             words = f"With {phrases} in place of `{base.recipe}`'s own"
-            return _finding(evidence, ("recipe-change", f"Changed recipe: {phrases}", words), (base, changed), found, notes)
+            return _finding(("recipe-change", f"Changed recipe: {phrases}", words), (base, changed), found, notes)
     return None
 
 
@@ -75,7 +74,6 @@ def _changes(evidence: Evidence, before: ModelSet, after: ModelSet) -> dict[str,
 
 
 def _finding(
-    evidence: Evidence,
     words: tuple[str, str, str],
     sets: tuple[ModelSet, ModelSet],
     found: dict[str, tuple[float, float, Contrast]],

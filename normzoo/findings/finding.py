@@ -48,9 +48,9 @@ class ResultTable:
         if higher_is_better is not None:
             self.higher_is_better[title] = higher_is_better
 
-    def add_interval(self, title: str, found: Sequence[Contrast | None], digits: int = 2) -> None:
+    def add_interval(self, title: str, found: Sequence[Contrast | None]) -> None:
         """Add an estimate in points with its 95% interval, as one column."""
-        texts = ["–" if each is None else with_interval(each, digits) for each in found]
+        texts = ["–" if each is None else with_interval(each) for each in found]
         self.add(title, [None if each is None else 100 * each.estimate.value for each in found], texts=texts)
 
     @property

@@ -45,12 +45,11 @@ def robustness_finding(evidence: Evidence) -> Finding | None:
     )
 
 
-def severity_chart(accuracies: pd.DataFrame, with_batch_statistics: pd.DataFrame | None = None, of: str = "") -> Chart:
+def severity_chart(accuracies: pd.DataFrame, with_batch_statistics: pd.DataFrame | None = None) -> Chart:
     """Return accuracy against severity, a line for each norm; dotted with batch statistics, where they are given.
 
     Args:
         accuracies, with_batch_statistics: `variant`, `severity` and `accuracy`, a fraction.
-        of: the corruption; the mean over all if empty.
     """
     lines = []
     for frame, is_batch in ((accuracies, False), (with_batch_statistics, True)):
@@ -60,7 +59,7 @@ def severity_chart(accuracies: pd.DataFrame, with_batch_statistics: pd.DataFrame
             points = list(map(float, ordered["severity"])), [100 * value for value in ordered["accuracy"]]
             lines.append(series(str(variant), *points, **style))
     return Chart(
-        f"Validation accuracy against severity, {of or 'mean over all corruptions'} (0: clean)",
+        "Validation accuracy against severity, mean over all corruptions (0: clean)",
         Axis("Severity", ticks=(0.0, *map(float, SEVERITIES))),
         Axis("Validation accuracy (%)"),
         (Panel(tuple(lines)),),

@@ -60,7 +60,7 @@ def test_what_is_measured_is_stored_checked_and_found(folder):
     assert numbers["Batches of 8"][place] == pytest.approx(100 * mean_accuracy_with(frame, "bn", MIXED, "8"))
     place = numbers["Network, images"].index("BIN, clean, sorted by class")
     assert numbers["Batches of 32"][place] == pytest.approx(100 * mean_accuracy_with(frame, "bin", CLEAN, "32", BY_CLASS))
-    assert by_severity_with_batches(frame, "contrast")["severity"].tolist() == 2 * [0, 1, 2, 3, 4, 5]
+    assert by_severity_with_batches(frame)["severity"].tolist() == 2 * [0, 1, 2, 3, 4, 5]
 
     lines = table.read_text().splitlines()
     written = {"8": "0.25", "32": "0.125"}
