@@ -8,6 +8,7 @@ from normzoo.findings.batch_statistics import batch_statistics_finding
 from normzoo.findings.calibration import calibration_finding
 from normzoo.findings.changes import image_size_finding, recipe_change_finding
 from normzoo.findings.finding import Evidence, Finding, ResultTable
+from normzoo.findings.ghost_batches import ghost_batches_finding
 from normzoo.findings.learning_curves import learning_curves_finding
 from normzoo.findings.learning_rate import learning_rate_finding
 from normzoo.findings.ood import ood_finding
@@ -33,6 +34,7 @@ OF_A_SET: dict[str, Callable[[Evidence], Finding | None]] = {
 COMMON: dict[str, Callable[[Evidence], Finding | None]] = {
     "learning-rate": learning_rate_finding,
     "batch-size": batch_size_finding,
+    "ghost-batches": ghost_batches_finding,
     "image-size": image_size_finding,
     "recipe-change": recipe_change_finding,
     "recipe-search": recipe_search_finding,

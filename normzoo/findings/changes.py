@@ -15,6 +15,7 @@ from normzoo.findings.finding import (
     training_commands,
     with_interval,
 )
+from normzoo.findings.ghost_batches import without_ghost_batches
 from normzoo.findings.learning_rate import rated_sets
 from normzoo.findings.pairs import forest
 from normzoo.formatting import listed, p_text
@@ -53,7 +54,12 @@ def recipe_change_finding(evidence: Evidence) -> Finding | None:
     """Return what a changed field of a recipe, other than its learning rate, changes; of the set that is shown first."""
     for changed in (evidence.shown, *evidence.model_sets):
         base = evidence.find(changed.recipe.partition(",")[0])
-        if base is None or changed in rated_sets(evidence, base.recipe).values() or base.image_size != changed.image_size:
+        if (
+            base is None
+            or changed.recipe != without_ghost_batches(changed.recipe)
+            or changed in rated_sets(evidence, base.recipe).values()
+            or base.image_size != changed.image_size
+        ):
             continue
         if found := _changes(evidence, base, changed):
             fields = re.split(",", changed.recipe)[1:]

@@ -10,6 +10,7 @@ from normzoo.findings import COMMON, OF_A_SET, Evidence, find_all
 from normzoo.findings.accuracy import accuracy_finding, lead_words
 from normzoo.findings.batch_size import batch_size_finding
 from normzoo.findings.changes import image_size_finding, recipe_change_finding
+from normzoo.findings.ghost_batches import ghost_batches_finding
 from normzoo.findings.learning_rate import best_rates, learning_rate_finding, rated
 from normzoo.findings.original_study import original_study_finding
 from normzoo.findings.pairs import compare_pairs, pairs_finding, ranks, similar
@@ -183,3 +184,21 @@ def test_runs_are_read_seed_by_seed(tmp_path):
     found, problems = correct_images(list_model_sets(tmp_path)[0], ["bn"])
     assert {seed: int(torch.tensor(run).sum()) for seed, run in found["bn"].items()} == {0: 50, 1: 60}
     assert not problems
+
+
+def test_ghost_batches_are_compared_with_the_statistics_of_whole_batches(tmp_path):
+    provenance = {"recipe": {"name": "paper", "batch_size": 32}, "data": {"digest": "d", "num_train": 100}}
+    hits = {"paper": (150, 152, 151), "paper,statistics_batch=16": (150, 151), "paper,statistics_batch=2": (100, 101)}
+    for recipe, counts in hits.items():
+        save(tmp_path, f"toy/{recipe}", "bn", *counts, provenance=provenance)
+    save(tmp_path, "toy/paper", "gn", 10, provenance=provenance)
+    evidence = evidence_of(tmp_path, "toy/paper")
+    numbers, _ = ghost_batches_finding(evidence).tables[0].frames
+    assert list(numbers["Norm"]) == ["BN"] * 3, "a norm without ghost batches is not in it"
+    assert list(numbers["Images that share statistics"]) == [2, 16, 32]
+    means = [100 * np.mean(hits[name]) / IMAGES for name in reversed(hits)]
+    assert list(numbers["Validation accuracy (%)"]) == pytest.approx(means)
+    assert list(numbers["Change (points)"])[:2] == pytest.approx([means[0] - means[2], means[1] - means[2]])
+    assert list(numbers["Significant"]) == ["yes", "no", "–"]
+    assert recipe_change_finding(evidence) is None
+    assert ghost_batches_finding(evidence_of(save_zoo(tmp_path / "other"), "toy/paper")) is None
