@@ -45,23 +45,23 @@ from training.runs import RunBusyError, device_name, replace_file
 from training.search import SAMPLERS, Interval, search
 from training.verify import evaluate, final_test
 
-EXAMPLES = """the whole way, from images to checkpoints:
+EXAMPLES = """from images to checkpoints:
   python -m training data fetch tiny-imagenet-25
   python -m training study --recipe paper --dry-run
   python -m training study --recipe paper
   python -m training package
   python -m training evaluate --check
 
-with your own images, a folder for each class:
+with your own images, one folder per class:
   python -m training study --data path/to/folder --recipe strong
 
-which learning rate is better, for which norm?
+compare learning rates:
   python -m training study --norm bn,gn --lr 0.05,0.1,0.2 --seeds 0-4
   python -m training compare --by lr
 
-python -m training COMMAND --help says more about each."""
+python -m training COMMAND --help lists the options of a command."""
 
-#: More runs than this are asked about.
+#: More runs than this need `--yes`.
 MANY_RUNS = 500
 _FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
 #: What can be measured of packaged networks, and is stored beside them.
@@ -71,7 +71,7 @@ _OLD_MEASUREMENTS = {"contrast": "contrast", "companies": "batch-statistics", "u
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; gives the exit code."""
+    """Run one command; return the exit code."""
     options = build_parser().parse_args(arguments)
     disable_malloc_trim()
 
@@ -102,123 +102,121 @@ def build_parser() -> Parser:
     command.add_argument("action", choices=["fetch"])
     command.add_argument("name", metavar="NAME", help=f"one of: {', '.join(SOURCES)}")
     command.add_argument("--archive", metavar="PATH-OR-URL", help="a copy of the official archive")
-    command.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the squares (default: the data set's own)")
+    command.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="side of the square images (default: that of the data set)"
+    )
 
     command = parser.command(commands, "train", call_train, "train one network")
     command.add_argument("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}; or FILE.py:CLASS")
-    command.add_argument("--seed", default="0", help="decides initial weights, order and augmentation (default: 0)")
+    command.add_argument("--seed", default="0", help="seed of initial weights, order and augmentation (default: 0)")
     _add_run_options(command)
     command.add_argument("--no-sync-norms", dest="sync_norms", action="store_false", help="the opposite of --sync-norms")
 
     command = parser.command(commands, "study", call_study, "train many networks, one process per core; run again to resume")
-    command.add_argument("file", nargs="?", type=Path, metavar="FILE.toml", help="the settings below, any of them as a list")
+    command.add_argument("file", nargs="?", type=Path, metavar="FILE.toml", help="the settings below, each a value or a list")
     command.add_argument("--plan", metavar="NAME", help=f"one of: {', '.join(PLANS)} (default: study, without other settings)")
-    command.add_argument("--norm", metavar="KEYS", help="all, or comma-separated, FILE.py:CLASS for your own (default: all)")
+    command.add_argument("--norm", metavar="KEYS", help="all, or comma-separated keys or FILE.py:CLASS (default: all)")
     command.add_argument("--seeds", metavar="N,N", help="such as 0,1,2 or 0-4 (default: 0)")
     command.add_argument("--combine", metavar="HOW", help=f"{fields_of(Study)['combine'].description} (product or pairs)")
-    command.add_argument("--yes", action="store_true", help=f"train also more than {MANY_RUNS} runs")
-    words = "let Optuna search a setting on held-out training images, such as lr=0.01..1; can be given again"
+    command.add_argument("--yes", action="store_true", help=f"allow more than {MANY_RUNS} runs")
+    words = "search a setting with Optuna on held-out training images, such as lr=0.01..1; repeatable"
     command.add_argument("--search", action="append", metavar="SETTING=LOW..HIGH", help=words)
-    command.add_argument("--trials", type=positive, default=12, metavar="N", help="of a search, for each norm (default: 12)")
-    command.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help="of a search (default: %(default)s)")
+    command.add_argument("--trials", type=positive, default=12, metavar="N", help="trials of a search per norm (default: 12)")
+    command.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help="sampler of a search (default: %(default)s)")
     _add_run_options(command, without=("threads", "stop_after", "sync_norms"))
     command.add_argument("--workers", type=positive, metavar="N", help="runs at a time (default: one per core, one on a GPU)")
-    words = "local: processes of this machine; slurm: a job array of a Slurm cluster, through submitit (default: local)"
+    words = "local: processes on this machine; slurm: a job array on a Slurm cluster, by submitit (default: local)"
     command.add_argument("--launcher", choices=["local", "slurm"], default="local", help=words)
-    group = command.add_argument_group("with --launcher slurm", "More goes by Slurm's own variables, such as SBATCH_ACCOUNT.")
-    _add_fields(group, Resources)
-    group.add_argument("--retry", action="store_true", default=None, help="submit also what failed")
-
-    words = (
-        "put a norm of your own in a row beside all others: checked, tuned, trained, packaged, measured; call again to resume"
+    group = command.add_argument_group(
+        "with --launcher slurm", "For other settings use Slurm's variables, such as SBATCH_ACCOUNT."
     )
+    _add_fields(group, Resources)
+    group.add_argument("--retry", action="store_true", default=None, help="submit failed runs again")
+
+    words = "check, tune, train, package and measure a custom norm, and compare it with all others; run again to resume"
     command = parser.command(commands, "benchmark", _benchmark, words)
-    command.add_argument("norm", metavar="FILE.py:CLASS", help="the norm; its file is run")
+    command.add_argument("norm", metavar="FILE.py:CLASS", help="the norm; this runs its file")
     words = f"comma-separated recipes ({', '.join(RECIPES)}; default: paper)"
     command.add_argument("--on", default="paper", metavar="RECIPES", help=words)
     command.add_argument(
         "--data", default="tiny-imagenet-25", metavar="NAME-OR-FOLDER", help="as for study (default: %(default)s)"
     )
-    words = "of the runs at the chosen learning rate, such as 0,1,2 or 0-4 (default: %(default)s)"
+    words = "seeds of the runs at the best learning rate, such as 0,1,2 or 0-4 (default: %(default)s)"
     command.add_argument("--seeds", default="0-2", metavar="N,N", help=words)
-    command.add_argument("--dry-run", action="store_true", help="train nothing: check the norm, and say what time it takes")
+    command.add_argument("--dry-run", action="store_true", help="check the norm and estimate the time; train nothing")
     command.add_argument(
-        "--out", type=Path, default=Path("benchmark"), metavar="FOLDER", help="of the tables (default: benchmark)"
+        "--out", type=Path, default=Path("benchmark"), metavar="FOLDER", help="folder of the tables (default: benchmark)"
     )
     _add_folders(command, "runs", "checkpoints")
-    words = "more options of study, in quotes: --study='--workers 4 --device cuda'"
+    words = "further options of study, in quotes: --study='--workers 4 --device cuda'"
     command.add_argument("--study", type=shlex.split, default=[], metavar="OPTIONS", help=words)
 
-    command = parser.command(commands, "compare", _compare, "show finished runs side by side, to see which setting is better")
+    command = parser.command(commands, "compare", _compare, "compare finished runs by their settings")
     command.add_argument("--by", default="", metavar="SETTING", help="the setting whose values are compared, such as lr")
-    words = "runs with these settings alone, such as recipe=strong or lr=0.05,0.1; can be given again"
+    words = "only runs with these settings, such as recipe=strong or lr=0.05,0.1; repeatable"
     command.add_argument("--where", action="append", default=[], metavar="SETTING=VALUE", help=words)
-    words = f"comma-separated settings and figures ({', '.join(FIGURES)}) to show (default: what differs)"
+    words = f"comma-separated settings and figures ({', '.join(FIGURES)}) to show (default: those that differ)"
     command.add_argument("--columns", metavar="NAMES", help=words)
     command.add_argument("--format", default="text", metavar="FORM", help="text, csv or latex (default: text)")
-    words = "draw validation accuracy over the setting of --by, a line for each norm, as PNG or SVG"
+    words = "draw validation accuracy against the setting of --by, one line per norm, as PNG or SVG"
     command.add_argument("--chart", type=Path, metavar="FILE", help=words)
     _add_folders(command, "runs", "checkpoints")
 
     command = parser.command(commands, "package", _package, "turn finished runs into checkpoint folders")
-    words = "measure again what is packaged already, and replace what was trained otherwise or cannot be read"
+    words = "measure packaged networks again; replace those with other settings and those that cannot be read"
     command.add_argument("--again", action="store_true", help=words)
     _add_folders(command, "runs", "checkpoints")
     _add_own_norms(command)
 
-    command = parser.command(commands, "evaluate", _evaluate, "compute the packaged figures again")
-    command.add_argument("--check", action="store_true", help="fail where a figure differs from the stored one")
-    words = "every stored figure, and not a sample; fail where the images are not here; three quarters of an hour on two cores"
+    command = parser.command(commands, "evaluate", _evaluate, "recompute the packaged figures")
+    command.add_argument("--check", action="store_true", help="fail if a figure differs from the stored one")
+    words = "recompute every stored figure, not a sample; fail if the images are missing; takes 45 minutes on two cores"
     command.add_argument("--full", action="store_true", help=words)
     command.add_argument("--whole", action=_Renamed, new="full", help=argparse.SUPPRESS)
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
-    command = parser.command(
-        commands, "test", _test, "measure the packaged networks of your images on test images, once, at the end"
-    )
-    command.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="that of the images, with test/<class>/… in it, or <class>/…"
-    )
-    command.add_argument("--set", required=True, metavar="SET", help="which networks, such as my-pets/strong")
+    command = parser.command(commands, "test", _test, "evaluate packaged networks on test images, once, at the end")
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="folder with test/<class>/… or <class>/…")
+    command.add_argument("--set", required=True, metavar="SET", help="the model set, such as my-pets/strong")
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
-    words = "measure packaged networks: less contrast, batch statistics at test time, out-of-distribution images"
+    words = "measure packaged networks: low contrast, batch statistics at test time, out-of-distribution images"
     for name, help_ in {"measure": words, **dict.fromkeys(_OLD_MEASUREMENTS, "")}.items():
         command = parser.command(commands, name, functools.partial(_measure, command=name), help_)
         if name == "measure":
             command.add_argument("what", choices=[*_MEASUREMENTS, "all"])
-        command.add_argument("--data", metavar="NAME", help="networks of this data set alone (default: all)")
+        command.add_argument("--data", metavar="NAME", help="only networks of this data set (default: all)")
         _add_folders(command, "checkpoints")
         _add_own_norms(command)
 
-    command = parser.command(commands, "report", _report, "write RESULTS.md and its figures from what is packaged")
-    command.add_argument("--check", action="store_true", help="write nothing; fail where it is no longer what is packaged")
-    command.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to (default: here)")
+    command = parser.command(commands, "report", _report, "write RESULTS.md and its charts from the packaged results")
+    command.add_argument("--check", action="store_true", help="write nothing; fail if the report is out of date")
+    command.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: here)")
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
     words = "upload the packaged networks, or the page as a Space, to the Hugging Face Hub"
     command = parser.command(commands, "publish", _publish, words)
     command.add_argument("what", choices=["models", "space"])
-    command.add_argument("repository", metavar="USER/REPO", help="where to; made if it is not there")
-    words = "this model set alone, such as my-pets/strong; can be given again (default: all)"
+    command.add_argument("repository", metavar="USER/REPO", help="repository to upload to; created if it does not exist")
+    words = "only this model set, such as my-pets/strong; repeatable (default: all)"
     command.add_argument("--only", action="append", metavar="SET", help=words)
-    command.add_argument("--license", metavar="ID", help="of the networks, such as cc-by-4.0 (default: the cards name none)")
-    command.add_argument("--dry-run", action="store_true", help="print the files and their sizes, and send nothing")
+    command.add_argument("--license", metavar="ID", help="licence of the networks, such as cc-by-4.0 (default: none stated)")
+    command.add_argument("--dry-run", action="store_true", help="print the files and their sizes; upload nothing")
     command.add_argument("--private", action="store_true", help="make a new repository private")
     hardware = ["cpu-basic", "cpu-upgrade", "zero-a10g"]
-    command.add_argument("--hardware", choices=hardware, help="of a new Space (default: what the Hub gives)")
+    command.add_argument("--hardware", choices=hardware, help="hardware of a new Space (default: the Hub's)")
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
     command = parser.command(commands, "bench", _bench, "measure the speed of training")
-    command.add_argument("--steps", type=positive, default=60, metavar="N", help="timed steps of each kind (default: 60)")
-    command.add_argument("--device", choices=DEVICES, default="auto", help="where (default: auto)")
-    command.add_argument("--out", type=Path, metavar="FILE", help="a JSON file of the figures")
-    command.add_argument("--norm", metavar="KEYS", help="comma-separated (default: the zoo)")
-    words = "compiled steps, last (default: auto)"
+    command.add_argument("--steps", type=positive, default=60, metavar="N", help="timed steps per measurement (default: 60)")
+    command.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto)")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the figures to a JSON file")
+    command.add_argument("--norm", metavar="KEYS", help="comma-separated (default: the six norms)")
+    words = "measure compiled steps as well (default: auto)"
     command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help=words)
     return parser
 
@@ -231,12 +229,12 @@ class _Renamed(argparse.Action):
         self.new = new
 
     def __call__(self, parser: Any, options: argparse.Namespace, values: Any, option: str | None = None) -> None:
-        print(f"{option} is now called {flag(self.new)}; the old name goes with the next release.", file=sys.stderr)
+        print(f"{option} is now called {flag(self.new)}; the old name will be removed in the next release.", file=sys.stderr)
         setattr(options, self.new, True)
 
 
 def _add_fields(group: Any, cls: type, without: Iterable[str] = ()) -> None:
-    """An option for each field of a configuration, which reads the words itself."""
+    """Add an option for each field of a configuration, which parses the text itself."""
     for name, about in fields_of(cls).items():
         if name in without or name == "sync_norms":
             continue
@@ -255,19 +253,19 @@ def _add_folders(command: argparse.ArgumentParser, *names: str) -> None:
 def _add_run_options(command: argparse.ArgumentParser, without: Iterable[str] = ()) -> None:
     command.add_argument("--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)} (default: paper)")
     words = (
-        f"one of: {', '.join(SOURCES)}; or a folder of your own images, train/<class>/… with or without val/<class>/…, "
-        "or <class>/…, or of Parquet files or WebDataset shards; or hf://datasets/user/name (default: tiny-imagenet-25)"
+        f"one of: {', '.join(SOURCES)}; a folder with <class>/… or train/<class>/… and optionally val/<class>/…, with "
+        "Parquet files or WebDataset shards; or hf://datasets/user/name (default: tiny-imagenet-25)"
     )
     command.add_argument("--data", metavar="NAME-OR-FOLDER", help=words)
-    words = "validate on this share of the training images, never seen in training: for choosing a recipe (default: 0, off)"
+    words = "hold out this share of the training images to validate on, to choose a recipe (default: 0)"
     command.add_argument("--holdout", metavar="SHARE", help=words)
-    words = "fp32, bf16, or auto: bf16 convolutions where they are faster here, by timing both once (default: auto)"
+    words = "fp32, bf16, or auto: time both once and use bf16 convolutions if they are faster (default: auto)"
     command.add_argument("--amp", metavar="PRECISION", help=words)
-    words = "train nothing: say how many steps there are, and what time and disk they need"
+    words = "estimate steps, time and disk space; train nothing"
     command.add_argument("--dry-run", action="store_true", help=words)
     _add_fields(command, Execution, without)
     _add_folders(command, "runs")
-    fields = command.add_argument_group("instead of the recipe's own", "Without them everything is as the recipe says.")
+    fields = command.add_argument_group("settings of the recipe", "Each defaults to the value of the recipe.")
     for name, about in RECIPE_FIELDS.items():
         fields.add_argument(flag(name), metavar="X", help=about.description)
 
@@ -279,7 +277,7 @@ def _add_own_norms(command: argparse.ArgumentParser) -> None:
         type=lambda words: [word.strip() for word in words.split(",")],
         default=[],
         metavar="FILE.py:CLASS",
-        help=f"custom norms that networks here have, comma-separated (default: ${NAMES_VARIABLE}); runs those files",
+        help=f"custom norms of these networks, comma-separated (default: ${NAMES_VARIABLE}); this runs their files",
     )
 
 
@@ -333,7 +331,7 @@ def check_own_norms(norms: Iterable[str]) -> None:
     """Check what holds for every norm on custom ones, before time is spent on them."""
     for norm in dict.fromkeys(norm for norm in norms if norm in OWN_NORMS):
         if not _checked(norm):
-            raise ConfigError(f"{norm} fails a check, so it is not trained. Mend it; `normzoo check` says more.")
+            raise ConfigError(f"{norm} fails a check, so it is not trained. Fix it; `normzoo check` shows details.")
 
 
 @functools.cache
@@ -362,7 +360,7 @@ def call_train(options: argparse.Namespace) -> None:
     if execution.threads:
         torch.set_num_threads(execution.threads)
     if launched_replicas() > 1 and (options.dry_run or execution.compile == "on"):
-        raise ConfigError("--dry-run and --compile on are for one process. Leave them out, or torchrun.")
+        raise ConfigError("--dry-run and --compile on work in one process only. Omit them, or torchrun.")
     chosen = Chosen(chosen_one, device, options.runs)
     (run,) = chosen.runs
     if options.dry_run:
@@ -373,11 +371,11 @@ def call_train(options: argparse.Namespace) -> None:
     with process_group(device):
         tell = say if is_writer() else _say_nothing
         if replicas > 1:
-            tell(f"{replicas} processes, each with its share of a batch of {run.recipe.batch_size}.")
+            tell(f"{replicas} processes, each with a share of each batch of {run.recipe.batch_size}.")
         state = train(run, chosen.data(run), options.runs, execution, tell, STOPPING)
         if execution.log_to:
-            tell(f"To look at what was logged: {LOOK[execution.log_to].format(runs=options.runs)}")
-        tell(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs are in {run.folder(options.runs)}.")
+            tell(f"To view the log: {LOOK[execution.log_to].format(runs=options.runs)}")
+        tell(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs in {run.folder(options.runs)}.")
 
 
 def _check_single(study: Study) -> None:
@@ -385,7 +383,7 @@ def _check_single(study: Study) -> None:
     for name, values in lists.items():
         if len(values) != 1 or values == ("all",):
             words = ",".join(map(str, values))
-            raise ConfigError(f"train takes one {name}, got {words!r}. Use study for several.")
+            raise ConfigError(f"train takes one {name}, got {words!r}. For several use study.")
     if study.norm[0] not in norm_keys() and ":" not in study.norm[0]:
         raise ConfigError(f"Unknown norm {study.norm[0]!r}. Choose one of: {', '.join(NORM_LAYERS)}.")
 
@@ -395,7 +393,9 @@ def call_study(options: argparse.Namespace) -> None:
     resources = _resources(options)
     if options.search:
         if resources:
-            raise ConfigError("--search runs on this machine. Start the same command on several: they share its trials.")
+            raise ConfigError(
+                "--search does not work with --launcher slurm. Run the same command on several machines: they share trials."
+            )
         options.holdout = options.holdout or str(SEARCH_HOLDOUT)
     execution = Execution(**given(options, ("device", "compile", "log_to", "retrain")))
     device = choose_device("auto" if resources else execution.device)
@@ -411,13 +411,13 @@ def call_study(options: argparse.Namespace) -> None:
         _dry_run(options, chosen, device, resources, execution)
         return
     if len(runs) > MANY_RUNS and not options.yes:
-        raise ConfigError(f"These are {len(runs):,} runs. If that is meant, add --yes; --dry-run says what they take.")
+        raise ConfigError(f"These are {len(runs):,} runs. Add --yes to train them, or --dry-run to estimate their time.")
     for run in {run.recipe.image_size: run for run in runs}.values():
         chosen.data(run)  # decoded before any run begins
     check_images(runs, root, chosen.digest, execution.retrain, say)
     if execution.log_to:
         import_log(execution.log_to)
-        say(f"To look at what is logged: {LOOK[execution.log_to].format(runs=root)}")
+        say(f"To view the log: {LOOK[execution.log_to].format(runs=root)}")
     if resources:
         require_cluster()
     _keep_study(chosen, options)
@@ -468,11 +468,11 @@ def _benchmark(options: argparse.Namespace) -> None:
     for recipe in options.on.split(","):
         rates = benchmark.rates_of(recipe)
         if options.dry_run:
-            say(f"\n{recipe}: to find the learning rate, on training images that are held out:")
+            say(f"\n{recipe}: finding the learning rate on held-out training images:")
         trial = [f"--holdout={benchmark.TRIAL_HOLDOUT}", f"--epochs={benchmark.TRIAL_EPOCHS}"]
         trials = studied(f"--recipe={recipe}", f"--lr={','.join(map(str, rates))}", *trial)
         rate = rates[0] if options.dry_run else benchmark.best_rate(trials, options.runs)
-        words = "to train at the best rate, whichever it is" if options.dry_run else f"the best learning rate is {rate:g}"
+        words = "training at the best learning rate" if options.dry_run else f"the best learning rate is {rate:g}"
         say(f"\n{recipe}: {words}{':' * options.dry_run or '.'}")
         final = studied(f"--recipe={recipe}", f"--lr={rate}", f"--seeds={options.seeds}")[0]
         if not options.dry_run:
@@ -488,13 +488,13 @@ def _resources(options: argparse.Namespace) -> Resources | None:
     if options.launcher == "local":
         if asked or options.retry:
             name = flag(next(iter(asked), "retry"))
-            raise ConfigError(f"{name} is for a cluster. Add --launcher slurm, or leave it out.")
+            raise ConfigError(f"{name} needs --launcher slurm. Add that, or omit {name}.")
         return None
     if options.workers is not None:
-        raise ConfigError("--workers is for one machine. With --launcher slurm take --array-limit.")
+        raise ConfigError("--workers does not work with --launcher slurm. Use --array-limit instead.")
     resources = Resources(**asked)
     if options.device not in (None, "auto", resources.device):
-        raise ConfigError(f"--device {options.device} does not go with --gpus-per-run {resources.gpus_per_run}. Leave it out.")
+        raise ConfigError(f"--device {options.device} contradicts --gpus-per-run {resources.gpus_per_run}. Omit one of them.")
     return resources
 
 
@@ -523,7 +523,7 @@ def _dry_run(
     workers = min(resources.array_limit or count, count) if resources else _workers(options, device)
     print_estimate(found, options.runs, workers, say)
     if resources and count:
-        say(f"The times are those of this machine. The cluster is asked for: {resources.total(count)}\nBy this script:\n")
+        say(f"These times are for this machine. Requested from the cluster: {resources.total(count)}\nThe script:\n")
         say(script(options.runs / SUBMITIT_FILES, resources, count))
 
 
@@ -548,20 +548,20 @@ def _compare(options: argparse.Namespace) -> None:
         note = "% " if options.format == "latex" else ""
         tested, alone = differences(rows, options.by, options.format)
         if tested:
-            title = f"Accuracy of each {options.by} minus that of the best with the same other settings, in points:"
+            title = f"Accuracy of each {options.by} minus that of the best one, all else equal, in points:"
             say(f"\n{note}{title}\n{tested}")
-            say(f"{note}The best is chosen on the images it is tested on, so p is a little too small; --holdout avoids that.")
+            say(f"{note}The best one is chosen on the same images, so p is slightly too small; --holdout avoids that.")
         if alone:
-            say(f"\n{note}Not tested, as no other {options.by} has the same other settings: {'; '.join(alone)}.")
+            say(f"\n{note}Not tested, because no run differs in {options.by} alone: {'; '.join(alone)}.")
         if raw := int(rows["place"].isna().sum()):
-            say(f"\n{note}{raw} of {len(rows)} runs are not packaged, so they are not tested: python -m training package")
+            say(f"\n{note}{raw} of {len(rows)} runs are not packaged, so not tested. Package them: python -m training package")
     if options.chart:
         if not options.by or options.chart.suffix not in (".png", ".svg"):
-            raise ConfigError(f"--chart takes --by and a file .png or .svg, got {options.chart}.")
+            raise ConfigError(f"--chart needs --by and a .png or .svg file, got {options.chart}.")
         from normzoo.plotting.matplotlib import draw, to_bytes  # brings matplotlib, which few need
 
         options.chart.write_bytes(to_bytes(draw(chart(rows, options.by)), options.chart.suffix[1:]))
-        say(f"\nDrawn in {options.chart}.")
+        say(f"\nThe chart is in {options.chart}.")
 
 
 def _package(options: argparse.Namespace) -> None:
@@ -571,7 +571,7 @@ def _package(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     problems = evaluate(options.checkpoints, say, full=options.full)
     if (options.check or options.full) and problems:
-        raise CheckpointError("\n".join(["These figures are not what is stored:", *problems]))
+        raise CheckpointError("\n".join(["These figures differ from the stored ones:", *problems]))
 
 
 def _test(options: argparse.Namespace) -> None:
@@ -581,7 +581,7 @@ def _test(options: argparse.Namespace) -> None:
 def _measure(options: argparse.Namespace, command: str) -> None:
     what = _OLD_MEASUREMENTS.get(command) or options.what
     if command in _OLD_MEASUREMENTS:
-        print(f"`{command}` is now `measure {what}`; the old name goes with the next release.", file=sys.stderr)
+        print(f"`{command}` is now `measure {what}`; the old name will be removed in the next release.", file=sys.stderr)
     for name, measure in _MEASUREMENTS.items():
         if what in (name, "all"):
             measure(options.checkpoints, say, options.data)
@@ -593,7 +593,7 @@ def _report(options: argparse.Namespace) -> None:
     if not options.check:
         write_report(options.checkpoints, options.out, say)
     elif problems := check_report(options.checkpoints, options.out):
-        raise CheckpointError("\n".join(["The report is stale. Write it again: python -m training report", *problems]))
+        raise CheckpointError("\n".join(["The report is out of date. Write it again: python -m training report", *problems]))
 
 
 def _publish(options: argparse.Namespace) -> None:

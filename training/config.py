@@ -1,4 +1,4 @@
-"""What a training is: recipe, run, and studies of many runs, each a configuration that is checked before anything trains."""
+"""Recipes, runs and studies of many runs: configurations that are checked before anything trains."""
 
 import dataclasses
 import itertools
@@ -34,11 +34,11 @@ def _help(sentence: str, **bounds: Any) -> Any:
 
 @config
 class Recipe:
-    """One way to train: all that decides the result but for norm, images and seed. Its sentences are those of the options."""
+    """One way to train: all that determines the result except norm, images and seed; the descriptions are the help texts."""
 
     name: Annotated[str, _help("Name of the recipe, and of its folder.")] = "custom"
     depth: Annotated[int, _help("Layers of the network, 6n+2.", ge=8, le=1_202)] = 14
-    last_norm: Annotated[str, _help("Norm of the last layer, where it is another than the others (nn: none).")] = ""
+    last_norm: Annotated[str, _help("Norm of the last layer, if it differs from the others (nn: none).")] = ""
     image_size: Annotated[int, _help("Side of the square images, in pixels.", ge=MIN_IMAGE_SIZE, le=MAX_IMAGE_SIZE)] = 32
     epochs: Annotated[int, _help("Passes over the training images.", ge=1, le=100_000)] = 50
     batch_size: Annotated[int, _help("Images per step; the last batch of an epoch may be smaller.", ge=1, le=1_000_000)] = 32
@@ -46,33 +46,29 @@ class Recipe:
     lr: Annotated[float, _help("Highest learning rate.", gt=0)] = 1e-4
     schedule: Annotated[
         Literal["cosine", "step", "one-cycle"],
-        _help("cosine or step (both change once an epoch), or one-cycle (linear up, then cosine to 0, every step)."),
+        _help("cosine or step (changed every epoch), or one-cycle (every step: linear up, then cosine to 0)."),
     ] = "cosine"
-    step_epochs: Annotated[int, _help("Epochs between two drops of the step schedule.", ge=1, le=100_000)] = 10
+    step_epochs: Annotated[int, _help("Epochs between drops of the step schedule.", ge=1, le=100_000)] = 10
     step_factor: Annotated[float, _help("Factor of each drop of the step schedule.", ge=0, le=1)] = 0.1
-    warmup: Annotated[float, _help("Share of all steps in which the one-cycle schedule climbs from 0.", ge=0, le=1)] = 0.0
-    momentum: Annotated[float, _help("Momentum of sgd (Nesterov's, where not 0).", ge=0, le=1)] = 0.0
-    weight_decay: Annotated[float, _help("L2 penalty in sgd's or adam's sense, on all parameters but gates.", ge=0)] = 0.0
-    clip_norm: Annotated[float, _help("Gradients longer than this are shortened to it; 0 is off.", ge=0)] = 0.0
-    label_smoothing: Annotated[
-        float, _help("Share of the target spread evenly over all classes; the loss shown is without it.", ge=0, le=1)
+    warmup: Annotated[float, _help("Share of all steps in which the one-cycle schedule rises from 0.", ge=0, le=1)] = 0.0
+    momentum: Annotated[float, _help("Momentum of sgd (Nesterov).", ge=0, le=1)] = 0.0
+    weight_decay: Annotated[
+        float, _help("L2 penalty (weight_decay of the optimizer) on all parameters except gates.", ge=0)
     ] = 0.0
-    crop_padding: Annotated[int, _help("Random shift by up to this many pixels each way, edges mirrored.", ge=0)] = 0
-    horizontal_flip: Annotated[bool, _help("Mirror half of the images left to right.")] = False
-    vertical_flip: Annotated[bool, _help("Mirror half of the images top to bottom.")] = False
-    rotation_degrees: Annotated[float, _help("Random rotation by up to this angle each way, corners black.", ge=0, le=180)] = (
-        0.0
-    )
-    start_from: Annotated[
-        str, _help("Packaged model set whose weights, but for the last layer, a network of the same norm starts with.")
-    ] = ""
-    class_weights: Annotated[
-        Literal["", "balanced"], _help("balanced: each class counts the same in the loss, however many images it has.")
-    ] = ""
+    clip_norm: Annotated[float, _help("Clip the norm of the gradient to this; 0: off.", ge=0)] = 0.0
+    label_smoothing: Annotated[
+        float, _help("Share of the target spread evenly over all classes; reported losses exclude it.", ge=0, le=1)
+    ] = 0.0
+    crop_padding: Annotated[int, _help("Random shift by up to this many pixels, edges mirrored.", ge=0)] = 0
+    horizontal_flip: Annotated[bool, _help("Mirror half of the images horizontally.")] = False
+    vertical_flip: Annotated[bool, _help("Mirror half of the images vertically.")] = False
+    rotation_degrees: Annotated[float, _help("Random rotation by up to this angle, corners black.", ge=0, le=180)] = 0.0
+    start_from: Annotated[str, _help("Packaged model set to take initial weights from, by norm, except the last layer.")] = ""
+    class_weights: Annotated[Literal["", "balanced"], _help("balanced: every class has the same weight in the loss.")] = ""
     statistics_batch: Annotated[
-        int, _help("Images that share the statistics of a norm in training (ghost batches); 0: all of a batch.", ge=0)
+        int, _help("Images per ghost batch, which share batch statistics in training; 0: the whole batch.", ge=0)
     ] = 0
-    gate_lr_factor: Annotated[float, _help("Learning rate of batch-instance gates, as a multiple of the others'.", ge=0)] = 10.0
+    gate_lr_factor: Annotated[float, _help("Learning rate of the gates of bin, as a multiple of --lr.", ge=0)] = 10.0
 
     def __post_init__(self) -> None:
         if self.last_norm and self.last_norm not in norm_keys():
@@ -92,7 +88,7 @@ class Recipe:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON; those that are younger than the first stored recipes only where they say something."""
+        """All fields, for JSON; fields added after the first stored recipes only if they are set."""
         younger = ("last_norm", "start_from", "class_weights", "statistics_batch")
         return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in younger}
 
@@ -116,7 +112,7 @@ _START = Recipe(
 _ALL = (
     Recipe(name="paper"),
     Recipe(name="paper-sgd", optimizer="sgd", schedule="step", rotation_degrees=20, horizontal_flip=True, vertical_flip=True),
-    # The best of `SEARCH_FINAL` by the rule that RESULTS.md tells, judged on held-out training images.
+    # The best of `SEARCH_FINAL` on held-out training images.
     _START.changed(name="strong", batch_size=64, lr=0.2, clip_norm=1.0),
     _START,
 )
@@ -134,10 +130,8 @@ def get_recipe(name: str) -> Recipe:
 def changed_recipe(name: str, changes: Mapping[str, Any], data: str = "") -> Recipe:
     """The named recipe with some fields replaced, and named after them.
 
-    One rule: what differs from the recipe is in the name of the changed recipe, in the order of the fields, but for a batch
-    size that alone differs: that is in the name of the variant (`bn-bs8`). A field that is replaced by what it was is no
-    change, and neither is the own image size of a data set: the same training has one name. It is that of a folder, too, so
-    `/` becomes `+`.
+    The name lists the fields that differ from the recipe, in their order. A batch size that alone differs is part of the
+    variant instead (`bn-bs8`), and the data set's own image size is not a change. It also names a folder, so `/` becomes `+`.
     """
     recipe = get_recipe(name).changed(image_size=own_image_size(data))
     changed = recipe.changed(**changes)
@@ -152,14 +146,14 @@ def changed_recipe(name: str, changes: Mapping[str, Any], data: str = "") -> Rec
 
 @config
 class Run:
-    """Settings of one run: with the images they decide the result.
+    """Settings of one run, which with the images determine the result.
 
     Args:
         data: name of the data set.
         norm: a key that `ResNet` takes.
         precision: fp32 or bf16 (convolutions only).
-        holdout: share of the training images that is validated on in place of the validation images; 0 for none.
-        norm_sha256: of the file of a custom norm; empty for those of the zoo and torch's.
+        holdout: share of the training images used in place of the validation images; 0: none.
+        norm_sha256: of the file of a custom norm; empty for others.
     """
 
     data: str
@@ -172,14 +166,14 @@ class Run:
 
     @property
     def variant(self) -> str:
-        """The norm, with the batch size where it is not the recipe's own: `bn`, `bn-bs8`."""
+        """The norm, with the batch size if it is not the recipe's: `bn`, `bn-bs8`."""
         usual = RECIPES.get(self.recipe.name, self.recipe).batch_size
         norm = Variant.parse(self.norm)
         size = self.recipe.batch_size if self.recipe.batch_size != usual else None
         return Variant(norm.norm, size, norm.is_reference).key
 
     def folder(self, root: Path) -> Path:
-        """Return where it lies under the folder of all raw runs."""
+        """Return its folder below that of all raw runs."""
         return root / self._images / self.recipe.name / self.variant / f"seed-{self.seed}"
 
     @property
@@ -215,7 +209,7 @@ class Run:
         return [f"{flag(key)}={words[value] if isinstance(value, bool) else value}" for key, value in options.items()]
 
     def command(self) -> str:
-        """The command that makes this run anywhere: names in place of paths, nothing of the machine."""
+        """The command that reproduces this run on any machine: names in place of paths."""
         try:
             options = self.options()
         except ConfigError:  # a recipe made in Python
@@ -227,21 +221,22 @@ class Run:
 
 @config
 class Execution:
-    """How a run is carried out: what does not change its result, but for the last bits."""
+    """How a run is executed: nothing that changes its result beyond rounding."""
 
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _help("auto: a CUDA GPU where there is one.")] = "auto"
-    compile: Annotated[Literal["auto", "on", "off"], _help("torch.compile; auto: where the steps to come repay it.")] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], _help("cpu, cuda, mps, or auto: a CUDA GPU if there is one, else the CPU.")
+    ] = "auto"
+    compile: Annotated[
+        Literal["auto", "on", "off"], _help("torch.compile: on, off, or auto: if it saves time in this run.")
+    ] = "auto"
     log_to: Annotated[
-        Literal["tensorboard", "trackio", "wandb"] | None, _help("Where figures of every epoch go besides; needs that package.")
+        Literal["tensorboard", "trackio", "wandb"] | None,
+        _help("Also log every epoch to tensorboard, trackio or wandb, if installed."),
     ] = None
     threads: Annotated[int | None, _help("Cores to use (default: all).", ge=1, le=1_000_000)] = None
-    stop_after: Annotated[int | None, _help("Stop after this epoch; the same command goes on.", ge=1)] = None
-    sync_norms: Annotated[
-        bool, _help("Under torchrun: batch statistics of the whole batch, not of each process's share alone.")
-    ] = True
-    retrain: Annotated[
-        bool, _help("Set aside runs that were trained on other images or with other settings, and train them anew.")
-    ] = False
+    stop_after: Annotated[int | None, _help("Stop after this epoch; the same command resumes.", ge=1)] = None
+    sync_norms: Annotated[bool, _help("Under torchrun: batch statistics over all processes.")] = True
+    retrain: Annotated[bool, _help("Set aside runs with other images or settings, and train them again.")] = False
 
 
 def flag(name: str) -> str:
@@ -258,7 +253,7 @@ class Part:
     changes: dict[str, Any] = field(default_factory=dict)
 
 
-#: The study, in order of worth: what the page needs first.
+#: The study; what the page needs comes first.
 STUDY = (
     Part("paper"),
     Part("paper", ("torch-bn",)),
@@ -266,8 +261,8 @@ STUDY = (
     Part("paper-sgd", ("bn", "torch-bn")),
     *(Part("paper", ("bn", "gn"), {"batch_size": size}) for size in (128, 8)),
 )
-#: What is trained to choose `strong`: the norm that learns best of all and the one that diverges first, for 15 epochs, on
-#: nine tenths of the training images, judged by the other tenth. The validation images have no say.
+#: Runs to choose `strong`: the norm that learns best and the one that diverges first, for 15 epochs, on nine tenths of the
+#: training images, judged on the other tenth.
 SEARCH_HOLDOUT = 0.1
 SEARCH = tuple(
     Part("strong-start", ("bn", "nn"), {"epochs": 15, **changes})
@@ -284,8 +279,7 @@ SEARCH = tuple(
         {"batch_size": 32, "lr": 0.1, "clip_norm": 2.0},
     )
 )
-#: The second round: the four candidates with the best mean over those two norms, now with all six. The best mean over the
-#: six wins, and is `strong`.
+#: The second round: the four candidates with the best mean over those two norms, with all six. The best one is `strong`.
 SEARCH_FINAL = tuple(
     Part("strong-start", ZOO, {"epochs": 15, **changes})
     for changes in (
@@ -311,24 +305,26 @@ def plan_runs(plan: Iterable[Part], data: str, seeds: Iterable[int], precision: 
 
 @config
 class Study:
-    """Runs of one file or one command: each combination of what is listed, or the lists in step.
+    """Runs of one file or one command: every combination of the listed values, or the lists in parallel.
 
-    All that is not a field of its own is a field of the recipe, with the values that it takes.
+    `changes` holds the values of the recipe's fields.
     """
 
     data: Annotated[str, _help("A data set to fetch, or a folder of images.")] = "tiny-imagenet-25"
-    plan: Annotated[Literal["", "study", "search", "search-final"], _help("Runs that were listed once, instead.")] = ""
+    plan: Annotated[Literal["", "study", "search", "search-final"], _help("A predefined list of runs.")] = ""
     recipe: tuple[str, ...] = ("paper",)
     norm: tuple[str, ...] = ("all",)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = (0,)
     holdout: Annotated[float, _help("Share of the training images to validate on.", ge=0, lt=1)] = 0.0
     amp: Annotated[Literal["auto", "fp32", "bf16"], _help("Precision of the convolutions.")] = "auto"
-    combine: Annotated[Literal["product", "pairs"], _help("Each combination of the lists, or the lists in step.")] = "product"
+    combine: Annotated[Literal["product", "pairs"], _help("Every combination of the lists, or the lists in parallel.")] = (
+        "product"
+    )
     changes: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Study":
-        """Return the study of a file or a command line, whose lists may be words with commas between them."""
+        """Return the study of a file or a command line, whose lists may be comma-separated."""
         own = [name for name in fields_of(cls) if name != "changes"]
         unknown = next((name for name in fields if name not in own and name not in RECIPE_FIELDS), None)
         if unknown is not None:
@@ -344,7 +340,7 @@ class Study:
             changes={name: tuple(getattr(wide.changed(**{name: value}), name) for value in changes[name]) for name in changes},
         )
         if made.plan and set(fields) - {"data", "plan", "seeds", "holdout", "amp"}:
-            raise ConfigError("A plan has its own recipes and norms. Give either a plan or these.")
+            raise ConfigError("A plan sets recipes, norms and their settings. Give a plan or these, not both.")
         for part in made.parts():
             changed_recipe(part.recipe, part.changes, made.data)  # is every value one?
         return made
@@ -355,7 +351,7 @@ class Study:
         try:
             fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read as TOML ({error}).") from error
+            raise ConfigError(f"{path} must be a TOML file ({error}).") from error
         try:
             return cls.from_fields({**fields, **instead})
         except ConfigError as error:
@@ -370,7 +366,7 @@ class Study:
         if self.combine == "pairs":
             longest = max(map(len, lists.values()))
             if wrong := {name: len(values) for name, values in lists.items() if len(values) not in (1, longest)}:
-                raise ConfigError(f"pairs need lists of one length, here {longest}, got {wrong}.")
+                raise ConfigError(f"--combine pairs needs lists of equal length ({longest}) or single values, got {wrong}.")
             rows: Iterable[tuple[Any, ...]] = zip(
                 *(values if len(values) > 1 else values * longest for values in lists.values()), strict=True
             )
@@ -379,7 +375,7 @@ class Study:
         return tuple(Part(name, norms, dict(zip(self.changes, values, strict=True))) for name, *values in rows)
 
     def check_norms(self) -> None:
-        """Raise a ConfigError for a norm that there is not."""
+        """Raise a ConfigError for an unknown norm."""
         for norm in dict.fromkeys(norm for part in self.parts() for norm in part.norms):
             if norm not in norm_keys():
                 raise ConfigError(f"Unknown norm {norm!r}. Choose from: {', '.join(norm_keys())}.")
@@ -390,11 +386,11 @@ class Study:
 
     @property
     def held_out(self) -> float:
-        """Share of the training images that is validated on."""
+        """Share of the training images to validate on."""
         return self.holdout or (SEARCH_HOLDOUT if self.plan.startswith("search") else 0.0)
 
     def to_toml(self, data: str) -> str:
-        """The file that makes this study again: names in place of paths."""
+        """A file that reproduces this study: names in place of paths."""
         own = {name: getattr(self, name) for name in fields_of(type(self)) if name != "changes"}
         own |= {"data": data, "norm": [re.sub(r".*[\\/]", "", norm) for norm in self.norm]}
         defaults = type(self)()
@@ -407,7 +403,7 @@ class Study:
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
-    """Values of a list, of words with commas between them, or a single one."""
+    """Values of a list, of comma-separated words, or a single one."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -60,14 +60,14 @@ SETS = "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet
     ("arguments", "message"),
     [
         ("train --norm=grup", "Unknown norm 'grup'. Choose one of: nn, bn, in, bin, gn, ln."),
-        ("train --norm=all", "train takes one norm, got 'all'. Use study for several."),
-        ("train --norm=bn,gn", "train takes one norm, got 'bn,gn'. Use study for several."),
-        ("train --norm=bn --lr=0.1,0.2", "train takes one lr, got '0.1,0.2'. Use study for several."),
+        ("train --norm=all", "one norm, got 'all'"),
+        ("train --norm=bn,gn", "one norm, got 'bn,gn'"),
+        ("train --norm=bn --lr=0.1,0.2", "one lr, got '0.1,0.2'"),
         ("study --norm=bn,grup", "Unknown norm 'grup'. Choose from: nn, bn, in, bin, gn, ln, torch-bn"),
         ("study --recipe=papre", "Unknown recipe 'papre'. Choose one of: paper, paper-sgd"),
         ("study --seeds=0,one", "seeds must be whole numbers, such as 0,1,2 or 0-4, got '0,one'"),
-        ("study nowhere.toml", "nowhere.toml cannot be read as TOML"),
-        ("study --norm=all --seeds=0-99", "These are 600 runs. If that is meant, add --yes"),
+        ("study nowhere.toml", "nowhere.toml"),
+        ("study --norm=all --seeds=0-99", "600 runs"),
         ("study --norm=bn --lr=0.1,inf", "lr must be a number above 0, got 'inf'"),
         ("train --norm=bn --data=birds", SETS),
         ("train --norm=bn --data=cifar-10", "cifar-10 is not here yet. Fetch it with: python -m training data fetch cifar-10"),
@@ -85,10 +85,10 @@ SETS = "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet
         ("train --norm=bn --holdout=2", "holdout must be a number between 0 and 1, got '2'."),
         ("train --norm=bn --holdout=0.001", "a holdout of 0.001 leaves no image of a class on one side"),
         ("train --norm=bn --runs=data/tiny-16px/dataset.json", "data/tiny-16px/dataset.json"),
-        ("study --partition=gpu", "--partition is for a cluster. Add --launcher slurm, or leave it out."),
-        ("study --retry --workers=2", "--retry is for a cluster. Add --launcher slurm, or leave it out."),
-        ("study --launcher=slurm --workers=2", "--workers is for one machine. With --launcher slurm take --array-limit."),
-        ("study --launcher=slurm --device=cuda", "--device cuda does not go with --gpus-per-run 0. Leave it out."),
+        ("study --partition=gpu", "--partition needs --launcher slurm"),
+        ("study --retry --workers=2", "--retry needs --launcher slurm"),
+        ("study --launcher=slurm --workers=2", "--array-limit"),
+        ("study --launcher=slurm --device=cuda", "--gpus-per-run 0"),
         ("package --runs=nowhere", "No finished run under nowhere. Train one with: python -m training study"),
         ("report --checkpoints=nowhere", NOTHING),
         ("unknowns --checkpoints=nowhere", NOTHING),
@@ -114,7 +114,7 @@ def test_fetch_and_train_say_where_the_results_are(folder, capsys):
     words = ["--data=tiny", "--depth=8", "--image-size=16", "--epochs=2", "--compile=off", "--amp=fp32"]
     assert main(["train", "--norm=gn", "--stop-after=1", *words]) == 0
     place = Path("runs/tiny/paper,depth=8,image_size=16,epochs=2/gn/seed-0")
-    assert capsys.readouterr().out.splitlines()[-1] == f"gn: 1 of 2 epochs are in {place}."
+    assert capsys.readouterr().out.splitlines()[-1] == f"gn: 1 of 2 epochs in {place}."
     assert (place / "history.csv").is_file()
 
 

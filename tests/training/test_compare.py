@@ -113,7 +113,7 @@ def test_each_value_is_tested_against_the_best_of_its_norm_and_drawn(folder, tmp
         ("--columns=lr,accuracy", "Unknown column 'accuracy'"),
         ("--by=learning_rate", "Unknown column 'learning_rate'"),
         ("--format=html", "format must be one of text, csv, latex, got 'html'."),
-        ("--chart=x.svg", "--chart takes --by and a file"),
+        ("--chart=x.svg", "--chart needs --by"),
         ("--runs=nowhere", "No finished run under nowhere"),
     ],
 )

@@ -154,11 +154,11 @@ def test_study_is_each_combination_of_its_lists_or_pairs_and_its_file_makes_it_a
         ("reciep = 'paper'", "Did you mean recipe"),
         ("lr = [0.1, -1]", "lr must be a number above 0, got -1"),
         ("recipe = ['papre']", "Unknown recipe 'papre'"),
-        ("lr = [0.1, 0.2]\nepochs = [1, 2, 3]\ncombine = 'pairs'", "pairs need lists of one length"),
+        ("lr = [0.1, 0.2]\nepochs = [1, 2, 3]\ncombine = 'pairs'", "lists of equal length"),
         ("seeds = 'one'", "seeds must be whole numbers"),
-        ("plan = 'study'\nlr = 0.1", "either a plan or these"),
+        ("plan = 'study'\nlr = 0.1", "plan or these"),
         ("plan = 'stduy'", "plan must be one of"),
-        ("lr = ", "cannot be read as TOML"),
+        ("lr = ", "must be a TOML file"),
     ],
 )
 def test_file_that_asks_for_what_cannot_be_is_refused_by_name(text, message, tmp_path):

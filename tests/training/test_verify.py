@@ -73,7 +73,7 @@ def test_difference_fails_the_check_alone(folder, monkeypatch, capsys):
     monkeypatch.setattr(command_line, "evaluate", lambda *_, **__: problems)
     assert command_line.main(["evaluate"]) == 0
     assert command_line.main(["evaluate", "--check"]) == 2
-    assert f"These figures are not what is stored:\n{problems[0]}" in capsys.readouterr().err
+    assert problems[0] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", ["none", "stored", *(each for each in CHECKED if "bias" not in each), ""])
