@@ -43,12 +43,12 @@ def test_the_worst_of_everything_at_once_fits(tmp_path):
         more = ADVISED_BYTES - UPLOADED - MEMORY["the process with its networks"] + THREADS * STACK_BYTES
         resource.prlimit(pid, resource.RLIMIT_DATA, (data_bytes(pid) + more,) * 2)
         with Watch(pid, server.uploads) as watch:
-            answers = ask_for_the_worst(server.port, "tiny-imagenet-25/paper", variants)
+            answers = ask_for_the_worst(server.port, "tiny-imagenet-25/paper", variants, sessions=25, sets=6)
         print(f"{watch.most / 1e6:.0f} MB, with {watch.most_files / 1e6:.0f} MB of files; {answers}")
         assert server.process.poll() is None, server.log.read_text()
         assert answers.broken == []
         assert not any("went wrong" in sentence for sentence in answers.sentences), answers.sentences
-        assert answers.good > 60
+        assert answers.good > 40
         assert watch.most_files < UPLOADED
         assert watch.most < ADVISED_BYTES
         assert answer() == before

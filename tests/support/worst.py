@@ -79,8 +79,14 @@ def hold_back(port, address, size=19_000_000):
     return held
 
 
-def ask_for_the_worst(port, model_set, variants, uploads=30, sessions=50):
-    """Ask for it from many addresses, which the server has to believe; one visitor asks for what everybody does."""
+def ask_for_the_worst(port, model_set, variants, uploads=30, sessions=50, sets=10):
+    """Ask for it from many addresses, which the server has to believe; one visitor asks for what everybody does.
+
+    Args:
+        uploads: of 17 MB, which are not asked about.
+        sessions: visitors with a small photo.
+        sets: visitors with 64 photos each.
+    """
     answers, numbers, large = Answers(), itertools.count(1), large_pictures()
     with contextlib.closing(Visitor(port)) as visitor:
         functions = visitor.functions()
@@ -111,7 +117,7 @@ def ask_for_the_worst(port, model_set, variants, uploads=30, sessions=50):
         for number in range(uploads)
     ]
     work = [classify(content + bytes(number)) for number in range(4) for content in large]
-    work += [many(number) for number in range(10)]
+    work += [many(number) for number in range(sets)]
     work += [classify(PHOTO + number.to_bytes(4, "big")) for number in range(sessions)]
     order = [each for group in itertools.zip_longest(*(work[start::8] for start in range(8))) for each in group if each]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(16) as pool:

@@ -18,7 +18,7 @@ from training.runs import State
 pytestmark = pytest.mark.process
 
 NORMS = ("bn", "nn")
-EPOCHS = 12
+EPOCHS = 9
 COMMAND = ["study", f"--norm={','.join(NORMS)}", *OPTIONS, f"--epochs={EPOCHS}", "--workers=1"]
 #: `python -m training`, whose runs begin sooner.
 STUDY = """
