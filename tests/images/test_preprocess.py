@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from normzoo.errors import ImageError
 from normzoo.images.preprocess import load_image, to_input, to_pixels
 from tests.support.image_files import BLUE, GREEN, RED, plain, save
 
@@ -55,26 +54,6 @@ def test_to_input_normalizes_each_colour():
     mean, std = torch.tensor([0.5, 0.2, 0.0]), torch.tensor([0.5, 0.1, 2.0])
     expected = torch.tensor([[[-1.0, 1.0]], [[0.0, 2.0]], [[0.5, 0.0]]]).reshape(1, 3, 1, 2)
     torch.testing.assert_close(to_input(pixels, mean, std), expected)
-
-
-def test_load_image_takes_bytes_a_path_and_the_name_of_a_path(tmp_path):
-    file = save(noise(20, 10), "PNG")
-    (tmp_path / "photo.png").write_bytes(file)
-    for source in (file, tmp_path / "photo.png", str(tmp_path / "photo.png")):
-        assert load_image(source).tobytes() == noise(20, 10).tobytes()
-
-
-def test_load_image_drops_what_the_camera_wrote():
-    exif = Image.Exif()
-    exif[0x010F] = "Camera"
-    image = load_image(save(plain(), "JPEG", exif=exif, comment="secret", dpi=(300, 300)))
-    assert image.info == {}
-    assert not image.getexif()
-
-
-def test_load_image_says_what_to_do_with_another_file():
-    with pytest.raises(ImageError, match=r"^This file is not a picture .* save it as JPEG or PNG and try again\.$"):
-        load_image(b"hello")
 
 
 @pytest.mark.parametrize(

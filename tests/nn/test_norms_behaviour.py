@@ -156,13 +156,6 @@ def test_bad_argument_says_what_is_allowed(build, message):
     assert str(error.value) == message
 
 
-@ALL
-def test_layer_is_found_by_its_key(key):
-    names = {"nn": "NoNorm", "bn": "BatchNorm", "in": "InstanceNorm"}
-    names |= {"bin": "BatchInstanceNorm", "gn": "GroupNorm", "ln": "LayerNorm"}
-    assert repr(get_norm_layer(key)(C)).startswith(f"{names[key]}({C}")
-
-
 def test_gates_are_found_in_any_depth():
     layers = nn.ModuleDict({"deep": nn.Sequential(BatchInstanceNorm(C), BatchNorm(C)), "gate": BatchInstanceNorm(4)})
     assert [gate.numel() for gate in gates(layers)] == [C, 4]
