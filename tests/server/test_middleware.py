@@ -37,8 +37,10 @@ def photos(count, content=b"x"):
     return (part + b"\r\n") * count + b"------WebKitFormBoundaryX--\r\n"
 
 
-def check_refused(reply, status, app):
-    """A refusal that Gradio never saw; gives its sentence."""
+def refused(status, *request, app=None, limits=LIMITS, **options):
+    """Ask for what is refused before Gradio sees it; gives the sentence."""
+    app = app or App()
+    reply = ask(gate(app, limits), *request, **options)
     assert reply is not None
     assert reply.status == status
     assert app.received == []
@@ -63,8 +65,7 @@ def test_what_the_page_reads_is_open(path):
 
 @pytest.mark.parametrize("query", ["", "?session_hash=a&session_hash=b", "?session_hash=&session%5Fhash=b"])
 def test_a_stream_is_that_of_one_session(query):
-    app = App()
-    check_refused(ask(gate(app), "GET", f"/gradio_api/queue/data{query}"), 400, app)
+    refused(400, "GET", f"/gradio_api/queue/data{query}")
 
 
 NOT_READ = """
@@ -93,13 +94,12 @@ NOT_CALLED = """
     ],
 )
 def test_what_the_page_does_not_ask_for_is_closed(method, path):
-    app = App()
-    check_refused(ask(gate(app), method, path, [event()]), 404, app)
+    refused(404, method, path, [event()])
 
 
 def test_a_page_below_a_path_has_the_same_addresses():
     app = App()
-    check_refused(ask(gate(app), "GET", "/zoo/openapi.json", root_path="/zoo"), 404, app)
+    refused(404, "GET", "/zoo/openapi.json", root_path="/zoo")
     assert ask(gate(app), "GET", "/zoo/config", root_path="/zoo").status == 200
 
 
@@ -117,8 +117,7 @@ def test_a_page_below_a_path_has_the_same_addresses():
 @pytest.mark.parametrize("field", ["data", "event_data"])
 @pytest.mark.parametrize("path", EVENTS)
 def test_only_uploaded_photos_can_be_named(path, field, value):
-    app = App()
-    assert "reload the page" in check_refused(ask(gate(app), "POST", path, [event(**{field: [value]})]), 403, app)
+    assert "reload the page" in refused(403, "POST", path, [event(**{field: [value]})])
 
 
 @pytest.mark.parametrize(
@@ -138,8 +137,7 @@ def test_only_uploaded_photos_can_be_named(path, field, value):
 @pytest.mark.parametrize("field", ["data", "event_data"])
 @pytest.mark.parametrize("path", EVENTS)
 def test_no_photo_is_fetched_from_an_address(path, field, value):
-    app = App()
-    assert "not as an address" in check_refused(ask(gate(app), "POST", path, [event(**{field: [value]})]), 422, app)
+    assert "not as an address" in refused(422, "POST", path, [event(**{field: [value]})])
 
 
 @pytest.mark.parametrize("value", [PHOTO_VALUE, None, "tiny-imagenet-25/paper", ["nn", "bn"], 0.5, True, {"index": 2}])
@@ -164,21 +162,20 @@ def test_what_the_page_sends_arrives_as_it_was(value):
     ],
 )
 def test_what_is_no_event_is_refused(body):
-    app = App()
-    check_refused(ask(gate(app), "POST", JOIN, [body]), 400, app)
+    refused(400, "POST", JOIN, [body])
 
 
 def test_an_event_that_is_too_long_is_refused_by_what_it_declares_and_by_what_comes():
-    app, body = App(), event(data=["x" * 1000])
-    check_refused(ask(gate(app), "POST", JOIN, [body], {"Content-Length": str(len(body))}), 413, app)
-    check_refused(ask(gate(app), "POST", JOIN, [body[:500], body[500:]]), 413, app)
-    check_refused(ask(gate(app), "POST", JOIN, [body], {"Content-Length": "10"}), 413, app)
+    body = event(data=["x" * 1000])
+    refused(413, "POST", JOIN, [body], {"Content-Length": str(len(body))})
+    refused(413, "POST", JOIN, [body[:500], body[500:]])
+    refused(413, "POST", JOIN, [body], {"Content-Length": "10"})
 
 
 def test_an_upload_that_is_too_long_is_refused_by_what_it_declares_and_by_what_comes():
-    app, body = App(), photos(1, b"x" * 5000)
-    check_refused(ask(gate(app), "POST", UPLOAD, [body], {**MULTIPART, "Content-Length": str(len(body))}), 413, app)
-    check_refused(ask(gate(app), "POST", UPLOAD, [body[:4000], body[4000:]], MULTIPART), 413, app)
+    body = photos(1, b"x" * 5000)
+    refused(413, "POST", UPLOAD, [body], {**MULTIPART, "Content-Length": str(len(body))})
+    refused(413, "POST", UPLOAD, [body[:4000], body[4000:]], MULTIPART)
 
 
 def test_an_upload_that_fits_arrives_as_it_was():
@@ -202,21 +199,18 @@ def test_the_files_of_one_upload_are_counted_wherever_its_chunks_end(size):
     + [f"multipart/form-data; boundary{rest}" for rest in ("=", "=a; boundary=b", "*=utf-8''a", '="a', "=" + "a" * 71)],
 )
 def test_an_upload_that_two_parsers_might_read_in_two_ways_is_refused(kind):
-    app = App()
-    check_refused(ask(gate(app), "POST", UPLOAD, [photos(1)], {"Content-Type": kind}), 400, app)
+    refused(400, "POST", UPLOAD, [photos(1)], {"Content-Type": kind})
 
 
 def test_a_body_that_stalls_is_given_up(monkeypatch):
     monkeypatch.setattr("normzoo.app.server.request._DRAIN_SECONDS", 0.01)
     limits = Limits(idle_seconds=0.01)
     for path, headers in ((JOIN, {}), (UPLOAD, MULTIPART)):
-        app = App()
-        check_refused(ask(gate(app, limits), "POST", path, [b"--"], headers, stall=True), 408, app)
+        refused(408, "POST", path, [b"--"], headers, limits=limits, stall=True)
 
 
 def test_a_very_long_address_is_refused():
-    app = App()
-    check_refused(ask(gate(app), "GET", "/?x=" + "a" * 5000), 414, app)
+    refused(414, "GET", "/?x=" + "a" * 5000)
 
 
 def test_a_visitor_who_leaves_is_no_error(caplog):
@@ -226,7 +220,7 @@ def test_a_visitor_who_leaves_is_no_error(caplog):
 
 def test_another_site_cannot_use_the_page_nor_read_its_answers():
     app = App()
-    check_refused(ask(gate(app), "POST", JOIN, [event()], {"Sec-Fetch-Site": "cross-site"}), 403, app)
+    refused(403, "POST", JOIN, [event()], {"Sec-Fetch-Site": "cross-site"})
     ask(gate(app), "POST", JOIN, [event()], {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"})
     assert [name for name, _ in app.scopes[0]["headers"]] == [b"sec-fetch-site"]
 
@@ -335,8 +329,7 @@ def test_what_gradio_says_of_a_body_that_was_refused_meanwhile_is_not_told():
                 await send({"type": "http.response.body", "body": b"Internal Server Error"})
                 raise
 
-    app = Hiding()
-    check_refused(ask(gate(app, LIMITS), "POST", UPLOAD, [b"x" * 6000], MULTIPART), 413, app)
+    refused(413, "POST", UPLOAD, [b"x" * 6000], MULTIPART, app=Hiding())
 
 
 def test_a_visitor_who_asks_too_fast_is_told_when_to_come_back():
