@@ -17,7 +17,7 @@ import torch
 from normzoo.check.checks import FORMULA_CHECKS, FREE_MEMORY, GENERIC_CHECKS, OF_TWO_RUNS, Outcome, first_line
 from normzoo.check.formulas import EVERY, KINDS
 from normzoo.check.mistakes import BY_KEY, MISTAKES
-from normzoo.check.subject import CONVENTIONS, Subject
+from normzoo.check.subject import CONVENTIONS, Standard, Subject
 from normzoo.check.trace import difference
 
 #: Seconds after which a layer that does not return is given up.
@@ -212,7 +212,7 @@ def _nearest(subject: Subject) -> str:
     if own is None or own.shape != subject.batches[0].shape:
         return ""
     for key in EVERY:
-        right = subject.formula(key, subject.groups, 1e-5, {})(subject.batches[0]).detach()
+        right = subject.formula(Standard(key, subject.groups, 1e-5), {})(subject.batches[0]).detach()
         found.append((float(torch.corrcoef(torch.stack([own.double().flatten(), right.flatten()]))[0, 1]), key))
     likeness, key = max(found, default=(0.0, ""))
     return f" (most like {KINDS[key].title}: `--as {key}` compares it with that)" if likeness > 0.9 else ""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Any
@@ -72,6 +73,20 @@ CONVENTIONS = {
 _CUMULATIVE = Mistake("cumulative-memory", "", "", stage="memory")
 #: Shares of the new batch that people write into their code.
 _USUAL_MOMENTA = (1.0, 0.1, 0.01, 0.9, 0.99, 0.05, 0.2, 0.001, 0.003, 0.3, 0.5, 0.7, 0.8, 0.95, 0.999)
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What a layer may be held against: a kind of norm with so many groups, this ε and this momentum."""
+
+    kind: str
+    groups: int
+    eps: float
+    momentum: float = 0.1
+
+    def formula(self, changes: Mapping[str, Any]) -> Formula:
+        """Return its formula, changed."""
+        return Formula(**{**KINDS[self.kind].formula(self.groups, CHANNELS), **changes})
 
 
 class Subject:
@@ -165,7 +180,8 @@ class Subject:
             return float(held)
         if self.given_kind is None:
             return self._identified[2] or _USUAL_EPS[0]
-        return next((eps for eps in _USUAL_EPS if self._computes(self.kind, eps, self.groups)), _USUAL_EPS[0])
+        usual = Standard(self.kind, self.groups, _USUAL_EPS[0], self.momentum)
+        return next((eps for eps in _USUAL_EPS if self._computes(replace(usual, eps=eps), {})), _USUAL_EPS[0])
 
     @cached_property
     def momentum(self) -> float:
@@ -222,19 +238,22 @@ class Subject:
         """Values of what is learned, one per channel."""
         return values_of(self.roles)
 
+    @property
+    def standard(self) -> Standard:
+        """What it is held against."""
+        return Standard(self.kind, self.groups, self.eps, self.momentum)
+
     def right(self) -> FormulaNorm:
         """Return the right formula as a layer, with the same values of what is learned."""
-        return self.formula(self.kind, self.groups, self.eps, self.conventions.changes, self.momentum)
+        return self.formula(self.standard, self.conventions.changes)
 
-    def formula(
-        self, kind: str, groups: int, eps: float, changes: Mapping[str, Any], momentum: float | None = None
-    ) -> FormulaNorm:
-        """Return the formula of a kind, changed, as a layer with the values of what is learned."""
-        settings = {**KINDS[kind].formula(groups, CHANNELS), **changes}
-        layer = FormulaNorm(Formula(**settings), CHANNELS, eps, 0.1 if momentum is None else momentum)
+    def formula(self, standard: Standard, changes: Mapping[str, Any]) -> FormulaNorm:
+        """Return a formula, changed, as a layer with the values of what is learned."""
+        formula = standard.formula(changes)
+        layer = FormulaNorm(formula, CHANNELS, standard.eps, standard.momentum)
         for name, value in self.values.items():
             layer.get_parameter(name).data.copy_(value)
-        for role in ("running_mean", "running_var") if settings.get("training") == "frozen" else ():
+        for role in ("running_mean", "running_var") if formula.training == "frozen" else ():
             if role in self.roles and self.roles[role].tensor.numel() == CHANNELS:  # frozen ones are whatever was stored
                 setattr(layer, role, self.roles[role].tensor.detach().double().reshape(1, -1, 1, 1, 1))
         return layer
@@ -245,7 +264,7 @@ class Subject:
         if self.given_kind is not None:
             return Guess()
         guess = self._identified[3]
-        found, unexplained = self._diagnose(self.observed, self.kind, self.groups, self.eps, guess)
+        found, unexplained = self._diagnose(self.standard, guess)
         for mistake, sentence in zip(found.mistakes, found.sentences, strict=True):
             follows_tensorflow = self._default_momentum() > 0.5 and mistake.key in ("momentum-reversed", "biased-memory")
             if follows_tensorflow:
@@ -254,7 +273,7 @@ class Subject:
                 guess = Guess((*guess.mistakes, mistake), changes, (*guess.sentences, sentence))
         if unexplained == "memory":
             changes = {**guess.changes, "memory": "cumulative"}
-            if self._depth(changes, self.observed, self.kind, self.groups, self.eps) > STAGES.index("memory"):
+            if self._depth(changes, self.standard) > STAGES.index("memory"):
                 return Guess((*guess.mistakes, _CUMULATIVE), changes, (*guess.sentences, ""))
         return guess
 
@@ -267,32 +286,24 @@ class Subject:
     @cached_property
     def diagnosis(self) -> tuple[Guess, str | None, float | None, float | None]:
         """The mistakes that explain it, the stage that nothing explains, its ε and momentum where others were given."""
-        known = self.conventions
-        guess, unexplained = self._diagnose(self.observed, self.kind, self.groups, self.eps, known)
+        known, standard = self.conventions, self.standard
+        guess, unexplained = self._diagnose(standard, known)
         eps = None
         if unexplained == "output" and self.own.takes("eps"):
             for other in _USUAL_EPS:
-                found, rest = self._diagnose(self.observed, self.kind, self.groups, other, known, at_most=1)
+                found, rest = self._diagnose(replace(standard, eps=other), known, at_most=1)
                 if rest != "output":
                     guess, unexplained, eps = found, rest, other
                     break
         share = self._share_that_fits() if unexplained == "memory" else None
         share = None if share == self.momentum else share
         if share is not None:
-            used = eps or self.eps
-            guess, unexplained = self._diagnose(self.observed, self.kind, self.groups, used, known, momentum=share)
+            guess, unexplained = self._diagnose(replace(standard, eps=eps or self.eps, momentum=share), known)
         count = len(known.mistakes)
         return Guess(guess.mistakes[count:], guess.changes, guess.sentences[count:]), unexplained, eps, share
 
     def _diagnose(
-        self,
-        observed: Observed,
-        kind: str,
-        groups: int,
-        eps: float,
-        start: Guess | None = None,
-        momentum: float | None = None,
-        at_most: int = 2,
+        self, standard: Standard, start: Guess | None = None, last: int | None = None, at_most: int = 2
     ) -> tuple[Guess, str | None]:
         """Return the mistakes that explain what was observed, and the first stage that nothing explains, if there is one.
 
@@ -301,12 +312,13 @@ class Subject:
 
         Args:
             start: what is taken as given.
+            last: as for `_depth`.
             at_most: so many mistakes at each stage.
         """
-        guess = start or Guess()
+        guess, kind, groups = start or Guess(), standard.kind, standard.groups
 
         def depth(candidate: Guess) -> int:
-            return self._depth(candidate.changes, observed, kind, groups, eps, momentum)
+            return self._depth(candidate.changes, standard, last)
 
         for place, stage in enumerate(STAGES):
             if depth(guess) > place:
@@ -337,24 +349,19 @@ class Subject:
             return ""
         return "groups-swapped" if same else "fixed-groups"
 
-    def _depth(
-        self, changes: Mapping[str, Any], observed: Observed, kind: str, groups: int, eps: float, momentum: float | None = None
-    ) -> int:
-        """Return how many stages of what was observed a formula gives."""
-        last = max(STAGES.index(stage) for stage, _ in observed)
-        asked = (frozenset(changes.items()), last, kind, groups, eps, momentum)
+    def _depth(self, changes: Mapping[str, Any], standard: Standard, last: int | None = None) -> int:
+        """Return how many stages of what was observed a formula gives, up to the stage of that number or all."""
+        last = max(STAGES.index(stage) for stage, _ in self.observed) if last is None else last
+        asked = (frozenset(changes.items()), standard, last)
         if asked not in self._depths:
-            self._depths[asked] = self._new_depth(changes, last, kind, groups, eps, momentum)
+            self._depths[asked] = self._new_depth(changes, standard, last)
         return self._depths[asked]
 
-    def _new_depth(
-        self, changes: Mapping[str, Any], last: int, kind: str, groups: int, eps: float, momentum: float | None
-    ) -> int:
+    def _new_depth(self, changes: Mapping[str, Any], standard: Standard, last: int) -> int:
+        if not self._computes(standard, changes):
+            return 0
         try:
-            if not self._computes(kind, eps, groups, changes):
-                return 0
-            layer = self.formula(kind, groups, eps, changes, self.momentum if momentum is None else momentum)
-            for stage, name, value in trace(layer, self.batches, self.values):
+            for stage, name, value in trace(self.formula(standard, changes), self.batches, self.values):
                 own = self.observed.get((stage, name))
                 if STAGES.index(stage) > last:
                     break
@@ -364,29 +371,27 @@ class Subject:
             return 0
         return len(STAGES)
 
-    def _computes(
-        self, kind: str, eps: float, groups: int, changes: Mapping[str, Any] | None = None, roughly: bool = False
-    ) -> bool:
+    def _computes(self, standard: Standard, changes: Mapping[str, Any], roughly: bool = False) -> bool:
         """Is its first output in training that of a formula; or of one with another ε?"""
         own = self.observed.get(("output", "batch 0"))
         if own is None or own.shape != self.batches[0].shape:
             return False
         try:
-            found = self._first_output(kind, groups, eps, changes or {})
+            found = self._first_output(standard, changes)
         except (RuntimeError, ValueError):  # a combination that cannot be computed explains nothing
             return False
         if not roughly:
-            return difference(own, found) <= _tolerance(changes or {})
+            return difference(own, found) <= _tolerance(changes)
         # Without the channel and the image in which ε counts.
         return difference(*(each[0::2][:, 2:] for each in (own, found))) < 0.1
 
-    def _first_output(self, kind: str, groups: int, eps: float, changes: Mapping[str, Any]) -> Tensor:
+    def _first_output(self, standard: Standard, changes: Mapping[str, Any]) -> Tensor:
         """Return what a formula gives for the first batch in training; one that needs no tensor of the layer is remembered."""
-        settings = {**KINDS[kind].formula(groups, CHANNELS), **changes}
-        if settings.get("training") == "frozen":
+        formula = standard.formula(changes)
+        if formula.training == "frozen":
             with torch.no_grad():
-                return self.formula(kind, groups, eps, changes, self.momentum)(self.batches[0])
-        return _formula_output(Formula(**settings), eps, self.momentum, len(self.batches[0]), self._learned)
+                return self.formula(standard, changes)(self.batches[0])
+        return _formula_output(formula, standard.eps, standard.momentum, len(self.batches[0]), self._learned)
 
     @cached_property
     def _learned(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
@@ -410,21 +415,22 @@ class Subject:
                         continue
                     if "gate" in changes and kind.key != "bin":
                         continue
-                    if not self._computes(kind.key, _USUAL_EPS[0], count, changes, roughly=True):
+                    usual = Standard(kind.key, count, _USUAL_EPS[0], self.momentum)
+                    if not self._computes(usual, changes, roughly=True):
                         continue
                     for eps in possible:
-                        if self._computes(kind.key, eps, count, changes):
+                        if self._computes(replace(usual, eps=eps), changes):
                             mistakes = [BY_KEY[key] for key in changes_to_mistakes(changes)]
                             guess = Guess(tuple(mistakes), dict(changes), tuple(each.sentence for each in mistakes))
-                            steps, gap = self._agreement(kind.key, count, eps, guess)
+                            steps, gap = self._agreement(replace(usual, eps=eps), guess)
                             found.append(((steps, -len(changes), -gap), (kind.key, count, eps, guess)))
         if found:
             return max(found, key=lambda each: each[0])[1]
         return self._explained(groups[0])
 
-    def _agreement(self, kind: str, groups: int, eps: float, guess: Guess) -> tuple[int, float]:
+    def _agreement(self, standard: Standard, guess: Guess) -> tuple[int, float]:
         """Return in how many steps of the trace both agree, and by how much the outputs in training differ at most."""
-        layer = self.formula(kind, groups, eps, guess.changes, self.momentum)
+        layer = self.formula(standard, guess.changes)
         steps, gap = 0, 0.0
         try:
             for stage, name, value in trace(layer, self.batches, self.values):
@@ -448,7 +454,8 @@ class Subject:
         else:
             order = ["bn", "bin"] + ([] if self._remembers() else ["in", "gn", "ln"])
         possible = self._possible_eps()
-        outputs = {key: value for key, value in self.observed.items() if key[0] == "output"}
+        has_output = any(stage == "output" for stage, _ in self.observed)
+        usual = {kind: Standard(kind, groups, _USUAL_EPS[0], self.momentum) for kind in order}
         alike = [
             (kind, changes)
             for kind in order
@@ -456,14 +463,14 @@ class Subject:
             # Without any statistics it may be meant so.
             if (mistake.key != "input-not-normalized" or self._remembers())
             and not (mistake.key == "activation-inside" and self.has_more)
-            and self._computes(kind, _USUAL_EPS[0], groups, changes, roughly=True)
+            and self._computes(usual[kind], changes, roughly=True)
         ]
-        for eps in possible if outputs else ():
+        for eps in possible if has_output else ():
             for kind, changes in alike:
-                if self._depth(changes, outputs, kind, groups, eps):
+                if self._depth(changes, replace(usual[kind], eps=eps), last=0):
                     return kind, groups, eps, Guess()
-        for kind in order if outputs and not self.has_more else ():
-            guess, unexplained = self._diagnose(outputs, kind, groups, possible[0])
+        for kind in order if has_output and not self.has_more else ():
+            guess, unexplained = self._diagnose(replace(usual[kind], eps=possible[0]), last=0)
             if unexplained is None and guess.mistakes and "input-not-normalized" not in {each.key for each in guess.mistakes}:
                 return kind, groups, possible[0], Guess()
         return "own", groups, None, Guess()
