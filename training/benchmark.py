@@ -46,7 +46,9 @@ def best_rate(trials: Iterable[Run], root: Path) -> float:
         else:
             accuracies[run.recipe.lr] = float(rows[-1]["accuracy"])
     if missing:
-        raise TrainingError(f"No finished trial yet at learning rate {', '.join(missing)}. Call again when they have ended.")
+        raise TrainingError(
+            f"No finished trial at learning rate {', '.join(missing)} yet. Run this again when the trials have ended."
+        )
     return max(accuracies, key=lambda rate: accuracies[rate])
 
 
@@ -59,7 +61,9 @@ def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.dev
     sets = [each for each in list_model_sets(checkpoints) if each.data == data and each.checkpoints]
     shown = next((each for each in sets if without_rate(each.recipe) == recipe), None)
     if shown is None:
-        raise TrainingError(f"Nothing of {data} and {recipe} is packaged in {checkpoints}.")
+        raise TrainingError(
+            f"No network of {data} and {recipe} is packaged in {checkpoints}. Package one: python -m training package"
+        )
     evidence = Evidence(shown, sets)
     found, between_runs = rated(evidence, recipe, _as_the_recipe_says)
     best, by_rate = best_rates(found), rated_sets(evidence, recipe)

@@ -41,7 +41,7 @@ def finished_runs(runs: Path, checkpoints: Path) -> pd.DataFrame:
     """
     found = pd.DataFrame([*_packaged(checkpoints), *_raw(runs)])
     if found.empty:
-        raise TrainingError(f"No finished run under {runs} or {checkpoints}. Train some with: python -m training study")
+        raise TrainingError(f"No finished run under {runs} or {checkpoints}. Train one with: python -m training study")
     return found.drop_duplicates([*_KEYS, "seed"], ignore_index=True)
 
 

@@ -73,7 +73,7 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
         with FileLock(checkpoints / LOCK).acquire(timeout=PROBE_SECONDS):
             return _package(runs, checkpoints, say, again)
     except Timeout as error:
-        raise TrainingError(f"Another process packages into {checkpoints}. Wait for it, or stop it.") from error
+        raise TrainingError(f"Another process is packaging into {checkpoints}. Wait for it, or stop it.") from error
 
 
 def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: bool) -> list[Path]:
@@ -97,7 +97,7 @@ def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: b
         done.append(target)
     tables = write_search(runs, checkpoints)
     for table in tables:
-        say(f"{table}  what was tried to choose a recipe")
+        say(f"{table}  recipe search")
     if not (done or tables or refused):
         raise _nothing_finished(runs)
     for study in runs.glob("*/*.toml"):  # which make these runs again
@@ -125,12 +125,10 @@ def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[
         if state.is_finished:
             found.setdefault(seed_folder.parent, {})[state.run.seed] = state
         else:
-            say(f"left out: {seed_folder} has {state.epoch} of {state.run.recipe.epochs} epochs")
+            say(f"skipped: {seed_folder} has {state.epoch} of {state.run.recipe.epochs} epochs")
     for folder, states in found.items():
         if len({(dataclasses.replace(state.run, seed=0), state.data_digest) for state in states.values()}) > 1:
-            raise TrainingError(
-                f"The seeds under {folder} were trained with different settings or images. Keep those of one kind."
-            )
+            raise TrainingError(f"The seeds under {folder} must have the same settings and images. Remove those that differ.")
     return found
 
 
@@ -140,7 +138,7 @@ def _can_be_built(state: State, seed_folder: Path, say: Callable[[str], None]) -
         try:
             require_own_norm(state.run.norm, state.run.norm_sha256, seed_folder)
         except CheckpointError as error:
-            say(f"left out: {seed_folder}: {error}")
+            say(f"skipped: {seed_folder}: {error}")
             return False
     return True
 
@@ -154,16 +152,16 @@ def _packaged(folder: Path, again: bool, say: Callable[[str], None]) -> Checkpoi
         if not {run["seed"]: run["sessions"] for run in kept.metrics["provenance"]["runs"]}.keys() >= set(
             kept.metrics["seeds"]
         ):
-            raise CheckpointError("metrics.json does not say where its seeds come from.")
+            raise CheckpointError("metrics.json lacks the origin of its seeds.")
         return kept
     except (CheckpointError, LookupError, TypeError) as error:
         if not again:
             raise SeedsLostError(
-                f"{folder} cannot be read, and stays as it is: {error} Replace it with --again, which keeps it beside; or "
-                "package into another folder with --checkpoints."
+                f"{folder} cannot be read, and is not changed: {error} Replace it with --again, which keeps a copy, or package "
+                "into another folder with --checkpoints."
             ) from error
         place = next(new for i in range(1, 10_000) if not (new := folder.with_name(f".{folder.name}.damaged{i}")).exists())
-        say(f"{folder} cannot be read ({error}); it is kept as {folder.rename(place)}.")
+        say(f"{folder} cannot be read ({error}); it is now {folder.rename(place)}.")
         return None
 
 
@@ -184,8 +182,8 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
     data = load_once(run.data, recipe.image_size, data_root())
     if digest != data.digest:
         raise SeedsLostError(
-            f"{target.name} of {recipe.name} was trained on other images than the {data.name} that is here, and is left out. "
-            "Train it on these with `python -m training study … --retrain`, or put the images back as they were."
+            f"{target.name} of {recipe.name} was trained on other images than those of {data.name} now, and is skipped. "
+            "Train it again with `python -m training study … --retrain`, or restore the images."
         )
     config = ModelConfig(
         recipe.depth,
@@ -206,14 +204,14 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
         oldest = kept.load_model() if kept and results and min(results) < min(states) else None
     except CheckpointError as error:
         raise SeedsLostError(
-            f"{target} has seeds whose runs are not here, and cannot be read whole: {error} It stays as it is; package into "
-            "another folder with --checkpoints."
+            f"{target} has seeds without runs here, and cannot be read completely: {error} It is not changed; package "
+            "into another folder with --checkpoints."
         ) from error
     lost = set(kept.metrics["seeds"] if kept else ()) - set(states) - set(results)
     if lost and not replace:
         raise SeedsLostError(
-            f"{target} has {', '.join(f'seed {seed}' for seed in sorted(lost))}, trained otherwise than {variant} now (recipe, "
-            "precision or images). Replace them with --again, or package into another folder with --checkpoints."
+            f"{target} has {', '.join(f'seed {seed}' for seed in sorted(lost))}, with another recipe, precision or "
+            f"images than {variant} now. Replace them with --again, or package into another folder with --checkpoints."
         )
     results |= {seed: _measure(networks[seed], state, data) for seed, state in states.items()}
     results = dict(sorted(results.items()))

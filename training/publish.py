@@ -85,10 +85,10 @@ def publish(
     if dry_run:
         for name, size in sizes.items():
             say(f"{size:>10,}  {name}")
-        say(f"{total} would go to the {kind} {repository}. Nothing was sent.")
+        say(f"{total} would be uploaded to the {kind} {repository}. Nothing was uploaded.")
         return
     if get_token() is None:
-        raise HubError("There is no token for the Hugging Face Hub: `hf auth login`, or set HF_TOKEN to one that may write.")
+        raise HubError("The Hugging Face Hub needs a token with write access. Run `hf auth login`, or set HF_TOKEN.")
     try:
         url = upload.send(HfApi(), files, f"NormZoo: {total}")
     except Exception as error:  # the Hub's own, those of its HTTP client, and those of the disk have no common base
@@ -106,7 +106,7 @@ def page_files(root: Path = ROOT) -> Files:
         listing = ""
     names = [name for name in listing.split("\0") if name and (root / name).is_file()]
     if missing := [each for each in SPACE_FILES if not any(f"{name}/".startswith(f"{each}/") for name in names)]:
-        raise DataError(f"There is no {missing[0]} in {root}: publish the Space from a checkout of the whole repository.")
+        raise DataError(f"{root} lacks {missing[0]}. Publish the Space from a complete checkout of the repository.")
     return {name: root / name for name in names}
 
 
@@ -114,7 +114,7 @@ def _whole_sets(checkpoints: Path, only: Sequence[str] | None) -> list[ModelSet]
     """The model sets, each of whose checkpoints was read once to see that it can be."""
     model_sets = list_model_sets(checkpoints)
     if not any(model_set.checkpoints for model_set in model_sets):
-        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Package runs with: python -m training package")
     names = [model_set.name for model_set in model_sets]
     for name in only or ():
         if name not in names:
@@ -129,7 +129,7 @@ def _whole_sets(checkpoints: Path, only: Sequence[str] | None) -> list[ModelSet]
                 problems[variant] = str(error)
         if problems:
             reasons = "\n".join(f"{model_set.name}/{variant}: {problem}" for variant, problem in problems.items())
-            raise CheckpointError(f"Nothing is published while a network is damaged.\n{reasons}")
+            raise CheckpointError(f"A network is damaged, so nothing is published.\n{reasons}")
     return model_sets
 
 

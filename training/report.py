@@ -82,7 +82,7 @@ def build_report(checkpoints: Path, out: Path) -> Report:
     """Return all that is written; the charts are named by the hashes of their files under `out`."""
     model_sets = [each for each in list_model_sets(checkpoints) if each.checkpoints]
     if not model_sets:
-        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: {PACKAGE}")
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Package runs with: {PACKAGE}")
     charts = dict[Path, Chart | Heatmap]()
     parts = [
         "# Results",

@@ -61,8 +61,8 @@ class State:
             replace_file(folder / "state.pt", state.getvalue())
         except OSError as error:
             raise TrainingError(
-                f"Epoch {self.epoch} could not be saved in {folder} ({error.strerror}). The state before it is kept: see to "
-                "it, and the same command goes on from there."
+                f"Epoch {self.epoch} could not be saved in {folder} ({error.strerror}). The state before it is kept: fix "
+                "this, and the same command resumes."
             ) from error
 
     @classmethod
@@ -75,12 +75,12 @@ class State:
         except FileNotFoundError:
             return None
         except PermissionError as error:
-            raise TrainingError(f"{path} may not be read. See to it, and call again.") from error
+            raise TrainingError(f"{path} cannot be read. Check its permissions, and run this again.") from error
         except ConfigError as error:
-            raise TrainingError(f"{path} was saved by another version of this code: {error}") from error
+            raise TrainingError(f"{path} was saved by another version of NormZoo: {error}") from error
         except Exception as error:
             # Not torch's own words: for a foreign file they recommend to run what is in it.
-            raise TrainingError(f"{path} is damaged. Delete {folder} to start this run anew.") from error
+            raise TrainingError(f"{path} is damaged. Delete {folder} to train this run again.") from error
 
 
 def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:

@@ -41,7 +41,7 @@ class Interval:
         except ValueError:
             low, high = math.nan, math.nan
         if not (isinstance(getattr(Recipe(), name), int | float) and low < high < math.inf):
-            raise ConfigError(f"search takes a number from a smaller to a larger value, such as lr=0.01..1, got {text!r}.")
+            raise ConfigError(f"--search needs SETTING=LOW..HIGH with two numbers, such as lr=0.01..1, got {text!r}.")
         for end in (low, high):
             Recipe().changed(**{name: type(getattr(Recipe(), name))(end)})  # is it within the bounds?
         return cls(name, low, high)
@@ -123,5 +123,5 @@ def search(
         callback = optuna.study.MaxTrialsCallback(trials, states=ended)
         found.optimize(objective, callbacks=[callback])
     if not any(trial.state == ended[0] for trial in found.trials):
-        raise TrainingError(f"Every trial of {run.norm} diverged. Search lower values, or add --clip-norm 1.")
+        raise TrainingError(f"Every trial of {run.norm} diverged. Search smaller values, or add --clip-norm 1.")
     return {**found.best_trial.user_attrs["chosen"], "accuracy": found.best_value}

@@ -69,7 +69,7 @@ def evaluate(
     """
     folders = sorted(path for path in checkpoints.glob("*/*/*") if path.is_dir() and not path.name.startswith("."))
     if not folders:
-        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Make them with: python -m training package")
+        raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Package runs with: python -m training package")
     shares = itertools.cycle([None] if full else range(SHARES))
     problems, weaker = [], 0
     with _mapper(min(workers or os.cpu_count() or 1, len(folders))) as mapped:
@@ -79,7 +79,7 @@ def evaluate(
             problems += [f"{name}: {problem}" for problem in found]
             weaker += WEAKER in line
     if weaker:
-        say(f"{WEAKER}: the images of {weaker} of {len(folders)} networks are not here; their stored logits were taken.")
+        say(f"{WEAKER}: the images of {weaker} of {len(folders)} networks are missing; their stored logits were used.")
     if (checkpoints / README).exists() and read_text(checkpoints / README) != folder_card(checkpoints):
         problems.append(f"{README} is not what the packager writes. Package again.")
     sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.main_variants]
@@ -249,12 +249,12 @@ def final_test(folder: Path, model_set: ModelSet, say: Callable[[str], None]) ->
     for file in progress(files, "decoding", lambda file: file.name, say):
         square, _, problem = decode_file(file.path, config.image_size)
         if square is None:
-            say(f"left out: {file.name}: {problem}")
+            say(f"skipped: {file.name}: {problem}")
         else:
             pixels.append(square)
             labels.append(file.label)
     if not pixels:
-        raise ConfigError(f"None of the {len(files)} test images of {folder} can be read.")
+        raise ConfigError(f"None of the {len(files)} test images in {folder} can be read. Give other files.")
     images, truth = torch.from_numpy(np.stack(pixels)), torch.tensor(labels)
     found, rows = {}, []
     for variant, model in models.items():
@@ -266,5 +266,5 @@ def final_test(folder: Path, model_set: ModelSet, say: Callable[[str], None]) ->
         row = [100 * value for value in (interval.value, interval.low, interval.high, found[variant]["macro_f1"])]
         rows.append([short_name(variant), *(f"{value:.1f}" for value in row)])
     say(tabulate(rows, ["norm", "accuracy %", "95% from", "to", "macro F1 %"], "plain", disable_numparse=True))
-    say(f"{len(pixels)} test images, the packaged weights of the first seed. What is chosen by these figures needs new images.")
+    say(f"{len(pixels)} test images, packaged weights of the first seed. If you choose by these figures, test on new images.")
     return found

@@ -52,7 +52,7 @@ def test_word_that_is_no_option_ends_with_2_and_says_why(arguments, message, cap
     assert message in capsys.readouterr().err
 
 
-NOTHING = "No packaged checkpoint under nowhere. Make them with: python -m training package"
+NOTHING = "No packaged checkpoint under nowhere. Package runs with: python -m training package"
 SETS = "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet-25-64px, cifar-10."
 
 
@@ -72,7 +72,7 @@ SETS = "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet
         ("train --norm=bn --data=birds", SETS),
         ("train --norm=bn --data=cifar-10", "cifar-10 is not here yet. Fetch it with: python -m training data fetch cifar-10"),
         ("data fetch birds", SETS),
-        ("data fetch cifar-10 --archive=nowhere.zip", "There is no archive at nowhere.zip. Pass --archive PATH-OR-URL"),
+        ("data fetch cifar-10 --archive=nowhere.zip", "no archive at nowhere.zip"),
         ("data fetch cifar-10 --image-size=8", "image_size must be between 16 and 1,024, got 8."),
         ("train --norm=bn --amp=fp8", "amp must be one of auto, fp32, bf16, got 'fp8'."),
         ("train --norm=bn --device=tpu", "device must be one of auto, cpu, cuda, mps, got 'tpu'."),
@@ -83,7 +83,7 @@ SETS = "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet
         ("train --norm=bn --depth=9", "depth must be 6n+2 (8, 14, 20, …), got 9."),
         ("train --norm=bn --seed=-1", "seeds must be whole numbers"),
         ("train --norm=bn --holdout=2", "holdout must be a number between 0 and 1, got '2'."),
-        ("train --norm=bn --holdout=0.001", "a holdout of 0.001 leaves no image of a class on one side"),
+        ("train --norm=bn --holdout=0.001", "A holdout of 0.001 leaves a class without"),
         ("train --norm=bn --runs=data/tiny-16px/dataset.json", "data/tiny-16px/dataset.json"),
         ("study --partition=gpu", "--partition needs --launcher slurm"),
         ("study --retry --workers=2", "--retry needs --launcher slurm"),

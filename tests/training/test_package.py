@@ -104,7 +104,7 @@ def test_unfinished_run_is_named_and_left_out(runs, tmp_path):
     lines = []
     written = package(runs, tmp_path / "checkpoints", lines.append)
     assert [path.name for path in written] == ["bn"]
-    assert f"left out: {runs / 'tiny/quick/gn/seed-0'} has 1 of 2 epochs" in lines
+    assert f"skipped: {runs / 'tiny/quick/gn/seed-0'} has 1 of 2 epochs" in lines
 
 
 def test_runs_on_held_out_images_become_a_table(runs, tmp_path):
@@ -175,7 +175,7 @@ def test_two_do_not_package_at_once_and_renamed_runs_are_left_alone(runs, tmp_pa
     shutil.copytree(runs / "tiny/quick/bn/seed-0", runs / "tiny/quick/bn/seed-0-old")
     (folder,) = package(runs, checkpoints, silent)
     assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
-    with FileLock(checkpoints / LOCK), pytest.raises(TrainingError, match="Another process packages into"):
+    with FileLock(checkpoints / LOCK), pytest.raises(TrainingError, match="Another process"):
         package(runs, checkpoints, silent)
 
 
@@ -201,7 +201,7 @@ def test_packaged_seeds_of_other_settings_do_not_join(runs, tmp_path):
     state.sessions[0]["seconds"] = 1.0
     state.save(runs / "tiny/quick/bn/seed-0")
     lines = []
-    with pytest.raises(SeedsLostError, match=r"bn has seed 1, trained otherwise .* Replace them with --again"):
+    with pytest.raises(SeedsLostError, match=r"bn has seed 1, .* Replace them with --again"):
         package(runs, tmp_path / "checkpoints", lines.append)
     assert read_json(folder / "metrics.json")["seeds"] == [0, 1]
     package(runs, tmp_path / "checkpoints", lines.append, again=True)
@@ -234,7 +234,7 @@ def test_seeds_of_different_settings_are_refused(runs, tmp_path):
     state = State.load(runs / "tiny/quick/bn/seed-1")
     state.run = dataclasses.replace(state.run, recipe=state.run.recipe.changed(lr=0.5))
     state.save(runs / "tiny/quick/bn/seed-1")
-    with pytest.raises(TrainingError, match="trained with different settings or images"):
+    with pytest.raises(TrainingError, match="the same settings and images"):
         package(runs, tmp_path / "checkpoints", silent)
 
 
@@ -259,7 +259,7 @@ def test_what_cannot_be_read_is_not_replaced_unless_asked_and_then_kept_beside(d
     shutil.rmtree(runs / "tiny/quick/bn/seed-1")
     damage(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(SeedsLostError, match=r"bn cannot be read, and stays as it is: .* Replace it with --again"):
+    with pytest.raises(SeedsLostError, match=r"bn cannot be read.* Replace it with --again"):
         package(runs, tmp_path / "checkpoints", silent)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     package(runs, tmp_path / "checkpoints", silent, again=True)
@@ -274,7 +274,7 @@ def test_seeds_whose_runs_are_gone_are_not_lost_where_a_file_of_theirs_is_damage
     shutil.rmtree(runs / "tiny/quick/bn/seed-1")
     (folder / "history.csv").write_text("seed\n")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(SeedsLostError, match="has seeds whose runs are not here, and cannot be read whole"):
+    with pytest.raises(SeedsLostError, match="seeds without runs here"):
         package(runs, tmp_path / "checkpoints", silent)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

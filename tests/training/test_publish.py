@@ -143,7 +143,7 @@ def test_a_dry_run_prints_every_file_and_its_size_and_sends_nothing(hub, checkpo
     dry = ["--checkpoints", str(checkpoints), "--dry-run"]
     codes, lines, errors = publish([(None, ["models", "me/new", *dry]), (None, ["space", "me/new", *dry])], hub.url, tmp_path)
     assert (codes, errors, hub.requests) == ([0, 0], [], [])
-    ends = [number for number, line in enumerate(lines) if line.endswith("Nothing was sent.")]
+    ends = [number for number, line in enumerate(lines) if line.endswith("Nothing was uploaded.")]
     listed = [dict(reversed(line.split(None, 1)) for line in part) for part in (lines[: ends[0]], lines[ends[0] + 1 : ends[1]])]
     assert set(listed[0]) == checkpoint_files() | {"README.md"}
     assert set(listed[1]) == product_files() | checkpoint_files("checkpoints/")
@@ -178,7 +178,7 @@ def test_only_tracked_files_and_the_sets_that_are_named_go_and_the_licence_is_th
 def test_what_the_hub_does_not_take_is_told_in_a_sentence(hub, checkpoints, tmp_path):
     where = ["--checkpoints", str(checkpoints)]
     expected = {
-        (None, "models", "me/new"): "There is no token for the Hugging Face Hub: `hf auth login`, or set HF_TOKEN",
+        (None, "models", "me/new"): "The Hugging Face Hub needs a token",
         (READ, "models", "me/new"): "Your token has no right to do this with me/new: use one that has",
         (WRITE, "models", "you/theirs"): "Your token has no right to do this with you/theirs: use one that has",
         (WRITE, "models", "you/new"): "Your token has no right to do this with you/new: use one that has",
@@ -209,6 +209,6 @@ def test_nothing_is_published_while_a_network_is_damaged_or_where_there_is_none(
         [(WRITE, ["space", "me/page", "--checkpoints", str(path)]) for path in places], hub.url, tmp_path
     )
     assert (codes, hub.requests) == ([2, 2], [])
-    assert errors[0] == "Nothing is published while a network is damaged."
+    assert errors[0] == "A network is damaged, so nothing is published."
     assert errors[1].startswith("toy/paper/bn: ")
     assert errors[2].startswith(f"No packaged checkpoint under {tmp_path / 'empty'}.")

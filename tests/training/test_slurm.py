@@ -156,7 +156,7 @@ def test_controller_that_does_not_answer_is_waited_for(commands, tmp_path, monke
     script(commands, "squeue", down)
     assert command_line.main(command) == 2
     assert capsys.readouterr().err == (
-        "Slurm's controller does not answer, so nothing was submitted. `sinfo` says when it is back.\n"
+        "Slurm's controller does not answer, so nothing was submitted. Try again when `sinfo` works.\n"
     )
     assert calls(commands) == 0
 
@@ -186,7 +186,7 @@ def test_what_slurm_does_not_take_is_told_in_its_words(commands, tmp_path, capsy
     script(commands, "sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
     assert command_line.main([*STUDY, f"--runs={tmp_path / 'runs'}", "--partition=gpu"]) == 2
     assert capsys.readouterr().err == (
-        "Slurm did not take the runs: invalid partition specified: gpu. `sinfo` lists partitions and their limits.\n"
+        "Slurm rejected the runs: invalid partition specified: gpu. `sinfo` lists partitions and their limits.\n"
     )
     assert not list((tmp_path / "runs").rglob(slurm.JOB))
 
@@ -198,14 +198,12 @@ def test_without_slurm_or_submitit_a_sentence_says_what_is_missing(commands, tmp
     monkeypatch.setenv("PATH", str(commands))
     assert command_line.main(command) == 2
     assert capsys.readouterr().err == (
-        "--launcher slurm needs Slurm's commands, and sbatch, squeue cannot be found here. Give the command on a login node "
-        "of the cluster, or leave --launcher out to train on this machine.\n"
+        "--launcher slurm needs Slurm's commands, but sbatch, squeue cannot be found. Run this on a login node "
+        "of the cluster, or omit --launcher to train on this machine.\n"
     )
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert command_line.main(command) == 2
-    assert capsys.readouterr().err == (
-        "--launcher slurm needs the package submitit, which is not installed here. Install it with: pip install submitit\n"
-    )
+    assert capsys.readouterr().err == ("--launcher slurm needs submitit: pip install submitit\n")
     assert not (tmp_path / "runs").exists()
 
 
@@ -217,8 +215,8 @@ def test_dry_run_prints_the_script_and_the_sum_of_what_it_asks_for(commands, tmp
     told = capsys.readouterr().out
     assert "2 runs to train, 24 steps, about " in told
     assert (
-        "The times are those of this machine. The cluster is asked for: 2 runs, each on 2 CPUs and 1 GPU for up to "
-        "60 minutes before it is queued again; up to 1 at a time: 2 CPUs and 1 GPU.\nBy this script:\n\n#!/bin/bash\n"
+        "These times are for this machine. Requested from the cluster: 2 runs, each on 2 CPUs and 1 GPU for up to "
+        "60 minutes before it is queued again; up to 1 at a time: 2 CPUs and 1 GPU.\nThe script:\n\n#!/bin/bash\n"
     ) in told
     assert "#SBATCH --array=0-1%1\n" in told
     assert not (tmp_path / "runs").exists()
@@ -291,7 +289,7 @@ def test_run_whose_epochs_are_longer_than_its_time_is_not_queued_for_ever(comman
     hour_ago = time.monotonic() - 3600
     task = Task(run, tmp_path / "runs", Execution(), 60, {}, epochs_before=0, started=hour_ago)
     assert task.checkpoint() is None
-    assert capsys.readouterr().err == "No epoch ended within 60 minutes: this run needs a longer --time.\n"
+    assert capsys.readouterr().err == "No epoch ended within 60 minutes. Use a longer --time.\n"
     assert (
         Task(run, tmp_path / "runs", Execution(), 60, {}, started=time.monotonic()).checkpoint() is not None
     )  # preempted early on

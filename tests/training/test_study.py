@@ -43,7 +43,7 @@ def test_study_trains_what_is_not_done_and_names_what_failed(folder, monkeypatch
     assert cli.main(command) == 2
     told = capsys.readouterr()
     assert "2 runs, 0 finished before, 2 at a time." in told.out
-    assert f"1 of 2 runs stopped with an error. See {nn / 'train.log'}, then call again." in told.err
+    assert f"1 of 2 runs stopped with an error. See {nn / 'train.log'}, then run this again." in told.err
     assert "holds a run with other settings" in (nn / "train.log").read_text()
 
     state = State.load(bn)
@@ -133,7 +133,7 @@ def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_di
 
         study([busy, free, late], runs, 2, [], say=say)
     assert started[-1] == "bn"
-    assert "Trained by other processes: 1 run. Waiting, to take over what they leave." in lines
+    assert "Other processes train 1 run. Waiting, to take over if they stop." in lines
 
 
 def test_busy_run_ends_train_with_a_code_of_its_own(folder, capsys):

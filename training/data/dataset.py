@@ -116,7 +116,7 @@ def fetch(name: str, image_size: int | None = None, archive: str | None = None, 
     else:
         path = Path(location)
         if not path.is_file():
-            raise DataError(f"There is no archive at {location}. Pass --archive PATH-OR-URL, or leave it out to download.")
+            raise DataError(f"There is no archive at {location}. Give another --archive PATH-OR-URL, or omit it to download.")
     build_cache(name, source, path, folder, image_size)
     return folder
 
@@ -161,7 +161,7 @@ def _verified_entries(source: Source, archive: Path) -> list[Entry]:
     hashes = {path: hashlib.sha256(content).hexdigest() for _, _, path, content in entries}
     if digest(hashes) != source.digest:
         raise DataError(
-            f"The images of {archive} are not the expected ones (digest {digest(hashes)[:16]}…, not {source.digest[:16]}…). "
+            f"{archive} holds other images than expected (digest {digest(hashes)[:16]}…, not {source.digest[:16]}…). "
             f"{WHAT_TO_DO}"
         )
     return entries
@@ -216,8 +216,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         replace_folder(temporary, folder)
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise DataError(f"No room left in {folder.parent}: free some space and call again.") from error
-        raise DataError(f"Could not write {folder} ({error}). See to it, and call again.") from error
+            raise DataError(f"No disk space left in {folder.parent}. Free some and run this again.") from error
+        raise DataError(f"Could not write {folder} ({error}). Fix this and run the command again.") from error
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -232,7 +232,7 @@ def load(name: str, image_size: int | None = None, root: Path | None = None) -> 
         pixels = {s: torch.from_numpy(np.load(folder / f"{s}_pixels.npy", mmap_mode="c")) for s in SPLITS}
         labels = {s: torch.from_numpy(np.load(folder / f"{s}_labels.npy")) for s in SPLITS}
         if description.pop("format_version") != FORMAT_VERSION:
-            raise ValueError("it was built by another version of this code")
+            raise ValueError("it was built by another version of NormZoo")
         for name_of_tuple in ("classes", "mean", "std"):
             description[name_of_tuple] = tuple(description[name_of_tuple])
         files = folder / FILES if (folder / FILES).exists() else None
@@ -263,7 +263,7 @@ def images_of(name: str, image_size: int, holdout: float) -> ImageData:
 def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
     """The training images alone, split anew: a seeded share of every class becomes the validation images."""
     if not 0 < share < 1:
-        raise ConfigError(f"a holdout must be a share between 0 and 1, got {share}.")
+        raise ConfigError(f"holdout must be between 0 and 1, got {share}.")
     draw = torch.Generator().manual_seed(seed)
     labels = data.labels["train"]
     held = torch.zeros(len(labels), dtype=torch.bool)
@@ -271,7 +271,9 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
         members = (labels == label).nonzero().flatten()
         count = round(len(members) * share)
         if not 0 < count < len(members):
-            raise ConfigError(f"a holdout of {share} leaves no image of a class on one side; choose a share between 0 and 1.")
+            raise ConfigError(
+                f"A holdout of {share} leaves a class without training or validation images. Choose another share."
+            )
         held[members[torch.randperm(len(members), generator=draw)[:count]]] = True
     parts = {"train": ~held, "val": held}
     return dataclasses.replace(

@@ -63,7 +63,7 @@ def open_images(name: str, image_size: int, say: Callable[[str], None] = print, 
         if path.name != name or not cache.exists() or _read_source(cache).get("folder") == os.path.abspath(path):
             return load_folder(path, image_size, say, root)
     elif path.name != name:
-        raise DataError(f"There is no folder {name}. Give one with a folder of images for each class in it.")
+        raise DataError(f"There is no folder {name}. Give a folder with one folder of images per class.")
     return load(name, image_size, root)
 
 
@@ -85,7 +85,7 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
             if stored.get("fingerprint") != state:
                 origin = stored.get("folder", "another data set")
                 if cache.exists() and origin != str(folder) and (not stored or Path(origin).exists()):
-                    raise DataError(f"{cache} has the images of {origin}. Rename {folder}, or delete that cache.")
+                    raise DataError(f"{cache} already holds the images of {origin}. Rename {folder}, or delete that cache.")
                 _build(folder, name, found, cache, image_size, {"folder": str(folder), "fingerprint": state}, say)
     return load(name, image_size, root)
 
@@ -94,7 +94,7 @@ def _set_name(folder: Path) -> str:
     """The folder's own name, but for what would not do in the name of a folder of results."""
     name = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", folder.name)).strip(".-") or "images"
     if name in SOURCES:
-        raise DataError(f"{name} is the name of a data set that can be fetched. Rename {folder}.")
+        raise DataError(f"{name} is the name of a data set of NormZoo. Rename {folder}.")
     return name
 
 
@@ -173,7 +173,7 @@ def _build(
     for warning in warnings:
         say(warning)
     if skipped:
-        say(f"{len(skipped)} of {len(files) + len(_told(found))} files are left out; {cache / FILES} lists them all:")
+        say(f"{len(skipped)} of {len(files) + len(_told(found))} files were skipped; {cache / FILES} lists them all:")
         for file_name, problem in skipped[:MAX_NAMED]:
             say(f"  {file_name}: {problem}")
 

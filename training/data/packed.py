@@ -50,19 +50,19 @@ def unpack(name: str, root: Path, say: Callable[[str], None] = print) -> Path:
     before = (folder / SOURCE).read_text(encoding="utf-8").splitlines() if (folder / SOURCE).is_file() else []
     if before == state:
         if is_remote:
-            say(f"{name} was unpacked before, in {folder}. Delete that folder to get it anew.")
+            say(f"{name} is already unpacked in {folder}. Delete that folder to unpack it again.")
         return folder
     if importlib.util.find_spec("datasets") is None:
-        raise DataError(f"{name} is read by the datasets library: pip install datasets")
+        raise DataError(f"{name} needs the datasets library: pip install datasets")
     if folder.exists() and before[:1] != state[:1]:
-        raise DataError(f"{folder} has the images of another data set. Delete it, or rename one of the two.")
+        raise DataError(f"{folder} already holds the images of another data set. Delete it, or rename one of them.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     try:
         for split, rows in _load(name, temporary / "cache").items():
             part = next((part for part, names in _PLACES.items() if split.lower() in names), None)
             if part is None:
-                say(f"{name}: its split {split!r} is left out; train, validation and test are taken.")
+                say(f"{name}: split {split!r} is skipped; only train, validation and test are used.")
             else:
                 _write(rows, temporary / part, name)
         shutil.rmtree(temporary / "cache", ignore_errors=True)
@@ -97,7 +97,7 @@ def _write(rows: Any, folder: Path, name: str) -> None:
     labels = [column for column, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)]
     labels = labels or [column for column in _LABELS if column in rows.features]
     if not images or not labels:
-        raise DataError(f"{name} must have a column of images and a label, got {', '.join(rows.features)}.")
+        raise DataError(f"{name} must have a column of images and one of labels, got {', '.join(rows.features)}.")
     feature = rows.features[labels[0]]
     for number, row in enumerate(rows.cast_column(images[0], datasets.Image(decode=False))):
         label, image = row[labels[0]], row[images[0]]

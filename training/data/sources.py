@@ -192,7 +192,7 @@ def download(url: str, folder: Path) -> Path:
             length = response.headers.get("Content-Length")
             total = int(length) + (have if resumed else 0) if length else None
             if total and shutil.disk_usage(folder).free < total - (have if resumed else 0):
-                raise DataError(f"No room in {folder} for {total / 1e6:.0f} MB: free some space and call again.")
+                raise DataError(f"{folder} has no space for {total / 1e6:.0f} MB. Free some and run this again.")
             with (
                 open(part, "ab" if resumed else "wb") as out,
                 tqdm(total=total, initial=have if resumed else 0, unit="B", unit_scale=True, desc=target.name) as bar,
@@ -202,19 +202,21 @@ def download(url: str, folder: Path) -> Path:
                     bar.update(len(chunk))
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: asked for what follows the end, so nothing is missing
-            raise DataError(f"{url} answered {error.code} {error.reason}. Try again later, or pass --archive PATH.") from error
+            raise DataError(f"{url} returned {error.code} {error.reason}. Try again later, or use --archive PATH.") from error
         total = _size_of_the_whole(error) or have
         if total < have:
             part.unlink()
-            raise DataError(f"{url} is not what an earlier call began to fetch: call again to start anew.") from error
+            raise DataError(f"{url} has changed since the download began. Run this again to start over.") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise DataError(f"No room left in {folder}. What came so far is kept: free some space and call again.") from error
+            raise DataError(
+                f"No disk space left in {folder}. The partial download is kept: free some space and run this again."
+            ) from error
         raise DataError(
-            f"Could not fetch {url} ({error}). What came so far is kept: call again to go on, or pass --archive PATH."
+            f"Could not fetch {url} ({error}). The partial download is kept: run this again to resume, or use --archive PATH."
         ) from error
     if total is not None and part.stat().st_size != total:
-        raise DataError(f"The download of {url} was cut off at {part.stat().st_size} of {total} bytes: call again to go on.")
+        raise DataError(f"The download of {url} stopped at {part.stat().st_size} of {total} bytes. Run this again to resume.")
     os.replace(part, target)
     return target
 

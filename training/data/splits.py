@@ -56,7 +56,7 @@ def find_files(folder: Path) -> Found:
     In place of the folders of classes each part may have a `metadata.csv` with the columns `file_name` and `label`.
     """
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}. Give one with a folder of images for each class in it.")
+        raise DataError(f"There is no folder {folder}. Give a folder with one folder of images per class.")
     train, val = _parts(folder)
     skipped: list[tuple[str, str]] = []
     shared = folder / METADATA if val and (folder / METADATA).is_file() else None
@@ -67,11 +67,11 @@ def find_files(folder: Path) -> Found:
     classes = tuple(sorted(next(iter(by_split.values()))))
     if len(classes) < 2:
         raise DataError(
-            f"{train} must hold a folder for each of at least 2 classes, or a {METADATA} with file_name and label; got "
+            f"{train} must hold folders for at least 2 classes, or a {METADATA} with the columns file_name and label; got "
             f"{', '.join(classes) or 'none'}."
         )
     if val and (unknown := sorted(by_split["val"].keys() - set(classes))):
-        raise DataError(f"{val} has classes that {train.name} has not: {', '.join(unknown)}.")
+        raise DataError(f"{val} has classes that are not in {train.name}: {', '.join(unknown)}.")
     if empty := [name for name, paths in next(iter(by_split.values())).items() if not paths]:
         raise DataError(f"No image to train on in {folder} for {', '.join(empty)}. Add some, or remove the folder.")
     labels = {name: label for label, name in enumerate(classes)}
@@ -91,11 +91,11 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
     others = [path.name for path in folders if not any(path in paths for paths in named.values())]
     if named["train"] and others:
         raise DataError(
-            f"{folder} has {named['train'][0].name}, and beside it {', '.join(others)}. Are they classes? Put all of them into "
-            "one folder, train/<class>/…. Is train a class? Rename it."
+            f"{folder} has {named['train'][0].name} beside {', '.join(others)}. If these are classes, put them into "
+            "train/<class>/…; if train is a class, rename it."
         )
     if not named["train"] and not others and (named["val"] or named["test"]):
-        raise DataError(f"{folder} has {', '.join(path.name for path in folders)}, but no train. Add it: train/<class>/….")
+        raise DataError(f"{folder} has {', '.join(path.name for path in folders)}, but no train. Add train/<class>/….")
     if not named["train"]:
         return folder, None
     for paths in (named["train"], named["val"]):
@@ -109,7 +109,7 @@ def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
     part = next((path for path in _folders(folder) if path.name.lower() in TEST_NAMES), folder)
     found = _labelled(part, folder, None, [])
     if unknown := sorted(found.keys() - set(classes)):
-        raise DataError(f"{part} has classes that the networks do not know: {', '.join(unknown)}.")
+        raise DataError(f"{part} has classes that the networks were not trained on: {', '.join(unknown)}.")
     labels = {name: label for label, name in enumerate(classes)}
     files = [
         ImageFile("test", labels[name], as_text(path.relative_to(folder).as_posix()), path)
@@ -117,7 +117,7 @@ def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
         for path in paths
     ]
     if not files:
-        raise DataError(f"{part} has no images in folders named like the classes.")
+        raise DataError(f"{part} must hold folders named like the classes, with images.")
     return files
 
 
@@ -133,8 +133,8 @@ def _labelled(part: Path, folder: Path, shared: Path | None, skipped: list[tuple
     loose = _loose_files(part, folder)
     if not folders and loose:
         raise DataError(
-            f"{part} holds {len(loose)} files and no folder for each class. Put the images of each class into a folder of its "
-            f"own, or write a {METADATA} with the columns file_name and label."
+            f"{part} holds {len(loose)} files but no class folders. Put the images of each class into one folder, "
+            f"or write a {METADATA} with the columns file_name and label."
         )
     skipped += loose
     closed = {os.path.realpath(path) for path in (*folders.values(), part, *part.absolute().parents)}
@@ -160,10 +160,10 @@ def _from_metadata(table: Path, part: Path, folder: Path, skipped: list[tuple[st
             skipped.append((shown, f"{METADATA} gives it no label."))
     if missing and not found:
         raise DataError(
-            f"None of the {len(missing)} files that {table} names is in {part}, such as {as_text(missing[0])!r}. file_name "
-            "must be the path of an image below the folder of the table, with its extension."
+            f"{part} has none of the {len(missing)} files listed in {table}, such as {as_text(missing[0])!r}. file_name must "
+            "be a path relative to the table's folder, with the extension."
         )
-    skipped += [(as_text(path.relative_to(folder).as_posix()), f"{METADATA} does not name it.") for path in there.values()]
+    skipped += [(as_text(path.relative_to(folder).as_posix()), f"{METADATA} does not list it.") for path in there.values()]
     return found
 
 
@@ -177,7 +177,7 @@ def _read_metadata(table: Path) -> list[tuple[str, str]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f'{table} is not in UTF-8. Save it so; in Excel as "CSV UTF-8".') from error
+        raise DataError(f'{table} must be in UTF-8; in Excel save it as "CSV UTF-8".') from error
     except OSError as error:
         raise DataError(f"{table} cannot be read ({error.strerror}).") from error
     try:
@@ -203,10 +203,10 @@ def _class_folders(folder: Path) -> dict[str, Path]:
     paths = _folders(folder)
     folders = {_decoded(unicodedata.normalize("NFC", path.name)): path for path in paths}
     if len(folders) < len(paths):
-        raise DataError(f"{folder} has two folders whose names look the same. Rename one.")
+        raise DataError(f"{folder} has two folders with names that look the same. Rename one.")
     for name in folders:
         if not name.isprintable():
-            raise DataError(f"{folder} has a folder whose name has a line break or the like in it: {name!r}. Rename it.")
+            raise DataError(f"{folder} has a folder with a control character in its name: {name!r}. Rename it.")
     return dict(sorted(folders.items()))
 
 
@@ -295,10 +295,10 @@ def check_classes(folder: Path, classes: tuple[str, ...], files: list[ImageFile]
     if not by_split["val"]:
         if splits.count("train") >= 2 * len(classes):
             raise DataError(
-                f"No image to validate on in {folder}: every image is there more than once, and copies stay together in "
-                "training. Remove the copies, or put images to validate on into a folder val."
+                f"No validation image in {folder}: every image has copies, which stay together in training. Remove the "
+                "copies, or put validation images into a folder val."
             )
-        raise DataError(f"No image to validate on in {folder}. Add some: 2 or more in each class, or a folder val.")
+        raise DataError(f"No validation image in {folder}. Put at least 2 images into each class, or add a folder val.")
     missing = [name for label, name in enumerate(classes) if label not in by_split["val"]]
     if not missing:
         return []

@@ -48,7 +48,7 @@ def synchronize_norms(model: nn.Module, device: torch.device) -> None:
     synchronize(model)
     if any(type(module) is nn.BatchNorm2d for module in model.modules()):  # ours is one too, but needs no other in its place
         if device.type != "cuda":
-            raise ConfigError("torch's own batch norm shares its statistics on GPUs only. Add --no-sync-norms, or take bn.")
+            raise ConfigError("torch-bn can share statistics between processes only on GPUs. Add --no-sync-norms, or use bn.")
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place
 
 
@@ -82,7 +82,7 @@ class ReplicaStep(TrainStep):
 
     def check_start(self, epoch: int) -> None:
         if self._sum(torch.tensor(epoch)).item() != epoch * self.replicas:
-            raise TrainingError("The processes would go on from different epochs. Give all of them the same --runs folder.")
+            raise TrainingError("The processes must resume from the same epoch. Give all of them the same --runs folder.")
 
     def agree(self, asked: bool) -> bool:
         return bool(self._sum(torch.tensor(int(asked))).item())

@@ -84,7 +84,7 @@ def choose_precision(choice: str, recipe: Recipe, device: torch.device, say: Cal
     chosen = min(PRECISIONS, key=lambda precision: known[precision])
     rates = ", ".join(f"{recipe.batch_size / known[precision]:.0f} images/s in {precision}" for precision in PRECISIONS)
     if key not in _told:
-        say(f"--amp auto takes {chosen}: {rates}, timed once on this machine for this shape ({data_root() / FILE}).")
+        say(f"--amp auto uses {chosen}: {rates}, timed once on this machine ({data_root() / FILE}).")
         _told.add(key)
     return chosen
 
@@ -127,7 +127,7 @@ def choose_compile(
     if not epochs:
         return False
     if reason := missing_for_compile(device.type):
-        say(f"Training without torch.compile ({reason}): the same result, more slowly.")
+        say(f"Training without torch.compile ({reason}): same result, but slower.")
         return False
     return repays_compile(run, data, device, epochs)
 

@@ -33,7 +33,9 @@ def make_network(run: Run, num_classes: int) -> ResNet:
         weights = {key: value for key, value in start.load_model().state_dict().items() if not key.startswith("fc.")}
         missing, others = network.load_state_dict(weights, strict=False)
         if others or any(not key.startswith("fc.") for key in missing):
-            raise ConfigError(f"{recipe.start_from} has other layers than this recipe: a depth of {start.config.depth}.")
+            raise ConfigError(
+                f"--start-from needs networks of depth {recipe.depth}, got {start.config.depth} ({recipe.start_from})."
+            )
     if recipe.statistics_batch:
         for block in network.modules():
             for name, module in block.named_children():
@@ -48,7 +50,7 @@ def start_of(run: Run) -> Checkpoint | None:
         return None
     found = get_model_set(run.recipe.start_from).checkpoints
     if run.norm not in found:
-        raise ConfigError(f"{run.recipe.start_from} has no {run.norm} to start from. It has: {', '.join(found)}.")
+        raise ConfigError(f"{run.recipe.start_from} has no {run.norm} to start from. Choose one of: {', '.join(found)}.")
     return found[run.norm]
 
 
@@ -78,10 +80,10 @@ def choose_device(choice: str) -> torch.device:
     if choice not in DEVICES:
         raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {choice!r}.")
     if choice == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda needs a CUDA GPU, and torch sees none here. Use --device cpu.")
+        raise ConfigError("--device cuda needs a CUDA GPU, and torch finds none. Use --device cpu.")
     if choice == "mps":
         if not torch.backends.mps.is_available():
-            raise ConfigError("--device mps needs an Apple GPU, and torch sees none here. Use --device cpu.")
+            raise ConfigError("--device mps needs an Apple GPU, and torch finds none. Use --device cpu.")
         return torch.device("mps")
     if choice == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")

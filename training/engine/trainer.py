@@ -70,9 +70,9 @@ def train(
         the state after the last epoch.
     """
     if data.image_size != run.recipe.image_size:
-        raise ConfigError(f"the recipe wants {run.recipe.image_size} px images, {data.name} has {data.image_size} px.")
+        raise ConfigError(f"The recipe needs images of {run.recipe.image_size} px, {data.name} has {data.image_size} px.")
     if data.holdout != run.holdout:
-        raise ConfigError(f"the run wants a holdout of {run.holdout}, {data.name} has {data.holdout}.")
+        raise ConfigError(f"The run needs a holdout of {run.holdout}, {data.name} has {data.holdout}.")
     if execution.threads:
         torch.set_num_threads(execution.threads)
     device = choose_device(execution.device)
@@ -95,7 +95,7 @@ def train(
         weights = class_weights(run.recipe, images.labels["train"], len(data.classes))
         if replicas > 1:
             if run.recipe.statistics_batch:
-                raise ConfigError("statistics_batch works in one process alone.")
+                raise ConfigError("statistics_batch works in one process only.")
             compiled = False
             if execution.sync_norms:
                 synchronize_norms(model, device)
@@ -133,7 +133,7 @@ def train(
             if writes and not sys.stderr.isatty():
                 say(epoch_line(run, rows, session["seconds"], last - epoch, epoch - session["first_epoch"] + 1))
             if step.agree(interrupted()) and epoch < last:
-                raise Interrupted(f"Stopped after epoch {epoch} of {run.recipe.epochs}. The same command goes on from here.")
+                raise Interrupted(f"Stopped after epoch {epoch} of {run.recipe.epochs}. The same command resumes.")
     return state
 
 
@@ -220,7 +220,7 @@ def open_state(run: Run, data: ImageData, folder: Path, retrain: bool = False) -
     if not fits:
         raise TrainingError(
             f"{folder} holds a run with other settings ({_difference(state.run.to_dict(), run.to_dict()) or 'other images'}). "
-            "Use the same settings or another --runs folder; or --retrain, which sets it aside and trains anew."
+            "Use the same settings, another --runs folder, or --retrain to set it aside and train again."
         )
     return state
 
@@ -255,8 +255,8 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int, watch: 
             loss, classes = step(augment(pixels[own], own), labels[own], rates[number])
         except ValueError as error:  # a norm that would have a single value for its statistics
             raise TrainingError(
-                f"{run.variant} cannot be trained on {data.image_size} px in a batch of {len(positions)} ({error}) "
-                "Take a larger --image-size, or a --batch-size that leaves no batch of one image."
+                f"{run.variant} cannot be trained on {len(positions)} images of {data.image_size} px in a batch ({error}) "
+                "Use a larger --image-size, or a --batch-size that leaves no batch of one image."
             ) from error
         total_loss += loss.to(wide) * len(own)
         predicted[own] = classes
@@ -281,7 +281,7 @@ def _check_finite(loss: float, split: str, run: Run, epoch: int) -> None:
     if not math.isfinite(loss):
         kept = f"The state after epoch {epoch - 1} is kept." if epoch > 1 else "Nothing is saved yet."
         raise DivergedError(
-            f"The {split} loss of {run.variant} became {loss} in epoch {epoch}. {kept} Try a lower --lr, or --clip-norm 1."
+            f"The {split} loss of {run.variant} became {loss} in epoch {epoch}. {kept} Use a lower --lr, or --clip-norm 1."
         )
 
 
@@ -306,7 +306,7 @@ def first_interrupt_waits(signals: tuple[int, ...] = (signal.SIGINT,)) -> Iterat
 
     def remember(number: int, frame: object) -> None:
         if not came:
-            print("Finishing this epoch, then saving. Ctrl-C again stops at once.", file=sys.stderr)
+            print("Finishing and saving this epoch. Press Ctrl-C again to stop at once.", file=sys.stderr)
         came.append(number)
         if came.count(signal.SIGINT) > 1:
             raise KeyboardInterrupt

@@ -79,7 +79,7 @@ def study(
                     active[run] = _start(run, root, arguments)
             if waiting and not active and not has_waited:
                 has_waited = True
-                say(f"Trained by other processes: {counted(len(waiting), 'run')}. Waiting, to take over what they leave.")
+                say(f"Other processes train {counted(len(waiting), 'run')}. Waiting, to take over if they stop.")
             time.sleep(POLL_SECONDS)
             for run, process in list(active.items()):
                 if process.poll() is not None:
@@ -98,7 +98,9 @@ def study(
     say(progress_table(runs, root))
     if failed:
         logs = ", ".join(str(run.folder(root) / "train.log") for run in failed)
-        raise TrainingError(f"{len(failed)} of {counted(len(runs), 'run')} stopped with an error. See {logs}, then call again.")
+        raise TrainingError(
+            f"{len(failed)} of {counted(len(runs), 'run')} stopped with an error. See {logs}, then run this again."
+        )
 
 
 @contextlib.contextmanager
@@ -122,7 +124,11 @@ def _stopping(active: dict[Run, "subprocess.Popen[bytes]"]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if active:
-            print(f"Waiting for the epoch of {counted(len(active), 'run')}. Again stops at once.", file=sys.stderr, flush=True)
+            print(
+                f"Finishing the epoch of {counted(len(active), 'run')}. Press Ctrl-C again to stop at once.",
+                file=sys.stderr,
+                flush=True,
+            )
         for process in active.values():
             process.terminate()
         for process in active.values():
@@ -163,14 +169,14 @@ def check_images(runs: list[Run], root: Path, digest: Digest, retrain: bool, say
     if not retrain:
         raise ConfigError(
             f"{len(other)} of {counted(len(runs), 'run')} were trained on other images than {other[0].data} has now ({names}). "
-            "Add --retrain, which keeps them beside and trains them anew; or give the images under another name."
+            "Add --retrain to set them aside and train again, or give the images another name."
         )
     for run in other:
         try:
             with lock(run.folder(root)):
                 say(f"Set aside: {set_aside(run.folder(root))}, trained on other images.")
         except RunBusyError:
-            say(f"{run.folder(root)} is being trained by another process, and stays.")
+            say(f"{run.folder(root)} is kept: another process trains it.")
 
 
 def standing(run: Run, root: Path) -> str:

@@ -56,12 +56,12 @@ SUBMIT_SECONDS = 120
 class Resources:
     """Share of a cluster that each run of a study asks for."""
 
-    partition: Annotated[str | None, Field(description="Where to queue (default: the cluster's).")] = None
+    partition: Annotated[str | None, Field(description="Partition (default: the cluster's).")] = None
     gpus_per_run: Annotated[int, Field(description="GPUs of each run.", ge=0, le=1)] = 0
     cpus_per_run: Annotated[int, Field(description="Cores of each run.", ge=1, le=1_000_000)] = 1
     time: Annotated[
         int,
-        Field(description="Minutes after which a run is queued again, to go on from its last whole epoch.", ge=1, le=1_000_000),
+        Field(description="Time limit in minutes; a run that reaches it is queued again and resumes.", ge=1, le=1_000_000),
     ] = 60
     array_limit: Annotated[int | None, Field(description="Runs at a time (default: all).", ge=1, le=1_000_000)] = None
 
@@ -156,7 +156,7 @@ class Task:
 
         whole_limit = time.monotonic() - self.started > 15 * self.minutes  # not preempted early on
         if whole_limit and self._epochs() <= self.epochs_before:
-            print(f"No epoch ended within {counted(self.minutes, 'minute')}: this run needs a longer --time.", file=sys.stderr)
+            print(f"No epoch ended within {counted(self.minutes, 'minute')}. Use a longer --time.", file=sys.stderr)
             return None
         return DelayedSubmission(self)
 
@@ -256,7 +256,7 @@ class _ClusterStudy:
             counts_text = " and ".join(f"{count} {word}" for count, word in counts if count)
             again = ", with --retry for what failed" if self.failed else ""
             raise TrainingError(
-                f"Of {counted(len(self.runs), 'run')}, {counts_text}; the others are finished. Call again{again}."
+                f"Of {counted(len(self.runs), 'run')}, {counts_text}; the others are finished. Run this again{again}."
             )
 
     def _is_under_way(self, run: Run, jobs: dict[str, str]) -> bool:
@@ -299,14 +299,12 @@ class _ClusterStudy:
         try:
             held = FileLock(logs / "lock").acquire(timeout=SUBMIT_SECONDS)
         except Timeout as error:
-            raise TrainingError(
-                f"Another study is being submitted ({logs / 'lock'} is held). Call again in a while."
-            ) from error
+            raise TrainingError(f"Another study is being submitted ({logs / 'lock'} is locked). Try again later.") from error
         with held:  # two people who give the same command at once do not submit everything twice
             jobs = queue()
             if jobs is None:
                 raise TrainingError(
-                    "Slurm's controller does not answer, so nothing was submitted. `sinfo` says when it is back."
+                    "Slurm's controller does not answer, so nothing was submitted. Try again when `sinfo` works."
                 )
             before = {run: self._standing(run, jobs) for run in runs}
             rest = [run for run in before if before[run] in wanted]
@@ -376,8 +374,8 @@ def require_cluster() -> None:
     missing = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name) is None]
     if missing:
         raise ConfigError(
-            f"--launcher slurm needs Slurm's commands, and {', '.join(missing)} cannot be found here. Give the command on a "
-            "login node of the cluster, or leave --launcher out to train on this machine."
+            f"--launcher slurm needs Slurm's commands, but {', '.join(missing)} cannot be found. Run this on a login node of "
+            "the cluster, or omit --launcher to train on this machine."
         )
 
 
@@ -390,7 +388,7 @@ def submit(executor: "Executor", tasks: Sequence[Callable[[], None]]) -> list[st
             return [job.job_id for job in executor.submit_array(tasks)]
     except (failures.FailedJobError, failures.FailedSubmissionError) as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("sbatch: error: ")
-        raise ConfigError(f"Slurm did not take the runs: {reason}. `sinfo` lists partitions and their limits.") from error
+        raise ConfigError(f"Slurm rejected the runs: {reason}. `sinfo` lists partitions and their limits.") from error
 
 
 def queue() -> dict[str, str] | None:
@@ -414,9 +412,7 @@ def _submitit(module: str = "submitit") -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(
-            "--launcher slurm needs the package submitit, which is not installed here. Install it with: pip install submitit"
-        ) from error
+        raise ConfigError("--launcher slurm needs submitit: pip install submitit") from error
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ def write_tables(
         if data not in (None, model_set.data):
             continue
         if not concerns(model_set):
-            log(f"{model_set.name}  left out of this measurement")
+            log(f"{model_set.name}  skipped")
             left_out = True
             continue
         for variant in model_set.main_variants:
@@ -58,7 +58,7 @@ def write_tables(
             tables[checkpoints / model_set.data / name].extend(rows)
     if not tables and not left_out:
         raise CheckpointError(
-            f"No packaged checkpoint under {checkpoints / (data or '')}. Make them with: python -m training package"
+            f"No packaged checkpoint under {checkpoints / (data or '')}. Package runs with: python -m training package"
         )
     for path, rows in tables.items():
         write_csv(path, (*columns, "covers"), rows)

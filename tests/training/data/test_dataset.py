@@ -105,7 +105,7 @@ def test_two_by_two_pixels_become_their_mean_within_one_grey_level(archive, root
 
 def test_disk_that_fills_up_is_an_error_that_says_so_and_leaves_nothing(archive, tmp_path):
     with small_disk(tmp_path / "disk", 512) as disk:  # the cache takes 9 * 192 kB
-        with pytest.raises(DataError, match=r"No room left in .*: free some space and call again"):
+        with pytest.raises(DataError, match="No disk space left in"):
             fetch(NAME, 256, archive=archive, root=disk)
         assert list(disk.iterdir()) == []
 
@@ -179,7 +179,7 @@ def test_hold_out_depends_on_its_seed_alone(tiny):
 
 @pytest.mark.parametrize("share", [0.001, 0.999, 1.5, -0.1])
 def test_hold_out_leaves_images_of_every_class_on_both_sides(share, tiny):
-    with pytest.raises(ConfigError, match="a share between 0 and 1"):
+    with pytest.raises(ConfigError, match="holdout"):
         hold_out(tiny, share)
 
 

@@ -34,7 +34,7 @@ def test_folder_without_val_gives_a_tenth_of_each_class(photos, root):
     assert held == {"Grüner Baum": 2, "red <b>bird & co": 3, "空": 1}
     assert len(data.labels["train"]) + len(data.labels["val"]) == sum(counts.values())
     assert lines[0].startswith("My-photos-2026: 3 classes, 60 training and 6 validation images in ")
-    assert lines[1].startswith("3 of 69 files are left out; ")
+    assert lines[1].startswith("3 of 69 files were skipped; ")
     assert [line.split(":")[0].strip() for line in lines[2:]] == [
         f"Grüner Baum/{name}" for name in ("empty.png", "notes.txt", "torn.jpg")
     ]
@@ -127,7 +127,7 @@ def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path, root):
     assert data.classes == ("ant", "bee")
     assert sum(len(labels) for labels in data.labels.values()) == 7
     assert {row["problem"] for row in rows_of(data) if row["split"] == "skipped"} == {
-        "metadata.csv does not name it.",
+        "metadata.csv does not list it.",
         "metadata.csv names it, but there is no such file here.",
     }
 
@@ -147,8 +147,8 @@ def test_one_metadata_table_beside_the_parts_is_theirs(tmp_path, root):
     [
         (b"name,kind\n1.png,ant\n", "must have the columns file_name and label .* 'name,kind'"),
         (b"file_name;label\n1.png;ant\n", "with commas between; its first is 'file_name;label'"),
-        ("file_name,label\npictures/1.png,Bär\n".encode("cp1252"), "is not in UTF-8"),
-        (b"file_name,label\n1,ant\n2,bee\n", "None of the 2 files that .* names is in .*, such as '1'"),
+        ("file_name,label\npictures/1.png,Bär\n".encode("cp1252"), "must be in UTF-8"),
+        (b"file_name,label\n1,ant\n2,bee\n", "none of the 2 files listed in .*, such as '1'"),
     ],
 )
 def test_a_metadata_table_that_cannot_be_used_says_why(table, message, tmp_path, root):

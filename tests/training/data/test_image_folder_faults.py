@@ -12,12 +12,12 @@ from training.data.image_folder import load_folder, open_images
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (["bus", "plane", "train"], "has train, and beside it bus, plane. Are they classes"),
+        (["bus", "plane", "train"], "has train beside bus, plane"),
         (["train/ant", "train/bee", "val/ant", "valid/ant"], "has both val and valid. Keep one of them"),
         (["val/ant", "test/ant"], "has test, val, but no train"),
-        (["train/ant", "train/bee", "val/wasp"], "has classes that train has not: wasp"),
-        (["line\nbreak", "bee"], "has a line break"),
-        (["ant"], "for each of at least 2 classes"),
+        (["train/ant", "train/bee", "val/wasp"], "not in train: wasp"),
+        (["line\nbreak", "bee"], "control character"),
+        (["ant"], "at least 2 classes"),
     ],
 )
 def test_what_can_be_read_in_two_ways_or_would_be_passed_over_is_refused(tmp_path, root, folders, message):
@@ -53,12 +53,12 @@ def test_no_file_is_passed_over_without_a_word(tmp_path, root):
         "bee/README": "It is no image, by its name.",
         "bee/.DS_Store": "It is hidden.",
     }
-    assert any(line.startswith("5 of 13 files are left out") for line in lines)
+    assert any(line.startswith("5 of 13 files were skipped") for line in lines)
 
 
 def test_a_flat_folder_is_told_what_to_do(tmp_path, root):
     save_colours(tmp_path, "set", 3, 0)
-    with pytest.raises(DataError, match=r"holds 3 files and no folder for each class\. Put the images .*metadata\.csv"):
+    with pytest.raises(DataError, match=r"holds 3 files but no class folders.*metadata\.csv"):
         load_folder(tmp_path / "set", 16, silent, root)
 
 
@@ -66,7 +66,7 @@ def test_that_all_are_copies_is_said(tmp_path, root):
     for level, name in enumerate(("ant", "bee")):
         for copy in ("a", "b"):
             save_colours(tmp_path / "set" / name, copy, 3, level)
-    with pytest.raises(DataError, match="every image is there more than once"):
+    with pytest.raises(DataError, match="every image has copies"):
         load_folder(tmp_path / "set", 16, silent, root)
 
 
@@ -106,7 +106,7 @@ def test_another_folder_of_the_same_name_is_refused(photos, root, tmp_path):
     other = tmp_path / "other" / photos.name
     shutil.copytree(photos, other)
     (other / "空" / "photo 1.jpg").unlink()
-    with pytest.raises(DataError, match=rf"has the images of {photos}. Rename {other}, or delete that cache"):
+    with pytest.raises(DataError, match=rf"holds the images of {photos}. Rename {other}, or delete that cache"):
         load_folder(other, 16, silent, root)
     shutil.rmtree(photos)
     assert len(load_folder(other, 16, silent, root).labels["train"]) == 59
@@ -114,5 +114,5 @@ def test_another_folder_of_the_same_name_is_refused(photos, root, tmp_path):
 
 def test_name_of_a_known_data_set_is_refused(tmp_path, root):
     (tmp_path / "cifar-10").mkdir()
-    with pytest.raises(DataError, match=r"cifar-10 is the name of a data set that can be fetched\. Rename"):
+    with pytest.raises(DataError, match=r"cifar-10 is the name of a data set .* Rename"):
         load_folder(tmp_path / "cifar-10", 16, silent, root)

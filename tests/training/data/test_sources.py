@@ -55,7 +55,7 @@ def test_another_image_size_uses_the_archive_that_is_here(server, tmp_path):
 
 def test_an_interrupted_download_goes_on_where_it_was_cut_off(server, tmp_path):
     server.cut_after = len(ARCHIVE) // 2
-    with pytest.raises(DataError, match=rf"cut off at {server.cut_after} of {len(ARCHIVE)} bytes: call again"):
+    with pytest.raises(DataError, match=f"at {server.cut_after} of {len(ARCHIVE)} bytes"):
         fetch(NAME, root=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["downloads"]
     begun, server.cut_after = server.cut_after, None
@@ -66,7 +66,7 @@ def test_an_interrupted_download_goes_on_where_it_was_cut_off(server, tmp_path):
 
 def test_a_server_that_cannot_go_on_sends_all_again(server, tmp_path):
     server.cut_after = 100
-    with pytest.raises(DataError, match="cut off"):
+    with pytest.raises(DataError, match="stopped at"):
         download(server.url, tmp_path)
     server.cut_after, server.takes_ranges = None, False
     assert download(server.url, tmp_path).read_bytes() == ARCHIVE
@@ -85,20 +85,20 @@ def test_a_whole_download_that_was_not_put_in_place_is(server, tmp_path):
 
 def test_the_beginning_of_a_longer_file_is_dropped(server, tmp_path):
     (tmp_path / "tiny-imagenet-200.zip.part").write_bytes(bytes(len(ARCHIVE) + 1))
-    with pytest.raises(DataError, match="call again to start anew"):
+    with pytest.raises(DataError, match="has changed since"):
         download(server.url, tmp_path)
     assert download(server.url, tmp_path).read_bytes() == ARCHIVE
 
 
 def test_a_missing_file_on_the_server_is_said(server, tmp_path):
-    with pytest.raises(DataError, match=r"answered 404 Not Found.*--archive PATH"):
+    with pytest.raises(DataError, match=r"returned 404 Not Found.*--archive PATH"):
         download(f"{server.url}.moved", tmp_path)
 
 
 def test_no_server_is_said(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with pytest.raises(DataError, match=r"Could not fetch .*call again to go on, or pass --archive PATH"):
+        with pytest.raises(DataError, match=r"Could not fetch .*--archive PATH"):
             download(f"http://127.0.0.1:{unused.getsockname()[1]}/a.zip", tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_a_server_that_speaks_no_http_is_said(tmp_path):
 
 def test_too_little_room_is_seen_before_the_download(server, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
-    with pytest.raises(DataError, match=r"No room in .*free some space and call again"):
+    with pytest.raises(DataError, match="no space for"):
         download(server.url, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -128,7 +128,7 @@ def test_too_little_room_is_seen_before_the_download(server, tmp_path, monkeypat
 def test_a_disk_that_fills_up_while_downloading_keeps_what_came(server, tmp_path):
     server.content, server.says_length = bytes(200_000), False
     with small_disk(tmp_path / "disk", 100) as disk:
-        with pytest.raises(DataError, match=r"No room left in .*free some space and call again"):
+        with pytest.raises(DataError, match="No disk space left in"):
             download(server.url, disk)
         assert [path.name for path in disk.iterdir()] == ["tiny-imagenet-200.zip.part"]
 

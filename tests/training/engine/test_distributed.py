@@ -41,10 +41,10 @@ def run_training(rank, folder):
     go("bin", "parts")
     go("bn", "apart", sync=False)
     if rank == 1:
-        with pytest.raises(ConfigError, match="on GPUs only"):
+        with pytest.raises(ConfigError, match="--no-sync-norms"):
             synchronize_norms(nn.Sequential(nn.BatchNorm2d(3)), torch.device("cpu"))
     folders = [folder / "two", folder / "elsewhere"]
-    with pytest.raises(TrainingError, match=r"different epochs\. Give all of them the same --runs folder"):
+    with pytest.raises(TrainingError, match="the same --runs folder"):
         train(Run("tiny", SGD, "bn"), data, folders[rank], say=lambda line: None)
 
 
@@ -104,6 +104,6 @@ def test_torchrun_trains_one_run_in_two_processes(tmp_path):
     exit_code, printed, errors = warm.run([*launched, f"--runs={tmp_path / 'runs'}"], tmp_path, environment, ROOT)
     assert exit_code == 0, errors
     first, epoch, last = printed.splitlines()
-    assert first == "2 processes, each with its share of a batch of 40."
+    assert first == "2 processes, each with a share of each batch of 40."
     assert epoch.startswith("bn seed 0 epoch 1/1  train loss ")
-    assert last.startswith("bn: 1 of 1 epochs are in ")
+    assert last.startswith("bn: 1 of 1 epochs in ")

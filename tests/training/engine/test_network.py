@@ -54,7 +54,7 @@ def test_a_network_starts_from_packaged_weights_of_its_norm_with_a_new_last_laye
     found = make_network(Run("toy", recipe, "bn"), 7).state_dict()
     assert found["fc.weight"].shape[0] == 7
     assert all(torch.equal(found[key], start[key]) for key in start if not key.startswith("fc."))
-    for changes, norm, said in [({}, "in", "has no in to start from"), ({"depth": 14}, "bn", "a depth of 8")]:
+    for changes, norm, said in [({}, "in", "has no in to start from"), ({"depth": 14}, "bn", "depth 14, got 8")]:
         with pytest.raises(ConfigError, match=said):
             make_network(Run("toy", recipe.changed(**changes), norm), 7)
     with pytest.raises(ConfigError, match="no/such"):

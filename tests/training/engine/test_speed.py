@@ -35,7 +35,7 @@ def test_precision_is_the_faster_one_timed_once_for_each_shape(fp32, bf16, chose
     told = []
     assert {choose_precision("auto", RECIPE, CPU, told.append) for _ in range(2)} == {chosen}
     assert timed == [("fp32", 40), ("bf16", 40)]
-    assert all(line.startswith(f"--amp auto takes {chosen}: {40 / fp32:.0f} images/s in fp32") for line in told)
+    assert all(line.startswith(f"--amp auto uses {chosen}: {40 / fp32:.0f} images/s in fp32") for line in told)
     choose_precision("auto", RECIPE.changed(batch_size=8), CPU, told.append)
     assert timed[2:] == [("fp32", 8), ("bf16", 8)]
     assert choose_precision("bf16", RECIPE, CPU) == "bf16"

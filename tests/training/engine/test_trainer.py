@@ -114,7 +114,7 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_state(breaking, split, 
             return (breaking(self, loss) if len(labels) == 16 else loss), predicted
 
     monkeypatch.setattr(trainer, "TrainStep", Breaking)
-    message = rf"The {split} loss of bn became nan in epoch 2\. The state after epoch 1 is kept\. Try a lower --lr"
+    message = rf"The {split} loss of bn became nan in epoch 2\. The state after epoch 1 is kept\. Use a lower --lr"
     with pytest.raises(TrainingError, match=message):
         train_tiny(data, tmp_path)
     assert (folder_of(tmp_path) / "state.pt").read_bytes() == before
@@ -133,9 +133,9 @@ def test_other_settings_and_images_are_refused_by_name_and_set_aside_to_train_an
 
 
 def test_hold_out_has_a_folder_of_its_own_and_it_and_the_image_size_must_be_as_the_run_says(data, tmp_path):
-    with pytest.raises(ConfigError, match=r"the run wants a holdout of 0.25, tiny has 0.0\."):
+    with pytest.raises(ConfigError, match=r"The run needs a holdout of 0.25, tiny has 0.0\."):
         train(Run("tiny", RECIPE, "bn", holdout=0.25), data, tmp_path)
-    with pytest.raises(ConfigError, match="the recipe wants 32 px images, tiny has 16 px"):
+    with pytest.raises(ConfigError, match="images of 32 px, tiny has 16 px"):
         train_tiny(data, tmp_path, recipe=RECIPE.changed(image_size=32))
     train_tiny(hold_out(data, 0.25), tmp_path, stop_after=1)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny,holdout=0.25"]
@@ -167,7 +167,7 @@ class _Evil:
 def test_damaged_state_is_refused_with_what_to_do(damage, data, tmp_path):
     train_tiny(data, tmp_path, stop_after=1)
     damage(folder_of(tmp_path) / "state.pt")
-    with pytest.raises(TrainingError, match=r"state.pt is damaged\. Delete .*seed-0 to start this run anew\.$"):
+    with pytest.raises(TrainingError, match=r"state.pt is damaged\. Delete .*seed-0 to train this run again\.$"):
         train_tiny(data, tmp_path)
 
 
@@ -208,6 +208,6 @@ def test_missing_compiler_is_said_in_one_line(data, tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(speed, "missing_for_compile", lambda device: "no C++ compiler")
     train(Run("tiny", RECIPE, "bn"), data, tmp_path, Execution(stop_after=1), say=lines.append)
-    assert lines[0] == "Training without torch.compile (no C++ compiler): the same result, more slowly."
+    assert lines[0] == "Training without torch.compile (no C++ compiler): same result, but slower."
     assert lines[1].startswith("bn seed 0 epoch 1/2  train loss ")
     assert len(lines) == 2
