@@ -78,29 +78,23 @@ def test_the_keyboard_moves_by_pixels_and_maps_and_stops_at_the_edges(page):
     expect(grid).to_be_focused()
 
 
-def test_numbers_lead_to_any_channel_and_the_maps_follow(page):
+def test_numbers_and_layers_lead_to_any_value_and_a_cube_lights_its_set_while_the_pointer_is_on_it(page):
     page.get_by_label("Channel", exact=True).fill("12")
     expect(page.locator(".maps-grid .head")).to_have_text([str(channel) for channel in range(9, 17)])
     is_at(page, 1, 12, 16, 16)
     page.get_by_label("Row", exact=True).fill("3")
     is_at(page, 1, 12, 3, 16)
-
-
-def test_a_deeper_layer_has_other_maps_and_keeps_the_place_where_it_can(page):
-    page.get_by_label("Before layer", exact=True).click()
-    page.get_by_role("option", name="Stage 3, block 1, norm 2").click()
-    expect(page.locator(".maps-grid .map")).to_have_count(4 * 16)
-    is_at(page, 1, 4, 16, 16)
-
-
-def test_a_cube_lights_its_set_while_the_pointer_is_on_it(page):
     page.locator('#cubes figure[data-norm="ln"]').hover()
     expect(page.locator("#explorer-maps .map.lit")).to_have_count(LIT["ln"])
     page.get_by_role("heading", name="Follow a value").hover()
     expect(page.locator("#explorer-maps .map.lit")).to_have_count(LIT["bn"])
+    page.get_by_label("Before layer", exact=True).click()
+    page.get_by_role("option", name="Stage 3, block 1, norm 2").click()
+    expect(page.locator(".maps-grid .map")).to_have_count(4 * 16)
+    is_at(page, 1, 12, 3, 16)  # kept where it can be
 
 
-def test_a_darker_photo_changes_its_maps_and_the_means(page):
+def test_a_darker_photo_and_another_one_change_its_maps_and_the_means(page):
     page.get_by_role("button", name="Change photo 1").click()
     before = page.locator('.maps-grid .map[data-photo="0"] img').first.get_attribute("src")
     caption = page.locator("#explorer-pictures .verdict").inner_text()
@@ -108,9 +102,6 @@ def test_a_darker_photo_changes_its_maps_and_the_means(page):
     expect(page.locator("#explorer-pictures .change")).to_contain_text("photo 2, although unchanged")
     expect(page.locator("#explorer-pictures .verdict")).not_to_have_text(caption)
     expect(page.locator('.maps-grid .map[data-photo="0"] img').first).not_to_have_attribute("src", before)
-
-
-def test_another_photo_comes_into_the_maps(page):
     open_tab(page, "Compare")
     page.get_by_role("button", name=EXAMPLES[4].title).click()
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[4].file)

@@ -24,12 +24,9 @@ def ticked(page: Page) -> list[str]:
     return [label.strip() for label in labels]
 
 
-def test_nobody_gets_a_longer_address_than_they_asked_for(page, server_url):
-    page.wait_for_load_state("networkidle")
-    assert page.url == server_url
-
-
 def test_a_copied_link_brings_the_same_view(page, server_url):
+    page.wait_for_load_state("networkidle")
+    assert page.url == server_url  # nobody gets a longer address than they asked for
     page.get_by_role("checkbox", name="NN", exact=True).uncheck()
     open_tab(page, "Curves & metrics")
     expect(page).to_have_url(re.compile(r"tab=curves"))
@@ -83,22 +80,22 @@ def test_copied_goes_when_the_view_changes_and_an_own_photo_is_said_to_be_in_no_
 
 
 def test_what_is_unknown_in_a_link_is_left_out_and_said(page, server_url):
-    page.goto(f"{server_url}?set=no/such&variants=gn,<b>&tab=nowhere&__theme=light")
+    unknown = "set=no/such&variants=gn,<b>&tab=nowhere&photo=nowhere&value=bn/attic/1/1/1/1/bn/100/100"
+    page.goto(f"{server_url}?{unknown}&__theme=light")
     expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
     expect(page.locator(".card")).to_have_count(1)
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+    open_tab(page, "Inside")
+    expect(page.locator("#explorer-said")).to_contain_text(f"Photo 1 ({EXAMPLES[0].file}), channel 4")
 
 
-def test_a_tab_is_in_the_address_also_on_a_slow_phone(page):
+def test_a_tab_is_in_the_address_also_on_a_slow_phone_and_a_translated_page(page):
     slow = page.context.new_cdp_session(page)
     slow.send("Emulation.setCPUThrottlingRate", {"rate": 6})
     for tab in ("Evidence", "About"):
         open_tab(page, tab)
         expect(page).to_have_url(re.compile(f"tab={tab.lower()}$"))
     slow.detach()  # and as fast as before
-
-
-def test_a_translated_page_gives_the_same_link(page):
     page.evaluate("() => document.querySelectorAll('[role=tab]').forEach((tab) => { tab.textContent += ' auf Deutsch'; })")
     open_tab(page, "Evidence auf Deutsch")
     expect(page).to_have_url(re.compile("tab=evidence$"))
@@ -132,12 +129,6 @@ def test_a_link_opens_exactly_one_value_of_an_example(page):
     assert "photo=cat" in page.url  # what a link has brought stays in it
     open_tab(page, "Compare")
     expect(page.locator("#photo figcaption")).to_have_text("cat.jpg")
-
-
-def test_a_value_that_is_not_there_is_left_out_and_said(page, server_url):
-    page.goto(f"{server_url}?tab=inside&photo=nowhere&value=bn/attic/1/1/1/1/bn/100/100")
-    expect(page.get_by_test_id("toast-body")).to_contain_text(UNKNOWN)
-    expect(page.locator("#explorer-said")).to_contain_text(f"Photo 1 ({EXAMPLES[0].file}), channel 4")
 
 
 def test_added_networks_the_folder_and_the_choices_in_folds_are_in_the_link(page):

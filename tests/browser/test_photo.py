@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Callable
 
-import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -84,14 +83,11 @@ def test_what_is_dropped_and_no_photo_is_refused_and_the_photo_stays(page):
     expect_photo(page, "mine")
 
 
-def test_a_photo_dropped_on_another_tab_is_shown(page):
+def test_a_photo_dropped_on_another_tab_is_shown_and_several_open_batches_and_leave_it(page):
     open_tab(page, "Curves & metrics")
     drop(page.locator("body"), ("mine.png", "image/png", picture()))
     expect_photo(page, "mine.png")
     expect(page.locator("#photo img")).to_be_visible()
-
-
-def test_several_files_open_many_photos_and_leave_the_photo_as_it_is(page):
     before = everything(page)
     drop(page.locator("#photo"), ("one.png", "image/png", picture()), ("two.png", "image/png", picture("blue")))
     page.get_by_role("button", name="Photo by photo").click()
@@ -122,18 +118,15 @@ def test_a_pasted_photo_replaces_the_one_that_is_there_and_pasted_words_do_not(p
     expect_photo(page, "image.png")  # as Chromium calls it
 
 
-def test_without_a_camera_the_photo_stays(page):
-    page.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no')); }")
-    expect_refusal(page, lambda: page.get_by_role("button", name="Camera").click(), "does not let the page use a camera")
-
-
-def test_the_camera_is_closed_with_its_photo_and_without_one(page):
+def test_the_camera_is_closed_with_its_photo_and_without_one_and_where_there_is_none_the_photo_stays(page):
     camera = page.locator("#photo-camera")
     for button, name in (("Close the camera", EXAMPLES[0].file), ("Take the photo", "camera.jpg")):
         page.get_by_role("button", name="Camera", exact=True).click()
         page.get_by_role("button", name=button).click()
         expect(camera).to_be_hidden()
         expect_photo(page, name)
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no')); }")
+    expect_refusal(page, lambda: page.get_by_role("button", name="Camera").click(), "does not let the page use a camera")
 
 
 def test_the_last_of_quick_choices_wins_also_after_one_that_fails(page, tmp_path):
@@ -178,12 +171,12 @@ def test_an_upload_that_arrives_late_does_not_replace_a_newer_choice(page):
     expect(page.locator("#photo figcaption")).to_have_text(EXAMPLES[1].file)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "PNG"])
-def test_the_photo_is_shown_as_it_was_decoded(page, tmp_path, file_format):
+def test_the_photo_is_shown_as_it_was_decoded(page, tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6  # a quarter turn to the right
-    (tmp_path / "turned").write_bytes(picture(file_format=file_format, exif=turned))
-    choose_file(page, tmp_path / "turned")
-    expect_photo(page, "turned")
-    shown = page.locator("#photo img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
-    assert shown == list(load_image(tmp_path / "turned").size)
+    for file_format in ("JPEG", "WEBP", "PNG"):
+        (tmp_path / file_format).write_bytes(picture(file_format=file_format, exif=turned))
+        choose_file(page, tmp_path / file_format)
+        expect_photo(page, file_format)
+        shown = page.locator("#photo img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+        assert shown == list(load_image(tmp_path / file_format).size)

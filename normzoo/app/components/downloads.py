@@ -8,9 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+import pandas as pd
 
+from normzoo.app.components.tables import to_latex
 from normzoo.app.core.controls import LAST_WINS, UNDOCUMENTED
 from normzoo.app.core.errors import guarded
+from normzoo.formatting import to_csv
+from normzoo.plotting.spec import Chart
 
 #: file format -> its media type
 FORMATS = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv;charset=utf-8", "tex": "application/x-tex"}
@@ -54,6 +58,17 @@ def build(
                 **{**UNDOCUMENTED, **LAST_WINS},
             )
             made.success(None, file, None, js=_SAVE, api_name=f"save_{api_name}_{file_format}", **UNDOCUMENTED)
+
+
+def chart_file(chart: Chart, numbers: pd.DataFrame, file_format: str) -> bytes:
+    """A chart as a picture, or its numbers."""
+    if file_format == "csv":
+        return to_csv(numbers, float_format="%.8g").encode()
+    if file_format == "tex":
+        return to_latex(numbers.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
+    from normzoo.plotting import matplotlib  # only for those who want a picture
+
+    return matplotlib.to_bytes(matplotlib.draw(chart), file_format)
 
 
 def file_name(model_set_name: str, *words: str) -> str:

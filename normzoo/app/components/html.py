@@ -3,10 +3,13 @@
 import base64
 import functools
 import io
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from PIL import Image
 
 from normzoo.plotting.spec import style_of
@@ -38,6 +41,27 @@ def per_cent(probability: float) -> str:
 def render(template: str, **context: Any) -> str:
     """Return the HTML of a template in `templates/`; `Markup` in its context stays as it is, all else is escaped."""
     return _environment().get_template(template).render(**context)
+
+
+#: Of Markdown what sentences hold: links, code, what is strong.
+_MARKS = {
+    r"\[([^\]]+)\]\((https://[^\s)]+)\)": r'<a href="\2" target="_blank" rel="noopener noreferrer">\1</a>',
+    r"`([^`]+)`": r"<code>\1</code>",
+    r"\*\*(.+?)\*\*": r"<strong>\1</strong>",
+}
+
+
+def marked(markdown: str) -> Markup:
+    """A line of Markdown as HTML."""
+    text = str(escape(markdown))  # of a Markup, re.sub would escape the tags too
+    for mark, tag in _MARKS.items():
+        text = re.sub(mark, tag, text)
+    return Markup(text)
+
+
+def unavailable(problems: Mapping[str, str]) -> str:
+    """Return a list of the variants that could not be read, and why; nothing where there are none."""
+    return render("unavailable.html", problems=problems)
 
 
 def png_url(pixels: np.ndarray) -> str:

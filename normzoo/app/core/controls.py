@@ -25,6 +25,7 @@ What happens then, in this order:
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,7 +171,7 @@ class Linked:
         read: gives updates of the outputs for a text; raises ConfigError where that asks for something that is not there. None
             reads what None has written.
         outputs: what the choice is brought back to; None where that are the inputs.
-        settings: of dropdowns whose choices are those of a model set.
+        settings: of those of the inputs that are dropdowns with the choices of a model set; they come first.
     """
 
     key: str
@@ -200,11 +201,11 @@ class Linked:
         parts = text.split("/")
         if len(parts) != len(self.inputs):
             raise ConfigError("The link holds more or fewer choices than there are.")
-        components = [gr.Dropdown(**each) for each in self.settings(model_set)] if self.settings else self.inputs
+        of_set = list(self.settings(model_set)) if self.settings else []
+        components = [*(gr.Dropdown(**each) for each in of_set), *self.inputs[len(of_set) :]]
         values = [_linked_value(component, unquote(part)) for component, part in zip(components, parts, strict=True)]
-        if self.settings is None:
-            return values
-        return [gr.Dropdown(**{**each, "value": value}) for each, value in zip(self.settings(model_set), values, strict=True)]
+        listed = [gr.Dropdown(**{**each, "value": value}) for each, value in zip(of_set, values, strict=False)]
+        return [*listed, *values[len(of_set) :]]
 
 
 def _linked_value(component: Any, text: str) -> Any:
@@ -223,7 +224,7 @@ def _linked_value(component: Any, text: str) -> Any:
     else:
         with contextlib.suppress(ValueError):
             number = float(text)
-            if component.minimum <= number <= component.maximum:
+            if component.minimum <= number <= (math.inf if component.maximum is None else component.maximum):
                 return int(number) if number.is_integer() else number
     raise ConfigError("The link asks for a choice that is not there.")
 
@@ -244,7 +245,7 @@ def link_button(default: ModelSet, tabs: Sequence[str]) -> gr.HTML:
         ("FIRST", first | dict.fromkeys(KEYS[2:], "")),
     ):
         script = script.replace(name, json.dumps(value))
-    return gr.HTML(None, html_template=BUTTON, js_on_load=script, elem_id="link")
+    return gr.HTML(None, html_template=BUTTON, js_on_load=script, elem_id="link", elem_classes="link")
 
 
 def _keep_up(inputs: Sequence[Any], listed: Sequence[Dependency], tabs: Mapping[str, gr.Tab], linked: Sequence[Linked]) -> None:
@@ -372,8 +373,11 @@ class Chooser:
         self._lists.append((function, outputs))
 
     def add_to_link(self, linked: Linked) -> None:
-        """Have the link to the view hold a further choice."""
+        """Have the link to the view hold a further choice, and another model set bring its own `settings`."""
         self._linked.append(linked)
+        if (settings := linked.settings) is not None:
+            dropdowns = [each for each in linked.targets if isinstance(each, gr.Dropdown)]
+            self.list_of_set(lambda other: [gr.Dropdown(**each) for each in settings(other)], dropdowns)
 
     def connect(self, catalog: Catalog, named_tabs: Mapping[str, gr.Tab]) -> None:
         """Set up what a choice of a model set brings, and the link to the view, once all tabs are built."""

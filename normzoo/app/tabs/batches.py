@@ -14,8 +14,7 @@ from PIL import Image
 
 from normzoo.analysis.results import Confusion
 from normzoo.analysis.statistics import SIGNIFICANT, Interval, McNemar, accuracy_interval, holm, mcnemar
-from normzoo.app.components import cards
-from normzoo.app.components.html import NO_NETWORKS, render
+from normzoo.app.components.html import NO_NETWORKS, render, unavailable
 from normzoo.app.components.photo_sets import FIRST_SET, Photo, read_photos
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.batching import computing_many
@@ -170,9 +169,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         data.
         """
         chosen_set = catalog.get(model_set)
-        models, unavailable = catalog.load(chosen_set, chosen(chosen_set, variants))
+        models, problems = catalog.load(chosen_set, chosen(chosen_set, variants))
         if not models:
-            return NO_NETWORKS + cards.unavailable(unavailable), "", {}
+            return NO_NETWORKS + unavailable(problems), "", {}
         which = _which(statistics, prior)
         read = read_photos(photos, chosen_set.image_size, _tell(progress))
         batch = gather(read.read, classes_of(chosen_set), who, count, kind, severity, labels, composition)
@@ -191,7 +190,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             return words_alone(str(error), read.problems), "", {}
         others = [variant for variant in main_variants_of(chosen_set) if variant not in models]
         hidden = predictions(catalog.load(chosen_set, others)[0]) if len(batch.labelled) > 1 else {}
-        words = describe(batch, answers, which, read.problems, hidden) + cards.unavailable(unavailable)
+        words = describe(batch, answers, which, read.problems, hidden) + unavailable(problems)
         return words, tabulate(batch, answers), as_data(batch, answers, which)
 
     @guarded

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -10,10 +11,10 @@ import pandas as pd
 from gradio.components.plot import PlotData
 from PIL import Image
 
-from normzoo.analysis.results import final_metrics, val_accuracy
-from normzoo.app.components import cards, cubes, photo
+from normzoo.analysis.results import val_accuracy
+from normzoo.app.components import cubes, photo
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import NO_NETWORKS, jpeg_url, png_url, render
+from normzoo.app.components.html import NO_NETWORKS, jpeg_url, marked, png_url, render
 from normzoo.app.components.photo_sets import read_photos
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core import examples
@@ -23,6 +24,8 @@ from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, st
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.upload import open_photo, photo_path
 from normzoo.app.core.work import computing
+from normzoo.findings import Evidence
+from normzoo.findings.accuracy import lead_words
 from normzoo.formatting import capital, listed
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
@@ -44,22 +47,38 @@ STATISTICS = {
     "examples": "Batch: with the example photos",
     "photos": "Batch: with those of the Batches tab",
 }
-#: Accuracies that differ by less are named together: about half of the 95% interval of one over 1,250 images.
-CLOSE = 0.02
 OWN_ANSWER = "Each network's own answer"
 PHOTO_PIXELS = 192
 #: Colour-blind people can tell these two apart.
 RAISES, LOWERS = (178, 24, 43), (33, 102, 172)
 STRONGEST_OPACITY = 0.85
 
+NO_PHOTO = '<p class="hint">Add a photo, or choose one of the examples.</p>'
+NO_ANSWER = '<p class="hint">No answer for this one. Choose another photo, or one of the examples.</p>'
+
 Answers = dict[str, Prediction]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One network's part of the answer."""
+
+    variant: str
+    prediction: Prediction | None  # None: unavailable
+    original: Prediction | None  # of the photo as it came, with running statistics
+    problem: str  # why it is unavailable
+
+    @property
+    def is_changed(self) -> bool:
+        """Is another class the most probable one now?"""
+        return self.prediction is not None and self.original is not None and self.prediction.label != self.original.label
 
 
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab; the first example is classified already."""
     first = examples.EXAMPLES[0]
     start, _ = answer(catalog, default, main_variants_of(default), load_image(first.path), first.label)
-    lead = gr.HTML(standing(default), js_on_load=None, elem_id="lead")
+    lead = gr.HTML(standing(catalog, default), js_on_load=None, elem_id="lead")
     with gr.Row(elem_classes="compare"):
         with gr.Column(scale=2, min_width=280, elem_classes="photo-side"):
             photo_chosen, truth = photo.build(chooser)
@@ -122,7 +141,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         picture = open_photo(photo)
         shown = chosen(chosen_set, variants)
         if picture is None:
-            return cards.NO_PHOTO, {}
+            return NO_PHOTO, {}
         check_choice("statistics", statistics, STATISTICS)
         batch = {"set": "examples"} if statistics == "examples" else photos if statistics == "photos" else None
         kind, level = check_corruption(kind, severity)
@@ -244,44 +263,30 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     )
     for part, place in ((tabulated, "probabilities"), (mapping, "maps"), (tracing, "severities")):
         start_after(classified.event, [part], only_if=f'document.querySelector("#{place}")?.offsetParent')
-    nothing = f"() => {json.dumps([cards.NO_ANSWER, '', ''])}"
+    nothing = f"() => {json.dumps([NO_ANSWER, '', ''])}"
     classified.event.failure(None, None, [report, table, mapped], js=nothing, api_name="no_answer", **UNDOCUMENTED)
     start_after(photo_chosen, [classified], photo.ANSWERED)
     chooser.add_to_link(Linked("why", [classified.event], view))
     chooser.add_to_link(Linked("map", [mapping.event], [wanted], settings=lambda model_set: [_map_classes(model_set)]))
     chooser.list_of_set(
         lambda model_set: [
-            standing(model_set),
+            standing(catalog, model_set),
             gr.Accordion(label=_classes_title(model_set)),
             list_classes(model_set),
-            gr.Dropdown(**_map_classes(model_set)),
             gr.Radio(**_statistics_of(catalog, model_set)),
         ],
-        [lead, accordion, known, wanted, statistics],
+        [lead, accordion, known, statistics],
     )
 
 
-def standing(model_set: ModelSet) -> str:
+def standing(catalog: Catalog, model_set: ModelSet) -> str:
     """Which norms lead on the validation images, in a sentence with a link to the evidence; as HTML."""
-    finals = final_metrics(model_set, main_variants_of(model_set)).frame
-    if len(finals) < 2:
+    evidence = Evidence(model_set, catalog.sets.values())
+    if not evidence.shown_runs:
         return ""
-    groups: list[list[Any]] = []
-    for row in finals.sort_values("val_accuracy", ascending=False, kind="stable").itertuples():
-        if groups and groups[-1][-1].val_accuracy - row.val_accuracy < CLOSE:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    parts = [(listed([short_name(row.variant) for row in group]), _per_cent(group)) for group in groups]
-    seeds = sorted({int(row.n) for row in finals.itertuples()})
-    leads = " leads with" if len(groups[0]) == 1 else " lead with"
-    n = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
-    return render("standing.html", first=parts[0], leads="" if seeds[0] == 1 else leads, others=parts[1:], n=n)
-
-
-def _per_cent(group: Sequence[Any]) -> str:
-    numbers = sorted({f"{100 * row.val_accuracy:.0f}" for row in group}, key=int)
-    return "–".join(dict.fromkeys((numbers[0], numbers[-1])))
+    first, mark, rest = lead_words(evidence).partition(";")
+    sentence = marked(f"**{first}**{mark}{rest}" if mark else first)
+    return f'<p class="lead">{sentence} <a href="?tab=evidence" data-tab="evidence">Evidence →</a></p>'
 
 
 def answer(
@@ -319,7 +324,7 @@ def answer(
     plain = agreement({variant: prediction.label for variant, prediction in original.items()})
     rank_by = truth or (plain.groups[0][0] if plain.groups else "")
     accuracies = {variant: val_accuracy(model_set, variant) for variant in models}
-    row = [cards.Card(variant, shown.get(variant), original.get(variant), problems.get(variant, "")) for variant in variants]
+    row = [Card(variant, shown.get(variant), original.get(variant), problems.get(variant, "")) for variant in variants]
     row.sort(key=lambda card: -_probability(models, card, rank_by))
     notice = "" if truth or severity or batch is not None else _notice(catalog, model_set, shown)
     html = render(
@@ -355,7 +360,7 @@ def _in_batch(models: Mapping[str, Model], square: Image.Image, batch: object, k
         return predict_many(dependent, [square, *others], TOP, "batch")[0]
 
 
-def _probability(models: Mapping[str, Model], card: cards.Card, label: str) -> float:
+def _probability(models: Mapping[str, Model], card: Card, label: str) -> float:
     """How probable a network finds a class in the original; -1 where there is no answer."""
     if card.original is None or label not in models[card.variant].config.classes:
         return -1.0

@@ -24,18 +24,18 @@ from normzoo.analysis.results import (
     smoothed,
     val_accuracy,
 )
-from normzoo.app.components import cards, charts, downloads
+from normzoo.app.components import charts, downloads
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import NO_NETWORKS, render
-from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable, to_latex
+from normzoo.app.components.html import NO_NETWORKS, render, unavailable
+from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.errors import ConfigError
-from normzoo.formatting import capital, to_csv
+from normzoo.formatting import capital
 from normzoo.plotting import plotly
 from normzoo.plotting.curves import class_f1, confusion_difference, confusion_matrix, curve_chart
-from normzoo.plotting.spec import ELSEWHERE, style_of
+from normzoo.plotting.spec import ELSEWHERE, Chart, style_of
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -73,7 +73,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     with gr.Accordion("Smoothing and axes", open=False), gr.Row():
         smoothing = gr.Slider(0, MAX_SMOOTHING, value=0, step=0.05, label="Smoothing (0: none)", buttons=[], min_width=260)
         log_axes = gr.CheckboxGroup([("Values", "y"), ("Epochs", "x")], label="Logarithmic axes", min_width=200)
-    plot = gr.Plot(figure, show_label=False, container=False, elem_id="curves", label="figure")
+    plot = gr.Plot(figure, show_label=False, container=False, elem_id="curves", elem_classes="chart", label="figure")
     explanation = gr.HTML(words, js_on_load=None, elem_id="curves-text", label="report")
     inputs = [*chooser.inputs, metric, splits, smoothing, log_axes, others]
     downloads.build(lambda *asked: as_file(catalog, *asked), inputs, "curves", plot)
@@ -133,7 +133,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         shown = chosen(chosen_set, variant)
         figures, told = [], ""
         for key, metric in METRICS.items():
-            drawn, table = _figure(catalog, chosen_set, shown, key, "Both", smoothing, log_axes, others)
+            chart, table = _chart(catalog, chosen_set, shown, key, "Both", smoothing, log_axes, others)
+            drawn = plotly.draw(chart)
             drawn["layout"] |= {"height": PANEL_PIXELS}
             figures.append(as_plot(drawn))
             told += explain(table.frame, metric, "Both")
@@ -163,9 +164,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             [others],
             'given[0].join(";")',
             lambda model_set, text: [gr.Dropdown(**_others(catalog, model_set, text.split(";")))],
+            settings=lambda other: [_others(catalog, other)],
         )
     )
-    chooser.list_of_set(lambda other: [gr.Dropdown(**_others(catalog, other))], [others])
     _build_confusion(catalog, default, chooser)
     _build_per_class(catalog, chooser)
 
@@ -181,12 +182,12 @@ def draw(
     others: list[str] | None = None,
 ) -> tuple[PlotData, str, str, list[dict[str, Any]]]:
     """The chart, the words below it, and the table of final figures with its rows as data."""
-    figure, table = _figure(catalog, model_set, variants, metric, splits, smoothing, log_axes, others)
-    words = explain(table.frame, METRICS[metric], splits) + cards.unavailable(table.problems)
-    return as_plot(figure), words, *tabulate(catalog, model_set, variants, others)
+    chart, table = _chart(catalog, model_set, variants, metric, splits, smoothing, log_axes, others)
+    words = explain(table.frame, METRICS[metric], splits) + unavailable(table.problems)
+    return as_plot(plotly.draw(chart)), words, *tabulate(catalog, model_set, variants, others)
 
 
-def _figure(
+def _chart(
     catalog: Catalog,
     model_set: ModelSet,
     variants: list[str],
@@ -195,13 +196,14 @@ def _figure(
     smoothing: float,
     log_axes: list[str] | None,
     others: list[str] | None,
-) -> tuple[dict[str, Any], Table]:
+) -> tuple[Chart, Table]:
     check_choice("metric", metric, METRICS)
     check_choice("splits", splits, SPLIT_CHOICES)
     table = _collect(catalog, model_set, variants, others, history)
     shown_splits, axes = SPLIT_CHOICES[splits], check_axes(log_axes)
-    chart = curve_chart(table.frame, METRICS[metric], shown_splits, _chance(model_set, metric), smoothing, axes)
-    return plotly.draw(chart), table
+    classes = len(classes_of(model_set))
+    chance = chance_loss(classes) if metric == "loss" and classes else None
+    return curve_chart(table.frame, METRICS[metric], shown_splits, chance, smoothing, axes), table
 
 
 def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others: object, read: Any) -> Table:
@@ -255,7 +257,7 @@ def tabulate(
 ) -> tuple[str, list[dict[str, Any]]]:
     """The final figures with their files, as HTML; and as data for the API."""
     finals = _collect(catalog, model_set, variants, others, final_metrics)
-    problems = cards.unavailable(finals.problems)
+    problems = unavailable(finals.problems)
     if finals.frame.empty:
         return problems or NO_NETWORKS, []
     frame = finals.frame
@@ -299,19 +301,9 @@ def as_file(
     """The chart as a picture, or its numbers: a name without ending, and the content."""
     chosen_set = catalog.get(model_set)
     shown = chosen(chosen_set, variants)
-    _, table = _figure(catalog, chosen_set, shown, metric, splits, smoothing, log_axes, others)
-    name = downloads.file_name(chosen_set.name, metric, splits)
-    chosen_splits = SPLIT_CHOICES[splits]
-    if file_format in ("csv", "tex"):
-        numbers = to_frame(table.frame[table.frame["split"].isin(chosen_splits)], metric, smoothing)
-        if file_format == "csv":
-            return name, to_csv(numbers, float_format="%.8g").encode()
-        return name, to_latex(numbers.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
-    from normzoo.plotting import matplotlib  # only for those who want a picture
-
-    chance, axes = _chance(chosen_set, metric), check_axes(log_axes)
-    chart = curve_chart(table.frame, METRICS[metric], chosen_splits, chance, smoothing, axes)
-    return name, matplotlib.to_bytes(matplotlib.draw(chart), file_format)
+    chart, table = _chart(catalog, chosen_set, shown, metric, splits, smoothing, log_axes, others)
+    numbers = to_frame(table.frame[table.frame["split"].isin(SPLIT_CHOICES[splits])], metric, smoothing)
+    return downloads.file_name(chosen_set.name, metric, splits), downloads.chart_file(chart, numbers, file_format)
 
 
 def to_frame(frame: pd.DataFrame, metric: str, smoothing: float) -> pd.DataFrame:
@@ -331,11 +323,6 @@ def check_axes(log_axes: Sequence[str] | None) -> tuple[str, ...]:
     if not isinstance(log_axes, list | tuple) or not all(axis in ("x", "y") for axis in log_axes):
         raise ConfigError('The logarithmic axes must be a list of x and y, such as ["y"].')
     return tuple(dict.fromkeys(log_axes))
-
-
-def _chance(model_set: ModelSet, metric: str) -> float | None:
-    num_classes = len(classes_of(model_set))
-    return chance_loss(num_classes) if metric == "loss" and num_classes else None
 
 
 def _place_panel(key: str) -> gr.Plot:
@@ -391,7 +378,6 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
     )
     picked.success(None, js=charts.show("confusion-text"), api_name="show_confusion_cell", **UNDOCUMENTED)
     chooser.add_to_link(Linked("confusion", [shown.event, picked], controls, settings=_confusion_controls))
-    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _confusion_controls(other)], controls)
 
 
 def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str, PlotData | None, dict[str, Any]]:
@@ -399,7 +385,7 @@ def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) ->
     found, problems = _find(model_set, network, other, [] if label == NONE else [label])
     classes = classes_of(model_set)
     if not found:
-        return cards.unavailable(problems) or NO_NETWORKS, None, {}
+        return unavailable(problems) or NO_NETWORKS, None, {}
     names, each = [short_name(variant) for variant in found], list(found.values())
     if len(each) == 2:
         figure = plotly.draw(confusion_difference(each[0].shares, each[1].shares, classes, (names[0], names[1])))
@@ -407,7 +393,7 @@ def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) ->
         figure = plotly.draw(confusion_matrix(each[0].counts, classes, names[0]))
     told = [] if label == NONE else [about(*pair, classes, classes.index(label)) for pair in zip(names, each, strict=True)]
     data = {"classes": list(classes), "counts": {variant: one.counts.tolist() for variant, one in found.items()}}
-    return _as_status(told) + cards.unavailable(problems), as_plot(figure), data
+    return _as_status(told) + unavailable(problems), as_plot(figure), data
 
 
 def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: Any) -> str:
@@ -421,7 +407,7 @@ def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: A
         if row != column  # of the diagonal the rest tells anyway
     ]
     told += [about(short_name(variant), one, classes, row) for variant, one in found.items()]
-    return _as_status(told) + cards.unavailable(problems)
+    return _as_status(told) + unavailable(problems)
 
 
 def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> tuple[dict[str, Confusion], dict[str, str]]:
@@ -529,7 +515,7 @@ def tell_class(model_set: ModelSet, variants: list[str], name: str, label: str) 
     if label not in classes or not (found or problems):
         raise ConfigError("The chart shows no such network or class any more. Click again.")
     told = [about(short_name(variant), one, classes, classes.index(label)) for variant, one in found.items()]
-    return _as_status(told) + cards.unavailable(problems)
+    return _as_status(told) + unavailable(problems)
 
 
 def tell_classes(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None, str, dict[str, Any]]:
@@ -537,7 +523,7 @@ def tell_classes(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotDat
     found, problems = confusions(model_set, variants)
     classes = classes_of(model_set)
     if not found:
-        return cards.unavailable(problems) or NO_NETWORKS, None, "", {}
+        return unavailable(problems) or NO_NETWORKS, None, "", {}
     f1 = pd.DataFrame({variant: one.f1 for variant, one in found.items()}, index=pd.Index(classes))
     ordered = f1.loc[f1.mean(axis=1).sort_values(ascending=False, kind="stable").index]
     figure = plotly.draw(class_f1({str(variant): ordered[variant].tolist() for variant in ordered}, ordered.index.tolist()))
@@ -546,4 +532,4 @@ def tell_classes(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotDat
     name = downloads.file_name(model_set.name, "f1")
     table = sortable(numbers, texts, "F1 of every class (%)") + csv_link(texts, name, full=numbers)
     data = {variant: dict(zip(classes, f1[variant].tolist(), strict=True)) for variant in f1}
-    return cards.unavailable(problems), as_plot(figure), table, data
+    return unavailable(problems), as_plot(figure), table, data

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import json
-import re
 from collections.abc import Callable
 from types import GenericAlias
 from typing import Any
@@ -12,18 +11,18 @@ import gradio as gr
 from gradio.components.plot import PlotData
 from gradio.context import Context
 from gradio.events import api
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from normzoo.app.components import downloads
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import render
-from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable, to_latex
+from normzoo.app.components.html import marked, render
+from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.controls import Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.errors import ConfigError
 from normzoo.findings import COMMON, OF_A_SET, Evidence, Finding, ResultTable, find_all
-from normzoo.formatting import capital, to_csv
+from normzoo.formatting import capital
 from normzoo.plotting import plotly
 from normzoo.pretrained.registry import ModelSet
 
@@ -100,15 +99,13 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
 def headline(finding: Finding) -> str:
     """The claim, as HTML."""
-    return render("finding.html", title=finding.title, headline=_marked(finding.headline))
+    return render("finding.html", title=finding.title, headline=marked(finding.headline))
 
 
 def details(finding: Finding) -> str:
     """All that is folded: tables with their files, method, notes, commands; as HTML."""
     tables = [Markup(_table(table, f"normzoo-{finding.key}-{number}")) for number, table in enumerate(finding.tables, start=1)]
-    lines = [
-        (title, [*map(_marked, texts)]) for title, texts in (("Method", finding.method), ("Notes", finding.notes)) if texts
-    ]
+    lines = [(title, [*map(marked, texts)]) for title, texts in (("Method", finding.method), ("Notes", finding.notes)) if texts]
     return render("finding_rest.html", tables=tables, lines=lines, commands=finding.commands)
 
 
@@ -135,15 +132,8 @@ def as_file(finding: Finding | None, model_set: str, file_format: str) -> tuple[
     """The chart as a picture, or its points: a name without ending, and the content."""
     if finding is None or finding.chart is None:
         raise ConfigError("This finding has no chart; choose another, or take its tables.")
-    name = downloads.file_name(model_set, finding.key)
-    points = finding.chart.frame().reset_index()
-    if file_format == "csv":
-        return name, to_csv(points).encode()
-    if file_format == "tex":
-        return name, to_latex(points.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)).encode()
-    from normzoo.plotting import matplotlib  # only for those who want a picture
-
-    return name, matplotlib.to_bytes(matplotlib.draw(finding.chart), file_format)
+    content = downloads.chart_file(finding.chart, finding.chart.frame().reset_index(), file_format)
+    return downloads.file_name(model_set, finding.key), content
 
 
 def _table(table: ResultTable, name: str) -> str:
@@ -157,11 +147,6 @@ def _titles(findings: dict[str, Finding]) -> list[tuple[str, str]]:
     if not findings:
         return [(capital(key.replace("-", " ")), key) for key in KEYS]
     return [(findings[key].title, key) for key in KEYS if key in findings]
-
-
-def _marked(text: str) -> Markup:
-    """Markdown code in a line, as HTML."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _records(frame: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ import pytest
 
 from normzoo.app import build_demo
 from normzoo.app.core import controls as link
-from normzoo.app.core.catalog import main_variants_of
 from tests.support.checkpoints import save_variant
 
 
@@ -29,22 +28,13 @@ def root(tmp_path_factory):
         ({"variants": "quux"}, ("toy/paper", ["bn", "gn"], False)),
         ({"set": "no/such", "variants": "gn"}, ("toy/paper", ["gn"], False)),
         ({"set": ["toy/other"], "variants": {"a": 1}}, ("toy/paper", ["bn", "gn"], False)),
+        ({"set": "toy/paper"}, ("toy/paper", ["bn", "gn"], True)),
+        *((nothing, ("toy/paper", ["bn", "gn"], True)) for nothing in (None, "set", ["set"], {}, {"index": 1})),
     ],
 )
 def test_a_link_brings_what_is_there_and_leaves_out_the_rest(catalog, asked, expected):
     model_set, variants, is_known = link.read_link(catalog, "toy/paper", asked)
     assert (model_set.name, variants, is_known) == expected
-
-
-@pytest.mark.parametrize("asked", [None, "set", ["set"], {}, {"index": 1}])
-def test_what_is_no_link_asks_for_nothing(catalog, asked):
-    model_set, variants, is_known = link.read_link(catalog, "toy/paper", asked)
-    assert (model_set.name, variants, is_known) == ("toy/paper", ["bn", "gn"], True)
-
-
-def test_without_variants_a_link_shows_the_main_ones(catalog):
-    model_set, variants, _ = link.read_link(catalog, "toy/paper", {"set": "toy/paper"})
-    assert variants == main_variants_of(model_set) == ["bn", "gn"]
 
 
 def test_an_empty_page_has_no_link(tmp_path):

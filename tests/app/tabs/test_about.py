@@ -1,13 +1,10 @@
 """The tab About without a browser: nothing on it is typed in that the files or the running page know."""
 
-import json
 import re
-from types import SimpleNamespace
 
 import pytest
 
 from normzoo import NORM_LAYERS
-from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.app.tabs import about
@@ -74,38 +71,6 @@ def test_what_cannot_be_read_is_named_and_what_is_not_there_is_a_dash(root, told
     assert "do not name the training data" in bare
     assert "no recipe" in bare
     assert "Choose at least one network" in words(about.describe_training(told, []))
-
-
-def test_every_public_event_of_the_running_page_is_listed(root, told):
-    demo = build_demo(root)
-    endpoints = demo.get_api_info()["named_endpoints"]
-    assert "/about" in endpoints
-    shown = words(about.describe_api(endpoints, "https://zoo.example", told))
-    for name, endpoint in endpoints.items():
-        assert name in shown
-        assert endpoint["description"] in shown
-        assert all(parameter["parameter_name"] in shown for parameter in endpoint["parameters"])
-
-
-def test_the_examples_name_this_page_and_this_set(told):
-    python, curl = (example("https://zoo.example", told) for example in (about.python_example, about.curl_example))
-    compile(python, "example", "exec")
-    assert 'Client("https://zoo.example")' in python
-    assert '"toy/told", ["bn", "bn-bs8"]' in python
-    assert json.loads(re.search(r"-d '(.+)'", curl)[1]) == {"data": ["toy/told", ["bn", "bn-bs8"]]}
-
-
-@pytest.mark.parametrize(
-    ("referrer", "expected"),
-    [
-        ("https://zoo.hf.space/?tab=about", "https://zoo.hf.space"),
-        ("http://127.0.0.1:7861/", "http://127.0.0.1:7861"),
-        ("https://example.org/zoo/?a=<b>", "https://example.org/zoo"),
-        *((odd, "http://127.0.0.1:7860") for odd in (None, "", "null", 'https://x"><script>', "javascript:alert(1)")),
-    ],
-)
-def test_the_address_is_that_of_the_visitor_and_an_odd_one_is_not_repeated(referrer, expected):
-    assert about.address(SimpleNamespace(headers={"referer": referrer})) == expected
 
 
 def test_every_example_photo_is_credited():

@@ -17,6 +17,8 @@ from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo
 from normzoo.app.tabs import compare
 from normzoo.errors import ConfigError, ImageError
+from normzoo.findings import Evidence
+from normzoo.findings.accuracy import lead_words
 from normzoo.images.corruptions import CORRUPTIONS, corrupt
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import predict_many
@@ -101,14 +103,9 @@ def test_batch_statistics_move_those_that_have_running_ones_alone_and_light_thei
     assert stored == [{"bn", "bin"}, set()]
 
 
-def test_the_standing_names_close_accuracies_together(tmp_path):
-    for variant in ("nn", "gn", "ln"):  # 0.50, 0.54, 0.55
-        save_variant(tmp_path, variant)
-    text = " ".join(words(compare.standing(Catalog(tmp_path).get("toy/paper"))).split())
-    assert "LN and GN 54–55%" in text
-    assert "lead" not in text, "of single runs none leads"
-    assert "NN 50%" in text
-    assert "n = 1" in text
+def test_the_standing_is_the_finding_about_accuracy(catalog, toy):
+    expected = lead_words(Evidence(toy, catalog.sets.values())).replace("`", "")
+    assert expected in " ".join(words(compare.standing(catalog, toy)).split())
 
 
 def test_the_table_holds_every_probability_the_most_probable_first(catalog, toy, picture):

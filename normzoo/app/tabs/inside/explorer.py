@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from normzoo.app.components import cards, downloads
+from normzoo.app.components import downloads
+from normzoo.app.components.html import unavailable
 from normzoo.app.components.tables import SORT_SCRIPT
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked
@@ -110,7 +111,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         try:
             scene = scene_of(photo, model_set, network, layer, brightness, contrast)
         except CheckpointError as error:
-            return [cards.unavailable({network: str(error)}), *[gr.skip()] * 4, *NOTHING]
+            return [unavailable({network: str(error)}), *[gr.skip()] * 4, *NOTHING]
         if scene is None:
             return ["", *[gr.skip()] * 4, *NOTHING]
         asked = [at, channel, row, column]
@@ -215,11 +216,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             [told.event, drawn.event],
             choices,
             f'given.join("/") === {json.dumps(first)} ? "" : given.join("/")',
-            lambda model_set, text: _linked(catalog, model_set, text),
-            choices,
+            settings=lambda model_set: _controls(catalog, model_set),
         )
     )
-    chooser.list_of_set(lambda other: [gr.Dropdown(**settings) for settings in _controls(catalog, other)], [network, layer])
 
 
 def tell(scene: Scene, place: Position, norm: str) -> tuple[str, str, str, dict[str, object]]:
@@ -231,24 +230,6 @@ def tell(scene: Scene, place: Position, norm: str) -> tuple[str, str, str, dict[
         view.change(scene, place) + view.pictures(scene, place),
         view.as_data(values),
     )
-
-
-def _linked(catalog: Catalog, model_set: ModelSet, text: str) -> list[Any]:
-    """Return the updates of all controls for the text in a link: "bn/stem, norm 1/1/4/16/16/in/100/100"."""
-    networks, layers = _controls(catalog, model_set)
-    parts = text.split("/")
-    numbers = [int(part) for part in (*parts[2:6], *parts[7:]) if part.isdecimal() and len(part) < 4]
-    is_known = len(parts) == 9 and len(numbers) == 6 and parts[0] in variants_of(model_set) and parts[6] in NORM_LAYERS
-    if not is_known or parts[1] not in [layer for _, layer in layers["choices"]]:
-        raise ConfigError("The link asks for a value that is not there.")
-    photo, *place, brightness, contrast = numbers
-    return [
-        gr.Dropdown(**{**networks, "value": parts[0]}),
-        gr.Dropdown(**{**layers, "value": parts[1]}),
-        *[max(number, 1) for number in (min(photo, PHOTOS), *place)],
-        parts[6],
-        *[min(max(share, least), most) for share, (least, most) in ((brightness, BRIGHTNESS), (contrast, CONTRAST))],
-    ]
 
 
 def _controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:

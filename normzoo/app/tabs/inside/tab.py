@@ -11,9 +11,9 @@ import pandas as pd
 from gradio.components.plot import PlotData
 from PIL import Image
 
-from normzoo.app.components import cards, cubes
+from normzoo.app.components import cubes
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import NO_NETWORKS, png_url, render
+from normzoo.app.components.html import NO_NETWORKS, png_url, render, unavailable
 from normzoo.app.components.tables import csv_link
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, Chooser, Linked
@@ -225,7 +225,6 @@ def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> No
     )
     settings = functools.partial(_feature_controls, catalog)
     chooser.add_to_link(Linked("features", [compared.event], controls, settings=settings))
-    chooser.list_of_set(lambda other: [gr.Dropdown(**each) for each in settings(other)], controls)
 
 
 def draw_features(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, left: object, right: object) -> str:
@@ -258,7 +257,7 @@ def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str,
     variant = check_choice("network", variant, variants_of(model_set))
     models, problems = catalog.load(model_set, [variant])
     if variant in problems:
-        return f'<figure style="--variant: {style_of(variant).colour}">{cards.unavailable(problems)}</figure>'
+        return f'<figure style="--variant: {style_of(variant).colour}">{unavailable(problems)}</figure>'
     with computing():
         maps = feature_maps(models[variant], photo, block)
     count, height, width = maps.values.shape
