@@ -134,11 +134,15 @@ class Subject:
         value = meant(self.arguments, meaning)
         return default if value is None else float(value)
 
-    def layer(self) -> nn.Module:
-        """Return a fresh layer whose parameters have the values of the check, in training mode."""
-        layer = clone(self._template).train()
+    @cached_property
+    def _with_values(self) -> nn.Module:
+        layer = self.untouched()
         set_values(layer)
         return layer
+
+    def layer(self) -> nn.Module:
+        """Return a fresh layer whose parameters have the values of the check, in training mode."""
+        return clone(self._with_values)
 
     def untouched(self) -> nn.Module:
         """Return a layer as its constructor leaves it."""
