@@ -100,8 +100,8 @@ class Formula:
             running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out or other
             there: without_eps, without_affine, without_variance, without_mean, without_root, eps_beside.
         evaluation_updates: whether evaluation moves the running statistics too.
-        gate: none, learned, reversed, clamped, sigmoid, sigmoid_twice, both (of both parts), second (of the instance part
-            alone), or a number for a gate that does not learn.
+        gate: none, learned, clamped, sigmoid, sigmoid_twice, each but the last also reversed (clamped_reversed), both (of both
+            parts), second (of the instance part alone), or a number for a gate that does not learn.
         blend: what the gate blends: outputs, statistics, or chained (the instance part is taken from the batch part's output).
     """
 
@@ -307,6 +307,8 @@ class FormulaNorm(nn.Module):
     def _remember(self, mean: Tensor, variance: Tensor, count: int, x: Tensor) -> None:
         """Move the running statistics."""
         formula = self.formula
+        if formula.memory == "never":
+            return
         biased = variance * ((count - 1) / count) if formula.variance == "unbiased" else variance
         if formula.remembers_mean:
             mean = mean.mean(0, keepdim=True)
@@ -328,7 +330,7 @@ class FormulaNorm(nn.Module):
             mean = x.mean()
         self.seen += 1
         share = self.momentum if formula.momentum == "torch" else 1 - self.momentum
-        shares = {"copy": 1.0 if self.seen == 1 else share, "cumulative": 1 / self.seen, "never": 0.0}
+        shares = {"copy": 1.0 if self.seen == 1 else share, "cumulative": 1 / self.seen}
         share = shares.get(formula.memory, share)
         for _ in range(2 if formula.memory == "twice" else 1):
             first, second = (new, mean) if formula.memory == "exchanged" else (mean, new)
@@ -368,7 +370,9 @@ class FormulaNorm(nn.Module):
         if kind in ("both", "second"):
             return (gate if kind == "both" else torch.ones_like(gate)), gate
         shares = {"learned": gate, "reversed": 1 - gate, "clamped": gate.clamp(0, 1), "sigmoid": gate.sigmoid()}
-        first = gate.sigmoid().sigmoid() if kind == "sigmoid_twice" else shares[kind]
+        shares |= {"sigmoid_twice": gate.sigmoid().sigmoid()}
+        shares |= {"clamped_reversed": 1 - gate.clamp(0, 1), "sigmoid_reversed": 1 - gate.sigmoid()}
+        first = shares[kind]
         return first, 1 - first
 
 

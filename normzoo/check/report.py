@@ -26,6 +26,8 @@ TIME_LIMIT = 60
 WIDTH = 80
 #: What an exception says -> what usually causes it.
 _HINTS = {
+    r"respect to argument 'running_mean'": "F.batch_norm takes given statistics as constants: in training let it "
+    "compute them (training=True), or normalize by hand, (x − mean) / √(var + ε).",
     r"must match the size of tensor": "A mean or a parameter of shape (C,) meets a map (N, C, H, W): use keepdim=True in "
     "mean and var, and view(1, −1, 1, 1) for what has one value per channel.",
     r"running_mean must be defined": "Give F.batch_norm the layer's running_mean and running_var, registered as buffers.",
@@ -130,6 +132,9 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
             by_formula["eps-other"] = _sentence("eps-other", str(eps))
         if share is not None and subject.kind not in FREE_MEMORY:
             by_formula["momentum-other"] = _sentence("momentum-other", str(share))
+        if eps == subject.momentum and share == subject.eps:
+            del by_formula["eps-other"], by_formula["momentum-other"]
+            by_formula["eps-and-momentum-swapped"] = BY_KEY["eps-and-momentum-swapped"].sentence
         # What the formula with its mistakes does in evaluation is no second cause.
         is_explained = bool(by_formula) and unexplained is None
         mistakes = by_formula | {
@@ -141,11 +146,13 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
             remark = _unexplained(subject, unexplained)
     if not mistakes and not remark:
         remark = next((_with_hint(each.detail) for each in outcomes.values() if not each.passed and _hint(each.detail)), "")
+    if not mistakes and not remark and subject.failure is not None:
+        remark = _with_hint(where_it_failed(subject.failure, subject))
     notes = [outcome.note for outcome in outcomes.values() if outcome.note]
     if is_random:
         notes.append("Its output is random: the checks that compare two runs were left out.")
     if not is_known and is_running:
-        notes.insert(0, depends_on(subject))
+        notes = [each for each in (depends_on(subject), *notes) if each]
     if is_known:
         notes += [CONVENTIONS[each.key] for each in subject.conventions.mistakes if CONVENTIONS.get(each.key)]
     return Report(subject.own.name, subject.kind, behaves(subject), outcomes, mistakes, notes, remark)
@@ -177,7 +184,10 @@ def depends_on(subject: Subject) -> str:
     x = subject.batches[0].float()
     image, channel, row, column = 0, 5, 1, 2
     moving = x.clone().requires_grad_()
-    y = subject.layer()(moving + 0)
+    try:
+        y = subject.layer()(moving + 0)
+    except Exception:  # a person's code may raise anything; the checks report it
+        return ""
     gradient = torch.autograd.grad(y[image, channel, row, column], moving, allow_unused=True)[0] if y.requires_grad else None
     if gradient is None:
         return "No gradient reaches its input."

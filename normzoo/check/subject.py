@@ -200,7 +200,7 @@ class Subject:
         own = self.observed.get(("memory", "running_mean"))
         if own is None or own.numel() != CHANNELS:
             return None
-        for share in _USUAL_MOMENTA:
+        for share in (*_USUAL_MOMENTA, self._given("eps", EPS)):
             mean = torch.zeros(CHANNELS, dtype=torch.float64)
             for batch in self.batches[:3]:
                 mean = mean.lerp(batch.mean((0, 2, 3)), share)
@@ -294,7 +294,7 @@ class Subject:
         guess, unexplained = self._diagnose(standard, known)
         eps = None
         if unexplained == "output" and self.own.takes("eps"):
-            for other in _USUAL_EPS:
+            for other in (*_USUAL_EPS, self.momentum):
                 found, rest = self._diagnose(replace(standard, eps=other), known, at_most=1)
                 if rest != "output":
                     guess, unexplained, eps = found, rest, other
@@ -420,7 +420,9 @@ class Subject:
                     if "gate" in changes and kind.key != "bin":
                         continue
                     usual = Standard(kind.key, count, _USUAL_EPS[0], self.momentum)
-                    if not self._computes(usual, changes, roughly=True):
+                    swapped = possible[-1] == MOMENTUM and kind.base == "bn"
+                    roughly = (usual, *([replace(usual, eps=MOMENTUM)] if swapped else []))
+                    if not any(self._computes(each, changes, roughly=True) for each in roughly):
                         continue
                     for eps in possible:
                         if self._computes(replace(usual, eps=eps), changes):
@@ -489,7 +491,8 @@ class Subject:
         held = meant(vars(self._template), "eps")
         known = [self._given("eps", EPS)] if self.own.takes("eps") else []
         known += [float(held)] if isinstance(held, float) or (isinstance(held, Tensor) and held.numel() == 1) else []
-        return list(dict.fromkeys([*known, *_USUAL_EPS]))
+        swapped = [self._given("momentum", MOMENTUM)] if self.own.takes("momentum") and self.own.takes("eps") else []
+        return list(dict.fromkeys([*known, *_USUAL_EPS, *swapped]))
 
     def _is_frozen(self) -> bool:
         """Does it have running statistics that do not move, and nothing that learns unless it is kept in evaluation?"""

@@ -154,8 +154,12 @@ VALUES = {
 
 
 def clone(layer: nn.Module) -> nn.Module:
-    """Return a copy of a layer; of a scripted one with its own tensors, too."""
-    return copy.deepcopy(layer)
+    """Return a copy of a layer; of a scripted one with its own tensors, too. What has a graph is copied without it."""
+    computed = [held for held in held_tensors(layer) if held.tensor.grad_fn is not None]
+    memo = {id(held.tensor): held.tensor.detach().clone() for held in computed}
+    for held in computed:
+        memo[id(held.tensor)].requires_grad_(held.holding == "attribute")
+    return copy.deepcopy(layer, memo)
 
 
 def set_values(layer: nn.Module) -> dict[str, Held]:

@@ -264,6 +264,13 @@ BroadcastShapeBatchNorm = wrong(
 OneWeightForAll = wrong(Base, "affine-shared", __init__=start(Base, weight=lambda c: nn.Parameter(torch.ones(1))))
 
 # Running statistics
+EpsAndMomentumSwapped = wrong(
+    BatchBase,
+    "eps-and-momentum-swapped",
+    divide=lambda s, x, v: x / (v + s.momentum).sqrt(),
+    share=lambda s: s.eps,
+)
+NotInEvaluation = wrong(Base, "not-normalized-in-evaluation", normalize=lambda s, x: Base.normalize(s, x) if s.training else x)
 NormalizedRemembered = wrong(
     BatchBase, "normalized-remembered", unbiased=lambda s, v, x: BatchBase.unbiased(s, v / (v + s.eps), x)
 )
@@ -423,6 +430,10 @@ class ChainedBIN(GateBase):
         return gate * batch + (1 - gate) * self.instance(batch)
 
 
+ReversedAndClampedGateBIN = wrong(GateBase, "gate-reversed", mix=lambda s: 1 - channels(s.gate.clamp(0, 1)))
+ClampedAtTheStartBIN = wrong(
+    GateBase, "parameters-not-registered", make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.ones(c)).clamp(0, 1))
+)
 SigmoidGateBIN = wrong(GateBase, "gate-sigmoid", mix=lambda s: channels(s.gate.sigmoid()))
 ConstantGateBIN = wrong(GateBase, "gate-frozen", make_gate=lambda s, c: None, mix=lambda s: 0.5)
 ZeroGateBIN = wrong(GateBase, "start-values", make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.zeros(c))))
