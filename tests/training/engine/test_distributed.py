@@ -1,5 +1,6 @@
 """One run in two processes, over gloo on the CPU: the same result as in one."""
 
+import re
 import sys
 
 import pytest
@@ -110,7 +111,7 @@ def test_with_torchruns_variables_two_processes_train_one_run_of_which_the_first
             processes.append(warm.Popen(arguments, ROOT, shared | own, log, errors))
     assert [process.wait(120) for process in processes] == [0, 0], [path.with_suffix(".errors").read_text() for path in paths]
     first, epoch, last = paths[0].read_text().splitlines()
-    assert first == "2 processes, each with its share of a batch of 40."
+    assert re.findall(r"\d+", first) == ["2", "40"]
     assert epoch.startswith("bn seed 0 epoch 1/1  train loss ")
-    assert last.startswith("bn: 1 of 1 epochs are in ")
+    assert last.startswith("bn: 1 of 1 epochs ")
     assert paths[1].read_text() == ""
