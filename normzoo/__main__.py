@@ -37,7 +37,7 @@ from normzoo.variants import short_name
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; gives the exit code."""
+    """Run one command; return the exit code."""
     options = build_parser().parse_args(arguments)
 
     def call() -> int:
@@ -56,53 +56,55 @@ def build_parser() -> Parser:
         "photos",
         metavar="PHOTO",
         nargs="+",
-        help="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF files, folders of them, or - for one on standard input",
+        help="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF files, folders of them, or - for standard input",
     )
     command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
     command.add_argument("--variants", type=_words, metavar="KEY,KEY", help="such as bn,gn (default: the zoo's norms)")
-    command.add_argument("--k", type=positive, default=5, metavar="N", help="how many classes of each (default: 5)")
+    command.add_argument("--k", type=positive, default=5, metavar="N", help="number of classes per network (default: 5)")
     command.add_argument(
         "--statistics",
         type=_statistics,
         default="running",
         metavar="WHICH",
-        help="of batch and batch-instance normalization: running, batch (those of all photos together), or a number N of "
-        "photos that the running ones count as in a blend of both (default: running)",
+        help="statistics of batch and batch-instance normalization: running, batch (of all photos together), or a blend in "
+        "which the running ones count as N photos (default: running)",
     )
     form = command.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="answer in JSON")
-    form.add_argument("--csv", action="store_true", help="answer in CSV, a row for each photo and network")
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV, one row per photo and network")
     command.add_argument(
         "--checkpoints",
         metavar="PLACE",
-        help="where the networks are: a folder, or hf://user/repo[@revision] on the Hugging Face Hub "
-        "(default: $NORMZOO_CHECKPOINTS, or the folder beside the library)",
+        help="folder of the networks, or hf://user/repo[@revision] on the Hugging Face Hub "
+        "(default: $NORMZOO_CHECKPOINTS, else the folder beside the library)",
     )
 
     command = parser.command(commands, "export", _export, "write a trained network as an ONNX file")
-    command.epilog = "It takes images, float32 RGB from 0 to 1, (N, 3, S, S), and gives logits; its metadata name the classes."
-    command.add_argument("file", type=Path, metavar="FILE.onnx", help="named like the network, such as bn.onnx, or anything")
-    command.add_argument("--variant", metavar="KEY", help="which network (default: the name of the file)")
+    command.epilog = (
+        "The model takes images, float32 RGB from 0 to 1, (N, 3, S, S), and returns logits; its metadata name the classes."
+    )
+    command.add_argument("file", type=Path, metavar="FILE.onnx", help="file to write, such as bn.onnx")
+    command.add_argument("--variant", metavar="KEY", help="network to export (default: the name of the file)")
     command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
     command.add_argument("--checkpoints", metavar="PLACE", help="as for predict")
     command.add_argument(
         "--photos",
         metavar="FOLDER",
-        help="on which ONNX Runtime must give PyTorch's logits, such as the validation images (default: 64 random images)",
+        help="images on which ONNX Runtime must give PyTorch's logits (default: 64 random images)",
     )
 
-    command = parser.command(commands, "check", _check, "compare a norm layer of your own with the formulas")
+    command = parser.command(commands, "check", _check, "compare your norm layer with the formulas")
     command.epilog = _CHECK_EPILOG
     command.add_argument(
-        "layer", metavar="FILE.py:CLASS", help="your layer: a torch.nn.Module made with the number of channels"
+        "layer", metavar="FILE.py:CLASS", help="your layer, a torch.nn.Module built with the number of channels"
     )
     command.add_argument(
         "--as",
         dest="kind",
         choices=CHOICES,
         metavar="KIND",
-        help=f"what it is meant to be, one of: {', '.join(CHOICES)} "
-        "(default: by what it computes); own: only what holds for every norm",
+        help=f"what it should be, one of: {', '.join(CHOICES)} "
+        "(default: what it computes); own: check only what holds for every norm",
     )
     command.add_argument(
         "--args",
@@ -111,24 +113,22 @@ def build_parser() -> Parser:
         help='for its constructor, where it takes other arguments than the usual ones: "shape=(C, H, W)"; '
         f"{', '.join(f'{letter} is {size}' for letter, size in SYMBOLS.items())}",
     )
-    command.add_argument("--json", action="store_true", help="answer in JSON")
+    command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--verbose", action="store_true", help="show every check, not only those that fail")
 
-    command = parser.command(commands, "identify", _identify, "say what a norm layer of your own behaves as")
+    command = parser.command(commands, "identify", _identify, "identify which norm your layer computes")
     command.epilog = _CHECK_EPILOG
     command.add_argument("layer", metavar="FILE.py:CLASS", help="your layer")
-    command.add_argument("--args", default="", metavar="NAME=VALUE,…", help="for its constructor")
-    command.add_argument("--json", action="store_true", help="answer in JSON")
+    command.add_argument("--args", default="", metavar="NAME=VALUE,…", help="arguments of its constructor")
+    command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
-_CHECK_EPILOG = (
-    "It runs the file, with all your rights: check only code that you would run. The exit code is 0 if all checks pass."
-)
+_CHECK_EPILOG = "This runs the file with all your rights. The exit code is 0 if all checks pass."
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Compare a norm layer of your own with the formulas, and name what is wrong with it."""
+
     if sys.stderr.isatty():
         print(f"Checking {options.layer} …", file=sys.stderr)
     name = options.layer.rpartition(":")[2]
@@ -138,14 +138,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
-    """Write a trained network as an ONNX file, after ONNX Runtime has given the answers of PyTorch."""
+
     variant = options.variant or options.file.stem
     model = load_models(_model_set(options.model_set, options.checkpoints), [variant])[variant]
     size = model.config.image_size
     if options.photos:
         images = [image for _, image in _images(_sources(options.photos))]
         if not images:
-            raise ImageError(f"No photo in {options.photos} can be read; choose another folder.")
+            raise ImageError(f"{options.photos} holds no photo that can be read. Give another folder.")
         pixels = torch.stack([torch.from_numpy(to_pixels(image, size).copy()) for image in images])
     else:
         pixels = torch.randint(0, 256, (64, size, size, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -154,7 +154,6 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _identify(options: argparse.Namespace) -> None:
-    """Say what a norm layer of your own behaves as."""
 
     def found() -> dict[str, str]:
         subject = Subject(read_own_norm(options.layer), None, options.args)
@@ -169,7 +168,7 @@ def _identify(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    """Classify each photo; what cannot be read is named, and the exit code is 1, or 2 where none could be read."""
+    """Classify each photo; the exit code is 1 if some cannot be read, 2 if none can."""
     model_set = _model_set(options.model_set, options.checkpoints)
     models, unavailable = _load(model_set, options.variants)
     if not models:
@@ -199,7 +198,7 @@ def _predict(options: argparse.Namespace) -> int:
 def _answers(
     models: Mapping[str, Model], sources: list[tuple[str, bytes | Path]], k: int, statistics: Statistics
 ) -> Iterator[tuple[str, dict[str, Prediction]]]:
-    """Name and answers of every photo that can be read; those that cannot be are named on standard error."""
+    """Yield name and predictions of every readable photo; print the others on standard error."""
     images = _images(sources)
     if statistics == "running":
         yield from ((name, predict(models, image, k)) for name, image in images)
@@ -220,7 +219,7 @@ def _images(sources: list[tuple[str, bytes | Path]]) -> Iterator[tuple[str, Imag
 
 
 def _sources(photo: str) -> list[tuple[str, bytes | Path]]:
-    """What an argument names, with what is said of it: a file, every file below a folder, or standard input.
+    """Return the photos of an argument, with their names: a file, every file below a folder, or standard input.
 
     Raises:
         ImageError: a folder without files.
@@ -232,7 +231,7 @@ def _sources(photo: str) -> list[tuple[str, bytes | Path]]:
         return [(photo, path)]
     files = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
     if not files:
-        raise ImageError(f"There is no file in {photo}; choose another folder.")
+        raise ImageError(f"{photo} holds no file. Give another folder.")
     return [(str(each), each) for each in files]
 
 
@@ -270,7 +269,7 @@ def _model_set(name: str | None, place: str | None) -> ModelSet:
 
 
 def _load(model_set: ModelSet, variants: list[str] | None) -> tuple[dict[str, Model], dict[str, str]]:
-    """The networks, and for those that cannot be loaded the reason."""
+    """Return the networks, and the reason for each that cannot be loaded."""
     models, unavailable = {}, {}
     for variant in variants or [*model_set.main_variants, *model_set.problems]:
         try:
@@ -281,16 +280,16 @@ def _load(model_set: ModelSet, variants: list[str] | None) -> tuple[dict[str, Mo
 
 
 def _words(text: str) -> list[str]:
-    """Words with commas between them."""
+
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _statistics(word: str) -> Statistics:
-    """Whose statistics: a word, or a number of photos."""
+
     try:
         return check_statistics(float(word) if word[:1].isdigit() else word)
     except (ConfigError, ValueError):
-        raise argparse.ArgumentTypeError(f"running, batch or a number of photos from 0 on, got {word!r}") from None
+        raise argparse.ArgumentTypeError(f"must be running, batch or a number of photos from 0, got {word!r}") from None
 
 
 if __name__ == "__main__":

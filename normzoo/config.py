@@ -1,4 +1,4 @@
-"""Configuration: frozen dataclasses whose fields have bounds and a sentence each, checked by pydantic."""
+"""Configurations: frozen dataclasses whose fields have bounds and a description, checked by pydantic."""
 
 import difflib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "a t
 
 @dataclass_transform(frozen_default=True)
 def config(cls: type[Configured]) -> type[Configured]:
-    """Make a class a frozen dataclass that refuses unknown fields, wrong types and values out of bounds by a `ConfigError`."""
+    """Make a class a frozen dataclass that raises a `ConfigError` for unknown fields, wrong types and values out of bounds."""
     made: Any = pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
     check = made.__init__
 
@@ -32,12 +32,12 @@ def config(cls: type[Configured]) -> type[Configured]:
 
 
 def fields_of(cls: type) -> dict[str, FieldInfo]:
-    """Return the fields of a configuration; each has its sentence as `description`."""
+    """Return the fields of a configuration, each with a `description`."""
     return getattr(cls, "__pydantic_fields__")  # noqa: B009  # of pydantic, which does not declare it
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """Return "Did you mean …?" for a word that is none of the choices, or the choices where none is near."""
+    """Return "Did you mean …?", or the choices if none is similar to the word."""
     choices = list(choices)
     near = difflib.get_close_matches(word, choices, 1, 0.5)
     return f"Did you mean {near[0]}?" if near else f"Choose one of: {', '.join(choices)}."

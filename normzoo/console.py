@@ -1,4 +1,4 @@
-"""What both command lines share: output that no character stops, an error as a sentence, the nearest option to a wrong one."""
+"""Shared by both command lines: encodings of the output, errors as one sentence, suggestions for misspelt options."""
 
 import argparse
 import errno
@@ -13,12 +13,12 @@ from normzoo.formatting import visible
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser whose commands are added by `command`, and that names the nearest option to one that there is not."""
+    """Parser that suggests the nearest option for an unknown one; `command` adds a command."""
 
     def command(
         self, commands: Any, name: str, call: Callable[[argparse.Namespace], Any], words: str
     ) -> argparse.ArgumentParser:
-        """Add a command with its help, in words; without words the list of commands does not show it."""
+        """Add a command with its help text; without one the list of commands does not show it."""
         shown = {"help": words, "description": f"{words[:1].upper()}{words[1:]}."} if words else {}
         made: argparse.ArgumentParser = commands.add_parser(name, **shown)
         made.set_defaults(call=call, parser=made)
@@ -34,19 +34,19 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """End with the message alone; argparse puts all options before it, a screen of them."""
+        """Exit with the message alone; argparse would print all options before it."""
         self.exit(2, f"{self.prog}: error: {message}\nAll options: {self.prog} --help\n")
 
 
 def positive(word: str) -> int:
-    """A whole number above 0, no more than any machine has of anything."""
+    """Parse a whole number from 1 to 1,000,000."""
     if not word.isdecimal() or not 1 <= int(word) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"a whole number between 1 and 1,000,000, got {word!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number between 1 and 1,000,000, got {word!r}")
     return int(word)
 
 
 def run_command(call: Callable[[], int | None]) -> int:
-    """Call it, and return the exit code; what goes wrong is told in a sentence."""
+    """Call a command and return the exit code; errors are printed as one sentence."""
     _prepare_output()
     try:
         return call() or 0
@@ -57,16 +57,16 @@ def run_command(call: Callable[[], int | None]) -> int:
         if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever reads has enough, as `head` does
             return 141
-        words = f"{error.filename or 'A file'} cannot be used ({error.strerror}). Check the path, and who may write there."
+        words = f"{error.filename or 'A file'} cannot be used ({error.strerror}). Check the path and its permissions."
         print(visible(words), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped. What was saved stays; the same command goes on from there.", file=sys.stderr)
+        print("Stopped. Saved results are kept; the same command resumes.", file=sys.stderr)
         return 130
 
 
 def _prepare_output() -> None:
-    """Files and pipes get UTF-8, and what a terminal or an asked-for encoding has no character for is replaced."""
+    """Write UTF-8 to files and pipes; replace characters that a terminal or a requested encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             asked = stream.isatty() or os.environ.get("PYTHONIOENCODING")

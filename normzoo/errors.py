@@ -1,8 +1,8 @@
-"""The errors that NormZoo raises on purpose: each says what must hold, what it got, what to do."""
+"""Errors of NormZoo; each message says what is required, what was given, and what to do."""
 
 
 class NormZooError(Exception):
-    """Base of every error that a caller may want to show to a person as it is.
+    """Base of all errors whose message can be shown to users.
 
     >>> try:
     ...     normzoo.load_image("no-such-photo.jpg")
@@ -13,24 +13,24 @@ class NormZooError(Exception):
 
 
 class ConfigError(NormZooError, ValueError):
-    """An argument or setting that names something which does not exist or does not fit."""
+    """An argument or setting is invalid."""
 
 
 class ImageError(NormZooError, ValueError):
-    """A file that cannot be turned into a picture."""
+    """A file cannot be read as an image."""
 
 
 class CheckpointError(NormZooError):
-    """A packaged checkpoint that is missing, damaged or does not fit its own description."""
+    """A packaged checkpoint is missing, damaged or inconsistent."""
 
 
 class HubError(NormZooError):
-    """The Hugging Face Hub that cannot be reached, or that does not have or take what was asked."""
+    """The Hugging Face Hub cannot be reached, or rejects a request."""
 
 
 class DataError(NormZooError):
-    """A data set that is missing, incomplete or not the one it should be."""
+    """A data set is missing, incomplete or not the expected one."""
 
 
 class TrainingError(NormZooError):
-    """A training run that cannot start, go on or be resumed."""
+    """A training run cannot start, continue or resume."""

@@ -192,7 +192,7 @@ def smoothed(history: pd.DataFrame, metric: str, weight: float) -> pd.DataFrame:
         weight: w, of what was before; 0 changes nothing.
     """
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1:
-        raise ConfigError("Smoothing must be a number from 0, which is none, to less than 1.")
+        raise ConfigError("Smoothing must be at least 0 (none) and less than 1.")
     if weight == 0 or history.empty:
         return history
     runs = history.groupby(["variant", "seed", "split"], sort=False)[metric]

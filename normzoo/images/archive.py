@@ -19,7 +19,7 @@ MAX_CONTENTS_BYTES = 250_000
 
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x07"
 _TAIL_BYTES = 22 + 65_535  # the end record and its comment
-_DAMAGED = "This archive is damaged or of a rare kind; pack the photos again as a plain .zip."
+_DAMAGED = "This archive is damaged or of an unsupported kind; pack the photos again as a plain .zip."
 #: What file managers put in beside people's files.
 _CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
@@ -101,7 +101,7 @@ def _check_contents(file: BinaryIO) -> None:
     position = tail.find(_END)
     while position >= 0:
         if int.from_bytes(tail[position + 12 : position + 16], "little") > MAX_CONTENTS_BYTES:
-            raise ImageError(f"This archive holds far more than {MAX_FILES:,} files; pack fewer.")
+            raise ImageError(f"This archive holds more than {MAX_FILES:,} files; pack fewer.")
         position = tail.find(_END, position + 1)
 
 
@@ -113,7 +113,7 @@ def _check(entries: list[zipfile.ZipInfo], most: int) -> None:
     if any(entry.flag_bits & 1 for entry in entries):
         raise ImageError("This archive is encrypted; pack the photos again without a password.")
     if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
-        raise ImageError(_DAMAGED)  # others say how much memory they want, and fail in ways of their own
+        raise ImageError(_DAMAGED)  # others declare how much memory they need, and fail in other ways
     if any(stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) for entry in entries):
         raise ImageError("This archive holds links or devices; pack the photos themselves.")
     if sum(entry.file_size for entry in entries) > MAX_TOTAL_BYTES:

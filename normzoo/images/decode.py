@@ -21,11 +21,11 @@ from normzoo.images.jpeg import JPEG
 from normzoo.images.limits import DAMAGED, INCOMPLETE, MAX_BYTES, Decoded, Format, check_bytes
 from normzoo.images.png import PNG
 
-_UNKNOWN = "This file is not a picture in a format that can be read here; save it as JPEG or PNG and try again."
-_OWN_ALONE = "{} pictures are not read here; save this one as JPEG or PNG and try again."
+_UNKNOWN = "This file is not a picture in a supported format; save it as JPEG or PNG and try again."
+_OWN_ALONE = "{} pictures are not supported here; save this one as JPEG or PNG and try again."
 _HEIC = (
-    "HEIC pictures cannot be read here; save this one as JPEG and try again "
-    "(an iPhone takes JPEG once Settings, Camera, Formats is set to Most Compatible)."
+    "HEIC pictures are not supported; save this one as JPEG and try again "
+    "(on an iPhone set Settings, Camera, Formats to Most Compatible)."
 )
 _UNOPENED = "The file could not be opened; choose it again."
 

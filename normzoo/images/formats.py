@@ -164,7 +164,7 @@ def _decode_tiff(data: bytes, _max_side: int) -> Decoded:
     """Return the first picture; Pillow turns it itself."""
     image = open_with(TiffImageFile, data, _TAG_BYTES)
     if image.tag_v2.get(_COMPRESSION, 1) not in _COMPRESSIONS:
-        raise ImageError("This TIFF is compressed in a way that is not read here; save it as JPEG or PNG and try again.")
+        raise ImageError("This TIFF is compressed in an unsupported way; save it as JPEG or PNG and try again.")
     check_size((image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_HEIGHT, 1)))  # may be larger than the picture
     image.is_animated = True  # else Pillow parses every value of every EXIF directory after decoding
     image.load()

@@ -16,8 +16,8 @@ MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
 MAX_INPUT_SIDE = 30_000
 
-DAMAGED = "This picture is damaged or of a rare kind; save it again as JPEG or PNG and try again."
-INCOMPLETE = "This picture is incomplete, its file ends too early; choose another copy of it."
+DAMAGED = "This picture is damaged or of an unsupported kind; save it as JPEG or PNG and try again."
+INCOMPLETE = "This picture is incomplete because its file ends too early; choose another copy."
 
 
 # What a decoder of Pillow's may ask for. Real files stay far below; crafted ones make it parse for minutes, or overlap their
@@ -30,7 +30,7 @@ Plugin = TypeVar("Plugin", bound=ImageFile)
 
 def too_many(parts: str, limit: int) -> ImageError:
     """Return the refusal of a file that is made of so many parts that reading it would take long."""
-    return ImageError(f"This picture's file has more than {limit:,} {parts}; save it again as JPEG or PNG and try again.")
+    return ImageError(f"This picture's file has more than {limit:,} {parts}; save it as JPEG or PNG and try again.")
 
 
 def check_bytes(size: int) -> None:

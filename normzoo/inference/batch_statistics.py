@@ -24,7 +24,7 @@ def check_statistics(statistics: object) -> Statistics:
     if statistics == "running" or statistics == "batch":
         return statistics
     if isinstance(statistics, bool) or not isinstance(statistics, int | float) or not 0 <= statistics < float("inf"):
-        raise ConfigError(f'statistics must be "running", "batch" or a number of images from 0 on, got {statistics!r:.40}.')
+        raise ConfigError(f'statistics must be "running", "batch" or a number of images from 0, got {statistics!r:.40}.')
     return float(statistics)
 
 
@@ -74,8 +74,8 @@ class _Blend:
         n, _, height, width = x.shape
         if n * height * width < 2:
             raise ConfigError(
-                "Statistics of a batch need more than one value per channel, and this single image has one pixel left there. "
-                "Let more images go through together."
+                "Batch statistics need more than one value per channel, and this single image has only one pixel there. "
+                "Use more images."
             )
         _, mean, var = moments(x, pool_batch)
         share = self._prior / (self._prior + n)

@@ -33,7 +33,7 @@ def altered(model: Model, gate_shift: float = 0.0, border: str = "zeros") -> Mod
         border: a key of `BORDERS`.
     """
     if isinstance(gate_shift, bool) or not isinstance(gate_shift, int | float) or not -1 <= gate_shift <= 1:
-        raise ConfigError("The gates can be shifted by a number from -1 to 1.")
+        raise ConfigError("gate_shift must be a number from -1 to 1.")
     if not isinstance(border, str) or border not in BORDERS:
         raise ConfigError(f"Unknown border. Choose one of: {', '.join(BORDERS)}.")
     is_turned = border != "zeros" or (gate_shift and gates(model.network))

@@ -419,7 +419,7 @@ def activation_maps(models: Mapping[str, Model], image: Image.Image, label: str 
 def _map(model: Model, image: Image.Image, label: str | None) -> ActivationMap:
     classes, head = model.config.classes, model.network.fc
     if label is not None and label not in classes:
-        raise ConfigError(f"Unknown class. Choose one of the {len(classes)} that the networks know, such as {classes[0]!r}.")
+        raise ConfigError(f"Unknown class. Choose one of the {len(classes)} classes, such as {classes[0]!r}.")
     features = model.network.features(as_batch([image], model.config))[0].double()  # (C, h, w)
     weight, bias = head.weight.double(), head.bias.double()
     logits = weight @ features.mean((1, 2)) + bias

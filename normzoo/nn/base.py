@@ -120,7 +120,7 @@ def normalize(norm: Norm, x: Tensor) -> Tensor:
     if x.shape[1] != norm.num_channels:
         raise ValueError(f"expected {norm.num_channels} channels, got {x.shape[1]}.")
     if not x.is_floating_point():
-        raise TypeError(f"expected floating-point input, got {x.dtype}. Convert it first, as x.float() does.")
+        raise TypeError(f"expected floating-point input, got {x.dtype}. Convert it first, for example by x.float().")
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     return norm._normalize(wide).to(x.dtype)
 

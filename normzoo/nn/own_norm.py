@@ -65,9 +65,7 @@ class OwnNorm:
             layer = self.cls(**filled)
         except Exception as error:  # a person's code may raise anything
             given = ", ".join(f"{name}={value!r}" for name, value in filled.items())
-            raise ConfigError(
-                f"{self.name}({given}) fails: {type(error).__name__}: {error}. Mend it, or use --args."
-            ) from error
+            raise ConfigError(f"{self.name}({given}) fails: {type(error).__name__}: {error}. Fix it, or use --args.") from error
         return layer
 
     def fill(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -90,9 +88,7 @@ class OwnNorm:
             elif is_required and meaning in _FALLBACKS:
                 filled[name] = _FALLBACKS[meaning]
             elif is_required:
-                raise ConfigError(
-                    f"{self.name} needs {name!r}, which is no argument that every norm has: give it with --args '{name}=…'."
-                )
+                raise ConfigError(f"{self.name} needs the argument {name!r}. Give it with --args '{name}=…'.")
         return filled
 
     def takes(self, meaning: str) -> bool:
@@ -110,7 +106,9 @@ class OwnNorm:
         try:
             parameters = self._signature()
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"The constructor of {self.name} cannot be read ({error}); write it in Python.") from error
+            raise ConfigError(
+                f"The constructor of {self.name} has no readable signature ({error}). Write it in Python."
+            ) from error
         found = []
         for parameter in parameters:
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -158,13 +156,13 @@ def read_own_norm(words: str) -> OwnNorm:
         ConfigError: there is no such file or class, or the file cannot be run.
     """
     if not is_own_norm(words):
-        raise ConfigError(f"A norm of your own must be named as FILE.py:CLASS, got {words!r}.")
+        raise ConfigError(f"A custom norm must be given as FILE.py:CLASS, got {words!r}.")
     file, _, name = words.rpartition(":") if ".py:" in words else (words, "", "")
     path = Path(file)
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read ({error}). Name a Python file and a class in it: FILE.py:CLASS.") from error
+        raise ConfigError(f"{file} cannot be read ({error}). Give a Python file and a class in it: FILE.py:CLASS.") from error
     return run_source(source, name, path)
 
 
@@ -183,7 +181,7 @@ def run_source(source: str, name: str, path: Path) -> OwnNorm:
     if module_name not in sys.modules:  # the same text is the same module: its classes compare equal
         spec = importlib.util.spec_from_loader(module_name, None, origin=str(path))
         if spec is None:
-            raise ConfigError(f"{path} cannot be read as a Python module.")
+            raise ConfigError(f"{path} must be a Python module.")
         module = importlib.util.module_from_spec(spec)
         module.__file__ = str(path)
         sys.modules[module_name] = module  # dataclasses and torch.compile look there
@@ -191,17 +189,17 @@ def run_source(source: str, name: str, path: Path) -> OwnNorm:
             exec(compile(source, str(path), "exec"), module.__dict__)
         except Exception as error:  # a person's code may raise anything
             del sys.modules[module_name]
-            raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {error}. Mend it.") from error
+            raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {error}. Fix it.") from error
     module = sys.modules[module_name]
     classes = {key: value for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Module)}
     if not name:
         classes = {key: value for key, value in classes.items() if value.__module__ == module_name}
         if len(classes) != 1:
             names = ", ".join(classes) or "none"
-            raise ConfigError(f"{path} must say which class is meant, FILE.py:CLASS; its layers are: {names}.")
+            raise ConfigError(f"Give the class in {path}, as FILE.py:CLASS. Its layers are: {names}.")
         name = next(iter(classes))
     if name not in classes:
-        raise ConfigError(f"{path} has no layer (a torch.nn.Module) called {name!r}; it has: {', '.join(classes) or 'none'}.")
+        raise ConfigError(f"{path} has no torch.nn.Module {name!r}. Its layers are: {', '.join(classes) or 'none'}.")
     return OwnNorm(classes[name], path, source)
 
 
@@ -230,7 +228,7 @@ def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
     except (SyntaxError, ValueError) as error:
         letters = ", ".join(symbols)
         raise ConfigError(
-            f"--args must be NAME=VALUE with commas between them, values being literals or {letters}, got {text!r}."
+            f"--args must be comma-separated NAME=VALUE with literals or {letters} as values, got {text!r}."
         ) from error
     return {str(name): value for name, value in pairs.items()}
 
@@ -289,21 +287,21 @@ def require_own_norm(key: str, sha256: str, folder: Path) -> None:
     if key in OWN_NORMS:
         if OWN_NORMS[key].sha256 != sha256:
             raise CheckpointError(
-                f"{key} was trained with another text of {OWN_NORMS[key].path.name}: name that one; {shown} is a copy of it."
+                f"{key} was trained with another version of {OWN_NORMS[key].path.name}. Give that version; {shown} is a copy."
             )
         return
     if os.environ.get(ALLOW_VARIABLE) != "1" or is_from_hub(folder):
         raise CheckpointError(
-            f"{key} is a norm of somebody's own, whose code is not run unless you say so: read {shown}, then set "
-            f"{NAMES_VARIABLE}=FILE.py:{key} to your copy of the file"
-            + ("." if is_from_hub(folder) else f", or {ALLOW_VARIABLE}=1 to run the copies in folders of your own.")
+            f"{key} is a custom norm, whose code runs only if you allow it. Read {shown}, then set "
+            f"{NAMES_VARIABLE}=FILE.py:{key} with your copy of the file"
+            + ("." if is_from_hub(folder) else f", or {ALLOW_VARIABLE}=1 to run copies in local folders.")
         )
     try:
         source = (folder / COPY).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{shown} is missing or damaged. Package the run again.") from error
     if source_sha256(source) != sha256:  # before a line of it is run
-        raise CheckpointError(f"{shown} is not the file that the network was trained with. Get it again.")
+        raise CheckpointError(f"{shown} is not the file that the network was trained with. Download or package it again.")
     try:
         _enter(run_source(source, key, folder / COPY))
     except ConfigError as error:
@@ -325,10 +323,10 @@ def forget_own_norms() -> None:
 def _enter(own: OwnNorm) -> str:
     key = own.name
     if key.lower() in {name for name in NORM_LAYERS if name not in OWN_NORMS}:
-        raise ConfigError(f"A norm of your own must not be called as one of the zoo, got {key!r}. Rename the class.")
+        raise ConfigError(f"A custom norm must not have the name of a built-in norm, got {key!r}. Rename the class.")
     other = next((name for name in OWN_NORMS if name.lower() == key.lower()), None)
     if other is not None and (other, OWN_NORMS[other].sha256) != (key, own.sha256):
-        raise ConfigError(f"There are two norms called {key}: {OWN_NORMS[other].path} and {own.path}. Rename one class.")
+        raise ConfigError(f"{OWN_NORMS[other].path} and {own.path} both define {key}. Rename one class.")
     if other is None:
         OWN_NORMS[key] = own
         NORM_LAYERS[key], NORM_RECORDS[key] = _zoo_class(own), _record(own)

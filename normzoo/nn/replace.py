@@ -74,7 +74,7 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
     """
     layer_of = get_norm_layer(norm) if isinstance(norm, str) else norm
     if num_groups is not None and not (isinstance(layer_of, type) and issubclass(layer_of, GroupNorm)):
-        raise ConfigError(f"num_groups is for group norm (gn), got {num_groups} for another. Leave it out.")
+        raise ConfigError(f"num_groups needs group norm (gn), got {num_groups} for another norm. Omit it.")
     extra = {} if num_groups is None else {"num_groups": num_groups}
     replaced: dict[str, str] = {}
     left: dict[str, str] = {}
@@ -145,7 +145,7 @@ def _check_neighbours(old: nn.Module, layers: dict[str, nn.Module]) -> None:
         others = before if [_dimensions(layers[name]) for name in after] != [2] else []
     if others:
         neighbour = f"{type(layers[others[0]]).__name__} {others[0]!r}"
-        raise ValueError(f"{type(old).__name__} stands beside {neighbour}: its input may not be maps (N, C, H, W).")
+        raise ValueError(f"{type(old).__name__} is next to {neighbour}, so its input may not be (N, C, H, W).")
 
 
 def _dimensions(layer: nn.Module) -> int | None:
@@ -162,9 +162,9 @@ def _reason(old: nn.Module) -> str:
     if kind.startswith("FrozenBatchNorm"):
         return f"{kind} is frozen: its weight and bias are buffers, which no optimizer trains."
     if isinstance(old, nn.LayerNorm) and len(old.normalized_shape) == 1:
-        return f"{kind} normalizes every position over its {old.normalized_shape[0]} channels, and not an image."
+        return f"{kind} normalizes every position over its {old.normalized_shape[0]} channels, not over an image."
     if isinstance(old, nn.LayerNorm):
-        return f"{kind} has a weight for every value of {tuple(old.normalized_shape)}, and not one per channel."
+        return f"{kind} has one weight per value of {tuple(old.normalized_shape)}, not per channel."
     if isinstance(old, (nn.RMSNorm, nn.LocalResponseNorm)):
         return f"{kind} subtracts no mean."
     if isinstance(old, nn.modules.lazy.LazyModuleMixin):
@@ -185,13 +185,13 @@ def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str,
     if known is None:
         raise ValueError(_reason(old))
     if type(old).forward is not known.forward and not _has_activation(old):
-        raise ValueError(f"{kind} does more than the {known.__name__} that it is made from.")
+        raise ValueError(f"{kind} overrides the forward pass of {known.__name__}.")
     weight, bias = getattr(old, "weight", None), getattr(old, "bias", None)
     for name in ("weight", "bias"):
         if getattr(old, name, None) is not None and name not in old._parameters:
             raise ValueError(f"The {name} of {kind} is computed (parametrized or pruned). Make it a parameter first.")
     if any(hooks for name, hooks in vars(old).items() if name.startswith(_STATE_HOOKS)):
-        raise ValueError(f"{kind} has hooks on its state dict, which may hold only for it. Remove them first.")
+        raise ValueError(f"{kind} has state-dict hooks, which may not fit another layer. Remove them first.")
     channels: int = getattr(old, _KNOWN[known])
     options = {"eps": getattr(old, "eps", None), "affine": weight is not None, "bias": bias is not None, **extra}
     family = next((family for family in _FAMILIES if isinstance(old, family)), ())
@@ -200,7 +200,7 @@ def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str,
     accepted = inspect.signature(layer_of).parameters if layer_of.__module__.startswith("normzoo.") else {}
     new = layer_of(channels, **{name: value for name, value in options.items() if name in accepted and value is not None})
     if _has_activation(old) and (hasattr(new, "drop") or hasattr(new, "act")):
-        raise ValueError(f"{kind} ends in an activation, and {type(new).__name__} has one of its own.")
+        raise ValueError(f"{kind} and {type(new).__name__} both end in an activation.")
     if isinstance(old, nn.SyncBatchNorm) or (isinstance(old, Synchronizable) and old.sync):
         synchronize(new, old.process_group)
     like = next((tensor for tensor in (weight, bias, *old.buffers()) if tensor is not None), None)

@@ -132,9 +132,11 @@ class Checkpoint:
         """
         path = self.folder / WEIGHTS
         if file_size(path) > MAX_WEIGHT_BYTES:
-            raise CheckpointError(f"{WEIGHTS} has {file_size(path) / 1e6:.0f} MB: no network of this zoo is that large.")
+            raise CheckpointError(
+                f"{WEIGHTS} has {file_size(path) / 1e6:.0f} MB: no network of NormZoo is that large. Download it again."
+            )
         if file_sha256(path) != self.metrics["provenance"]["weights_sha256"]:
-            raise CheckpointError(f"{WEIGHTS} is not the file that was packaged (its sha256 differs). Get it again.")
+            raise CheckpointError(f"{WEIGHTS} is not the file that was packaged (its sha256 differs). Download it again.")
         tensors, metadata = read_tensors(path)
         if metadata.get("config_sha256") != text_sha256(self.config.to_json()):
             raise CheckpointError(f"{WEIGHTS} was saved with another {CONFIG}. Package the run again.")
@@ -148,7 +150,7 @@ class Checkpoint:
             raise CheckpointError(f"{WEIGHTS} does not fit {CONFIG}: {reason} … Package the run again.") from error
         broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
         if broken:
-            raise CheckpointError(f"{WEIGHTS} holds values that are not numbers ({broken[0]}). Train this variant again.")
+            raise CheckpointError(f"{WEIGHTS} contains NaN or infinity ({broken[0]}). Train this variant again.")
         return model.eval()
 
     def history(self) -> list[dict[str, Any]]:
@@ -167,7 +169,7 @@ class Checkpoint:
         by_seed = {int(name.removeprefix("seed_")): tensors[name] for name in tensors if re.fullmatch(r"seed_\d{1,19}", name)}
         shapes = {(*logits.shape,) for logits in by_seed.values() if logits.dtype == torch.float16}
         if not fits or not len(labels) or len(by_seed) != len(tensors) or shapes != {(len(labels), classes)}:
-            raise CheckpointError(f"{LOGITS} does not hold what it should. Package the run again.")
+            raise CheckpointError(f"{LOGITS} has invalid content. Package the run again.")
         return dict(sorted(by_seed.items())), labels
 
 
@@ -192,7 +194,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{METRICS} lacks {', '.join(sorted(missing))}. Package the run again.")
     provenance = metrics["provenance"]
     if not isinstance(metrics["variant"], str) or not isinstance(provenance, dict) or "weights_sha256" not in provenance:
-        raise CheckpointError(f"{METRICS} does not hold what it should. Package the run again.")
+        raise CheckpointError(f"{METRICS} has invalid content. Package the run again.")
     return Checkpoint(folder, config, metrics)
 
 
@@ -239,7 +241,7 @@ def save_checkpoint(folder: Path, contents: Contents) -> None:
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"Could not write {folder} ({error}). What was there before is kept.") from error
+        raise CheckpointError(f"Could not write {folder} ({error}). The previous version is kept.") from error
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -62,7 +62,7 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, pixels: Ten
     onnx, onnxruntime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     whole, images = _FromPixels(network, config).eval(), pixels.permute(0, 3, 1, 2).float() / 255
     if not path.absolute().parent.is_dir():
-        raise CheckpointError(f"{path} cannot be written: there is no folder {path.parent}.")
+        raise CheckpointError(f"{path} cannot be written: {path.parent} does not exist. Create it first.")
     with tempfile.TemporaryDirectory(dir=path.absolute().parent) as folder:
         temporary = Path(folder) / "network.onnx"
         options: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"], "external_data": False}
@@ -82,6 +82,6 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, pixels: Ten
             right = whole(images)
         difference = float((torch.from_numpy(found) - right).abs().max() / right.abs().max())
         if not difference <= TOLERANCE:
-            raise CheckpointError(f"ONNX Runtime gives other logits than PyTorch (by {difference:.1%}): {path} is not written.")
+            raise CheckpointError(f"ONNX Runtime's logits differ from PyTorch's by {difference:.1%}, so {path} is not written.")
         os.replace(temporary, path)
     return difference

@@ -79,8 +79,8 @@ def download(hub_id: HubId, is_one: bool = False) -> Path:
             "the repository of one checkpoint" if is_one else "a repository whose folders are <data set>/<recipe>/<variant>"
         )
         raise HubError(
-            f"There is no NormZoo checkpoint in {hub_id.repository} on the Hugging Face Hub"
-            f"{f' under {hub_id.folder}' if hub_id.folder else ''}: name {wanted}."
+            f"{hub_id.repository} on the Hugging Face Hub has no NormZoo checkpoint"
+            f"{f' under {hub_id.folder}' if hub_id.folder else ''}. Give {wanted}."
         )
     return root
 
@@ -104,7 +104,7 @@ def upload(folder: Path, repository: str, private: bool | None = None) -> str:
 def require_name(repository: str) -> None:
     """Raise a HubError unless it can be the name of a repository."""
     if HubId.parse(f"{PREFIX}{repository}") != HubId(repository):
-        raise HubError(f"{repository!r} cannot be the name of a repository on the Hugging Face Hub: name it as user/repo.")
+        raise HubError(f"{repository!r} is not a valid repository name on the Hugging Face Hub. Give user/repo.")
 
 
 def explain(error: Exception, repository: str) -> str:
@@ -115,25 +115,25 @@ def explain(error: Exception, repository: str) -> str:
         error = error.__cause__
     unreachable = (errors.LocalEntryNotFoundError, errors.IncompleteSnapshotError, errors.FileMetadataError)
     if isinstance(error, errors.GatedRepoError):
-        return f"{repository} is gated: accept its terms on its page on the Hugging Face Hub, then `hf auth login`."
+        return f"{repository} is gated. Accept its terms on its page on the Hugging Face Hub, then run `hf auth login`."
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repository} has no such revision: name one of its branches, tags or commits after the @."
+        return f"{repository} has no such revision. Give one of its branches, tags or commits after the @."
     if isinstance(error, errors.HFValidationError):
-        return f"{repository!r} cannot be the name of a repository on the Hugging Face Hub: name it as user/repo."
+        return f"{repository!r} is not a valid repository name on the Hugging Face Hub. Give user/repo."
     if isinstance(error, errors.HfHubHTTPError):
         is_missing = isinstance(error, errors.RepositoryNotFoundError)
         return _explain_status(error.response.status_code, is_missing, get_token() is not None, repository)
     if isinstance(error, OSError) and not isinstance(error, (*unreachable, ConnectionError, TimeoutError)):
-        return f"What {repository} holds could not be kept on this machine ({error}): make room, or set HF_HOME."
+        return f"{repository} could not be stored on this machine ({error}). Free some space, or set HF_HOME."
     return (
-        f"The Hugging Face Hub cannot be reached, and {repository} cannot be had without: connect this machine to the network, "
+        f"The Hugging Face Hub cannot be reached, and {repository} is not in the cache. Connect to the network, "
         "unset HF_HUB_OFFLINE, and try again."
     )
 
 
 def _explain_status(status: int, is_missing: bool, has_token: bool, repository: str) -> str:
     if status == 401 and has_token:
-        return "The Hugging Face Hub does not know your token: `hf auth login` again, or set HF_TOKEN to one that is valid."
+        return "The Hugging Face Hub rejected your token. Run `hf auth login` again, or set HF_TOKEN to a valid one."
     if status == 401 or is_missing:  # to strangers the Hub does not say which
         return (
             f"There is no {repository} on the Hugging Face Hub that you may see: check the name, and if it "

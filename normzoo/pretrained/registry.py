@@ -51,7 +51,7 @@ class Model:
             HubError: the Hub refused it or cannot be reached.
         """
         if self.folder is None:
-            raise ConfigError("Only a network that was loaded from a checkpoint can be uploaded: package it, then load it.")
+            raise ConfigError("Only a network loaded from a checkpoint can be uploaded. Package it, then load it.")
         return hub.upload(self.folder, repository, private)
 
 
@@ -108,7 +108,7 @@ def checkpoints_root(place: str | None = None) -> Path:
     hub_id = hub.HubId.parse(place)
     if place.startswith(hub.PREFIX) and not hub_id:
         raise HubError(
-            f"{place!r} names no repository on the Hugging Face Hub. Give hf://user/repo or hf://user/repo@revision."
+            f"{place!r} is not a repository on the Hugging Face Hub. Give hf://user/repo or hf://user/repo@revision."
         )
     return hub.download(hub_id) if hub_id else Path(place)
 
@@ -206,8 +206,8 @@ def load_model(path: str | Path) -> Model:
         folder = hub.download(hub_id, is_one=hub_id.depth == 0) / hub_id.folder
     if not folder.is_dir():
         raise CheckpointError(
-            f"There is no folder {path}. Give that of one checkpoint, or hf://user/repo/<data set>/<recipe>/<variant> on the "
-            "Hugging Face Hub."
+            f"There is no folder {path}. Give the folder of one checkpoint, or "
+            "hf://user/repo/<data set>/<recipe>/<variant> on the Hugging Face Hub."
         )
     return _load(open_checkpoint(folder))
 
@@ -225,7 +225,7 @@ def _find_model_set(name: str) -> ModelSet:
     ]
     if len(there) != 1:
         names = ", ".join(f"{hub.PREFIX}{hub_id.repository}/{model_set.name}" for model_set in there)
-        raise ConfigError(f"{name!r} must hold one model set, got {len(there)}. Choose one of: {names or 'none'}.")
+        raise ConfigError(f"{name!r} must have one model set, got {len(there)}. Choose one of: {names or 'none'}.")
     return there[0]
 
 
@@ -250,7 +250,9 @@ def _read_set(folder: Path, root: Path) -> ModelSet:
         try:
             checkpoint = open_checkpoint(path)
             if checkpoint.metrics["variant"] != path.name:
-                raise CheckpointError(f"This folder holds the checkpoint of {checkpoint.metrics['variant']!r}. Get it again.")
+                raise CheckpointError(
+                    f"This folder has the checkpoint of {checkpoint.metrics['variant']!r}. Download or package it again."
+                )
             checkpoints[path.name] = checkpoint
         except CheckpointError as error:
             problems[path.name] = str(error)

@@ -40,7 +40,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.name} is missing. Package the run again.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path.name} is damaged. Get it again, or package the run again.") from error
+        raise CheckpointError(f"{path.name} is damaged. Download it or package the run again.") from error
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -86,7 +86,7 @@ def read_table(path: Path, check: Callable[[Mapping[str, str]], object]) -> list
         for row in rows:
             check(row)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise CheckpointError(f"{path.name} is damaged. Get it again, or measure it again.") from error
+        raise CheckpointError(f"{path.name} is damaged. Download it or measure it again.") from error
     return rows
 
 
@@ -104,9 +104,9 @@ def parse_json(text: str, name: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{name} is damaged ({error}). Get it again, or package the run again.") from error
+        raise CheckpointError(f"{name} is damaged ({error}). Download it or package the run again.") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{name} does not hold what it should. Get it again, or package the run again.")
+        raise CheckpointError(f"{name} has invalid content. Download it or package the run again.")
     return value
 
 
@@ -116,7 +116,7 @@ def file_sha256(path: Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError(f"{path.name} is missing. Get it again, or package the run again.") from error
+        raise CheckpointError(f"{path.name} is missing. Download it or package the run again.") from error
 
 
 def text_sha256(text: str) -> str:

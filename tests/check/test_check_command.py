@@ -62,8 +62,8 @@ def test_json_says_the_same(capsys):
     ("words", "sentence"),
     [
         ("nowhere.py:FRN", "nowhere.py cannot be read"),
-        (f"{LAYERS / 'legitimate.py'}:Missing", "has no layer (a torch.nn.Module) called 'Missing'"),
-        (f"{LAYERS / 'legitimate.py'}", "must say which class is meant, FILE.py:CLASS"),
+        (f"{LAYERS / 'legitimate.py'}:Missing", "has no torch.nn.Module 'Missing'"),
+        (f"{LAYERS / 'legitimate.py'}", "as FILE.py:CLASS. Its layers are:"),
     ],
 )
 def test_a_layer_that_cannot_be_found_is_explained(words, sentence, capsys):
@@ -79,7 +79,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_file_with_an_error_is_explained(tmp_path, capsys):
     assert main(["check", f"{write(tmp_path, 'raise OSError(7)')}:X"]) == 2
-    assert "cannot be run: OSError: 7. Mend it." in capsys.readouterr().err
+    assert "cannot be run: OSError: 7. Fix it." in capsys.readouterr().err
 
 
 def test_an_argument_that_nobody_knows_is_asked_for(tmp_path, capsys):
@@ -170,5 +170,5 @@ def test_roles_are_found_whatever_the_style_of_their_names():
 def test_arguments_are_literals_or_sizes():
     assert parse_arguments("shape=(C, H), bias=False", {"C": 16, "H": 4}) == {"shape": (16, 4), "bias": False}
     for words in ("8", "a=open('x')", "a=", "**{}"):
-        with pytest.raises(ConfigError, match="--args must be NAME=VALUE"):
+        with pytest.raises(ConfigError, match="--args must be comma-separated NAME=VALUE"):
             parse_arguments(words, {"C": 16})

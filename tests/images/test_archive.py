@@ -88,7 +88,7 @@ def test_one_large_file_is_cut_off_behind_the_limit_of_a_photo(tmp_path, monkeyp
 def test_a_table_of_contents_without_end_is_refused_before_it_is_read(tmp_path):
     path = make(tmp_path / "many.zip", {f"{i}.jpg": b"" for i in range(30_000)})
     start = time.monotonic()
-    with pytest.raises(ImageError, match="far more than 1,000 files"):
+    with pytest.raises(ImageError, match="more than 1,000 files"):
         read(path)
     assert time.monotonic() - start < 0.5
     with pytest.raises(ImageError, match="holds 65 files, more than the 64 allowed"):
@@ -109,7 +109,7 @@ def test_rare_compressions_are_refused_whole_or_damaged(compression, tmp_path):
     content = path.read_bytes()
     for each in (content, content[:45] + b"\xff" * 8 + content[53:]):
         path.write_bytes(each)
-        with pytest.raises(ImageError, match="of a rare kind"):
+        with pytest.raises(ImageError, match="of an unsupported kind"):
             read(path)
 
 

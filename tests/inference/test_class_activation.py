@@ -42,5 +42,5 @@ def test_without_a_class_each_network_explains_its_own_answer():
 
 @pytest.mark.parametrize("label", ["<b>", "", 3])
 def test_an_unknown_class_is_refused_without_repeating_it(label):
-    with pytest.raises(ConfigError, match=r"^Unknown class\. Choose one of the 3 that the networks know, such as 'alp'\.$"):
+    with pytest.raises(ConfigError, match=r"^Unknown class\. Choose one of the 3 classes, such as 'alp'\.$"):
         activation_maps({"bn": make_model("bn")}, make_photo(), label)

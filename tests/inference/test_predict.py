@@ -97,7 +97,7 @@ def test_the_same_photo_in_other_companies_scatters_only_where_statistics_are_th
 
 def test_a_company_of_one_value_is_explained():
     small = {"bn": make_model("bn", image_size=4)}  # its last maps have one pixel
-    with pytest.raises(ConfigError, match="Let more images go through together"):
+    with pytest.raises(ConfigError, match="Use more images"):
         predict_batch(small, photos(1), "batch")
     assert predict_batch(small, photos(2), "batch")["bn"].depends
 

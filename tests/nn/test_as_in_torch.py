@@ -152,7 +152,9 @@ def test_momentum_none_averages_all_batches(norm_layer):
 def test_numbers_that_are_not_floating_point_are_refused(key, dtype, training):
     layer = NORM_LAYERS[key](C).train(training)
     before = buffers(layer)
-    with pytest.raises(TypeError, match=rf"expected floating-point input, got {dtype}\. Convert it first, as x\.float\(\)"):
+    with pytest.raises(
+        TypeError, match=rf"expected floating-point input, got {dtype}\. Convert it first, for example by x\.float\(\)"
+    ):
         layer(torch.ones(2, C, 3, 3).to(dtype))
     torch.testing.assert_close(buffers(layer), before, rtol=0, atol=0)
 

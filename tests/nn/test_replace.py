@@ -205,7 +205,7 @@ class Double(nn.Module):
     [
         (lambda norm: nn.utils.parametrize.register_parametrization(norm, "weight", Double()), "weight of"),
         (lambda norm: prune.random_unstructured(norm, "bias", 0.5), "bias of"),
-        (lambda norm: norm.register_state_dict_post_hook(lambda *args: None), "hooks on its state dict"),
+        (lambda norm: norm.register_state_dict_post_hook(lambda *args: None), "state-dict hooks"),
     ],
     ids=["parametrized", "pruned", "state dict"],
 )
@@ -244,7 +244,7 @@ def test_norm_for_any_number_of_dimensions_is_left_where_no_maps_are(layers, lef
     [
         (FrozenBatchNorm2d(4), "buffers"),
         (LayerNorm2d(4), "every position over its 4 channels"),
-        (nn.LayerNorm([4, 3, 3]), "a weight for every value of"),
+        (nn.LayerNorm([4, 3, 3]), "one weight per value of"),
         (nn.RMSNorm(4), "subtracts no mean"),
         (nn.LazyBatchNorm2d(), "does not know its channels yet"),
         (nn.InstanceNorm3d(4), "not for maps"),
@@ -265,7 +265,7 @@ def test_what_is_left_is_named_with_the_reason():
     assert result.replaced == {}
     assert list(result.left) == ["0", "1", "2", "3", "4"]
     assert result.left["0"] == "num_groups must divide num_channels (12), got 8."
-    assert result.left["1"] == "Activated does more than the BatchNorm2d that it is made from."
+    assert result.left["1"] == "Activated overrides the forward pass of BatchNorm2d."
 
 
 def test_the_layer_norms_of_convnext_are_left():
@@ -288,7 +288,7 @@ def test_a_shared_layer_stays_shared():
 
 
 def test_groups_are_for_group_norm():
-    with pytest.raises(ConfigError, match="num_groups is for group norm"):
+    with pytest.raises(ConfigError, match="num_groups needs group norm"):
         normzoo.replace_norms(nn.BatchNorm2d(8), "bn", num_groups=2)
 
 

@@ -72,7 +72,7 @@ def test_failure_while_saving_leaves_the_old_folder(moment, folder, monkeypatch)
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(checkpoint_module, moment, fail)
-    with pytest.raises(CheckpointError, match=r"Could not write .*the disk is gone.*What was there before is kept"):
+    with pytest.raises(CheckpointError, match=r"Could not write .*the disk is gone.*The previous version is kept"):
         save_variant(folder.parents[2], "bin")
     assert contents(folder.parent) == before
     assert list(folder.parent.iterdir()) == [folder]

@@ -57,7 +57,7 @@ def test_metrics_without_a_key_are_refused(key, folder):
 @pytest.mark.parametrize("changes", [{"provenance": {}}, {"provenance": []}, {"variant": 3}])
 def test_metrics_of_the_wrong_kind_are_refused(changes, folder):
     change_json(folder / "metrics.json", **changes)
-    with pytest.raises(CheckpointError, match=r"metrics.json does not hold what it should"):
+    with pytest.raises(CheckpointError, match=r"metrics.json has invalid content"):
         open_checkpoint(folder)
 
 
@@ -88,14 +88,14 @@ DAMAGES = [
     (lambda folder: (folder / "model.safetensors").unlink(), False, "is missing"),
     (_truncated, False, "is not the file that was packaged"),
     (_truncated, True, "is damaged"),
-    (_oversized, False, "has 64 MB: no network of this zoo is that large"),
+    (_oversized, False, "has 64 MB: no network of NormZoo is that large"),
     (weights(lambda t: t["fc.bias"].add_(1)), False, "is not the file that was packaged"),
     (lambda f: shutil.copy(save_variant(f.parent, "gn") / "model.safetensors", f), True, "was saved with another config.json"),
     (lambda f: change_json(f / "config.json", mean=[0.1, 0.2, 0.3]), False, "was saved with another config.json"),
     (weights(lambda t: t.pop("fc.bias")), True, "does not fit config.json: .*Missing key.*fc.bias"),
     (weights(lambda t: t.update(extra=torch.zeros(1))), True, "does not fit config.json: .*Unexpected key.*extra"),
     (weights(lambda t: t.update({"fc.bias": torch.zeros(25)})), True, "does not fit config.json: .*mismatch for fc.bias"),
-    (weights(lambda t: t["fc.bias"].fill_(torch.nan)), True, r"holds values that are not numbers \(fc.bias\)"),
+    (weights(lambda t: t["fc.bias"].fill_(torch.nan)), True, r"contains NaN or infinity \(fc.bias\)"),
 ]
 
 
@@ -151,5 +151,5 @@ LOGITS = torch.zeros(len(LABELS), len(CLASSES)).half()
 )
 def test_logits_that_do_not_fit_the_classes_are_refused(tensors, folder):
     write_tensors(folder / "val_logits.safetensors", tensors)
-    with pytest.raises(CheckpointError, match=r"val_logits.safetensors does not hold what it should"):
+    with pytest.raises(CheckpointError, match=r"val_logits.safetensors has invalid content"):
         open_checkpoint(folder).val_logits()

@@ -145,14 +145,14 @@ SENTENCES = {
     "private `hf auth login` or set HF_TOKEN.",
     "you/private": "There is no you/private on the Hugging Face Hub that you may see: check the name, and if it "
     "is private `hf auth login` or set HF_TOKEN.",
-    "you/gated": "you/gated is gated: accept its terms on its page on the Hugging Face Hub, then `hf auth login`.",
-    "you/zoo@v9": "you/zoo has no such revision: name one of its branches, tags or commits after the @.",
-    "you/other": "There is no NormZoo checkpoint in you/other on the Hugging Face Hub: name a repository whose folders are "
+    "you/gated": "you/gated is gated. Accept its terms on its page on the Hugging Face Hub, then run `hf auth login`.",
+    "you/zoo@v9": "you/zoo has no such revision. Give one of its branches, tags or commits after the @.",
+    "you/other": "you/other on the Hugging Face Hub has no NormZoo checkpoint. Give a repository whose folders are "
     "<data set>/<recipe>/<variant>.",
-    "you/zoo/birds": "There is no NormZoo checkpoint in you/zoo on the Hugging Face Hub under birds: name a repository whose "
+    "you/zoo/birds": "you/zoo on the Hugging Face Hub has no NormZoo checkpoint under birds. Give a repository whose "
     "folders are <data set>/<recipe>/<variant>.",
-    "you/two": "'hf://you/two' must hold one model set, got 2. Choose one of: hf://you/two/toy/paper, hf://you/two/toy/strong.",
-    "you--me/zoo": "'you--me/zoo' cannot be the name of a repository on the Hugging Face Hub: name it as user/repo.",
+    "you/two": "'hf://you/two' must have one model set, got 2. Choose one of: hf://you/two/toy/paper, hf://you/two/toy/strong.",
+    "you--me/zoo": "'you--me/zoo' is not a valid repository name on the Hugging Face Hub. Give user/repo.",
 }
 
 
@@ -191,7 +191,7 @@ def test_without_the_hub_and_without_a_cache_a_sentence_says_so(cause, hub, fetc
     if cause == "the Hub is ill":
         assert sentence == "The Hugging Face Hub answered you/zoo with the error 503: try again later."
     else:
-        assert str(sentence).startswith("The Hugging Face Hub cannot be reached, and you/zoo cannot be had without:")
+        assert str(sentence).startswith("The Hugging Face Hub cannot be reached, and you/zoo is not in the cache.")
 
 
 def test_the_page_shows_the_networks_of_a_repository(hub, tmp_path):

@@ -52,7 +52,9 @@ def test_one_folder_is_loaded_wherever_it_is(root, tmp_path):
     assert load_model(tmp_path / "download").variant == "bin"
     assert load_model(str(tmp_path / "download")).variant == "bin"
     for nowhere in (tmp_path / "nowhere", "no/where", "checkpoints/tiny/quick/bin"):
-        with pytest.raises(CheckpointError, match=r"There is no folder .*\. Give that of one checkpoint, or hf://user/repo/"):
+        with pytest.raises(
+            CheckpointError, match=r"There is no folder .*\. Give the folder of one checkpoint, or hf://user/repo/"
+        ):
             load_model(nowhere)
 
 
@@ -75,7 +77,7 @@ def lose_metrics(folder):
 def put_another_in_its_place(folder):
     shutil.rmtree(folder)
     shutil.copytree(folder.parent / "gn", folder)
-    return "This folder holds the checkpoint of 'gn'"
+    return "This folder has the checkpoint of 'gn'"
 
 
 def empty(folder):

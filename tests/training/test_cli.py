@@ -42,7 +42,7 @@ def test_every_command_has_help_and_the_recipes_fields_are_options_with_their_se
         ("train", "the following arguments are required: --norm"),
         ("train --norm=bn --reciep=paper", "unknown argument --reciep. Did you mean --recipe?"),
         ("study --wrokers 2", "unknown argument --wrokers. Did you mean --workers?"),
-        ("study --workers=0", "--workers: a whole number between 1 and 1,000,000, got '0'"),
+        ("study --workers=0", "--workers: must be a whole number between 1 and 1,000,000, got '0'"),
         ("data get cifar-10", "invalid choice: 'get' (choose from"),
     ],
 )

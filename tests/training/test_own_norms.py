@@ -1,4 +1,4 @@
-"""A norm of somebody's own from its file to the page: trained, packaged, checked, shown; its code never run unasked."""
+"""A custom norm from its file to the page: trained, packaged, checked, shown; its code never run unasked."""
 
 import json
 import shutil
@@ -86,9 +86,9 @@ def test_run_and_checkpoint_carry_the_hash_of_the_file_and_a_copy_as_text_and_th
 
 
 def test_its_code_is_not_run_unless_the_user_says_so_and_the_others_are_loaded_all_the_same(folder):
-    with pytest.raises(CheckpointError, match="FRN is a norm of somebody's own, whose code is not run unless you say") as told:
+    with pytest.raises(CheckpointError, match="FRN is a custom norm, whose code runs only if you allow it") as told:
         load_model(folder / "checkpoints" / SET / "FRN")
-    assert f"read {SET}/FRN/{COPY}, then" in str(told.value), "visitors of the page read it: no path of the host"
+    assert f"Read {SET}/FRN/{COPY}, then" in str(told.value), "visitors of the page read it: no path of the host"
     assert "FRN" not in NORM_LAYERS
     model_set = get_model_set(SET, folder / "checkpoints")
     assert list(load_models(model_set)) == model_set.main_variants == ["gn"]
@@ -113,7 +113,7 @@ def test_another_text_of_the_file_is_refused_and_a_run_does_not_go_on_with_it(fo
     path = folder / "my_norms.py"
     path.write_text(path.read_text() + "\n# changed\n")
     name_own_norm(own(folder))
-    with pytest.raises(CheckpointError, match="FRN was trained with another text of"):
+    with pytest.raises(CheckpointError, match="FRN was trained with another version of"):
         load_model(folder / "checkpoints" / SET / "FRN")
     code = command_line.main(["train", f"--norm={own(folder)}", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"])
     assert code == 2
@@ -124,7 +124,7 @@ def test_a_changed_copy_and_one_from_the_hub_are_refused_also_where_copies_are_a
     monkeypatch.setenv(ALLOW_VARIABLE, "1")
     cache = folder / "models--user--zoo" / "snapshots" / "abc"
     shutil.copytree(folder / "checkpoints" / SET / "FRN", cache)
-    with pytest.raises(CheckpointError, match="is not run unless you say so") as caught:
+    with pytest.raises(CheckpointError, match="runs only if you allow it") as caught:
         load_model(cache)
     assert ALLOW_VARIABLE not in str(caught.value)
     copy = folder / "checkpoints" / SET / "FRN" / COPY
@@ -141,7 +141,7 @@ def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monk
     assert any(f"FRN/{COPY}" in line for line in lines)
     asked = {}
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, **options: asked.update(options) or folder)
-    with pytest.raises(HubError, match="There is no NormZoo checkpoint"):
+    with pytest.raises(HubError, match="has no NormZoo checkpoint"):
         download(HubId("user/zoo", "no/such/set"))
     assert f"no/such/set/{COPY}" in asked["allow_patterns"]
 
@@ -149,7 +149,7 @@ def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monk
 def test_packaging_leaves_out_what_it_may_not_build_and_says_so(folder, capsys):
     shutil.rmtree(folder / "checkpoints")
     assert command_line.main(["package", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}"]) == 0
-    assert "FRN is a norm of somebody's own" in capsys.readouterr().out
+    assert "FRN is a custom norm" in capsys.readouterr().out
     assert not (folder / "checkpoints" / SET / "FRN").exists()
     arguments = ["package", f"--norm={own(folder)}", f"--runs={folder / 'runs'}", f"--checkpoints={folder / 'checkpoints'}"]
     assert command_line.main(arguments) == 0
@@ -157,7 +157,7 @@ def test_packaging_leaves_out_what_it_may_not_build_and_says_so(folder, capsys):
 
 
 def test_evaluating_finds_every_figure_again(folder):
-    assert "whose code is not run" in _check_folder(folder / "checkpoints" / SET / "FRN")[1][0]
+    assert "whose code runs only" in _check_folder(folder / "checkpoints" / SET / "FRN")[1][0]
     name_own_norm(own(folder))
     assert _check_folder(folder / "checkpoints" / SET / "FRN")[1] == []
 
@@ -196,7 +196,7 @@ def test_a_dry_run_checks_the_layer_first(folder, capsys):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [(name, "must not be called as one of the zoo") for name in ("bn", "BN", "Gn")] + [("FRN", "two norms called FRN")],
+    [(name, "must not have the name of a built-in norm") for name in ("bn", "BN", "Gn")] + [("FRN", "both define FRN")],
 )
 def test_a_name_that_is_taken_is_refused(name, message, folder, tmp_path):
     name_own_norm(own(folder))
@@ -207,7 +207,7 @@ def test_a_name_that_is_taken_is_refused(name, message, folder, tmp_path):
 
 def test_only_files_are_named(capsys):
     assert command_line.main(["package", "--norm=bn"]) == 2
-    assert "must be named as FILE.py:CLASS, got 'bn'" in capsys.readouterr().err
+    assert "FILE.py:CLASS, got 'bn'" in capsys.readouterr().err
 
 
 def test_style_and_words_do_not_depend_on_whether_its_code_is_here(folder):

@@ -182,10 +182,10 @@ def test_what_the_hub_does_not_take_is_told_in_a_sentence(hub, checkpoints, tmp_
         (READ, "models", "me/new"): "Your token has no right to do this with me/new: use one that has",
         (WRITE, "models", "you/theirs"): "Your token has no right to do this with you/theirs: use one that has",
         (WRITE, "models", "you/new"): "Your token has no right to do this with you/new: use one that has",
-        ("hf_old", "models", "me/new"): "The Hugging Face Hub does not know your token: `hf auth login` again",
+        ("hf_old", "models", "me/new"): "The Hugging Face Hub rejected your token. Run `hf auth login` again",
         (WRITE, "space", "free/page"): "The Hugging Face Hub asks for a paid account for free/page",
-        (WRITE, "models", "zoo"): "'zoo' cannot be the name of a repository on the Hugging Face Hub",
-        (WRITE, "models", "me/zoo/toy"): "'me/zoo/toy' cannot be the name of a repository on the Hugging Face Hub",
+        (WRITE, "models", "zoo"): "'zoo' is not a valid repository name on the Hugging Face Hub",
+        (WRITE, "models", "me/zoo/toy"): "'me/zoo/toy' is not a valid repository name on the Hugging Face Hub",
     }
     commands = [(token, [what, name, *where]) for token, what, name in expected]
     codes, lines, errors = publish(commands, hub.url, tmp_path)

@@ -136,7 +136,7 @@ def history(change):
         (metrics(lambda m: m["confusion_matrix"]["0"][0].reverse()), "confusion_matrix stored and computed from the logits"),
         (metrics(lambda m: m.update(parameters=1)), "parameters stored and found differ"),
         (metrics(lambda m: m.update(seeds=[0, 2])), "seeds stored and computed from the logits differ"),
-        (metrics(lambda m: m["final"].pop("val")), "metrics.json does not hold what it should"),
+        (metrics(lambda m: m["final"].pop("val")), "metrics.json has invalid content"),
         (logits(lambda t: t["seed_1"][0].add_(1)), "val_logits.safetensors stored and found differ"),  # the same figures
         (logits(lambda t: t["seed_1"][0, 0].add_(1)), "val figures stored and computed from the logits differ"),
         (logits(lambda t: t["labels"].copy_(t["labels"].roll(1))), "val figures stored and computed from the logits differ"),

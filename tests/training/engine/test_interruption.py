@@ -94,7 +94,7 @@ def test_second_ctrl_c_stops_at_once_and_keeps_what_was_saved(folder, at_step, c
     state = saved(folder / "runs")
     assert state.epoch == 1
     assert steps == []
-    assert "Stopped. What was saved stays; the same command goes on from there." in capsys.readouterr().err
+    assert "Saved results are kept; the same command resumes." in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_usual_interrupt")
