@@ -23,9 +23,9 @@ SEARCH_TABLE = "search.csv"
 _METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "micro_f1": "f1"}
 README = "README.md"
 WHAT_FOR = {
-    "paper": "the final recipe of the study that is reproduced: Adam, no augmentation",
+    "paper": "the final recipe of the original study: Adam, no augmentation",
     "paper-sgd": "its first recipe: plain SGD with rotations and flips",
-    "strong": "the recipe whose networks answer best; the page begins with it",
+    "strong": "the most accurate recipe, the page's default",
 }
 
 

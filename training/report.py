@@ -86,8 +86,8 @@ def build_report(checkpoints: Path, out: Path) -> Report:
     charts = dict[Path, Chart | Heatmap]()
     parts = [
         "# Results",
-        f"Written by `{REMAKE}` from the files in `checkpoints/`; `{REMAKE} --check` fails when it is no longer what they say. "
-        f"[{DATA.name}]({DATA.as_posix()}) has every number, one row a measurement.",
+        f"Written by `{REMAKE}` from the files in `checkpoints/`; `{REMAKE} --check` fails if it is out of date. "
+        f"[{DATA.name}]({DATA.as_posix()}) has every number, one row per measurement.",
     ]
     for evidence in collections(model_sets):
         parts += [*_chapter(evidence, charts, out)]
@@ -178,11 +178,11 @@ def overview(evidence: Evidence) -> list[str]:
     checkpoint = next(iter(evidence.shown.checkpoints.values()))
     images, classes = len(checkpoint.val_logits()[1]), len(checkpoint.config.classes)
     words = f"Accuracy on {images:,} validation images of {classes} classes; ± is the standard deviation between n runs."
-    words += " Where several learning rates were tried, each norm stands at its best." if several_rates else ""
+    words += " If several learning rates were tried, each norm is shown at its best." if several_rates else ""
     if "Original study (%)" in columns:
         words += (
             " `paper` is the [original study](docs/reproduce.md)'s recipe, `strong` a more accurate one "
-            "([both](docs/methods.md)). The study has other images, so only its order can be compared."
+            "([both](docs/methods.md)). The study used other images, so only its ranking can be compared."
         )
     return [table(shown), words]
 

@@ -1,4 +1,4 @@
-"""Accuracy: how well each norm ends."""
+"""Accuracy after the last epoch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,8 +31,8 @@ def accuracy_finding(evidence: Evidence) -> Finding | None:
         chart=accuracy_chart(runs),
         tables=[finals_table(rows.to_dict("records"))],
         method=[
-            "Measured after the last epoch in evaluation mode, on images that no network was trained on; validation accuracy "
-            "was monitored during training, and there is no separate test set. Loss: mean cross entropy per image, in nats. "
+            "Measured after the last epoch in evaluation mode. Validation accuracy was monitored during training; there is no "
+            "separate test set. Loss: mean cross entropy per image, in nats. "
             + (
                 "± is the standard deviation between runs; intervals are over runs and images."
                 if several
@@ -56,7 +56,7 @@ def lead_words(evidence: Evidence) -> str:
     order = rank(pairs)
     phrases = {key: f"{short_name(key)} {means[key]}%" for key in order}
     if any(len(each) == 1 for each in runs.values()):
-        return f"Validation accuracy, highest first: {listed(list(phrases.values()))} ({place}, {ns}: single runs)."
+        return f"Validation accuracy: {listed(list(phrases.values()))} ({place}, {ns}: single runs)."
     first = similar(pairs)[0]
     rest = [phrases[key] for key in order if key not in first]
     lead = f"{listed([phrases[key] for key in first])} {'leads' if len(first) == 1 else 'lead'}"
@@ -105,17 +105,13 @@ def finals_table(rows: list[dict[str, Any]]) -> ResultTable:
 
 
 def _fit(rows: list[dict[str, Any]], main: set[str]) -> list[str]:
-    """Return whether the order is just that of how well the training images are fitted."""
+    """Return how far the ranking follows the training loss."""
     rows = [row for row in rows if row["variant"] in main]
     if len(rows) < 3:
         return []
     tau = kendall_tau([row["val_accuracy"] for row in rows], [row["train_loss"] for row in rows])
-    words = "The order by validation accuracy against the order by training loss: Kendall's τ = "
-    reversed_ = (
-        ": the norm that fits fastest at this learning rate and number of epochs is the one that leads."
-        if tau < -0.999
-        else "."
-    )
+    words = "Ranking by validation accuracy against ranking by training loss: Kendall's τ = "
+    reversed_ = ": the norm that fits the training images best leads." if tau < -0.999 else "."
     return [minus(f"{words}{tau:.2f}{reversed_}")]
 
 

@@ -1,4 +1,4 @@
-"""Batch size: what it does to a norm with batch statistics, beyond what it does to one without."""
+"""Batch size: its effect on a norm with batch statistics, compared with one without."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from normzoo.plotting.spec import Axis, Chart, Panel, series
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
-#: The norm that never sees the batch: what changes for it comes from the number of steps.
+#: The control does not depend on the batch: its change is due to the number of steps.
 CONTROL, STUDIED = "gn", "bn"
 
 
 def batch_size_finding(evidence: Evidence) -> Finding | None:
-    """Return what the runs at several batch sizes say, with the loss in both conventions, beside the original study's."""
+    """Return the effect of batch size, with the loss in both conventions, and the original study's figures."""
     model_set = next((each for each in (evidence.shown, *evidence.model_sets) if len(_sizes(each)) > 1), None)
     if model_set is None:
         return None
@@ -35,14 +35,14 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
         chart=_chart(finals, runs),
         tables=[_table(finals)],
         method=[
-            f"All networks were trained for as many epochs at the same learning rate, so a larger batch means fewer steps: "
+            "The number of epochs and the learning rate are the same, so a larger batch means fewer steps: "
             f"{_steps(finals)}. {short_name(CONTROL)} does not depend on the batch, so its change measures the effect of "
             "fewer steps. If that affects both norms equally, the remaining difference is due to batch statistics.",
             TEST,
         ],
         notes=[
-            "The original study divides its loss by the batch size once more, which alone makes it fall as the batch grows; "
-            "beside it the table has its losses in nats per image.",
+            "The original study divides its loss by the batch size once more, so it falls as the batch grows; the table also "
+            "has it in nats per image.",
         ],
         commands=training_commands(model_set, finals["variant"]),
     )

@@ -1,4 +1,4 @@
-"""Batch statistics at test time: what the statistics of the corrupted images themselves change."""
+"""Batch statistics at test time: their effect on corrupted images."""
 
 import functools
 
@@ -54,15 +54,15 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
         tables=[_table(frame, clean, corrupted)],
         method=[
             "In evaluation batch and batch-instance normalization use running statistics, an exponential average over the "
-            "last batches of training. Here they use those of the images that go through together (prediction-time batch "
-            f"normalization), or a blend in which the running statistics weigh as much as {SOURCE_WEIGHTS[-1]} images "
-            "(Schneider et al. 2020). No weight changes. n = 1: the packaged runs.",
-            "Mixed: every image under every corruption and severity, in random order, so that a batch holds them all.",
+            "last batches of training. Here they use the statistics of the test batch (prediction-time batch normalization), "
+            f"or a blend in which the running statistics count as {SOURCE_WEIGHTS[-1]} images (Schneider et al. 2020). No "
+            "weight changes. n = 1: the packaged runs.",
+            "Mixed: every image under every corruption and severity, in random order.",
         ],
         notes=[
-            "Batches sorted by class destroy accuracy: most batches of 8 then contain one class, and normalization removes "
-            "what its images have in common.",
-            f"Share of predictions that change when the images are put into other random batches: {'; '.join(changed)}.",
+            "Accuracy collapses in batches sorted by class: most batches of 8 then contain one class, and normalization "
+            "removes what its images have in common.",
+            f"Share of predictions that change in other random batches: {'; '.join(changed)}.",
         ],
         commands=[MEASURE],
     )
@@ -90,7 +90,7 @@ def _table(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series) -> Resul
         for key in map(str, frame["variant"].unique())
         for words, running, images, order, weight in kinds
     ]
-    table = ResultTable("Accuracy (%) with running statistics, and with those of batches of so many images; n = 1")
+    table = ResultTable("Accuracy (%) with running statistics, and with statistics of batches; n = 1")
     titles = ("Network, images", "Running", *(f"Batches of {each}" if each != "all" else "All together" for each in BATCHES))
     table.add(titles[0], [row[0] for row in rows])
     for place, title in enumerate(titles[1:], start=1):

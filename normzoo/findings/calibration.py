@@ -1,4 +1,4 @@
-"""Calibration: does a network's confidence say how often it is correct?"""
+"""Calibration: does confidence match accuracy?"""
 
 from collections.abc import Mapping
 
@@ -39,12 +39,11 @@ def calibration_finding(evidence: Evidence) -> Finding | None:
         chart=_chart(found),
         tables=[table],
         method=[
-            "Expected calibration error (ECE): the mean distance between confidence (the maximum softmax probability) and "
-            f"accuracy over {BINS} bins that hold as many images each (Guo et al. 2017). With so few images even a perfectly "
-            "calibrated network has an error; the table gives its mean and 95% point, from outcomes drawn at the stated "
-            "confidence.",
-            f"The temperature divides the logits; it is fitted on {FOLDS - 1} of {FOLDS} parts of the images and judged on "
-            "the fifth. Above 1 a network is overconfident.",
+            "Expected calibration error (ECE): mean distance between confidence (maximum softmax probability) and accuracy "
+            f"over {BINS} bins of equally many images (Guo et al. 2017). With so few images even a perfectly calibrated "
+            "network has an error; the table gives its mean and 95% point, by simulation.",
+            f"The temperature divides the logits; it is fitted on {FOLDS - 1} of {FOLDS} parts of the images and evaluated on "
+            "the other. Above 1 a network is overconfident.",
         ],
         commands=["python -m training report"],
     )

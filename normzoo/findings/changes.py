@@ -1,4 +1,4 @@
-"""Larger images, or a changed field of the recipe: what they change for the same norms."""
+"""Effect of larger images, or of a changed field of the recipe."""
 
 import re
 
@@ -22,18 +22,18 @@ from normzoo.formatting import listed, p_text
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
-#: What a field has to do with the norms, where there is something to know.
+#: Why a field matters for the norms.
 EXPLANATIONS = {
     "last_norm": (
         "Average pooling follows the last norm and keeps only the mean of each map. Instance normalization sets that mean to "
-        "its bias, the same for every photo, just before the shortcut is added. Here this one layer is replaced, and nothing "
-        "else (`nn`: removed, with its weight and bias)."
+        "its bias, the same for every photo, before the shortcut is added. Here only this layer is replaced (`nn`: "
+        "removed, with its weight and bias)."
     ),
 }
 
 
 def image_size_finding(evidence: Evidence) -> Finding | None:
-    """Return what larger images change for the same recipe."""
+    """Return the effect of larger images, with the same recipe."""
     for recipe in dict.fromkeys([evidence.shown.recipe, *(each.recipe for each in evidence.model_sets)]):
         sets = sorted((each for each in evidence.model_sets if each.recipe == recipe), key=lambda each: each.image_size)
         if len({each.image_size for each in sets}) > 1 and (found := _changes(evidence, sets[0], sets[-1])):
@@ -43,15 +43,15 @@ def image_size_finding(evidence: Evidence) -> Finding | None:
                 (sets[0], sets[-1]),
                 found,
                 [
-                    f"The same photos and recipe (`{recipe}`) at both sizes. What the recipe or a corruption measures in "
-                    "pixels, such as a shift or a blur, is a smaller part of a larger photo."
+                    f"The same photos and recipe (`{recipe}`) at both sizes. Shifts and blurs are measured in pixels, so they "
+                    "are relatively smaller on larger photos."
                 ],
             )
     return None
 
 
 def recipe_change_finding(evidence: Evidence) -> Finding | None:
-    """Return what a changed field of a recipe, other than its learning rate, changes; of the set that is shown first."""
+    """Return the effect of a changed field other than the learning rate; of the shown set if possible."""
     for changed in (evidence.shown, *evidence.model_sets):
         base = evidence.find(changed.recipe.partition(",")[0])
         if (
@@ -65,13 +65,13 @@ def recipe_change_finding(evidence: Evidence) -> Finding | None:
             fields = re.split(",", changed.recipe)[1:]
             phrases = ", ".join(field.replace("=", " = ") for field in fields)
             notes = [text for field in fields if (text := EXPLANATIONS.get(field.partition("=")[0]))]
-            words = f"With {phrases} in place of `{base.recipe}`'s own"
+            words = f"With {phrases} in `{base.recipe}`"
             return _finding(("recipe-change", f"Changed recipe: {phrases}", words), (base, changed), found, notes)
     return None
 
 
 def _changes(evidence: Evidence, before: ModelSet, after: ModelSet) -> dict[str, tuple[float, float, Contrast]]:
-    """Return of each norm that both have its accuracies, and the change, the largest first."""
+    """Return accuracies and change of each common norm, the largest change first."""
     old, new = evidence.runs(before), evidence.runs(after)
     common = [key for key in old if key in new and before is not after]
     between_runs = pooled_run_variance([*old.values(), *new.values()])

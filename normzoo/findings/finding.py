@@ -1,4 +1,4 @@
-"""A finding: one claim with its chart, tables, method and commands; and the stored results that findings draw on."""
+"""A finding: one claim with its chart, tables, method and commands; and the stored results it is based on."""
 
 import functools
 import shlex
@@ -18,16 +18,16 @@ from normzoo.variants import Variant, short_name
 
 @dataclass
 class ResultTable:
-    """A table: the numbers to sort by, the texts to show.
+    """A table: numbers to sort by, and texts to show.
 
     Args:
-        caption: one phrase about all of it.
+        caption: one phrase.
     """
 
     caption: str
     numbers: dict[str, list[Any]] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
-    #: Column -> is a higher figure the better one? Columns without an answer are not there.
+    #: Column -> is a higher figure better? Only columns with an answer.
     higher_is_better: dict[str, bool] = field(default_factory=dict)
 
     def add(
@@ -38,9 +38,7 @@ class ResultTable:
         higher_is_better: bool | None = None,
         texts: Sequence[str] | None = None,
     ) -> None:
-        """Add a column; None becomes a dash. The pattern is one of `format`, applied once, to the stored figure; `texts` stand
-        in place of what it gives.
-        """
+        """Add a column; None becomes a dash. The pattern is a format specification; `texts` replace its results."""
         column = list(values)
         self.numbers[title] = [float("nan") if value is None else value for value in column]
         formatted = ("–" if pd.isna(value) else minus(format(value, pattern)) for value in column)
@@ -61,16 +59,16 @@ class ResultTable:
 
 @dataclass(frozen=True)
 class Finding:
-    """What stored results say about one question.
+    """What the stored results say about one question.
 
     Args:
-        key: its address.
+        key: name in links.
         title: a few words.
         headline: the claim in one sentence, with its size, its interval and its n.
-        chart: what shows it.
+        chart: that shows it.
         method: how it was measured and tested.
-        notes: what else to know of it.
-        commands: that make it again.
+        notes: further facts.
+        commands: that reproduce it.
     """
 
     key: str
@@ -84,11 +82,11 @@ class Finding:
 
 
 class Evidence:
-    """The stored results that findings draw on: those of one model set, and of all others on the same images.
+    """Stored results of one model set, and of all others on the same images.
 
     Args:
-        shown: the set that findings about a single one are about.
-        model_sets: all that there are; of these it keeps those trained on the same photos, at whatever size.
+        shown: the set for findings about a single set.
+        model_sets: all sets; those trained on the same photos, at any size, are kept.
     """
 
     def __init__(self, shown: ModelSet, model_sets: Iterable[ModelSet]) -> None:
@@ -96,18 +94,18 @@ class Evidence:
         self.model_sets = [each for each in model_sets if each is shown or images_of(each) == images_of(shown)]
 
     def runs(self, model_set: ModelSet, variants: Iterable[str] | None = None) -> dict[str, Runs]:
-        """Return of each readable variant which validation images its runs get right; the norms of the zoo if None."""
+        """Return which validation images each run of each readable variant gets right; None: the built-in norms."""
         wanted = model_set.main_variants if variants is None else variants
         return results.correct_images(model_set, wanted)[0]
 
     @functools.cached_property
     def shown_runs(self) -> dict[str, Runs]:
-        """Those of the norms of the set that is shown."""
+        """The same for the norms of the shown set."""
         return self.runs(self.shown)
 
     @functools.cached_property
     def run_variance(self) -> RunVariance:
-        """Variance between runs of the set that is shown, pooled over its norms."""
+        """Variance between runs of the shown set, pooled over its norms."""
         return pooled_run_variance(self.shown_runs.values())
 
     def find(self, recipe: str) -> ModelSet | None:
@@ -117,7 +115,7 @@ class Evidence:
 
 
 def images_of(model_set: ModelSet) -> str:
-    """Return what names the photos that a set was trained on, whatever their size: their digest, or the data set's name."""
+    """Return the digest of the photos that a set was trained on, the same at any size, or the name of the data set."""
     for checkpoint in model_set.checkpoints.values():
         data = checkpoint.metrics["provenance"].get("data")
         if isinstance(data, dict) and data.get("digest"):
@@ -152,19 +150,16 @@ def where(model_set: ModelSet) -> str:
     return f"{model_set.image_size}×{model_set.image_size}, `{model_set.recipe}` recipe"
 
 
-#: How differences of accuracy are tested, wherever they are.
+#: How differences of accuracy are tested.
 TEST = (
-    "Crossed random effects: runs and validation images are both samples. The variance between runs is pooled over the "
-    "networks that are compared; t test with Satterthwaite's degrees of freedom, 95% interval."
+    "Crossed random effects, runs × validation images; the variance between runs is pooled over the networks that are "
+    "compared; t test with Satterthwaite's degrees of freedom; 95% interval."
 )
-HOLM = "p values are corrected by Holm's method over all pairs, shown or not; significant: below 0.05."
-SINGLE_RUN = (
-    "With n = 1 these are differences between two runs, not between norms: the interval is over images alone, and nothing is "
-    "called significant."
-)
+HOLM = "p values: Holm's correction over all pairs, shown or not; significant: below 0.05."
+SINGLE_RUN = "With n = 1 the interval covers images only, not the variance between runs, and nothing is called significant."
 
 
-#: Commands that make stored results again: each runs as it is printed, where the file of a custom norm is at hand.
+#: Commands that reproduce stored results, as printed.
 DEFAULT_DATA = "tiny-imagenet-25"
 PACKAGE = "python -m training package"
 
@@ -175,7 +170,7 @@ def study_command(
     """Return the command that trains these networks.
 
     Args:
-        recipe: its name, with the fields that were changed in it: "strong,epochs=2,horizontal_flip=False".
+        recipe: its name with changed fields: "strong,epochs=2,horizontal_flip=False".
     """
     base, *changes = recipe.split(",")
     words = ["python -m training study", f"--recipe {base}", f"--norm {','.join(map(_norm_option, norms))}"]
@@ -189,12 +184,12 @@ def study_command(
 
 
 def _norm_option(key: str) -> str:
-    """Return what `--norm` takes; of a norm of somebody's own the class is known, not where the reader has its file."""
+    """Return the value of `--norm`; for a custom norm only the class is known, not the reader's path."""
     return key if Variant.parse(key).norm.islower() else f"norm.py:{key}"
 
 
 def training_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
-    """Return the commands that train these variants of a set again, and package them."""
+    """Return the commands that train and package these variants of a set."""
     groups: dict[tuple[int | None, tuple[int, ...]], list[str]] = {}
     for key in variants:
         if key in model_set.checkpoints:

@@ -1,4 +1,4 @@
-"""Learning curves: how fast each norm learns, and how far training and validation part."""
+"""Learning curves: how fast each norm learns."""
 
 from collections.abc import Iterable
 
@@ -37,9 +37,8 @@ def learning_curves_finding(evidence: Evidence) -> Finding | None:
         headline=phrases or f"No level of accuracy is reached by all networks ({where(evidence.shown)}).",
         chart=curve_chart(history, results.METRICS["accuracy"], ("val",)),
         method=[
-            "Mean over the runs with a band of ± one standard deviation. Training figures of an epoch are collected while the "
-            "network learns, on augmented images where the recipe augments, so they lag behind what it would reach at the end "
-            "of the epoch."
+            "Mean over the runs, ± one standard deviation. Training figures are collected during the epoch, on augmented "
+            "images if the recipe augments, so they lag behind its end."
         ],
         commands=training_commands(evidence.shown, evidence.shown.main_variants),
     )

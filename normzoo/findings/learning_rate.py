@@ -1,4 +1,4 @@
-"""Learning rate: the order of the norms at each rate, and each norm at its best one."""
+"""Learning rate: the ranking of the norms at each rate, and each norm at its best one."""
 
 import re
 from collections.abc import Callable
@@ -98,10 +98,9 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
         chart=_chart(found, recipe),
         tables=[best_table(best, between_runs), _table(found, list(best))],
         method=[
-            "The recipe is unchanged except for the learning rate; the same images and number of epochs. The best rate is "
-            "chosen on the validation images that it is judged on, so these accuracies are a little optimistic.",
-            f"{TEST} {HOLM} Networks with a single run are not tested. Rank: those that the significant differences leave "
-            "open.",
+            "Only the learning rate differs. The best rate is chosen on the same validation images, so these accuracies are "
+            "slightly optimistic.",
+            f"{TEST} {HOLM} Networks with a single run are not tested. Rank: the range that significant differences allow.",
         ],
         notes=[*_edge(best, sets), *_same_machine(sets)],
         commands=[
@@ -157,7 +156,7 @@ def _edge(best: dict[str, Rated], sets: dict[float, ModelSet]) -> list[str]:
     notes = []
     for rate, word in ((max(sets), "largest"), (min(sets), "smallest")):
         if edge := [key for key, each in best.items() if each.rate == rate]:
-            notes.append(f"The best rate of {names(edge)} is the {word} that was tried: a better one may lie beyond it.")
+            notes.append(f"The best rate of {names(edge)} is the {word} one tried; a better one may lie beyond it.")
     return notes
 
 

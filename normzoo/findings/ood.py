@@ -1,4 +1,4 @@
-"""Out-of-distribution detection: does confidence tell images of other classes?"""
+"""Out-of-distribution detection by the maximum softmax probability."""
 
 import itertools
 import math
@@ -29,8 +29,8 @@ def ood_finding(evidence: Evidence) -> Finding | None:
     first = next(iter(main.values()))
     size = evidence.shown.image_size
     coarse = (
-        f" They are {UNKNOWN_SIZE}×{UNKNOWN_SIZE} and were enlarged to {size}×{size}: part of what is detected may be how "
-        "coarse they are."
+        f" The OOD images were enlarged from {UNKNOWN_SIZE}×{UNKNOWN_SIZE} to {size}×{size}, so part of the "
+        "difference may be their coarseness."
         if size != UNKNOWN_SIZE
         else ""
     )
@@ -52,11 +52,11 @@ def ood_finding(evidence: Evidence) -> Finding | None:
             "Differences: DeLong's test on the same images, Holm over all pairs; intervals are over images. n = 1: the "
             "packaged runs.",
             f"Threshold: fitted on every second known image so that at most {percent(FALSE_ALARMS, 0)}% of them are flagged "
-            "(upper 95% bound), judged on the others.",
+            "(upper 95% bound), evaluated on the others.",
         ],
         notes=[
-            "Known and unknown images come from different collections: some of the difference may come from the cameras, not "
-            f"the classes.{coarse}"
+            "Known and unknown images come from different collections, so some of the difference may be due to how they were "
+            f"taken, not to the classes.{coarse}"
         ],
         commands=COMMANDS,
     )

@@ -1,4 +1,4 @@
-"""Comparison with the original study: its order of the norms, and what of it holds here."""
+"""Comparison with the original study: which of its rankings hold here."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ BASELINE = "BN, first recipe"
 
 
 def original_study_finding(evidence: Evidence) -> Finding | None:
-    """Return what became of the original study's order of the norms, with its recipe on our images."""
+    """Return which of the original study's rankings hold, with its recipe on our images."""
     model_set = evidence.shown if evidence.shown.recipe == RECIPE else evidence.find(RECIPE)
     if model_set is None or not reproduces(model_set):
         return None
@@ -46,9 +46,9 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
         chart=_chart(runs, there),
         tables=[_table([*rows, *_baseline(evidence)], {**theirs, BASELINE: original.baseline_figures()})],
         method=[
-            f"The original: *{original_study()['title']}*. Its images were others, so only orders can be compared; it gives "
-            "one figure for each network and no seed. An order holds, or is reversed, where the difference here is "
-            "significant. τ: 1 is the same order, −1 the reverse; 95% interval by a bootstrap over images and runs.",
+            f"The original: *{original_study()['title']}*. It used other images, so only rankings can be compared; it reports "
+            "one figure per network, without seeds. A ranking is confirmed or reversed if the difference here is significant. "
+            "τ: 1 is the same ranking, −1 the reverse; 95% interval by a bootstrap over images and runs.",
         ],
         notes=[
             *_notes(holds, reversed_, open_),
@@ -60,10 +60,7 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
 
 
 def reproduces(model_set: ModelSet) -> bool:
-    """Were these networks trained to reproduce the original study: on the packaged images, by its recipe?
-
-    As many classes are not enough: a person's own 25 have nothing to do with it.
-    """
+    """Were these networks trained on the packaged images, to reproduce the original study?"""
     counts_ = {len(checkpoint.config.classes) for checkpoint in model_set.checkpoints.values()}
     return counts_ == {original_study()["architecture"]["classes_r"]} and model_set.data.startswith("tiny-imagenet-25")
 
@@ -86,7 +83,7 @@ def _decided(evidence: Evidence, there: Mapping[str, float]) -> tuple[list[str],
 
 
 def _notes(holds: list[str], reversed_: list[str], undecided: list[str]) -> list[str]:
-    phrases = (("Hold", holds), ("reversed", reversed_), ("undecided", undecided))
+    phrases = (("Confirmed", holds), ("reversed", reversed_), ("undecided", undecided))
     return [f"{'; '.join(f'{words}: {listed(each)}' for words, each in phrases if each)}."]
 
 
@@ -97,8 +94,8 @@ def _set_up(model_set: ModelSet) -> str:
     final = study["protocol"]["final"]
     there = math.ceil(original.IMAGES / final["batch_size"]) * final["epochs"]
     return (
-        f"The original had about {original.IMAGES:,} photos of birds of {study['architecture']['classes_r']} species at "
-        f"{original.SIDE}×{original.SIDE} pixels; here they are {size}×{size}."
+        f"The original had about {original.IMAGES:,} photos of {study['architecture']['classes_r']} bird species at "
+        f"{original.SIDE}×{original.SIDE} pixels, not {size}×{size}."
         + (f" Steps: {steps:,} here, about {there:,} there." if steps else "")
         + " Optimizer, rate, schedule, epochs, batch size and depth are the same."
     )

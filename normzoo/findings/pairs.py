@@ -42,16 +42,16 @@ class Pair:
 
 
 def compare_pairs(evidence: Evidence) -> list[Pair]:
-    """Return every two norms of the set that is shown, the largest difference first.
+    """Return all pairs of norms of the shown set, the largest difference first.
 
-    All are tested, also those that a visitor hides: a choice of networks must not make a difference significant.
+    Hidden networks are tested as well, so that a choice of networks cannot make a difference significant.
     """
     runs = dict(sorted(evidence.shown_runs.items(), key=lambda item: -accuracy(item[1])))
     return sorted(compare_all(runs, evidence.run_variance), key=lambda pair: -pair.difference.estimate.value)
 
 
 def compare_all(runs: Mapping[str, Runs], between_runs: RunVariance) -> list[Pair]:
-    """Return every two of these, which are ordered from the best."""
+    """Return all pairs of these, which are ordered from the best."""
     both = list(itertools.combinations(runs, 2))
     found = [compare(runs[a], runs[b], between_runs) for a, b in both]
     return [Pair(a, b, each, p) for (a, b), each, p in zip(both, found, holm([each.p_value for each in found]), strict=True)]

@@ -1,4 +1,4 @@
-"""Parity: our batch normalization against PyTorch's own, the study's sanity check."""
+"""Parity: our batch normalization against PyTorch's."""
 
 import math
 
@@ -41,14 +41,14 @@ def parity_finding(evidence: Evidence) -> Finding | None:
         chart=_chart(history),
         tables=[table],
         method=[
-            "Step by step both are the same: from equal weights on equal batches, outputs, weights and running statistics "
-            "stay equal in float64 for 50 steps (`python -m pytest tests/nn/test_parity.py`). Over whole runs they diverge, "
-            "because sums are computed in another order and training amplifies rounding differences.",
+            "From equal weights on equal batches, outputs, weights and running statistics stay equal in float64 for 50 steps "
+            "(`python -m pytest tests/nn/test_parity.py`). Over whole runs they diverge, because sums are computed in another "
+            "order and training amplifies rounding differences.",
             TEST,
         ],
         notes=[
-            f"Two runs that differ in rounding alone differ by {100 * spread:.2f} points (root mean square), so by up to "
-            f"{100 * 2.5 * spread:.1f} in 95 of 100 cases: a difference of that size between two single runs means nothing."
+            f"Runs that differ only in rounding differ by {100 * spread:.2f} points (root mean square), in 95 of 100 cases by "
+            f"up to {100 * 2.5 * spread:.1f}; such a difference between two single runs means nothing."
         ]
         if spread
         else [],

@@ -1,4 +1,4 @@
-"""Recipe search: what was tried to choose the strong recipe, judged on held-out training images."""
+"""Recipe search: the candidates for the strong recipe, evaluated on held-out training images."""
 
 from pathlib import Path
 
@@ -47,15 +47,14 @@ def recipe_search_finding(evidence: Evidence) -> Finding | None:
         "trained for longer.",
         tables=[table],
         method=[
-            f"Judged on {', '.join(f'{100 * share:g}%' for share in sorted(set(frame['holdout'])))} of the training images, "
-            f"held out; the validation images were not used. Every recipe was tried with {names(prescreened)}, the best of "
-            "these with all norms.",
+            f"Evaluated on {', '.join(f'{100 * share:g}%' for share in sorted(set(frame['holdout'])))} of the training images, "
+            f"held out; the validation images were not used. Every recipe was tried with {names(prescreened)}, the best ones "
+            "with all norms.",
         ],
         notes=[
-            f"One recipe for all norms suits some better than others: the second best, {_short(second)}, is better for "
-            f"{listed(suits)} points."
+            f"The second best, {_short(second)}, is better for some norms: {listed(suits)} points."
             if suits
-            else "The best recipe is the best for every norm.",
+            else "The best recipe is best for every norm.",
             *([f"The largest learning rate tried is {max(filter(None, rates)):g}."] if rates else []),
         ],
         commands=["python -m training study --plan search", "python -m training study --plan search-final", PACKAGE],

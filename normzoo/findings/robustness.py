@@ -1,4 +1,4 @@
-"""Robustness: the accuracy that is left on corrupted images, and why less contrast costs accuracy."""
+"""Robustness: accuracy on corrupted images, and why low contrast costs accuracy."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ MEASURE_CONTRAST = "python -m training measure contrast"
 
 
 def robustness_finding(evidence: Evidence) -> Finding | None:
-    """Return what the packaged networks of the set that is shown keep on corrupted images."""
+    """Return the accuracy of the shown set's packaged networks on corrupted images."""
     frame = analysis.robustness(evidence.shown, evidence.shown.main_variants).frame
     if frame.empty:
         return None
@@ -32,12 +32,11 @@ def robustness_finding(evidence: Evidence) -> Finding | None:
         chart=severity_chart(analysis.by_severity(frame)),
         tables=[_table(summary), *([_contrast_table(contrast)] if contrast else [])],
         method=[
-            "n = 1: the packaged run of each network, on the validation images corrupted at the size that the network sees "
-            f"({evidence.shown.image_size}×{evidence.shown.image_size}), with its clean accuracy beside it. Relative "
-            "robustness: accuracy as a share of the clean one. What is measured in pixels, such as blur, is milder on larger "
-            "images, so two image sizes cannot be compared.",
-            "Contrast, blur, noise and JPEG have the levels of CIFAR-10-C but Pillow's operators on 8 bits, so figures are not "
-            "comparable with those of CIFAR-10-C. "
+            "n = 1: the packaged run of each network, on validation images corrupted at the network's input size "
+            f"({evidence.shown.image_size}×{evidence.shown.image_size}). Relative robustness: accuracy as a share of clean "
+            "accuracy. Blur is measured in pixels and milder on larger images, so image sizes cannot be compared.",
+            "Contrast, blur, noise and JPEG have the levels of CIFAR-10-C but use Pillow's 8-bit operators, so figures are not "
+            "comparable. "
             + " ".join(f"{capital(kind.title)}: {kind.setting}; {kind.definition}." for kind in CORRUPTIONS.values()),
         ],
         notes=_CONTRAST_NOTES[: 1 + bool(contrast)] if "contrast" in set(frame["corruption"]) else (),
@@ -90,10 +89,10 @@ def _contrast_table(found: dict[tuple[str, str], float]) -> ResultTable:
 
 #: What theory says of less contrast, and of its exception, the border.
 _CONTRAST_NOTES = (
-    "Less contrast moves every pixel x to m + a (x − m), with one grey m and one factor a for the image. After a convolution "
-    "without bias each channel is a times its original value plus a constant, except at the border, where the padding stays 0. "
-    "Only instance normalization removes both. In theory, therefore, IN loses accuracy only because of the border.",
-    "If the first convolution replicates the border instead of padding with zeros, the accuracies of IN on clean images and at "
-    "the lowest contrast must be equal in theory, so that they are is no evidence. Only a network trained with replicated "
-    "borders could show whether IN uses the border.",
+    "Lower contrast maps every pixel x to m + a (x − m), with one grey m and one factor a per image. After a convolution "
+    "without bias each channel is a times its original value plus a constant, except at the zero-padded border. Only instance "
+    "normalization removes both, so in theory IN loses accuracy only because of the border.",
+    "If the first convolution replicates the border instead of padding with zeros, IN's accuracy cannot depend on contrast in "
+    "theory, so its equal accuracies are no evidence. Only a network trained with replicated borders could show whether IN "
+    "uses the border.",
 )

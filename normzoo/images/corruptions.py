@@ -49,14 +49,14 @@ CORRUPTIONS: dict[str, Corruption] = {
         "brighter",
         "factor of every value",
         (1.2, 1.4, 1.7, 2.1, 2.6),
-        "every value times the factor, cut to whole levels and clipped to 0…255",
+        "value · factor, rounded down and clipped to 0…255",
         _brightness,
     ),
     "brightness_down": Corruption(
         "darker",
         "factor of every value",
         (0.8, 0.6, 0.45, 0.3, 0.2),
-        "every value times the factor, cut to whole levels and clipped to 0…255",
+        "value · factor, rounded down and clipped to 0…255",
         _brightness,
     ),
     "contrast": Corruption(
@@ -77,7 +77,7 @@ CORRUPTIONS: dict[str, Corruption] = {
         "blur",
         "standard deviation in pixels",
         (0.4, 0.6, 0.7, 0.8, 1.0),
-        "Pillow's GaussianBlur: three box filters in a row of together that deviation, edge pixels repeated",
+        "Pillow's GaussianBlur: three box filters with that total deviation, edge pixels repeated",
         lambda image, sigma, seed: image.filter(ImageFilter.GaussianBlur(sigma)),
     ),
     "gaussian_noise": Corruption(

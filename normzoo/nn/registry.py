@@ -1,4 +1,4 @@
-"""The zoo: every norm by its key, with its class and what is said of it.
+"""The built-in norms: key, class and description.
 
 `NORM_LAYERS` has the classes:
 
@@ -16,7 +16,7 @@ from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, GroupNorm, InstanceNo
 
 @dataclass(frozen=True)
 class NormRecord:
-    """A norm in words, for page and report; of a norm that nothing is known of, the title alone."""
+    """Description of a norm for the page and the report; for a custom norm only the title."""
 
     title: str  # "batch normalization"
     axes: str = ""  # what the statistics are taken over
@@ -37,8 +37,8 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             pooled_axes=(),
             formula="y = x",
             paper="He et al., Deep Residual Learning for Image Recognition, 2015 (the network itself)",
-            remark="The norm is removed without compensation (no other initialization, no scaled branches), so its results do "
-            "not show that residual networks need a norm.",
+            remark="The norm is removed without compensation, such as another initialization, so its results do not show that "
+            "residual networks need a norm.",
         ),
     ),
     "bn": (
@@ -65,12 +65,12 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
         BatchInstanceNorm,
         NormRecord(
             title="batch-instance normalization",
-            axes="N, H, W and H, W, mixed by a learned gate",
+            axes="N, H, W and H, W, blended by a learned gate",
             pooled_axes=(("N", "H", "W"), ("H", "W")),
             formula="y = (gate · BN(x) + (1 − gate) · IN(x)) · weight + bias",
             paper="Nam, Kim, Batch-Instance Normalization, 2018, arXiv:1805.07925",
-            remark="Its gates start at 1 (all batch), learn 10 times as fast as the rest, without weight decay, and are "
-            "clamped to 0…1 after each step, so it differs from the others in training as well as in its formula.",
+            remark="Its gates start at 1 (batch norm), have 10 times the learning rate and no weight decay, and are clamped to "
+            "[0, 1] after each step, so its training differs as well as its formula.",
         ),
     ),
     "gn": (
@@ -91,14 +91,14 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
             axes="C, H, W",
             pooled_axes=(("C", "H", "W"),),
             formula="y = (x − mean over C,H,W) / √(var over C,H,W + ε) · weight + bias",
-            remark="Mean and variance over all channels and pixels of an image, a weight and a bias for each channel: group "
-            "normalization with one group. Transformers and ConvNeXt normalize each position over C alone.",
+            remark="Mean and variance over all channels and pixels of an image, that is, group normalization with one group. "
+            "Transformers and ConvNeXt normalize each position over C alone.",
             paper="Ba, Kiros, Hinton, Layer Normalization, 2016, arXiv:1607.06450",
         ),
     ),
 }
 
-#: Key -> class; norms of people's own join it while a process runs.
+#: Key -> class; custom norms are added at run time.
 NORM_LAYERS: dict[str, type[nn.Module]] = {key: layer for key, (layer, _) in _ZOO.items()}
 #: The same for words.
 NORM_RECORDS: dict[str, NormRecord] = {key: record for key, (_, record) in _ZOO.items()}
@@ -120,5 +120,5 @@ def get_norm_layer(key: str) -> type[nn.Module]:
 
 
 def describe_norm(key: str) -> NormRecord:
-    """Return what is said of a norm; of one that nothing is said of, its key as the title."""
+    """Return the description of a norm; for an unknown one its key as the title."""
     return NORM_RECORDS.get(key, NormRecord(title=key))
