@@ -19,8 +19,7 @@ from normzoo.errors import CheckpointError, ConfigError, ImageError
 from normzoo.formatting import csv_cell, visible
 from normzoo.images.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image, to_pixels
-from normzoo.inference.batch_statistics import Statistics, check_statistics
-from normzoo.inference.predict import Prediction, agreement, predict, predict_many
+from normzoo.inference.predict import Prediction, Statistics, agreement, check_statistics, predict, predict_many
 from normzoo.nn.own_norm import name_own_norms, read_own_norm
 from normzoo.pretrained.export import export_onnx
 from normzoo.pretrained.registry import (

@@ -14,8 +14,7 @@ from normzoo.errors import TrainingError
 from normzoo.findings.finding import Evidence, ResultTable
 from normzoo.findings.learning_rate import Rated, best_rates, best_table, rated, rated_sets, without_rate
 from normzoo.formatting import to_csv
-from normzoo.inference.batch_statistics import has_running_statistics, with_statistics
-from normzoo.inference.predict import compute_logits
+from normzoo.inference.predict import compute_logits, has_running_statistics, with_statistics
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.variants import Variant

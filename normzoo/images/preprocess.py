@@ -1,12 +1,128 @@
-"""Pictures: from untrusted bytes to RGB, from RGB to what the networks see."""
+"""From an untrusted file to a picture, at a bounded cost; from a picture to what the networks see.
+
+Each of the formats that browsers show is known by its signature and has one decoder, so that no other plugin of Pillow's
+(EPS starts Ghostscript) ever runs. Of no accepted format does a byte come from memory that the file did not write
+(`tests/support/memory_patterns.py`); each looks as in a browser (`tests/browser/test_pictures.py`).
+"""
+
+import contextlib
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from normzoo.images.decode import load_image
+from normzoo.errors import ImageError
+from normzoo.images.color import to_srgb
+from normzoo.images.formats import AVIF, BMP, GIF, TIFF, WEBP
+from normzoo.images.geometry import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb, upright
+from normzoo.images.jpeg import JPEG
+from normzoo.images.limits import DAMAGED, INCOMPLETE, MAX_BYTES, Decoded, Format, check_bytes
+from normzoo.images.png import PNG
 
-__all__ = ["RESIZE_RULE", "load_image", "to_input", "to_pixels"]
+_UNKNOWN = "This file is not a picture in a supported format; save it as JPEG or PNG and try again."
+_OWN_ALONE = "{} pictures are not supported here; save this one as JPEG or PNG and try again."
+_HEIC = (
+    "HEIC pictures are not supported; save this one as JPEG and try again "
+    "(on an iPhone set Settings, Camera, Formats to Most Compatible)."
+)
+_UNOPENED = "The file could not be opened; choose it again."
+
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
+    (re.compile(signature, re.DOTALL), found)
+    for signature, found in (
+        (rb"\xff\xd8\xff", JPEG),
+        (rb"\x89PNG\r\n\x1a\n", PNG),
+        (rb"RIFF....WEBP", WEBP),
+        (rb"GIF8[79]a", GIF),
+        (rb"BM", BMP),
+        (rb"II[*+]\0|MM\0[*+]", TIFF),
+    )
+)
+
+
+def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_tiff: bool = False) -> Image.Image:
+    """The picture in an untrusted file: upright, RGB on white, without metadata, at most `max_side` pixels a side.
+
+    JPEG, PNG, WebP, GIF or AVIF; of an animation the first frame. Colours are converted to sRGB.
+
+    Args:
+        allow_tiff: take TIFF and BMP as well. For files of one's own: their decoders are many, old and foreign.
+
+    >>> normzoo.load_image("normzoo/app/photos/cat.jpg").mode
+    'RGB'
+
+    Raises:
+        ImageError: with one sentence that can be shown to the person whose file it is.
+    """
+    data = _read(source)
+    with _sentences():
+        return _finish(_format_of(data, allow_tiff).decode(data, max_side), max_side)
+
+
+def count_pixels(source: bytes | str | Path) -> int:
+    """How many pixels `load_image` would decode of a file, by what it declares; nothing is decoded."""
+    data = _read(source)
+    with _sentences():
+        return int(_format_of(data, allow_tiff=False).pixels(data))
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """Tell in a sentence whatever a decoder raises on hostile bytes."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:
+        is_short = isinstance(error, IndexError | struct.error) or "truncated" in str(error).lower()
+        raise ImageError(INCOMPLETE if is_short else DAMAGED) from error
+
+
+def _read(source: bytes | str | Path) -> bytes:
+    if isinstance(source, bytes):
+        check_bytes(len(source))
+        return source
+    try:
+        path = Path(source)
+        if not path.is_file():
+            raise ImageError(_UNOPENED)
+        check_bytes(path.stat().st_size)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # no more, should it grow meanwhile
+    except OSError as error:
+        raise ImageError(_UNOPENED) from error
+    check_bytes(len(data))
+    return data
+
+
+def _format_of(data: bytes, allow_tiff: bool) -> Format:
+    """The format of a file, by its signature."""
+    for signature, found in _SIGNATURES:
+        if signature.match(data):
+            if found in (TIFF, BMP) and not allow_tiff:
+                raise ImageError(_OWN_ALONE.format("TIFF" if found is TIFF else "BMP"))
+            return found
+    if data[4:8] == b"ftyp":
+        brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+        if b"avif" in brands or b"avis" in brands:
+            return AVIF
+        if re.search(rb"hei[cxms]|hev[cxms]|mif1|msf1", brands):
+            raise ImageError(_HEIC)
+    raise ImageError(_UNKNOWN)
+
+
+def _finish(decoded: Decoded, max_side: int) -> Image.Image:
+    if decoded.colour is None:
+        image = reduce_to_rgb(decoded.image, max_side)
+    else:  # converted once it is small: the table of a press would take seconds for 50 megapixels
+        colours, alpha = reduce_keeping_colours(decoded.image, max_side)
+        image = on_white(to_srgb(colours, decoded.colour), alpha)
+    return upright(image, decoded.orientation)
+
 
 #: What `to_pixels` does, by the name that checkpoints carry.
 RESIZE_RULE = "center-crop-box"

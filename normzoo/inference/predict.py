@@ -1,19 +1,103 @@
-"""Answers of trained networks to one image or several, alone or in a batch, and in how far they agree."""
+"""Answers of trained networks to images, alone or in a batch, by running or batch statistics, and in how far they agree."""
 
+import copy
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input, to_pixels
-from normzoo.inference.batch_statistics import Statistics, has_running_statistics, with_statistics
+from normzoo.nn.base import moments, pool_batch
 from normzoo.pretrained.checkpoint import ModelConfig
 from normzoo.pretrained.registry import Model
 from normzoo.variants import short_name
+
+#: "running": the running averages, as in evaluation. "batch": those of the images that go through together, as in
+#: training. A number N: a blend, in which the running ones weigh as much as N images.
+Statistics = Literal["running", "batch"] | float
+#: The weight that Schneider et al. found to serve well, in images.
+PRIOR_IMAGES = 16.0
+
+
+def check_statistics(statistics: object) -> Statistics:
+    """Return which statistics to take, as it may come from anyone; "remembered", the name of before, warns."""
+    if statistics == "remembered":
+        warnings.warn('statistics="remembered" is now called "running".', DeprecationWarning, stacklevel=3)
+        return "running"
+    if statistics == "running" or statistics == "batch":
+        return statistics
+    if isinstance(statistics, bool) or not isinstance(statistics, int | float) or not 0 <= statistics < float("inf"):
+        raise ConfigError(f'statistics must be "running", "batch" or a number of images from 0, got {statistics!r:.40}.')
+    return float(statistics)
+
+
+def has_running_statistics(network: nn.Module) -> bool:
+    """Return whether an answer of this network depends on the other images, once they go through as a batch."""
+    return any(_keeps_running(module) for module in network.modules())
+
+
+def with_statistics(network: nn.Module, statistics: Statistics) -> nn.Module:
+    """Return the network in evaluation mode, with these statistics in the place of the running ones.
+
+    The network given stays as it is: what is returned shares its weights, and nothing that changes. So any number of threads
+    may ask for it at once.
+
+    In a blend, mean and variance are N/(N+n) of the running and n/(N+n) of the batch's, n images; "batch" is N = 0, and gives
+    what the network computes in training mode. The batch's variance is the biased one, as in training.
+
+    Args:
+        network: with any norms; those without running statistics are left alone.
+        statistics: as `Statistics` says.
+
+    Reference:
+        Schneider, Rusak, Eck, Bringmann, Brendel, Bethge. Improving robustness against common corruptions by covariate shift
+            adaptation. NeurIPS 2020. arXiv:2006.16971
+    """
+    statistics = check_statistics(statistics)
+    if statistics == "running" or not has_running_statistics(network):
+        return network
+    prior = 0.0 if statistics == "batch" else statistics
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    twin = copy.deepcopy(network, shared)  # what is in the memo is not copied
+    for module in twin.modules():
+        if _keeps_running(module):
+            module.register_forward_pre_hook(_Blend(module, prior))
+    return twin
+
+
+class _Blend:
+    """Puts blended statistics into a norm before it sees its input."""
+
+    def __init__(self, norm: Any, prior: float) -> None:
+        self._prior = prior
+        self._mean, self._var = norm.running_mean, norm.running_var
+
+    def __call__(self, norm: Any, inputs: tuple[Tensor]) -> None:
+        x = inputs[0].to(self._mean.dtype)  # wide enough, also where activations are narrow
+        n, _, height, width = x.shape
+        if n * height * width < 2:
+            raise ConfigError(
+                "Batch statistics need more than one value per channel, and this single image has only one pixel there. "
+                "Use more images."
+            )
+        _, mean, var = moments(x, pool_batch)
+        share = self._prior / (self._prior + n)
+        norm.running_mean = mean.flatten().lerp(self._mean, share)
+        norm.running_var = var.flatten().lerp(self._var, share)
+
+
+def _keeps_running(module: nn.Module) -> bool:
+    """By what it has, not by its class: torch's own layers and other people's count as well."""
+    buffers = dict(module.named_buffers(recurse=False))
+    return "running_mean" in buffers and "running_var" in buffers
+
 
 BATCH_SIZE = 64
 #: A GPU waits for its launches: twenty small batches took it 0.2 s after every epoch of 2.5 s.
@@ -78,7 +162,7 @@ def predict_many(
         models, k: as for `predict`.
         images: RGB, each of any size.
         statistics: "running", "batch" (those of these images, as in training) or a number N of images that the
-            running ones count as in a blend; see `normzoo.inference.batch_statistics`.
+            running ones count as in a blend; see `normzoo.inference.predict`.
 
     Returns:
         for each picture what `predict` gives; of the time, its share.
@@ -185,7 +269,7 @@ def predict_batch(
     Args:
         models: as for `predict`.
         images: RGB, of any size.
-        statistics: of networks with running ones; see `normzoo.inference.batch_statistics`.
+        statistics: of networks with running ones; see `normzoo.inference.predict`.
         groups: batches, each the positions of its images; None lets all go through together.
     """
     together: list[dict[str, Prediction]] = [{} for _ in images]

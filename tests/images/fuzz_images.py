@@ -20,7 +20,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["PIL", "normzoo"]):
-    import normzoo.images.decode  # noqa: F401  # first, so that what the tests import is instrumented
+    import normzoo.images.preprocess  # noqa: F401  # first, so that what the tests import is instrumented
 
 from tests.images.test_hostile_files import outcome
 from tests.support.memory_patterns import outcomes

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from normzoo.errors import ImageError
-from normzoo.images.decode import load_image
 from normzoo.images.geometry import MAX_SIDE
 from normzoo.images.limits import MAX_BYTES
+from normzoo.images.preprocess import load_image
 from tests.support.image_files import exif, plain, save
 from tests.support.memory_patterns import ENVIRONMENT
 from tests.support.nasties import FORMATS, NASTIES, SIGNATURES, whole

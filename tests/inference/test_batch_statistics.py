@@ -9,8 +9,7 @@ from torch import nn
 
 import normzoo
 from normzoo.errors import ConfigError
-from normzoo.inference.batch_statistics import check_statistics, with_statistics
-from normzoo.inference.predict import predict_many
+from normzoo.inference.predict import check_statistics, predict_many, with_statistics
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.toy_models import make_model, make_photo
 

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from normzoo.errors import ImageError
-from normzoo.images.decode import load_image
+from normzoo.images.preprocess import load_image
 from tests.support.image_files import fax_bomb, png, save, short_strips
 from tests.support.nasties import NASTIES
 from tests.support.variants import variants

@@ -22,7 +22,7 @@ from normzoo.analysis.robustness import (
 )
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
-from normzoo.inference.batch_statistics import has_running_statistics, with_statistics
+from normzoo.inference.predict import has_running_statistics, with_statistics
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import BATCH_STATISTICS_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once

@@ -15,8 +15,7 @@ from normzoo.app.core.upload import MOST, Kept, photo_path
 from normzoo.app.core.work import SMALL_BYTES, check_wanted, computing
 from normzoo.errors import ConfigError, ImageError
 from normzoo.images.archive import MAX_TOTAL_BYTES, is_archive, list_archive, read_archive
-from normzoo.images.decode import count_pixels
-from normzoo.images.preprocess import load_image, to_pixels
+from normzoo.images.preprocess import count_pixels, load_image, to_pixels
 
 FIRST_SET = "drawings"
 THUMBNAIL_PIXELS = 48

@@ -17,9 +17,8 @@ from normzoo.app.core.errors import GuardedBlocks
 from normzoo.app.core.work import DECODED_BYTES, computing
 from normzoo.errors import ImageError
 from normzoo.images.archive import read_archive
-from normzoo.images.decode import count_pixels
 from normzoo.images.limits import MAX_BYTES
-from normzoo.images.preprocess import load_image
+from normzoo.images.preprocess import count_pixels, load_image
 
 Value = TypeVar("Value")
 

@@ -26,8 +26,18 @@ from normzoo.app.core.upload import MOST
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, counted, listed, minus, p_text
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from normzoo.inference.batch_statistics import PRIOR_IMAGES, Statistics, check_statistics, has_running_statistics
-from normzoo.inference.predict import FEW_BATCHES, FEW_OTHERS, SAMPLED, BatchPredictions, predict_batch, predict_in_batches
+from normzoo.inference.predict import (
+    FEW_BATCHES,
+    FEW_OTHERS,
+    PRIOR_IMAGES,
+    SAMPLED,
+    BatchPredictions,
+    Statistics,
+    check_statistics,
+    has_running_statistics,
+    predict_batch,
+    predict_in_batches,
+)
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 

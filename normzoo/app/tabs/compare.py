@@ -29,9 +29,8 @@ from normzoo.findings.accuracy import lead_words
 from normzoo.formatting import capital, listed
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
-from normzoo.inference.batch_statistics import has_running_statistics
 from normzoo.inference.interventions import ALL_SEVERITIES, check_corruption, severity_curves
-from normzoo.inference.predict import Prediction, agreement, predict_many
+from normzoo.inference.predict import Prediction, agreement, has_running_statistics, predict_many
 from normzoo.inference.value_trace import ActivationMap, activation_maps
 from normzoo.plotting import plotly
 from normzoo.plotting.spec import Axis, Chart, Panel, series
