@@ -1,4 +1,4 @@
-"""Settings of glibc's allocator for memory that was freed; on other C libraries they change nothing."""
+"""Settings of glibc's allocator for freed memory; no effect with other C libraries."""
 
 import contextlib
 import ctypes
@@ -8,17 +8,17 @@ _BIG = 1 << 30
 
 
 def limit_malloc_arenas(count: int) -> None:
-    """Give all threads together so many heaps: with one of its own, each holds on to what it has freed.
+    """Limit the number of heaps that all threads share; each heap keeps what it has freed.
 
-    A server with some forty threads, of which two compute, needs 100 MB less with two heaps.
+    A server with some forty threads, two of which compute, needs 100 MB less with two heaps.
     """
     _set(_M_ARENA_MAX, count)
 
 
 def disable_malloc_trim() -> None:
-    """Give nothing back to the system before the process ends, so that it need not be asked for again.
+    """Return no memory to the system before the process ends.
 
-    To run a network on batch after batch takes half the time: each new activation would be a mapping of zeroed pages.
+    Running a network on many batches takes half the time: otherwise each activation is a new mapping of zeroed pages.
     """
     _set(_M_MMAP_THRESHOLD, _BIG)
     _set(_M_TRIM_THRESHOLD, _BIG)

@@ -1,4 +1,4 @@
-"""Numbers and lists in words, the same on the page, in the report and on the command line."""
+"""Numbers and lists as text, for the page, the report and the command line."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ def listed(words: Sequence[str]) -> str:
 
 
 def capital(words: str) -> str:
-    """Return words with a capital at their start: "macro F1" -> "Macro F1"."""
+    """Return the text with a capital first letter: "macro F1" -> "Macro F1"."""
     return words[:1].upper() + words[1:]
 
 
 def percent(fraction: float, digits: int = 2) -> str:
-    """Return a fraction in per cent, without the sign of it."""
+    """Return a fraction in per cent, without the sign %."""
     return f"{100 * fraction:.{digits}f}"
 
 
@@ -34,7 +34,7 @@ def counted(count: int, thing: str) -> str:
 
 
 def p_text(value: float) -> str:
-    """Return a p-value: "0.012", "3.4e−05"; a dash for what was not tested."""
+    """Return a p-value: "0.012", "3.4e−05"; a dash if not tested."""
     if value != value:
         return "–"
     return f"{value:.3f}" if value >= 0.001 else minus(f"{value:.1e}")
@@ -46,7 +46,7 @@ def minus(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text whose control characters are shown: what a name holds must not move a terminal's cursor."""
+    """Return a text with its control characters shown, so that a name cannot move a terminal's cursor."""
     hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return "".join(
         sign.encode("unicode_escape").decode() if sign not in "\n\t" and unicodedata.category(sign) in hidden else sign
@@ -55,7 +55,7 @@ def visible(text: str) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a value as a cell of CSV: a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Return a value as a CSV cell: a text that a spreadsheet would read as a formula gets a leading apostrophe."""
     if not isinstance(value, str):
         return value
     text = value.replace("\r", " ")  # which would end the line
@@ -69,5 +69,5 @@ def csv_cell(value: Any) -> Any:
 
 
 def to_csv(table: "pd.DataFrame", **options: Any) -> str:
-    """Return a table as CSV without a cell that a spreadsheet would take for a formula; `options` are those of pandas."""
+    """Return a table as CSV without formulas; `options` are those of pandas."""
     return str(table.map(csv_cell).rename(columns=csv_cell).to_csv(index=False, **options))

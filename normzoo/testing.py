@@ -1,4 +1,4 @@
-"""One line for a test suite: is this norm layer what it should be?"""
+"""A check of a norm layer for a test suite."""
 
 import inspect
 from pathlib import Path
@@ -11,19 +11,19 @@ from normzoo.nn.own_norm import OwnNorm
 
 
 def check_norm(layer: type[nn.Module], kind: str | None = None, arguments: str = "") -> Report:
-    """Compare a norm layer with the formulas, and fail with what is wrong with it.
+    """Compare a norm layer with its formula; fail if they differ.
 
     >>> from normzoo.testing import check_norm
     >>> check_norm(normzoo.GroupNorm, "gn").passed
     True
 
     Args:
-        layer: the class, made with the number of channels.
-        kind: what it is meant to be, such as "bn"; None finds out by what it does.
+        layer: class built with the number of channels.
+        kind: what it should be, such as "bn"; None: what it computes.
         arguments: of the constructor, as text: "num_groups=4".
 
     Raises:
-        AssertionError: a check fails; the message says which, and why.
+        AssertionError: a check fails; the message is the report.
         ConfigError: the layer cannot be built.
     """
     path = inspect.getsourcefile(layer)

@@ -1,1 +1,1 @@
-"""Trained networks at work on images."""
+"""Running trained networks on images."""

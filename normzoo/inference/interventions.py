@@ -1,4 +1,4 @@
-"""Interventions: other gates, another border of the convolutions, always of a copy; and images under a growing corruption."""
+"""Interventions on a copy of a network: other gates or padding; and images under increasing corruption."""
 
 import copy
 import dataclasses
@@ -26,10 +26,10 @@ BORDERS = {
 
 
 def altered(model: Model, gate_shift: float = 0.0, border: str = "zeros") -> Model:
-    """Return a model that differs in its gates or its border; the one that was given is left alone, whoever uses it meanwhile.
+    """Return a copy of a model with other gates or another border.
 
     Args:
-        gate_shift: from -1, all gates 0 (all instance), over 0, as learned, to 1, all gates 1 (all batch).
+        gate_shift: -1: all gates 0 (instance norm); 0: as learned; 1: all gates 1 (batch norm).
         border: a key of `BORDERS`.
     """
     if isinstance(gate_shift, bool) or not isinstance(gate_shift, int | float) or not -1 <= gate_shift <= 1:
@@ -47,7 +47,7 @@ def altered(model: Model, gate_shift: float = 0.0, border: str = "zeros") -> Mod
 
 
 def with_border(network: ResNet, border: str) -> ResNet:
-    """Return a copy of a network whose convolutions pad as a key of `BORDERS` says."""
+    """Return a copy of a network whose convolutions pad as in `BORDERS`."""
     network = copy.deepcopy(network)
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     for convolution in {"zeros": [], "first": [network.conv1], "all": convolutions}[border]:
@@ -61,7 +61,7 @@ ALL_SEVERITIES = (0, *SEVERITIES)
 
 @dataclass(frozen=True)
 class SeverityCurve:
-    """One network's answers to one picture, at every severity from 0 on."""
+    """One network's predictions for one image, at every severity from 0."""
 
     variant: str
     label: str  # its answer to the picture as it is
@@ -70,7 +70,7 @@ class SeverityCurve:
 
 
 def check_corruption(kind: object, severity: object) -> tuple[str, int]:
-    """A kind and a severity, as they may come from anyone."""
+    """Check an untrusted kind and severity."""
     if not isinstance(kind, str) or kind not in CORRUPTIONS:
         raise ConfigError(f"Unknown corruption. Choose one of: {', '.join(CORRUPTIONS)}.")
     if isinstance(severity, bool) or not isinstance(severity, int | float) or severity not in ALL_SEVERITIES:
@@ -79,9 +79,9 @@ def check_corruption(kind: object, severity: object) -> tuple[str, int]:
 
 
 def corrupted(image: Image.Image, kind: str, image_size: int) -> list[Image.Image]:
-    """Return the pixels that a network of this image size is given at every severity, 0 first.
+    """Return a network's input pixels at every severity, 0 first.
 
-    The small square is corrupted, not the photo: as in the study, and because reducing the photo would undo much of it.
+    The input is corrupted, not the photo, as in the study; reducing the photo would undo much of it.
     """
     square = Image.fromarray(to_pixels(image, image_size))
     return [corrupt(square, kind, severity) for severity in ALL_SEVERITIES]
@@ -90,7 +90,7 @@ def corrupted(image: Image.Image, kind: str, image_size: int) -> list[Image.Imag
 def severity_curves(
     models: Mapping[str, Model], image: Image.Image, kind: str
 ) -> tuple[dict[str, SeverityCurve], list[Image.Image]]:
-    """Return how sure each network stays of its answer while the image is corrupted more and more.
+    """Return each network's confidence as the image is increasingly corrupted.
 
     Args:
         models: as `load_models` gives them.
@@ -98,7 +98,7 @@ def severity_curves(
         kind: a key of `CORRUPTIONS`.
 
     Returns:
-        a curve for each variant, in the order of `models`; and what the first of them was given, as `corrupted` gives it.
+        a curve for each variant, in the order of `models`; and the first one's input, as from `corrupted`.
     """
     check_corruption(kind, 0)
     curves: dict[str, SeverityCurve] = {}

@@ -1,4 +1,4 @@
-"""Answers of trained networks to images, alone or in a batch, by running or batch statistics, and in how far they agree."""
+"""Predictions of trained networks for one or several images, alone or in a batch, and their agreement."""
 
 import copy
 import time
@@ -27,7 +27,7 @@ PRIOR_IMAGES = 16.0
 
 
 def check_statistics(statistics: object) -> Statistics:
-    """Return which statistics to take, as it may come from anyone; "remembered", the name of before, warns."""
+    """Check statistics from untrusted input; "remembered", the old name, warns."""
     if statistics == "remembered":
         warnings.warn('statistics="remembered" is now called "running".', DeprecationWarning, stacklevel=3)
         return "running"
@@ -39,21 +39,20 @@ def check_statistics(statistics: object) -> Statistics:
 
 
 def has_running_statistics(network: nn.Module) -> bool:
-    """Return whether an answer of this network depends on the other images, once they go through as a batch."""
+    """Does the network have running statistics, so that its predictions can depend on the batch?"""
     return any(_keeps_running(module) for module in network.modules())
 
 
 def with_statistics(network: nn.Module, statistics: Statistics) -> nn.Module:
-    """Return the network in evaluation mode, with these statistics in the place of the running ones.
+    """Return the network in evaluation mode, with these statistics in place of the running ones.
 
-    The network given stays as it is: what is returned shares its weights, and nothing that changes. So any number of threads
-    may ask for it at once.
+    The given network does not change: the result shares only its weights, so any number of threads may call this at once.
 
-    In a blend, mean and variance are N/(N+n) of the running and n/(N+n) of the batch's, n images; "batch" is N = 0, and gives
-    what the network computes in training mode. The batch's variance is the biased one, as in training.
+    A blend weights the running statistics by N/(N+n) and those of the n images of the batch by n/(N+n); "batch" is N = 0, as in
+    training mode. The batch variance is biased, as in training.
 
     Args:
-        network: with any norms; those without running statistics are left alone.
+        network: with any norms; only those with running statistics are affected.
         statistics: as `Statistics` says.
 
     Reference:
@@ -73,7 +72,7 @@ def with_statistics(network: nn.Module, statistics: Statistics) -> nn.Module:
 
 
 class _Blend:
-    """Puts blended statistics into a norm before it sees its input."""
+    """Sets blended statistics in a norm before its forward pass."""
 
     def __init__(self, norm: Any, prior: float) -> None:
         self._prior = prior
@@ -94,7 +93,7 @@ class _Blend:
 
 
 def _keeps_running(module: nn.Module) -> bool:
-    """By what it has, not by its class: torch's own layers and other people's count as well."""
+    """Decided by attributes, not by class: includes torch's and custom layers."""
     buffers = dict(module.named_buffers(recurse=False))
     return "running_mean" in buffers and "running_var" in buffers
 
@@ -106,7 +105,7 @@ GPU_BATCH_SIZE = 1024
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answer of one network to one image.
+    """Prediction of one network for one image.
 
     >>> prediction = normzoo.Prediction("bn", (("lion", 0.75), ("pizza", 0.25)), np.array([0.25, 0.75]), latency_ms=2.0)
     >>> prediction.label
@@ -125,7 +124,7 @@ class Prediction:
 
 
 def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict[str, Prediction]:
-    """Return each network's answer to one image.
+    """Return each network's prediction for one image.
 
     >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
     >>> predictions = normzoo.predict(models, normzoo.load_image("normzoo/app/photos/cat.jpg"), k=3)
@@ -133,9 +132,9 @@ def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict
     [('bn', 3), ('gn', 3)]
 
     Args:
-        models: as `load_models` gives them.
-        image: RGB, any size; `to_pixels` makes the input of it.
-        k: how many classes `Prediction.top` holds.
+        models: from `load_models`.
+        image: RGB, any size.
+        k: number of classes in `Prediction.top`.
 
     Returns:
         a prediction for each variant, in the order of `models`.
@@ -147,10 +146,10 @@ def predict(models: Mapping[str, Model], image: Image.Image, k: int = 5) -> dict
 def predict_many(
     models: Mapping[str, Model], images: Sequence[Image.Image], k: int = 5, statistics: Statistics = "running"
 ) -> list[dict[str, Prediction]]:
-    """Return each network's answers to several images, computed together.
+    """Return each network's predictions for several images, computed together.
 
-    With other statistics than the running ones, an answer of batch and batch-instance normalization depends on which other
-    images there are; those of the other norms never do. The networks stay as they are, so that threads may share them.
+    Without running statistics, predictions of batch and batch-instance normalization depend on the other images; those of the
+    other norms never do. The networks do not change, so threads may share them.
 
     >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
     >>> images = [normzoo.load_image(f"normzoo/app/photos/{name}.jpg") for name in ("cat", "windmill", "rocket")]
@@ -161,14 +160,14 @@ def predict_many(
     Args:
         models, k: as for `predict`.
         images: RGB, each of any size.
-        statistics: "running", "batch" (those of these images, as in training) or a number N of images that the
+        statistics: "running", "batch" (of these images, as in training), or a number N of images that the
             running ones count as in a blend; see `normzoo.inference.predict`.
 
     Returns:
-        for each picture what `predict` gives; of the time, its share.
+        for each image the result of `predict`, with its share of the time.
 
     Raises:
-        ConfigError: other statistics, or a norm would have to take them from a single value per channel.
+        ConfigError: invalid statistics, or batch statistics of a single value per channel.
     """
     inputs: dict[tuple[object, ...], Tensor] = {}
     answers: list[dict[str, Prediction]] = [{} for _ in images]
@@ -190,7 +189,7 @@ def predict_many(
 
 
 def as_batch(images: Sequence[Image.Image], config: ModelConfig) -> Tensor:
-    """RGB pictures of any size as a network of this configuration takes them: float32, (N, 3, H, W)."""
+    """RGB images of any size as the input of a network: float32, (N, 3, H, W)."""
     pixels = torch.from_numpy(np.stack([to_pixels(image, config.image_size) for image in images]))
     return to_input(pixels, torch.tensor(config.mean), torch.tensor(config.std))
 
@@ -203,12 +202,12 @@ def compute_logits(
     std: Tensor,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """Logits of a network in evaluation mode, in float32; the network is left in the mode it was in.
+    """Logits of a network in evaluation mode, in float32; its mode is restored.
 
     Args:
         pixels: uint8, (N, H, W, 3).
         mean, std: of the training images per colour, (3,).
-        memory_format: of the input. Channels last takes a processor up to 45% less time; the last bits differ.
+        memory_format: of the input. Channels last is up to 45% faster on a CPU; results differ by rounding.
 
     Returns:
         (N, classes), on the CPU.
@@ -235,7 +234,7 @@ _BLANK = Image.new("RGB", (8, 8))
 
 @dataclass(frozen=True)
 class BatchPredictions:
-    """Answers of one network to the images of a batch."""
+    """Predictions of one network for the images of a batch."""
 
     variant: str
     depends: bool  # whether the network takes statistics of the batch
@@ -244,13 +243,13 @@ class BatchPredictions:
 
     @property
     def changed(self) -> tuple[int, ...]:
-        """The photos that are answered differently."""
+        """Images whose predicted class changes in the batch."""
         pairs = zip(self.running, self.own, strict=True)
         return tuple(number for number, (before, after) in enumerate(pairs) if before.label != after.label)
 
     @property
     def largest_change(self) -> float:
-        """The largest change of any probability of the images looked at by themselves; 0.0: the same to the last bit."""
+        """Largest change of any probability; 0.0: bit-identical."""
         pairs = zip(self.running, self.own, strict=True)
         return max((float(np.abs(a.probabilities - b.probabilities).max()) for a, b in pairs), default=0.0)
 
@@ -261,16 +260,16 @@ def predict_batch(
     statistics: Statistics,
     groups: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, BatchPredictions]:
-    """Return what each network answers to images that go through together, beside what it answers to each by itself.
+    """Return each network's predictions for images in a batch, and for each image alone.
 
-    The answers to each by itself are computed with other images left out, so that it is seen, and not presupposed, that some
-    networks answer the same in other company. For these that is done for `SAMPLED` images at most.
+    The predictions for single images are computed separately, so independence of the batch is measured, not assumed; for
+    networks without running statistics on at most `SAMPLED` images.
 
     Args:
         models: as for `predict`.
         images: RGB, of any size.
         statistics: of networks with running ones; see `normzoo.inference.predict`.
-        groups: batches, each the positions of its images; None lets all go through together.
+        groups: batches, each the positions of its images; None: one batch.
     """
     together: list[dict[str, Prediction]] = [{} for _ in images]
     for group in [range(len(images))] if groups is None else groups:
@@ -294,20 +293,19 @@ def predict_batch(
 def predict_in_batches(
     models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics, size: int, draws: int, seed: int = 0
 ) -> dict[str, tuple[str, tuple[float, ...]]]:
-    """Return how probable each network finds its own answer to the first image, among others that are drawn at random.
+    """Return the probability of the predicted class of the first image, in batches with others drawn at random.
 
-    Networks without running statistics get `FEW_BATCHES` batches with at most `FEW_OTHERS` others: enough to see that an answer
-    stays the same.
+    Networks without running statistics get only `FEW_BATCHES` batches with at most `FEW_OTHERS` others.
 
     Args:
         models, statistics: as for `predict_batch`.
-        images: the one in question, then those that the others are drawn from.
-        size: of each batch, the one in question included; at most all of them.
-        draws: how many batches.
+        images: the image in question, then those to draw from.
+        size: of each batch, including the image in question.
+        draws: number of batches.
         seed: of the drawing.
 
     Returns:
-        variant -> its answer with running statistics, and the probability of that class in each batch.
+        variant -> its prediction with running statistics, and the probability of that class in each batch.
     """
     first, others = images[0], images[1:]
     dice = np.random.default_rng(seed)
@@ -328,7 +326,7 @@ def predict_in_batches(
 def _predict_together(
     models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics
 ) -> list[dict[str, Prediction]]:
-    """Return the answers to images that go through together, photo by photo."""
+    """Return the predictions for images in one batch, image by image."""
     dependent = {variant: model for variant, model in models.items() if has_running_statistics(model.network)}
     independent = {variant: model for variant, model in models.items() if variant not in dependent}
     if statistics == "running" or not images:
@@ -339,7 +337,7 @@ def _predict_together(
 
 
 def _predict_evenly(models: Mapping[str, Model], images: Sequence[Image.Image]) -> list[dict[str, Prediction]]:
-    """Return the answers to images that do not depend on each other, in batches that fit into a processor's cache."""
+    """Return the predictions for independent images, in batches that fit into the processor's cache."""
     even = [*images, *[_BLANK] * (-len(images) % _EVEN)]
     batches = [predict_many(models, even[start : start + _EVEN], 1) for start in range(0, len(even), _EVEN)]
     return [answers for batch in batches for answers in batch][: len(images)]
@@ -350,7 +348,7 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 @dataclass(frozen=True)
 class Agreement:
-    """The answers that were given, the most frequent first, each with the variants that gave it."""
+    """The predicted classes, most frequent first, each with its variants."""
 
     groups: tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -372,10 +370,10 @@ class Agreement:
         return f"{first}; {', '.join(_who_says(*group) for group in self.groups[1:])}."
 
     def verdict(self, truth: str = "") -> tuple[str, str]:
-        """A headline, and who says something else: ("Four of six correctly say lion", "NN says orange, GN says pizza.").
+        """A headline and the other predictions: ("Four of six correctly say lion", "NN says orange, GN says pizza.").
 
         Args:
-            truth: what the image shows; empty where that is not known.
+            truth: true class; empty if unknown.
         """
         total = sum(len(variants) for _, variants in self.groups)
         if not truth or not total:
@@ -395,7 +393,7 @@ class Agreement:
 
 
 def agreement(labels: Mapping[str, str]) -> Agreement:
-    """Group the networks by what they say.
+    """Group the networks by predicted class.
 
     Args:
         labels: variant -> its most probable class, in the order to name them in.

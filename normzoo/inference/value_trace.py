@@ -1,4 +1,5 @@
-"""What happens inside a network: activations around each norm, feature and class-activation maps, gates, one value's way."""
+"""Inside a network: activations around each norm, feature maps, class-activation maps, gates, and the computation of one
+value."""
 
 import copy
 import dataclasses
@@ -30,7 +31,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class LayerActivations:
-    """Activations of one image in front of a norm layer and behind it."""
+    """Activations of one image before and after a norm layer."""
 
     layer: str  # "stage 2, block 1, norm 1"
     before: Moments
@@ -52,7 +53,7 @@ class FeatureMaps:
 
 @dataclass(frozen=True)
 class LayerGates:
-    """The learned gates of one norm layer, one for each channel."""
+    """The learned gates of one norm layer, one per channel."""
 
     layer: str
     values: np.ndarray  # (C,)
@@ -71,18 +72,18 @@ class LayerGates:
 
 
 def norm_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """The norm layers of a network by their names in words, in order of depth."""
+    """The norm layers of a network by name, in order of depth."""
     modules = network.named_modules()
     return {_in_words(name): module for name, module in modules if name.rpartition(".")[2] in ("norm1", "norm2")}
 
 
 def blocks(network: nn.Module) -> dict[str, nn.Module]:
-    """The residual blocks of a network by their names in words, in order of depth."""
+    """The residual blocks of a network by name, in order of depth."""
     return {_in_words(name): module for name, module in network.named_modules() if isinstance(module, BasicBlock)}
 
 
 def layer_activations(model: Model, image: Image.Image) -> list[LayerActivations]:
-    """Mean and spread of the activations before and after each norm, for one picture, in order of depth."""
+    """Mean and standard deviation of the activations before and after each norm, for one image, in order of depth."""
     seen: list[LayerActivations] = []
     network = copy.deepcopy(model.network)  # other threads may be using the one that was given
     for layer, norm in norm_layers(network).items():
@@ -97,7 +98,7 @@ def layer_activations(model: Model, image: Image.Image) -> list[LayerActivations
 
 @torch.inference_mode()
 def activations_before(model: Model, inputs: Tensor, layer: str) -> Tensor:
-    """Return what comes to a norm layer while a network answers to a batch.
+    """Return the input of a norm layer while a network processes a batch.
 
     Args:
         inputs: as the network takes them, (N, 3, H, W).
@@ -133,7 +134,7 @@ def feature_maps(model: Model, image: Image.Image, block: str) -> FeatureMaps:
 
 
 def layer_gates(network: nn.Module) -> list[LayerGates]:
-    """The gates of every norm layer that has some, in order of depth; none for a network without."""
+    """The gates of every norm layer that has gates, in order of depth."""
     found = {layer: getattr(norm, "gate", None) for layer, norm in norm_layers(network).items()}
     return [LayerGates(layer, gate.detach().numpy()) for layer, gate in found.items() if isinstance(gate, Tensor)]
 
@@ -149,7 +150,7 @@ def _moments(values: Tensor) -> Moments:
 
 
 def _in_words(name: str) -> str:
-    """A module's name for people: "norm1" -> "stem, norm 1"; "stages.stage2.0.norm1" -> "stage 2, block 1, norm 1"."""
+    """Name of a module for the page: "norm1" -> "stem, norm 1"; "stages.stage2.0.norm1" -> "stage 2, block 1, norm 1"."""
     match = re.fullmatch(r"(?:stages\.stage(\d+)\.(\d+))?\.?(?:norm(\d))?", name)
     if match is None:
         return name
@@ -165,7 +166,7 @@ _MOST_DIGITS = 16  # of a float64
 
 
 class Position(NamedTuple):
-    """Place of a value among the activations of a batch, each counted from 0."""
+    """Position of a value among the activations of a batch, from 0."""
 
     photo: int
     channel: int
@@ -185,7 +186,7 @@ class SharedValues:
 
 @dataclass(frozen=True)
 class Term:
-    """share · (x - mean) / sqrt(var + eps): one of them, or two that a gate mixes."""
+    """share · (x - mean) / sqrt(var + eps): one term, or two that a gate blends."""
 
     share: float
     mean: float
@@ -194,7 +195,7 @@ class Term:
 
 @dataclass(frozen=True)
 class NormalizedValue:
-    """A value in front of a norm and behind it, and how one comes from the other."""
+    """A value before and after a norm, and how it is computed."""
 
     norm: str
     x: float
@@ -207,10 +208,10 @@ class NormalizedValue:
 
     @property
     def arithmetic(self) -> str:
-        """The formula with its numbers: "(1.84 − 0.31) / √(0.92 + 0.00001) × 1.07 + (−0.12) = 1.58".
+        """The formula with numbers: "(1.84 − 0.31) / √(0.92 + 0.00001) × 1.07 + (−0.12) = 1.58".
 
-        The fewest digits with which the left side, computed from the numbers as they are shown, gives the right side as it is
-        shown; nothing for a norm whose formula is another one.
+        With the fewest digits for which the rounded left side equals the rounded right side; empty for a norm with another
+        formula.
         """
         decimals = max(0, _DECIMALS - max(0, math.floor(math.log10(abs(self.result) or 1))))
         result = f"{round(self.result, decimals) + 0.0:.{decimals}f}"  # never −0
@@ -222,7 +223,6 @@ class NormalizedValue:
 
     @property
     def left_side(self) -> float:
-        """The formula computed from its numbers."""
         if not self.terms:
             return self.x
         normalized = sum(term.share * (self.x - term.mean) / math.sqrt(term.var + self.eps) for term in self.terms)
@@ -241,8 +241,6 @@ class NormalizedValue:
         return words + ("" if self.bias is None else f" + {_enclosed(self.bias)}")
 
     def _rounded(self, digits: int) -> "NormalizedValue":
-        """The same of rounded numbers."""
-
         def rounded(number: float) -> float:
             return round(float(f"{number:.{digits}g}"), digits)  # 0.0000597 is as good as 0
 
@@ -256,11 +254,11 @@ class NormalizedValue:
 
 
 def norms_like(layer: nn.Module, num_channels: int, affine: bool = True) -> dict[str, nn.Module]:
-    """Return every norm of the zoo with the weight, bias, gate and eps of one layer, so that only what shares a mean differs.
+    """Return every built-in norm with the weight, bias, gate and eps of one layer, so that only the pooling differs.
 
     Args:
-        layer: a norm of any kind; what it has not stays as in a new layer, a gate at `OTHERWISE_GATE`.
-        affine: without, the weight stays 1 and the bias 0.
+        layer: any norm; missing parameters keep their initial values, a gate `OTHERWISE_GATE`.
+        affine: if False, weight 1 and bias 0.
 
     Returns:
         key -> layer in training mode, in float64; nothing of `layer` is shared.
@@ -282,11 +280,11 @@ def norms_like(layer: nn.Module, num_channels: int, affine: bool = True) -> dict
 
 @torch.no_grad()
 def normalized_values(layer: nn.Module, x: Tensor, position: Position) -> dict[str, NormalizedValue]:
-    """Return what each norm of the zoo makes of one value in front of a layer, as while it learns from this batch.
+    """Return one value after each built-in norm, in training mode on this batch.
 
     Args:
-        layer: the norm layer whose weight, bias, gate and eps all take.
-        x: activations in front of it, (N, C, H, W).
+        layer: norm layer that provides weight, bias, gate and eps.
+        x: its input, (N, C, H, W).
     """
     wide = x.double()
     norms = norms_like(layer, x.shape[1])
@@ -297,10 +295,10 @@ def normalized_values(layer: nn.Module, x: Tensor, position: Position) -> dict[s
 
 @torch.no_grad()
 def remembered_value(layer: nn.Module, norm: str, x: Tensor, position: Position) -> NormalizedValue | None:
-    """Return what a layer makes of one value when it answers; None for a layer that has_running_statistics no averages.
+    """Return one value after a layer in evaluation; None for a layer without running statistics.
 
     Args:
-        norm: key of the layer in the zoo.
+        norm: key of the layer.
     """
     if not isinstance(getattr(layer, "running_mean", None), Tensor):
         return None
@@ -309,19 +307,19 @@ def remembered_value(layer: nn.Module, norm: str, x: Tensor, position: Position)
 
 @torch.no_grad()
 def standardized_maps(layer: nn.Module, x: Tensor, channel: int) -> dict[str, np.ndarray]:
-    """Return one channel behind each norm of the zoo, before weight and bias: key -> float64, (N, H, W)."""
+    """Return one channel after each built-in norm, before weight and bias: key -> float64, (N, H, W)."""
     wide = x.double()
     return {key: norm(wide)[:, channel].numpy() for key, norm in norms_like(layer, x.shape[1], affine=False).items()}
 
 
 def photo_gaps(maps: np.ndarray) -> np.ndarray:
-    """Return by how much each photo's mean lies above that of the others, in standard deviations within the photos.
+    """Return how far each photo's mean is above that of the others, in standard deviations within the photos.
 
     Args:
         maps: of one channel, (N, H, W).
 
     Returns:
-        (N,); 0 where no map varies, and for a photo without others.
+        (N,); 0 if no map varies or there are no others.
     """
     if len(maps) == 1:
         return np.zeros(1)
@@ -331,7 +329,7 @@ def photo_gaps(maps: np.ndarray) -> np.ndarray:
 
 
 def shown(number: float) -> str:
-    """A number without an exponent, with a true minus."""
+    """Format a number without an exponent, with a true minus sign."""
     return _minus(np.format_float_positional(number, trim="-"))
 
 
@@ -385,7 +383,7 @@ def _enclosed(number: float) -> str:
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """Contribution of each part of one image to one network's logit of one class."""
+    """Contribution of each part of one image to one network's logit for one class."""
 
     variant: str
     label: str  # the class
@@ -397,15 +395,15 @@ class ActivationMap:
 
 @torch.inference_mode()
 def activation_maps(models: Mapping[str, Model], image: Image.Image, label: str | None = None) -> dict[str, ActivationMap]:
-    """The class-activation map of each network for one picture.
+    """The class-activation map of each network for one image.
 
-    evidence[h, w] = sum over c of weight[k, c] · features[c, h, w] / (H·W). No approximation: the network ends in global
-    average pooling and one linear layer, so that the evidence sums to the logit of class k less its bias.
+    evidence[h, w] = sum over c of weight[k, c] · features[c, h, w] / (H·W). This is exact: the network ends in global
+    average pooling and one linear layer, so the evidence sums to the logit of class k minus its bias.
 
     Args:
         models: as `load_models` gives them.
         image: RGB, any size.
-        label: the class; None takes the one that each network finds most probable.
+        label: the class; None: the predicted class of each network.
 
     Returns:
         a map for each variant, in the order of `models`.

@@ -1,1 +1,1 @@
-"""The layers and the network: tensors in, tensors out."""
+"""The layers and the network."""

@@ -1,4 +1,4 @@
-"""What the norms have in common: moments in two passes, running statistics, the affine map."""
+"""Shared by the norms: moments in two passes, running statistics, the affine map."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,12 +15,11 @@ Pool = Callable[[Tensor], Tensor]
 
 
 def moments(x: Tensor, pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre `x` and give its pooled mean and biased variance.
+    """Centre `x`; return it with its pooled mean and biased variance.
 
     Args:
         x: activations, (N, C, H, W), at least float32.
-        pool: combines the per-image, per-channel averages, (N, C, 1, 1), into what the statistics are
-            shared over: (N or 1, C or 1, 1, 1).
+        pool: combines the averages per image and channel, (N, C, 1, 1), to the shape of the statistics: (N or 1, C or 1, 1, 1).
 
     Returns:
         (x - mean, mean, var).
@@ -34,14 +33,14 @@ def moments(x: Tensor, pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
 def _average(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 1, 1): over the pixels.
 
-    As `x.mean((2, 3), keepdim=True)` to the last bit, but its gradient is divided before it is spread over the pixels, not
-    after: a training step takes 5 to 8% less time.
+    Equals `x.mean((2, 3), keepdim=True)` bit for bit, but the gradient is divided before it is expanded over the pixels, which
+    makes a training step 5 to 8% faster.
     """
     return x.sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
 
 
 def pool_instance(stat: Tensor) -> Tensor:
-    """(N, C, 1, 1) -> (N, C, 1, 1): every image and channel by itself."""
+    """(N, C, 1, 1) -> (N, C, 1, 1): each image and channel separately."""
     return stat
 
 
@@ -53,10 +52,10 @@ def pool_batch(stat: Tensor) -> Tensor:
 
 
 class Norm(nn.Module, ABC):
-    """The computing that the layers share: checks, precision, the affine end of the formula.
+    """Base of the layers: checks, precision and the affine map.
 
-    A layer inherits torch's own besides, for what it keeps and never for what it computes: parameters and buffers, how they are
-    loaded, reset and moved, and that everybody's tools find them (`isinstance(module, nn.BatchNorm2d)`).
+    Each layer also inherits torch's layer for its parameters and buffers, how they are loaded, reset and moved, and so that
+    tools recognize it (`isinstance(module, nn.BatchNorm2d)`); never for its computation.
     """
 
     num_channels: int
@@ -75,17 +74,17 @@ class Norm(nn.Module, ABC):
             affine map are computed in at least float32.
 
         Raises:
-            ValueError: wrong number of dimensions or channels; a statistic of a single value.
+            ValueError: wrong number of dimensions or channels, or statistics of a single value.
             TypeError: the input does not hold floating-point numbers.
         """
         return normalize(self, x)
 
     @abstractmethod
     def _normalize(self, x: Tensor) -> Tensor:
-        """What a norm of its own writes: (N, C, H, W), at least float32, checked -> the same shape."""
+        """Computation of a subclass: (N, C, H, W), at least float32, checked -> the same shape."""
 
     def __prepare_scriptable__(self) -> nn.Module:
-        """Called by `torch.jit.script`, whose language has no functions as arguments; it would stop with a riddle."""
+        """Called by `torch.jit.script`, which does not support functions as arguments."""
         raise ConfigError(
             f"{type(self).__name__} cannot be compiled by torch.jit.script. Use torch.jit.trace, torch.export or torch.compile."
         )
@@ -108,10 +107,10 @@ class Norm(nn.Module, ABC):
 
 @torch.fx.wrap
 def normalize(norm: Norm, x: Tensor) -> Tensor:
-    """Check `x`, normalize it in at least float32, give it back in its own dtype.
+    """Check `x`, normalize it in at least float32, and return it in its own dtype.
 
-    Tools that trace a network symbolically see one step, as they do for torch's own layers: the checks look at values that a
-    trace does not have, and the running statistics would be moved once, by the trace itself.
+    Symbolic tracing sees one operation, as for torch's layers: a trace has no values to check, and would itself update the
+    running statistics once.
     """
     if x.dim() == 3 and norm.takes_unbatched:
         return normalize(norm, x[None])[0]
@@ -133,7 +132,7 @@ def check_channels(num_channels: int) -> int:
     """Return the number of channels.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: fewer than 1.
     """
     if num_channels < 1:
         raise ConfigError(f"num_channels must be at least 1, got {num_channels}.")
@@ -141,17 +140,17 @@ def check_channels(num_channels: int) -> int:
 
 
 def check_pixels(x: Tensor) -> None:
-    """Look for more than one pixel.
+    """Require more than one pixel.
 
     Raises:
-        ValueError: there is one alone.
+        ValueError: there is only one.
     """
     if x.shape[2] * x.shape[3] == 1:
         raise ValueError(f"expected more than 1 pixel to normalize over, got input of shape {(*x.shape,)}.")
 
 
 class RunningNorm(Norm):
-    """A norm that can remember running statistics for evaluation; inherits one of torch's besides that keeps them."""
+    """A norm with running statistics for evaluation; subclasses also inherit one of torch's layers, which stores them."""
 
     num_features: int
     momentum: float | None
@@ -177,13 +176,13 @@ class RunningNorm(Norm):
         self._finish_init(eps, bias)
 
     def _running_stats(self) -> tuple[Tensor, Tensor] | None:
-        """Running mean and variance, (1, C, 1, 1), where they take the place of the input's: in evaluation, if kept."""
+        """Running mean and variance, (1, C, 1, 1), if they replace the input's: in evaluation, if kept."""
         if self.training or self.running_mean is None or self.running_var is None:
             return None
         return per_channel(self.running_mean), per_channel(self.running_var)
 
     def _update_running_stats(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
-        """Move the running statistics, in place, towards new ones, each of `count` values; of none, they stay."""
+        """Update the running statistics in place with new ones over `count` values; with 0 values they do not change."""
         if not (self.training and self.track_running_stats):
             return
         with torch.no_grad():
@@ -198,7 +197,7 @@ class RunningNorm(Norm):
             self.running_var.lerp_(unbiased.flatten().to(dtype), factor)
 
     def _ema_factor(self) -> float | Tensor | None:
-        """Count this batch; return the weight of its statistics in the running ones, None to leave those alone."""
+        """Count this batch; return the weight of its statistics in the running ones, or None for no update."""
         if self.num_batches_tracked is None or self.running_mean is None:
             return self.momentum
         self.num_batches_tracked.add_(1)
@@ -212,10 +211,10 @@ class RunningNorm(Norm):
 
 
 class BatchStatisticsNorm(Synchronizable, RunningNorm):
-    """A norm that looks across the batch in training; across that of several processes where `synchronize` asked for it."""
+    """A norm with batch statistics in training; over several processes if `synchronize` requested it."""
 
     def _batch_pool(self, x: Tensor) -> tuple[Pool, int | Tensor]:
-        """What pools over the batch, and how many values per channel it has.
+        """Return the pooling over the batch and the number of values per channel.
 
         Raises:
             ValueError: one value per channel.

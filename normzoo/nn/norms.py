@@ -1,22 +1,20 @@
 """Normalization layers from scratch, in plain tensor operations.
 
-All of them are one formula,
+All have one formula,
 
     y = (x - mean) / sqrt(var + eps) * weight + bias        with weight and bias per channel,
 
-and differ only in which values the mean and the variance are taken over. Each image has, in each channel, a
-mean over its H x W pixels; a normalization is a way of *pooling* these (N, C) numbers:
+and differ only in the values that mean and variance are taken over. Each image has, in each channel, a mean over its H x W
+pixels; a normalization *pools* these (N, C) numbers:
 
-    instance   keep each one apart
+    instance   keep each one separate
     batch      average over the images          (N)
     group      average over groups of channels  (C/G)
     layer      average over all channels        (C)
 
 `moments` does this in two passes: centre first, then square (E[x^2] - E[x]^2 would cancel catastrophically).
-The biased variance normalizes; the running variance remembers the unbiased one, as torch does.
-
-What they compute stands here and in `base`; what they keep, parameters and buffers by torch's names, is inherited
-bookkeeping of torch's own layers, none of whose kernels is called.
+As in torch, the biased variance normalizes and the running variance is unbiased. Parameters and buffers are inherited from
+torch's layers, none of whose kernels is called.
 """
 
 import sys
@@ -44,7 +42,7 @@ from normzoo.nn.base import (
 class NoNorm(nn.Module):
     """No normalization: y = x. No parameters, no state.
 
-    Takes any arguments of the other norms, so that it drops in for each of them; `weight` and `bias` are None.
+    Accepts the arguments of all other norms; `weight` and `bias` are None.
 
     >>> x = torch.randn(2, 16, 8, 8)
     >>> normzoo.NoNorm(16)(x).equal(x)
@@ -76,10 +74,10 @@ def unchanged(x: Tensor) -> Tensor:
 
 
 class BatchNorm(BatchStatisticsNorm, nn.BatchNorm2d):
-    """Batch normalization: every channel by its mean and variance over all images of the batch.
+    """Batch normalization: each channel by its mean and variance over all images of the batch.
 
-    y = (x - mean_NHW) / sqrt(var_NHW + eps) * weight + bias; in evaluation the running mean and variance take the
-    place of the batch's. Equal to `torch.nn.BatchNorm2d`, and loads its state dict.
+    y = (x - mean_NHW) / sqrt(var_NHW + eps) * weight + bias; in evaluation with the running mean and
+    variance. Equals `torch.nn.BatchNorm2d`, and loads its state dict.
 
     >>> theirs, ours = torch.nn.BatchNorm2d(16), normzoo.BatchNorm(16)
     >>> ours.load_state_dict(theirs.state_dict())
@@ -93,8 +91,8 @@ class BatchNorm(BatchStatisticsNorm, nn.BatchNorm2d):
         momentum: weight of the new batch in the running statistics; None averages over all batches seen.
         affine: learn `weight` and `bias`, (C,).
         track_running_stats: keep `running_mean` and `running_var` (unbiased), (C,), and `num_batches_tracked`;
-            without them evaluation uses the statistics of its own batch. Set to False later, they stay as they are.
-        bias: learn `bias` too, where there is `weight`.
+            without them evaluation uses batch statistics. If set to False later, they no longer change.
+        bias: learn `bias` too, if there is `weight`.
 
     Shape: (N, C, H, W) -> (N, C, H, W).
 
@@ -117,7 +115,7 @@ class BatchNorm(BatchStatisticsNorm, nn.BatchNorm2d):
 
 
 class InstanceNorm(RunningNorm, nn.InstanceNorm2d):
-    """Instance normalization: every channel of every image by its own mean and variance.
+    """Instance normalization: each channel of each image by its own mean and variance.
 
     y = (x - mean_HW) / sqrt(var_HW + eps) * weight + bias, in training and in evaluation. Equal to
     `torch.nn.InstanceNorm2d(C, affine=True)`.
@@ -128,10 +126,10 @@ class InstanceNorm(RunningNorm, nn.InstanceNorm2d):
     Args:
         num_channels: channels C of the input.
         eps: added to the variance.
-        momentum: weight of the new batch in the running statistics; None leaves them alone.
+        momentum: weight of the new batch in the running statistics; None: no update.
         affine: learn `weight` and `bias`, (C,).
-        track_running_stats: keep the images' mean `running_mean` and `running_var` (unbiased), (C,), to evaluate with.
-        bias: learn `bias` too, where there is `weight`.
+        track_running_stats: keep `running_mean` and `running_var` (unbiased), (C,), averaged over images, for evaluation.
+        bias: learn `bias` too, if there is `weight`.
 
     Shape: (N, C, H, W) -> (N, C, H, W), or a single image (C, H, W) -> (C, H, W).
 
@@ -175,7 +173,7 @@ class InstanceNorm(RunningNorm, nn.InstanceNorm2d):
 
 
 class GroupNorm(Norm, nn.GroupNorm):
-    """Group normalization: every group of C/G neighbouring channels of every image together.
+    """Group normalization: each group of C/G neighbouring channels of each image.
 
     y = (x - mean_g) / sqrt(var_g + eps) * weight + bias, in training and in evaluation. Equal to
     `torch.nn.GroupNorm(G, C)`. G = C is instance, G = 1 layer normalization.
@@ -188,7 +186,7 @@ class GroupNorm(Norm, nn.GroupNorm):
         num_groups: groups G; must divide C.
         eps: added to the variance.
         affine: learn `weight` and `bias`, (C,).
-        bias: learn `bias` too, where there is `weight`.
+        bias: learn `bias` too, if there is `weight`.
 
     Shape: (N, C, H, W) -> (N, C, H, W).
 
@@ -230,7 +228,7 @@ class GroupNorm(Norm, nn.GroupNorm):
 
 
 class LayerNorm(Norm, nn.GroupNorm):
-    """Layer normalization: all channels and pixels of every image together.
+    """Layer normalization: all channels and pixels of each image.
 
     y = (x - mean_CHW) / sqrt(var_CHW + eps) * weight + bias, with weight and bias per channel. Equal to
     `torch.nn.GroupNorm(1, C)`, the meaning of the group-norm paper; `torch.nn.LayerNorm([C, H, W])` has the same
@@ -243,7 +241,7 @@ class LayerNorm(Norm, nn.GroupNorm):
         num_channels: channels C of the input.
         eps: added to the variance.
         affine: learn `weight` and `bias`, (C,).
-        bias: learn `bias` too, where there is `weight`.
+        bias: learn `bias` too, if there is `weight`.
 
     Shape: (N, C, H, W) -> (N, C, H, W).
 
@@ -269,22 +267,21 @@ class LayerNorm(Norm, nn.GroupNorm):
 
 
 class BatchInstanceNorm(BatchStatisticsNorm, _InstanceNorm):
-    """Batch-instance normalization: a learned gate per channel mixes batch and instance normalization.
+    """Batch-instance normalization: a learned gate per channel blends batch and instance normalization.
 
-    y = (gate * BN(x) + (1 - gate) * IN(x)) * weight + bias, BN and IN without their own affine map. The gate starts
-    at 1 (all batch). Whoever trains it keeps it in [0, 1] by clamping after each step (`gates`), never inside the
-    forward pass, where a gate that left the interval would get no gradient to come back.
+    y = (gate * BN(x) + (1 - gate) * IN(x)) * weight + bias, BN and IN without their own affine map. The gate starts at 1
+    (batch norm). Clamp it to [0, 1] after each training step (`gates`), not in the forward pass, where a gate outside the
+    interval would get no gradient.
 
-    Torch's tools take it for an instance norm: those that put another layer in the place of every batch norm
-    (`convert_sync_batchnorm`) would lose the gate without a word. Nor can it be fused into a convolution: `fuse_conv_bn_eval`
-    is refused.
+    Torch's tools treat it as an instance norm, since those that replace batch norms (`convert_sync_batchnorm`) would lose the
+    gate. `fuse_conv_bn_eval` raises an error: a convolution cannot compute instance statistics.
 
     >>> x, norm = torch.randn(2, 16, 8, 8), normzoo.BatchInstanceNorm(16)
     >>> torch.testing.assert_close(norm(x), normzoo.BatchNorm(16)(x))
     >>> _ = torch.nn.init.zeros_(norm.gate)
     >>> torch.testing.assert_close(norm(x), normzoo.InstanceNorm(16)(x))
 
-    Args, Raises: as `BatchNorm`; besides, a single pixel (H·W = 1) is refused, as by `InstanceNorm`.
+    Args, Raises: as `BatchNorm`, and ValueError for a single pixel (H·W = 1).
 
     Shape: (N, C, H, W) -> (N, C, H, W); `gate` is (C,).
 
@@ -351,5 +348,5 @@ class BatchInstanceNorm(BatchStatisticsNorm, _InstanceNorm):
 
 
 def gates(model: nn.Module) -> list[nn.Parameter]:
-    """Every parameter of `model` that is called `gate`: a mixing weight to be trained faster and kept in [0, 1]."""
+    """Every parameter of `model` named `gate`, to be trained faster and kept in [0, 1]."""
     return [parameter for name, parameter in model.named_parameters() if name.rpartition(".")[2] == "gate"]

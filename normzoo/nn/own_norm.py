@@ -1,4 +1,4 @@
-"""Norm layers from a person's own Python file: reading the class, calling its constructor, and taking it into the zoo."""
+"""Custom norms: reading the class from a Python file, calling its constructor, and registering it."""
 
 import ast
 import hashlib
@@ -32,7 +32,7 @@ ARGUMENT_NAMES = {
 
 @dataclass(frozen=True)
 class OwnNorm:
-    """A layer class read from a person's file.
+    """A layer class read from a user's file.
 
     Args:
         cls: the class.
@@ -55,10 +55,10 @@ class OwnNorm:
         return source_sha256(self.source)
 
     def build(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> nn.Module:
-        """Return a layer, its constructor called as `fill` says.
+        """Return a layer, built with the arguments of `fill`.
 
         Raises:
-            ConfigError: the constructor asks for something that is not known, or refuses what it is given.
+            ConfigError: the constructor needs an unknown argument, or raises an error.
         """
         filled = self.fill(known, arguments)
         try:
@@ -69,7 +69,7 @@ class OwnNorm:
         return layer
 
     def fill(self, known: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return what the constructor is called with, by its own argument names.
+        """Return the arguments of the constructor, by its own names.
 
         Args:
             known: what there is to give, by its meaning (the keys of `ARGUMENT_NAMES`). Arguments with a default are given
@@ -77,7 +77,7 @@ class OwnNorm:
             arguments: given as they are, by the constructor's own names; they come first.
 
         Raises:
-            ConfigError: the constructor asks for something that is not known.
+            ConfigError: the constructor needs an unknown argument.
         """
         filled = dict(arguments or {})
         for name, meaning, is_required in self._parameters():
@@ -96,7 +96,7 @@ class OwnNorm:
         return any(each == meaning for _, each, _ in self._parameters())
 
     def default(self, meaning: str) -> Any:
-        """Return the default of the constructor's argument of that meaning; None where it has none."""
+        """Return the default of that argument; None if it has none."""
         names = [name for name, each, _ in self._parameters() if each == meaning]
         value = next((each.default for each in self._signature() if each.name in names), None)
         return None if value is inspect.Parameter.empty else value
@@ -140,17 +140,17 @@ _FALLBACKS = {"num_groups": 8, "num_dims": 4}
 
 
 def meant(values: Mapping[str, Any], meaning: str) -> Any:
-    """Return the first of the named values whose name means this (a key of `ARGUMENT_NAMES`); None where there is none."""
+    """Return the first value whose name has this meaning (a key of `ARGUMENT_NAMES`), or None."""
     return next((value for name, value in values.items() if _MEANINGS.get(name.lower()) == meaning), None)
 
 
 def is_own_norm(words: str) -> bool:
-    """Do these words name a file, `FILE.py` or `FILE.py:CLASS`, and not a norm of the zoo?"""
+    """Is this `FILE.py` or `FILE.py:CLASS`, not a built-in norm?"""
     return words.endswith(".py") or ".py:" in words
 
 
 def read_own_norm(words: str) -> OwnNorm:
-    """Return the layer class that `FILE.py:CLASS` names; this runs the file.
+    """Return the layer class of `FILE.py:CLASS`; this runs the file.
 
     Raises:
         ConfigError: there is no such file or class, or the file cannot be run.
@@ -172,7 +172,7 @@ def source_sha256(source: str) -> str:
 
 
 def run_source(source: str, name: str, path: Path) -> OwnNorm:
-    """Run a Python text and return the layer class of that name in it; without a name, the only one that is written there.
+    """Run Python source and return the layer class of that name; without a name, the only one defined in it.
 
     Raises:
         ConfigError: it cannot be run, or there is no such class.
@@ -204,7 +204,7 @@ def run_source(source: str, name: str, path: Path) -> OwnNorm:
 
 
 def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
-    """Return the arguments written as in a call, `num_groups=4, shape=(C, H, W)`.
+    """Return arguments written as in a call: `num_groups=4, shape=(C, H, W)`.
 
     Args:
         text: keyword arguments whose values are literals or names of `symbols`.
@@ -244,10 +244,10 @@ OWN_NORMS: dict[str, OwnNorm] = {}
 
 
 def name_own_norm(words: str) -> str:
-    """Take the layer that `FILE.py:CLASS` names into the zoo of this process and of its children; returns its key.
+    """Register the layer `FILE.py:CLASS` in this process and its children; return its key.
 
     Raises:
-        ConfigError: there is none, or its name is taken.
+        ConfigError: there is no such class, or its name is taken.
     """
     key = _enter(read_own_norm(words))
     listed = [each for each in os.environ.get(NAMES_VARIABLE, "").split(",") if each]
@@ -257,23 +257,23 @@ def name_own_norm(words: str) -> str:
 
 
 def name_own_norms(words: str | None = None) -> list[str]:
-    """Return the keys of norms with commas between them, those of files taken into the zoo; None takes the environment's."""
+    """Return the keys of comma-separated norms, registering those from files; None: those of the environment."""
     given = os.environ.get(NAMES_VARIABLE, "") if words is None else words
     return [name_own_norm(word) if is_own_norm(word) else word for word in (each.strip() for each in given.split(",")) if word]
 
 
 def own_sha256(key: str) -> str:
-    """Return the sha256 of the file that a norm was read from; empty for the zoo's own and torch's."""
+    """Return the sha256 of the file of a custom norm; empty for other norms."""
     return OWN_NORMS[key].sha256 if key in OWN_NORMS else ""
 
 
 def own_source(key: str) -> str | None:
-    """Return the text of the file that a norm was read from; None for the zoo's own and torch's."""
+    """Return the source of a custom norm; None for other norms."""
     return OWN_NORMS[key].source if key in OWN_NORMS else None
 
 
 def require_own_norm(key: str, sha256: str, folder: Path) -> None:
-    """See to it that a norm that is not of this zoo can be built: the user has named its file, or allowed the copy.
+    """Ensure that a custom norm can be built: the user named its file, or allowed the copy.
 
     Args:
         key: name of its class.
@@ -281,7 +281,7 @@ def require_own_norm(key: str, sha256: str, folder: Path) -> None:
         folder: in which the copy lies.
 
     Raises:
-        CheckpointError: neither, or it is another file.
+        CheckpointError: neither, or the file differs.
     """
     shown = Path(*folder.parts[-3:], COPY)  # visitors of the page read these words: no path of the host
     if key in OWN_NORMS:
@@ -309,12 +309,12 @@ def require_own_norm(key: str, sha256: str, folder: Path) -> None:
 
 
 def is_from_hub(folder: Path) -> bool:
-    """Does a folder lie in the cache of the Hugging Face Hub?"""
+    """Is a folder in the cache of the Hugging Face Hub?"""
     return any(part.startswith("models--") for part in (*folder.parts, *folder.resolve().parts))
 
 
 def forget_own_norms() -> None:
-    """Take all norms of people's own out of the zoo of this process."""
+    """Unregister all custom norms."""
     for key in list(OWN_NORMS):
         del OWN_NORMS[key], NORM_LAYERS[key], NORM_RECORDS[key]
     os.environ.pop(NAMES_VARIABLE, None)
@@ -334,7 +334,7 @@ def _enter(own: OwnNorm) -> str:
 
 
 def _zoo_class(own: OwnNorm) -> type[nn.Module]:
-    """Return the class as the zoo has them: made with the number of channels alone."""
+    """Return a subclass that is built with the number of channels alone."""
 
     def make(self: nn.Module, num_channels: int) -> None:
         own.cls.__init__(self, **own.fill({"num_channels": num_channels}))
@@ -343,7 +343,7 @@ def _zoo_class(own: OwnNorm) -> type[nn.Module]:
 
 
 def _record(own: OwnNorm) -> NormRecord:
-    """Return what a class says of itself, in attributes called as the record's; its name is the title where it says none."""
+    """Return the description from attributes of the class; without a title, its name."""
 
     def said(name: str, otherwise: str = "") -> str:
         words = getattr(own.cls, name, None)
@@ -360,6 +360,6 @@ def _record(own: OwnNorm) -> NormRecord:
 
 
 def _title(own: OwnNorm) -> str:
-    """The name of a class as words: "FilterResponseNorm" -> "filter response norm", "FRN" stays."""
+    """The name of a class as words: "FilterResponseNorm" -> "filter response norm", "FRN" is kept."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", own.name).replace("_", " ").split()
     return " ".join(word if word.isupper() else word.lower() for word in words)

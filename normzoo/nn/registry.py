@@ -105,7 +105,7 @@ NORM_RECORDS: dict[str, NormRecord] = {key: record for key, (_, record) in _ZOO.
 
 
 def get_norm_layer(key: str) -> type[nn.Module]:
-    """The layer class for a key of `NORM_LAYERS`.
+    """Return the layer class for a key of `NORM_LAYERS`.
 
     >>> normzoo.get_norm_layer("gn")
     <class 'normzoo.nn.norms.GroupNorm'>

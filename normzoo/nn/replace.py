@@ -1,4 +1,4 @@
-"""Exchange of the normalization layers of any network for others."""
+"""Replace the normalization layers of any network."""
 
 import inspect
 from collections.abc import Callable
@@ -35,8 +35,8 @@ class Replacement:
 
     Args:
         model: the network; the same object, unless it was a norm itself.
-        replaced: names of the layers that were exchanged, each with what took its place.
-        left: names of the normalization layers that stay as they were, each with the reason.
+        replaced: name of each replaced layer -> its replacement.
+        left: name of each normalization layer that was not replaced -> the reason.
     """
 
     model: nn.Module
@@ -45,14 +45,13 @@ class Replacement:
 
 
 def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, num_groups: int | None = None) -> Replacement:
-    """Exchange the normalization layers of a network, in place, as `SyncBatchNorm.convert_sync_batchnorm` does.
+    """Replace the normalization layers of a network in place, as `SyncBatchNorm.convert_sync_batchnorm` does.
 
-    Weight and bias stay the same parameters, so that an optimizer made before still trains them (the gates of batch-instance
-    norm are new to it), eps too; running statistics, their counter and momentum go from one batch norm to another, and from one
-    instance norm to another, since nowhere else they mean the same. A batch norm that looked across processes does so after as
-    before. Mode, device, dtype and forward and backward hooks stay as they were. Of timm's norms with an activation the norm is
-    exchanged, the activation kept, and so are the names of the parameters. A group norm that stands beside a 1D or 3D
-    convolution stays.
+    Weight and bias remain the same parameters, so an existing optimizer still trains them (but not the gates of batch-instance
+    norm). eps, mode, device, dtype, and forward and backward hooks are kept; running statistics and momentum from batch norm to
+    batch norm and from instance norm to instance norm, and so is synchronization of batch statistics. timm's norms with an
+    activation keep the activation and the names of their parameters. A group norm next to a 1D or 3D convolution is not
+    replaced.
 
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3), torch.nn.BatchNorm2d(16), torch.nn.BatchNorm2d(12))
     >>> result = normzoo.replace_norms(network, "gn", num_groups=8)
@@ -63,14 +62,14 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
 
     Args:
         model: any network.
-        norm: a key of `NORM_LAYERS`, or what is called with the number of channels and gives a layer.
-        num_groups: for group norm; None takes its own default.
+        norm: a key of `NORM_LAYERS`, or a callable from the number of channels to a layer.
+        num_groups: of group norm; None: its default.
 
     Returns:
-        A `Replacement`: `model`, and by name what was `replaced` and what was `left`, with the reason.
+        A `Replacement`: the `model`, and the layers that were `replaced` and `left`.
 
     Raises:
-        ConfigError: no such norm, or `num_groups` for one that has no groups.
+        ConfigError: unknown norm, or `num_groups` for a norm without groups.
     """
     layer_of = get_norm_layer(norm) if isinstance(norm, str) else norm
     if num_groups is not None and not (isinstance(layer_of, type) and issubclass(layer_of, GroupNorm)):
@@ -106,18 +105,18 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def _has_activation(module: nn.Module) -> bool:
-    """Whether it is one of timm's norms that drop some of what they have normalized and activate it, or stands for one."""
+    """Is it one of timm's norms with an activation, or a replacement of one?"""
     known = type(module).__module__.endswith(".norm_act") or _activate in module._forward_hooks.values()
     return known and dict(module.named_children()).keys() == {"drop", "act"}
 
 
 def _activate(norm: nn.Module, inputs: Any, normalized: Tensor) -> Any:
-    """What a norm with an activation does at the end; a hook, as a layer around the norm would change its parameters' names."""
+    """Activation of a norm, as a hook: a wrapping layer would rename its parameters."""
     return norm.get_submodule("act")(norm.get_submodule("drop")(normalized))
 
 
 def _move_hooks(old: nn.Module, new: nn.Module) -> None:
-    """Give `new` the activation and the hooks of `old`; their handles still remove them."""
+    """Move activation and hooks of `old` to `new`; their handles still remove them."""
     for name in [name for name in vars(old) if name.startswith(_CALL_HOOKS) and name in vars(new)]:
         hooks, own = getattr(old, name), getattr(new, name)
         if isinstance(hooks, dict):
@@ -132,10 +131,10 @@ def _move_hooks(old: nn.Module, new: nn.Module) -> None:
 
 
 def _check_neighbours(old: nn.Module, layers: dict[str, nn.Module]) -> None:
-    """Look at the layers around one that normalizes any number of dimensions, in the order of the network's modules.
+    """Check the layers around one that normalizes any number of dimensions.
 
     Raises:
-        ValueError: they do not work on maps (N, C, H, W).
+        ValueError: they do not process (N, C, H, W).
     """
     names = [name for name, layer in layers.items() if layer is old or _dimensions(layer) is not None]
     place = next(place for place, name in enumerate(names) if layers[name] is old)
@@ -149,7 +148,7 @@ def _check_neighbours(old: nn.Module, layers: dict[str, nn.Module]) -> None:
 
 
 def _dimensions(layer: nn.Module) -> int | None:
-    """How many dimensions a layer's input has behind the channels; None where its kind does not say."""
+    """Number of spatial dimensions of a layer's input; None if its type does not determine it."""
     if isinstance(layer, nn.Linear):
         return 0
     kind = next((kind.__name__ for kind in type(layer).__mro__ if kind.__name__[-2:] in ("1d", "2d", "3d")), "")
@@ -157,7 +156,7 @@ def _dimensions(layer: nn.Module) -> int | None:
 
 
 def _reason(old: nn.Module) -> str:
-    """Why a norm that is none of the known kinds stays."""
+    """Why a norm of an unknown kind is not replaced."""
     kind = type(old).__name__
     if kind.startswith("FrozenBatchNorm"):
         return f"{kind} is frozen: its weight and bias are buffers, which no optimizer trains."
@@ -175,10 +174,10 @@ def _reason(old: nn.Module) -> str:
 
 
 def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str, Any]) -> nn.Module:
-    """Return the layer that takes the place of `old`.
+    """Return the replacement of `old`.
 
     Raises:
-        ValueError: there is none, with the reason.
+        ValueError: there is none; the message is the reason.
     """
     kind = type(old).__name__
     known = next((layer for layer in _KNOWN if isinstance(old, layer)), None)

@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """The CIFAR family of residual networks: 6n+2 layers in three stages of 16, 32 and 64 channels.
 
-    No convolution has a bias, in any variant: only the norm differs.
+    No convolution has a bias, so only the norm differs.
 
     >>> network = normzoo.ResNet(depth=14, norm="gn", num_classes=25)
     >>> network(torch.randn(2, 3, 32, 32)).shape
@@ -59,16 +59,16 @@ class ResNet(nn.Module):
 
     Args:
         depth: 6n+2 layers: 8, 14, 20, …
-        norm: a key of `NORM_LAYERS` or `TORCH_NORM_LAYERS`, or anything that is called with the number of channels
-            and gives a module.
+        norm: a key of `NORM_LAYERS` or `TORCH_NORM_LAYERS`, or a callable from the number of
+            channels to a module.
         num_classes: outputs of the last layer.
-        last_norm: the last norm where it is another than the others, given in the same ways. Average pooling follows it, so
-            "nn" asks what a norm costs that takes the mean out of what is pooled.
+        last_norm: the last norm, if it differs. Average pooling follows it, so a norm that removes the mean of each map matters
+            there; "nn" removes that norm.
 
-    Shape: (N, 3, H, W) -> logits (N, num_classes). H and W are free; 32 is what the family was made for.
+    Shape: (N, 3, H, W) -> logits (N, num_classes). Any H and W; the family was designed for 32.
 
     Raises:
-        ConfigError: a depth that is not 6n+2, an unknown norm, or fewer than 2 classes.
+        ConfigError: depth is not 6n+2, unknown norm, or fewer than 2 classes.
 
     Reference: He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. 2015. §4.2. arXiv:1512.03385
     """
@@ -105,7 +105,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, x: Tensor) -> Tensor:
-        """The last feature maps, before global average pooling: (N, 3, H, W) -> (N, 64, H/4, W/4)."""
+        """Return the last feature maps, before global average pooling: (N, 3, H, W) -> (N, 64, H/4, W/4)."""
         return self.stages(F.relu(self.norm1(self.conv1(x))))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,5 +119,5 @@ def _norm_layer(norm: str | NormLayer) -> NormLayer:
 
 
 def norm_keys() -> list[str]:
-    """All names that `ResNet(norm=...)` takes: the zoo's, then torch's."""
+    """All keys that `ResNet(norm=...)` accepts: the built-in norms, then torch's."""
     return [*NORM_LAYERS, *TORCH_NORM_LAYERS]

@@ -1,4 +1,4 @@
-"""Statistics over all replicas of a network that train together, each on its part of the batch; where it is asked for."""
+"""Batch statistics over several processes that train replicas of a network, on request."""
 
 from typing import Any, TypeVar
 
@@ -10,27 +10,27 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def count_replicas(process_group: Any = None) -> int:
-    """How many processes train together, in a group of `torch.distributed` or (None) in all; 1 where there is one."""
+    """Number of processes in a group of `torch.distributed`, or (None) in all; 1 without it."""
     return dist.get_world_size(process_group) if dist.is_available() and dist.is_initialized() else 1
 
 
 class Synchronizable:
-    """A layer that can look across the batches of several processes in training; by itself it never does."""
+    """A layer whose batch statistics can cover several processes; off by default."""
 
     sync = False
     #: Those processes; None for all.
     process_group: Any = None
 
     def _replica_pool(self, x: Tensor) -> "ReplicaPool | None":
-        """What pools over all replicas, or None: not asked for, or nobody there to share with."""
+        """Return the pooling over all replicas; None if not requested or there is only one."""
         return ReplicaPool(x, self.process_group) if self.sync and count_replicas(self.process_group) > 1 else None
 
 
 def synchronize(model: Network, process_group: Any = None) -> Network:
-    """Have `normzoo.BatchNorm` and `normzoo.BatchInstanceNorm` look across the batches of several processes in training.
+    """Let `normzoo.BatchNorm` and `normzoo.BatchInstanceNorm` compute batch statistics over several processes.
 
-    Without it each process sees its own, as with `torch.nn.BatchNorm2d`. `torch.nn.SyncBatchNorm.convert_sync_batchnorm` would
-    put torch's layer in the place of ours, on GPUs only; this changes no layer, and works over gloo on CPUs too.
+    Without it each process uses its own share, as with `torch.nn.BatchNorm2d`. `torch.nn.SyncBatchNorm.convert_sync_batchnorm`
+    would replace our layers with torch's, on GPUs only; this keeps them, and also works on CPUs, over gloo.
 
     >>> network = normzoo.synchronize(normzoo.ResNet(norm="bn"))
     >>> network.norm1.sync
@@ -38,8 +38,8 @@ def synchronize(model: Network, process_group: Any = None) -> Network:
 
     Args:
         model: a layer, or a network with such layers; changed in place. Wrap it in `DistributedDataParallel` afterwards.
-        process_group: processes of `torch.distributed` that share statistics; None for all. All of them must call a layer
-            equally often, in the same order. `sync = False` at a layer ends it there.
+        process_group: processes of `torch.distributed` that share statistics; None for all. All must call a layer
+            equally often, in the same order. `sync = False` on a layer turns it off there.
 
     Returns:
         the model.
@@ -51,9 +51,9 @@ def synchronize(model: Network, process_group: Any = None) -> Network:
 
 
 class _SumOfReplicas(torch.autograd.Function):
-    """The sum of each replica's tensor, on all of them; each one's gradient is the sum of all gradients.
+    """Sum of each replica's tensor, on all of them; the gradient is the sum of all gradients.
 
-    Backward is the same sum again, and so can be differentiated itself: a gradient penalty reaches the other replicas.
+    Backward is the same sum, so it is differentiable again: a gradient penalty reaches the other replicas.
     """
 
     @staticmethod
@@ -69,13 +69,13 @@ class _SumOfReplicas(torch.autograd.Function):
 
 
 def sum_of_replicas(own: Tensor, process_group: Any = None) -> Tensor:
-    """The sum of what the replicas have, differentiable any number of times."""
+    """Sum over the replicas, differentiable any number of times."""
     result: Tensor = _SumOfReplicas.apply(own, process_group)
     return result
 
 
 class ReplicaPool:
-    """Pools the averages of images over the images of all replicas, (N, C, 1, 1) -> (1, C, 1, 1).
+    """Pool the averages of images over all replicas, (N, C, 1, 1) -> (1, C, 1, 1).
 
     Args:
         x: this replica's activations, (N, C, H, W); N may differ between replicas, and be 0.

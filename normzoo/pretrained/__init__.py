@@ -1,1 +1,1 @@
-"""Trained networks: their files, where they lie, which there are."""
+"""Trained networks: their files and locations."""

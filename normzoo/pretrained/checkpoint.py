@@ -59,7 +59,7 @@ MAX_WEIGHT_BYTES = 64_000_000
 
 @config
 class ModelConfig:
-    """All that rebuilds a network and feeds it."""
+    """Everything needed to rebuild a network and prepare its input."""
 
     # A deeper network than one of 1,000 layers does not fit into MAX_WEIGHT_BYTES, and takes long to build.
     depth: Annotated[int, Field(ge=8, le=1000)]
@@ -81,13 +81,13 @@ class ModelConfig:
 
     @property
     def layer(self) -> NormLayer:
-        """What makes a norm layer of a number of channels."""
+        """Builder of a norm layer from the number of channels."""
         if self.norm in TORCH_NORM_LAYERS:
             return TORCH_NORM_LAYERS[self.norm]
         return functools.partial(get_norm_layer(self.norm), **self.norm_arguments)
 
     def build(self) -> ResNet:
-        """A network of this description, with fresh weights."""
+        """Return the network with new weights."""
         return ResNet(self.depth, self.layer, len(self.classes), self.last_norm or None)
 
     def to_json(self) -> str:
@@ -96,7 +96,7 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
-        """Read what `to_json` wrote."""
+        """Read the text written by `to_json`."""
         fields = parse_json(text, CONFIG)
         version = fields.get("format_version")
         if version != FORMAT_VERSION:
@@ -108,7 +108,7 @@ class ModelConfig:
 
 
 def default_arguments(norm: str) -> dict[str, Any]:
-    """The arguments that a zoo norm is built with, by name; none for torch's own."""
+    """Constructor arguments of a built-in norm, by name; empty for torch's layers."""
     if norm not in NORM_LAYERS:
         return {}
     parameters = inspect.signature(NORM_LAYERS[norm]).parameters.values()
@@ -117,18 +117,18 @@ def default_arguments(norm: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A packaged checkpoint whose description was read; weights and tables are read when asked for."""
+    """A packaged checkpoint with its description; weights and tables are read on demand."""
 
     folder: Path
     config: ModelConfig
     metrics: dict[str, Any]
 
     def load_model(self) -> ResNet:
-        """The network with its weights, in evaluation mode.
+        """Return the network with its weights, in evaluation mode.
 
         Raises:
-            CheckpointError: weights missing, damaged, not the ones packaged, not finite, or of another network; a norm of
-                somebody's own that the user has not named.
+            CheckpointError: weights missing, damaged, not those packaged, not finite, or of another network; a custom norm
+                that the user has not named.
         """
         path = self.folder / WEIGHTS
         if file_size(path) > MAX_WEIGHT_BYTES:
@@ -154,11 +154,11 @@ class Checkpoint:
         return model.eval()
 
     def history(self) -> list[dict[str, Any]]:
-        """One row per seed, epoch and split: the columns of `HISTORY_COLUMNS`."""
+        """One row per seed, epoch and split, with the columns `HISTORY_COLUMNS`."""
         return _read_rows(self.folder / HISTORY, HISTORY_COLUMNS)
 
     def robustness(self) -> list[dict[str, Any]]:
-        """One row per corruption and severity, on the validation images: the columns of `ROBUSTNESS_COLUMNS`."""
+        """One row per corruption and severity, on the validation images, with the columns `ROBUSTNESS_COLUMNS`."""
         return _read_rows(self.folder / ROBUSTNESS, ROBUSTNESS_COLUMNS)
 
     def val_logits(self) -> tuple[dict[int, Tensor], Tensor]:
@@ -200,7 +200,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a checkpoint folder holds."""
+    """Contents of a checkpoint folder."""
 
     model: ResNet
     config: ModelConfig
@@ -213,9 +213,9 @@ class Contents:
 
 
 def save_checkpoint(folder: Path, contents: Contents) -> None:
-    """Write a checkpoint folder, whole or not at all; an older one of the same name is replaced.
+    """Write a checkpoint folder atomically; an older one of the same name is replaced.
 
-    The hashes of the files in `metrics["provenance"]` are filled in here.
+    This sets the hashes of the files in `metrics["provenance"]`.
     """
     config, metrics = contents.config, contents.metrics
     temporary = None
@@ -248,5 +248,5 @@ def save_checkpoint(folder: Path, contents: Contents) -> None:
 
 
 def count_parameters(model: torch.nn.Module) -> int:
-    """Trainable numbers of a network."""
+    """Number of trainable parameters of a network."""
     return sum(parameter.numel() for parameter in model.parameters())

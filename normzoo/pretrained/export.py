@@ -1,4 +1,4 @@
-"""Networks as ONNX files, which run without PyTorch."""
+"""Networks as ONNX files."""
 
 import importlib
 import importlib.util
@@ -21,7 +21,7 @@ TOLERANCE = 1e-3
 
 
 class _FromPixels(nn.Module):
-    """Network behind its preparation of the input: RGB from 0 to 1, (N, 3, S, S) -> logits."""
+    """Network with the preparation of its input: RGB from 0 to 1, (N, 3, S, S) -> logits."""
 
     mean: Tensor
     std: Tensor
@@ -38,23 +38,23 @@ class _FromPixels(nn.Module):
 
 
 def export_onnx(network: nn.Module, config: ModelConfig, path: Path, pixels: Tensor) -> float:
-    """Write a network with its preparation of the input as an ONNX file, and hold its answers against PyTorch's.
+    """Write a network with the preparation of its input as an ONNX file, if ONNX Runtime gives PyTorch's logits.
 
-    The file takes `images`, float32 RGB from 0 to 1 of shape (N, 3, S, S), and gives `logits` (N, classes); its metadata name
-    the classes. It is written whole or not at all.
+    The model takes `images`, float32 RGB from 0 to 1 of shape (N, 3, S, S), and returns `logits` (N, classes); its metadata
+    name the classes. It is written atomically.
 
     Args:
         network: in evaluation mode.
         config: of its checkpoint.
         path: of the file.
-        pixels: images that both answer, uint8 (N, S, S, 3).
+        pixels: images to compare the logits on, uint8 (N, S, S, 3).
 
     Returns:
-        The largest difference of a logit, as a share of the largest logit.
+        The largest difference of a logit, relative to the largest logit.
 
     Raises:
         ConfigError: a package is missing.
-        CheckpointError: the answers are not the same, or the file cannot be written.
+        CheckpointError: the logits differ, or the file cannot be written.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""Model sets on the Hugging Face Hub: fetched once, then read from the Hub's cache on this machine."""
+"""Model sets on the Hugging Face Hub: downloaded once, then read from the local cache."""
 
 import glob
 import re
@@ -16,10 +16,9 @@ PREFIX = "hf://"
 
 @dataclass(frozen=True)
 class HubId:
-    """A repository of the Hub, and what of it: `hf://user/repo[/<data set>[/<recipe>[/<variant>]]][@revision]`.
+    """A repository of the Hub, or a part of it: `hf://user/repo[/<data set>[/<recipe>[/<variant>]]][@revision]`.
 
-    The prefix is needed, so that the name of a set that is not here never becomes a request to the Hub, where anybody could
-    register it.
+    The prefix is required: the name of a missing set is never requested from the Hub, where anyone could register it.
     """
 
     repository: str
@@ -28,7 +27,7 @@ class HubId:
 
     @classmethod
     def parse(cls, text: str) -> "HubId | None":
-        """Return what a text names; None where it names nothing on the Hub."""
+        """Parse a text; None if it names nothing on the Hub."""
         if not text.startswith(PREFIX):
             return None
         name, at, revision = text.removeprefix(PREFIX).partition("@")
@@ -46,18 +45,17 @@ class HubId:
 
     @property
     def depth(self) -> int:
-        """Number of folders that are named."""
+        """Number of folders named."""
         return len(self.folder.split("/")) if self.folder else 0
 
 
 def download(hub_id: HubId, is_one: bool = False) -> Path:
-    """The folder on this machine in which the repository's model sets lie, with what `hub_id` names fetched.
+    """Return the local folder of a repository's model sets, after downloading what `hub_id` names.
 
-    What is in the cache and has not changed is not fetched again. Without a network, or with `HF_HUB_OFFLINE=1`, the
-    cache alone is used.
+    Unchanged files in the cache are not downloaded again. Offline, or with `HF_HUB_OFFLINE=1`, only the cache is used.
 
     Args:
-        is_one: the repository is that of one checkpoint, as `upload` makes it, and the folder is the checkpoint's.
+        is_one: the repository has one checkpoint, as from `upload`; return its folder.
     """
     from huggingface_hub import snapshot_download  # here, as few need it: it would slow every start
 
@@ -86,7 +84,7 @@ def download(hub_id: HubId, is_one: bool = False) -> Path:
 
 
 def upload(folder: Path, repository: str, private: bool | None = None) -> str:
-    """Make one checkpoint a repository of its own, its files at the top, as other libraries expect them; gives its address."""
+    """Upload one checkpoint as a repository of its own, its files at the top; return its address."""
     from huggingface_hub import HfApi
 
     require_name(repository)
@@ -102,13 +100,13 @@ def upload(folder: Path, repository: str, private: bool | None = None) -> str:
 
 
 def require_name(repository: str) -> None:
-    """Raise a HubError unless it can be the name of a repository."""
+    """Raise a HubError unless it is a valid repository name."""
     if HubId.parse(f"{PREFIX}{repository}") != HubId(repository):
         raise HubError(f"{repository!r} is not a valid repository name on the Hugging Face Hub. Give user/repo.")
 
 
 def explain(error: Exception, repository: str) -> str:
-    """Return what went wrong with a repository of the Hub and what to do, in a sentence."""
+    """Return one sentence on a failure of the Hub, with what to do."""
     from huggingface_hub import errors, get_token
 
     if isinstance(error.__cause__, errors.HfHubHTTPError) and not isinstance(error, errors.HfHubHTTPError):

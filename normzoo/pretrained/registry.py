@@ -1,4 +1,4 @@
-"""Trained networks that there are: model sets (a data set and a recipe) and their variants, loadable or not."""
+"""Available trained networks: model sets (a data set and a recipe) and their variants."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ PACKAGED = Path(__file__).parents[2] / "checkpoints"
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded variant: a network in evaluation mode and how to feed it.
+    """A loaded variant: a network in evaluation mode, with its configuration.
 
     >>> normzoo.Model.from_pretrained("checkpoints/tiny-imagenet-25/paper/bn").variant
     'bn'
@@ -31,24 +31,24 @@ class Model:
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "Model":
-        """`load_model`, under the name that other libraries give it."""
+        """The same as `load_model`, under the usual name."""
         return load_model(path)
 
     def push_to_hub(self, repository: str, private: bool | None = None) -> str:
-        """Upload its checkpoint, as it was packaged, to a repository of its own on the Hugging Face Hub.
+        """Upload its checkpoint to a repository of its own on the Hugging Face Hub.
 
         `load_model("hf://user/repo")` loads it from there.
 
         Args:
-            repository: user/repo; made where there is none.
-            private: only for you; None: as your account says.
+            repository: user/repo; created if it does not exist.
+            private: only for you; None: the default of your account.
 
         Returns:
             The address of the commit.
 
         Raises:
             ConfigError: it was not loaded from a checkpoint.
-            HubError: the Hub refused it or cannot be reached.
+            HubError: the Hub rejected it or cannot be reached.
         """
         if self.folder is None:
             raise ConfigError("Only a network loaded from a checkpoint can be uploaded. Package it, then load it.")
@@ -57,7 +57,7 @@ class Model:
 
 @dataclass(frozen=True)
 class ModelSet:
-    """All variants trained with one recipe on one data set; those that cannot be read, with the reason."""
+    """All variants trained with one recipe on one data set, and the reason for each that cannot be read."""
 
     name: str  # "tiny-imagenet-25/paper"
     checkpoints: dict[str, Checkpoint]
@@ -70,7 +70,7 @@ class ModelSet:
 
     @property
     def base_data(self) -> str:
-        """The same, whatever the side of its images: "tiny-imagenet-25" for "tiny-imagenet-25-64px" too."""
+        """The same without the image size: "tiny-imagenet-25" for "tiny-imagenet-25-64px"."""
         return self.data.removesuffix(f"-{self.image_size}px")
 
     @property
@@ -80,12 +80,12 @@ class ModelSet:
 
     @property
     def image_size(self) -> int:
-        """Side in pixels of the pictures that its networks take; 32 where none can be read."""
+        """Side in pixels of its networks' input; 32 if unknown."""
         return next((checkpoint.config.image_size for checkpoint in self.checkpoints.values()), 32)
 
     @property
     def main_variants(self) -> list[str]:
-        """The readable variants that are one of the zoo's norms, trained as the recipe says."""
+        """The readable variants with a built-in norm and the recipe's settings."""
         return [key for key in self.checkpoints if Variant.parse(key).is_main]
 
     def covers(self, variant: str) -> str:
@@ -96,11 +96,10 @@ class ModelSet:
 
 
 def checkpoints_root(place: str | None = None) -> Path:
-    """The folder in which the model sets lie: that of `place`, or of `$NORMZOO_CHECKPOINTS`, or the one beside the library.
+    """Folder of the model sets: `place`, or `$NORMZOO_CHECKPOINTS`, or the folder beside the library.
 
     Args:
-        place: a folder, or a repository on the Hugging Face Hub, `hf://user/repo` or `hf://user/repo@revision`, which is
-        fetched.
+        place: a folder, or a repository on the Hugging Face Hub, `hf://user/repo[@revision]`, which is downloaded.
     """
     place = place or os.environ.get("NORMZOO_CHECKPOINTS")
     if not place:
@@ -114,14 +113,14 @@ def checkpoints_root(place: str | None = None) -> Path:
 
 
 def list_model_sets(root: Path | None = None) -> list[ModelSet]:
-    """Every model set under `root`, by name; a broken variant is reported in its set and does not hide the others.
+    """Return every model set under `root`, by name; a broken variant is reported in its set.
 
     >>> model_sets = {model_set.name: model_set for model_set in normzoo.list_model_sets()}
     >>> model_sets["tiny-imagenet-25/paper"].main_variants[:3]
     ['nn', 'bn', 'in']
 
     Args:
-        root: the folder in which they lie; None takes `checkpoints_root()`.
+        root: folder of the sets; None: `checkpoints_root()`.
     """
     root = root or checkpoints_root()
     folders = sorted(path for path in root.glob("*/*") if path.is_dir() and not _hidden(path, root))
@@ -129,18 +128,18 @@ def list_model_sets(root: Path | None = None) -> list[ModelSet]:
 
 
 def get_model_set(name: str, root: Path | None = None) -> ModelSet:
-    """The model set of that name, such as `tiny-imagenet-25/paper`, under `root`."""
+    """Return the model set of that name, such as `tiny-imagenet-25/paper`, under `root`."""
     root = root or checkpoints_root()
     return _choose(name, list_model_sets(root), root)
 
 
 def default_model_set(model_sets: Iterable[ModelSet]) -> ModelSet | None:
-    """The one to begin with: the one whose best network has the highest validation accuracy; None where there is none."""
+    """Return the set whose best network has the highest validation accuracy; None if there is none."""
     return max(model_sets, key=best_accuracy, default=None)
 
 
 def best_accuracy(model_set: ModelSet) -> float:
-    """Of the zoo's norms, or -1 where no file says it."""
+    """Highest accuracy of the built-in norms; -1 if unknown."""
     found = [-1.0]
     for variant in model_set.main_variants:
         with contextlib.suppress(LookupError, TypeError, ValueError):
@@ -157,21 +156,21 @@ def nothing_in(root: Path) -> ConfigError:
 
 
 def load_models(model_set: str | ModelSet, variants: list[str] | None = None) -> dict[str, Model]:
-    """The networks of a model set, in the zoo's order.
+    """Load the networks of a model set.
 
     >>> models = normzoo.load_models("tiny-imagenet-25/paper", ["bn", "gn"])
     >>> models["gn"].config.classes[:2]
     ('goldfish', 'king penguin')
 
     Args:
-        model_set: its name or itself; or a repository on the Hugging Face Hub, `hf://user/repo`, with `/<data set>/<recipe>`
-            where it holds more than one, and `@revision` where it is not the newest that is meant.
-        variants: which; None takes the zoo's norms.
+        model_set: a set or its name; or a repository on the Hugging Face Hub, `hf://user/repo`, with `/<data set>/<recipe>`
+            if it has several, and `@revision` to pin one.
+        variants: keys; None: the built-in norms.
 
     Raises:
         ConfigError: no such set or variant.
         CheckpointError: a variant cannot be loaded.
-        HubError: the repository cannot be had.
+        HubError: the repository cannot be downloaded.
     """
     if isinstance(model_set, str):
         model_set = _find_model_set(model_set)
@@ -186,19 +185,19 @@ def load_models(model_set: str | ModelSet, variants: list[str] | None = None) ->
 
 
 def load_model(path: str | Path) -> Model:
-    """The network of one checkpoint.
+    """Load the network of one checkpoint.
 
     >>> model = normzoo.load_model("checkpoints/tiny-imagenet-25/paper/bn")
     >>> model.variant, model.config.image_size
     ('bn', 32)
 
     Args:
-        path: its folder, or on the Hugging Face Hub `hf://user/repo` where that holds one checkpoint, else
-        `hf://user/repo/<data set>/<recipe>/<variant>`, with or without `@revision`.
+        path: its folder, or on the Hugging Face Hub `hf://user/repo` (with one checkpoint) or
+            `hf://user/repo/<data set>/<recipe>/<variant>`, optionally with `@revision`.
 
     Raises:
-        CheckpointError: there is none, or it cannot be loaded.
-        HubError: the repository cannot be had.
+        CheckpointError: it does not exist or cannot be loaded.
+        HubError: the repository cannot be downloaded.
     """
     folder = Path(path)
     hub_id = hub.HubId.parse(path) if isinstance(path, str) else None
@@ -213,7 +212,7 @@ def load_model(path: str | Path) -> Model:
 
 
 def _find_model_set(name: str) -> ModelSet:
-    """A model set that is here or, named `hf://…`, on the Hub."""
+    """Return a local model set or, named `hf://…`, one on the Hub."""
     hub_id = hub.HubId.parse(name)
     if hub_id is None or hub_id.depth == hub.DEPTH:
         root = checkpoints_root()

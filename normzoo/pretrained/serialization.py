@@ -1,4 +1,4 @@
-"""Files that may be missing, damaged or half-written: read strictly, written whole or not at all."""
+"""Files read strictly and written atomically."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ from normzoo.formatting import csv_cell
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put `new` in the place of `folder`: the old one is renamed first, as one folder cannot take the place of another."""
+    """Replace `folder` by `new`; the old one is renamed first."""
     old = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     if folder.exists():
         os.replace(folder, old)
@@ -33,7 +33,7 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file and its metadata."""
+    """Return all tensors of a safetensors file, and its metadata."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file: the same bytes for the same content (the library puts metadata in a random order)."""
+    """Write a safetensors file with the same bytes for the same content (the library writes metadata in random order)."""
     content = bytearray(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
     start = 8  # the size of the header, then the header: JSON, padded with spaces
     end = start + int.from_bytes(content[:start], "little")
@@ -56,7 +56,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with a heading; an OSError is the caller's to tell."""
+    """Write a table with a header; may raise OSError."""
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -64,7 +64,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with a heading; its folder is made where it is missing."""
+    """Write a table with a header, creating its folder."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_rows(path, columns, rows)
@@ -73,10 +73,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def read_table(path: Path, check: Callable[[Mapping[str, str]], object]) -> list[dict[str, str]]:
-    """Return the rows of a table that was measured; none where there is no table.
+    """Return the rows of a measured table; empty if there is no table.
 
     Args:
-        check: reads a row as it is used, and raises ValueError, KeyError or TypeError for one that is not so.
+        check: raises ValueError, KeyError or TypeError for an invalid row.
     """
     if not path.exists():
         return []
@@ -91,12 +91,12 @@ def read_table(path: Path, check: Callable[[Mapping[str, str]], object]) -> list
 
 
 def to_json(value: Any) -> str:
-    """Strict JSON: NaN and infinity are refused."""
+    """Return strict JSON: NaN and infinity are refused."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_json(text: str, name: str) -> dict[str, Any]:
-    """Strict JSON, an object at the top."""
+    """Parse strict JSON with an object at the top."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
@@ -111,7 +111,6 @@ def parse_json(text: str, name: str) -> dict[str, Any]:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -120,7 +119,6 @@ def file_sha256(path: Path) -> str:
 
 
 def text_sha256(text: str) -> str:
-    """Hex sha256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
