@@ -3,12 +3,13 @@
 With `--docs` the picture of README and of the documentation alone.
 """
 
+import itertools
 import re
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.driver import ROOT, VIEWPORTS, Visit, find_chromium, launch_chromium, running_server, window
 
@@ -25,30 +26,31 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server, sync_playwright() as playwright:
         browser = launch_chromium(playwright, executable)
+
+        def visit(viewport: str, colour_scheme: str) -> Page:
+            page = Visit(browser.new_context(**window(viewport, colour_scheme))).page
+            page.goto(server.url)
+            page.locator(".card").first.wait_for()
+            return page
+
         if "--docs" in sys.argv:
-            visit = Visit(browser.new_context(**window("desktop", "light")))
-            visit.page.goto(server.url)
-            visit.page.locator(".card").first.wait_for()
-            visit.page.locator("#examples button").first.click()  # its first answer is older than the page, and took longer
-            visit.page.wait_for_timeout(SETTLE_MS)
-            visit.page.screenshot(
-                path=ROOT / "docs/page.png", clip={"x": 0, "y": 0, "width": 1280, "height": 930}, full_page=True
-            )
+            page = visit("desktop", "light")
+            page.locator("#examples button").first.click()  # its first answer is older than the page, and took longer
+            page.wait_for_timeout(SETTLE_MS)
+            clip = {"x": 0, "y": 0, "width": 1280, "height": 930}
+            page.screenshot(path=ROOT / "docs/page.png", clip=clip, full_page=True)
             return 0
-        for viewport in VIEWPORTS:
-            for colour_scheme in ("light", "dark"):
-                visit = Visit(browser.new_context(**window(viewport, colour_scheme)))
-                visit.page.goto(server.url)
-                visit.page.locator(".card").first.wait_for()
-                for number, tab in enumerate(visit.page.get_by_role("tab").all(), start=1):
-                    tab.click()
-                    visit.page.wait_for_load_state("networkidle")
-                    visit.page.wait_for_timeout(SETTLE_MS)
-                    name = re.sub(r"\W+", "-", tab.inner_text().strip().lower())
-                    path = FOLDER / f"{number}-{name}-{viewport}-{colour_scheme}.png"
-                    visit.page.screenshot(path=path, full_page=True)
-                    print(path.relative_to(ROOT))
-                visit.context.close()
+        for viewport, colour_scheme in itertools.product(VIEWPORTS, ("light", "dark")):
+            page = visit(viewport, colour_scheme)
+            for number, tab in enumerate(page.get_by_role("tab").all(), start=1):
+                tab.click()
+                page.wait_for_load_state("networkidle")
+                page.wait_for_timeout(SETTLE_MS)
+                name = re.sub(r"\W+", "-", tab.inner_text().strip().lower())
+                path = FOLDER / f"{number}-{name}-{viewport}-{colour_scheme}.png"
+                page.screenshot(path=path, full_page=True)
+                print(path.relative_to(ROOT))
+            page.context.close()
         browser.close()
     return 0
 

@@ -64,20 +64,16 @@ class Part:
     place: str = ""  # id of an element in something folded; where that was never opened, it is not on the page
 
 
-def start(parts: Sequence[Part], triggers: Sequence[Any], name: str) -> None:
+def start(parts: Sequence[Part], triggers: Sequence[Any], name: str, place: str = "") -> None:
     """Have what people do start parts of the page.
 
     Args:
         triggers: listeners of components, such as `slider.input`.
         name: of this event.
+        place: id of an element without which nothing is started.
     """
-    gr.on(list(triggers), None, None, _starters(parts), js=_script(parts), api_name=name, **UNDOCUMENTED)
-
-
-def start_placed(part: Part, triggers: Sequence[Any], name: str) -> None:
-    """Have the opening of its tab start a part whose fold was opened before."""
-    js = f"(...old) => document.getElementById({json.dumps(part.place)}) ? [Math.random()] : old"
-    gr.on(list(triggers), None, [part.starter], [part.starter], js=js, api_name=name, **UNDOCUMENTED)
+    condition = f"document.getElementById({json.dumps(place)})" if place else "true"
+    _start(lambda *given, **options: gr.on(list(triggers), *given, **options), parts, condition, name)
 
 
 def start_after(event: Dependency, parts: Sequence[Part], script: str = "", only_if: str = "true") -> None:
@@ -88,8 +84,7 @@ def start_after(event: Dependency, parts: Sequence[Part], script: str = "", only
         only_if: a JavaScript expression; where it does not hold, nothing is started.
     """
     name = f"after_{event['api_name']}" + ("" if only_if == "true" else f"_{'_'.join(_names(parts))}")
-    js = f"(...old) => {{ {script} return {only_if} ? old.map(() => Math.random()) : old; }}"
-    event.success(None, _starters(parts), _starters(parts), js=js, api_name=name, **UNDOCUMENTED)
+    _start(event.success, parts, only_if, name, script)
 
 
 def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequence[gr.Tab], name: str) -> None:
@@ -100,39 +95,32 @@ def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequenc
     """
     places = [tabs.index(part.tab) if part.tab in tabs else -1 for part in parts]
     script = (
-        "(...old) => { const missed = (window.missedParts ??= new Set()); const open = "
+        "const missed = (window.missedParts ??= new Set()); const open = "
         "[...document.querySelectorAll('[role=\"tab\"]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true'); "
-        f"const ids = {json.dumps([part.place for part in parts])}; const isFolded = (id) => id && "
-        f"!document.getElementById(id)?.offsetParent; return {json.dumps(places)}.map((place, i) => {{ if (place < 0 || place "
-        f"=== open) return isFolded(ids[i]) ? old[i] : Math.random(); missed.add({json.dumps(_names(parts))}[i]); return "
-        "old[i]; }); }"
+        f"const ids = {json.dumps([part.place for part in parts])}, places = {json.dumps(places)}, names = "
+        f"{json.dumps(_names(parts))}; const isShown = (i) => {{ if (places[i] < 0 || places[i] === open) return !ids[i] || "
+        "document.getElementById(ids[i])?.offsetParent; missed.add(names[i]); };"
     )
-    listen(None, _starters(parts), _starters(parts), js=script, api_name=name, **UNDOCUMENTED)
+    _start(listen, parts, "isShown(i)", name, script)
 
 
 def start_missed(parts: Iterable[Part], tabs: Sequence[gr.Tab]) -> None:
     """Start the parts that missed a choice when their tab is opened, unless they are started then anyway."""
     for number, tab in enumerate(tabs):
         late = [part for part in parts if part.tab is tab and not part.on_open]
-        if not late:
-            continue
-        script = (
-            "(...old) => { const missed = (window.missedParts ??= new Set()); "
-            f"return {json.dumps(_names(late))}.map((name, i) => missed.delete(name) ? Math.random() : old[i]); }}"
-        )
-        tab.select(None, _starters(late), _starters(late), js=script, api_name=f"start_missed_{number}", **UNDOCUMENTED)
+        if late:
+            _start(tab.select, late, f"window.missedParts?.delete({json.dumps(_names(late))}[i])", f"start_missed_{number}")
+
+
+def _start(listen: Callable[..., Any], parts: Sequence[Part], only_if: str, name: str, script: str = "") -> None:
+    """Have what `listen` hears start each part, the i-th of them, of which a JavaScript expression holds then."""
+    starters = [part.starter for part in parts]
+    js = f"(...old) => {{ {script} return old.map((one, i) => {only_if} ? Math.random() : one); }}"
+    listen(None, starters, starters, js=js, api_name=name, **UNDOCUMENTED)
 
 
 def _names(parts: Sequence[Part]) -> list[str]:
     return [str(part.event["api_name"]) for part in parts]
-
-
-def _starters(parts: Sequence[Part]) -> list[Any]:
-    return [part.starter for part in parts]
-
-
-def _script(parts: Sequence[Part]) -> str:
-    return f"() => Array({len(parts)}).fill(Math.random())"
 
 
 UNKNOWN = "The link names something that this page does not have. It shows what it has."
@@ -349,12 +337,10 @@ class Chooser:
         part = Part(event, starter, self.tab, on_open, place)
         for choice in choices:
             self._parts[choice].append(part)
-        opened = [self.tab.select] if on_open and self.tab else []
-        if place and opened:
-            start_placed(part, opened, f"open_{api_name}")
-            opened = []
-        if triggers := [*also, *opened]:
-            start([part], triggers, f"start_{api_name}")
+        if also:
+            start([part], also, f"start_{api_name}")
+        if on_open and self.tab:
+            start([part], [self.tab.select], f"open_{api_name}", place)
         return part
 
     def offer(self, function: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[tuple[type[Any], str]]) -> None:

@@ -64,9 +64,9 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
         sweep: is called when many bytes were uploaded.
     """
     import gradio as gr
+    from gradio.themes.utils import fonts
     from gradio.utils import get_upload_folder
 
-    from normzoo.app.components.theme import STYLE_SHEET, theme
     from normzoo.app.core import examples
     from normzoo.app.server.access import around
     from normzoo.app.server.answer import Policy
@@ -75,13 +75,18 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
     policy = Policy(settings.on_spaces, settings.frame_ancestors)
     # Told each second how long the queue is: told after every answer, a hundred who wait cost more than the answers.
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False, status_update_rate=1)
+    # Only a font that Gradio serves itself, in bold: its file of the default theme's half-bold holds no Latin letters. Indigo,
+    # not orange, which is one of the variants' colours and too light for white letters on it.
+    font = fonts.LocalFont("IBM Plex Sans", weights=(400, 700))
+    theme = gr.themes.Default(primary_hue="indigo", font=[font, "ui-sans-serif", "system-ui", "sans-serif"])
+    button = {"button_primary_background_fill": "*primary_600", "button_primary_background_fill_hover": "*primary_700"}
     try:
         _, url, _ = demo.launch(
             server_name=f"[{settings.host}]" if ":" in settings.host else settings.host,
             server_port=port,
             root_path=settings.root_path,
-            theme=theme(),
-            css_paths=[STYLE_SHEET],
+            theme=theme.set(**button),
+            css_paths=[Path(__file__).parents[1] / "components/page.css"],
             max_file_size=settings.max_file_size,
             allowed_paths=[str(examples.FOLDER)],
             # Few: Gradio resolves each of them for every file. What is not allowed is refused without them.

@@ -12,7 +12,7 @@ from gradio.components.plot import PlotData
 from PIL import Image
 
 from normzoo.analysis.results import val_accuracy
-from normzoo.app.components import cubes, photo
+from normzoo.app.components import charts, cubes, photo
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, jpeg_url, marked, png_url, render
 from normzoo.app.components.photo_sets import read_photos
@@ -109,7 +109,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         wanted = gr.Dropdown(**_map_classes(default), label="Class", elem_id="map-class")
         mapped, map_data = gr.HTML(js_on_load=None, elem_id="maps", label="maps"), gr.JSON(visible=False, label="map_data")
     with gr.Accordion("All severities", open=False) as open_curves:
-        curve_plot = gr.Plot(show_label=False, container=False, elem_id="severities", elem_classes="chart", label="figure")
+        curve_plot = charts.place("severities")
         curve_data = gr.JSON(visible=False, label="curves")
     with gr.Accordion("All probabilities", open=False) as open_table:
         table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="probabilities", label="table")

@@ -1,6 +1,5 @@
 """The tab Curves & metrics: how networks learned, where they ended, and which classes they confuse."""
 
-import html
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +28,7 @@ from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, render, unavailable
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of, variants_of
-from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, UNDOCUMENTED, Chooser, Linked, start_after
+from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital
@@ -73,13 +72,16 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     with gr.Accordion("Smoothing and axes", open=False), gr.Row():
         smoothing = gr.Slider(0, MAX_SMOOTHING, value=0, step=0.05, label="Smoothing (0: none)", buttons=[], min_width=260)
         log_axes = gr.CheckboxGroup([("Values", "y"), ("Epochs", "x")], label="Logarithmic axes", min_width=200)
-    plot = gr.Plot(figure, show_label=False, container=False, elem_id="curves", elem_classes="chart", label="figure")
+    plot = charts.place("curves", value=figure)
     explanation = gr.HTML(words, js_on_load=None, elem_id="curves-text", label="report")
     inputs = [*chooser.inputs, metric, splits, smoothing, log_axes, others]
     downloads.build(lambda *asked: as_file(catalog, *asked), inputs, "curves", plot)
     gr.HTML(HOW_TO_READ, js_on_load=None)
+    plots = []
     with gr.Accordion("All four metrics", open=False) as open_panels, gr.Row(elem_classes="panels"):
-        plots = [_place_panel(key) for key in METRICS]
+        for key in METRICS:
+            with gr.Column(min_width=300, elem_classes="panel"):
+                plots.append(charts.place(f"panel-{key.replace('_', '-')}", f"{key}_figure"))
     panels_words = gr.HTML(visible=False, js_on_load=None, label="report")
     table = gr.HTML(finals, js_on_load=SORT_SCRIPT, elem_id="results", label="table")
     rows = gr.JSON(visible=False, label="rows")
@@ -325,19 +327,13 @@ def check_axes(log_axes: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(log_axes))
 
 
-def _place_panel(key: str) -> gr.Plot:
-    with gr.Column(min_width=300, elem_classes="panel"):
-        label, elem_id = f"{key}_figure", f"panel-{key.replace('_', '-')}"
-        return gr.Plot(show_label=False, container=False, elem_id=elem_id, elem_classes="chart", label=label)
-
-
 def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """The part with the confusion matrix of one network, or the difference of two; filled when it comes into view."""
     gr.HTML(CONFUSION, js_on_load=None, elem_classes="section")
     with gr.Row(elem_classes="controls"):
         controls = [gr.Dropdown(**settings) for settings in _confusion_controls(default)]
     words = gr.HTML(js_on_load=None, elem_id="confusion-text", label="report")
-    plot = gr.Plot(show_label=False, container=False, elem_id="confusion", elem_classes=["chart", "wide"], label="figure")
+    plot = charts.place("confusion")
     clicks = charts.listener("confusion")
     counts = gr.JSON(visible=False, label="counts")
 
@@ -356,8 +352,8 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
     @guarded
     def confusion_cell(model_set: str, network: str, other: str, clicked: object) -> tuple[Any, str]:
         """What the clicked cell means, in words; and its class, to be told about."""
-        said, label = map(html.unescape, charts.cell(clicked))
-        return label, tell_cell(catalog.get(model_set), network, other, label, said)
+        said, label = charts.cell(clicked)
+        return label, tell(catalog.get(model_set), [network, other], label, said)
 
     shown = chooser.follow(
         confusion,
@@ -368,21 +364,14 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
         api_name="confusion",
         concurrency_id="confusion",
     )
-    picked = clicks.select(
-        confusion_cell,
-        [chooser.model_set, *controls[:2], clicks],
-        [controls[2], words],
-        api_name="confusion_cell",
-        concurrency_id="confusion",  # they take turns
-        **UNDOCUMENTED,
-    )
-    picked.success(None, js=charts.show("confusion-text"), api_name="show_confusion_cell", **UNDOCUMENTED)
+    given = [chooser.model_set, *controls[:2]]
+    picked = charts.follow_clicks(clicks, confusion_cell, given, [controls[2], words], "confusion-text", "confusion")
     chooser.add_to_link(Linked("confusion", [shown.event, picked], controls, settings=_confusion_controls))
 
 
 def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) -> tuple[str, PlotData | None, dict[str, Any]]:
     """The words, the heat map, and the counts as data."""
-    found, problems = _find(model_set, network, other, [] if label == NONE else [label])
+    found, problems = _find(model_set, [network, other])
     classes = classes_of(model_set)
     if not found:
         return unavailable(problems) or NO_NETWORKS, None, {}
@@ -391,16 +380,16 @@ def tell_confusion(model_set: ModelSet, network: Any, other: Any, label: Any) ->
         figure = plotly.draw(confusion_difference(each[0].shares, each[1].shares, classes, (names[0], names[1])))
     else:
         figure = plotly.draw(confusion_matrix(each[0].counts, classes, names[0]))
-    told = [] if label == NONE else [about(*pair, classes, classes.index(label)) for pair in zip(names, each, strict=True)]
+    told = tell(model_set, [network, other], label) if label != NONE else _as_status([]) + unavailable(problems)
     data = {"classes": list(classes), "counts": {variant: one.counts.tolist() for variant, one in found.items()}}
-    return _as_status(told) + unavailable(problems), as_plot(figure), data
+    return told, as_plot(figure), data
 
 
-def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: Any) -> str:
-    """What a cell means, and the class of its row, as HTML."""
-    found, problems = _find(model_set, network, other, [label, said])
+def tell(model_set: ModelSet, networks: Sequence[Any], label: Any, said: Any = NONE) -> str:
+    """What networks make of the images of a class, and of those how many they take for another, as HTML."""
+    found, problems = _find(model_set, networks)
     classes = classes_of(model_set)
-    row, column = classes.index(label), classes.index(said)
+    row, column = (classes.index(check_choice("class", each, classes)) for each in (label, said or label))
     told = [
         f"{short_name(variant)} predicts {said} for {one.counts[row, column]} of {one.counts[row].sum()} images of {label}."
         for variant, one in found.items()
@@ -410,13 +399,10 @@ def tell_cell(model_set: ModelSet, network: Any, other: Any, label: Any, said: A
     return _as_status(told) + unavailable(problems)
 
 
-def _find(model_set: ModelSet, network: Any, other: Any, labels: list[Any]) -> tuple[dict[str, Confusion], dict[str, str]]:
-    """The confusions of one network or two, and what cannot be read."""
+def _find(model_set: ModelSet, networks: Sequence[Any]) -> tuple[dict[str, Confusion], dict[str, str]]:
+    """The confusions of networks, and what cannot be read."""
     known = variants_of(model_set)
-    asked = [check_choice("network", variant, known) for variant in (network, other) if variant != NONE]
-    for label in labels:
-        check_choice("class", label, classes_of(model_set))
-    return confusions(model_set, dict.fromkeys(asked))
+    return confusions(model_set, dict.fromkeys(check_choice("network", each, known) for each in networks if each != NONE))
 
 
 def about(name: str, found: Confusion, classes: tuple[str, ...], place: int) -> str:
@@ -462,7 +448,7 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
     """The part with the F1 of every class and network; filled when it comes into view."""
     gr.HTML(PER_CLASS, js_on_load=None, elem_classes="section")
     words = gr.HTML(js_on_load=None, elem_id="per-class-text", label="report")
-    plot = gr.Plot(show_label=False, container=False, elem_id="per-class", elem_classes="chart", label="figure")
+    plot = charts.place("per-class")
     clicks = charts.listener("per-class")
     with gr.Accordion("F1 of every class as a table", open=False):
         table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="per-class-table", label="table")
@@ -480,9 +466,10 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
     @guarded
     def per_class_cell(model_set: str, variants: list[str] | None, clicked: object) -> str:
         """What the clicked cell means, in words."""
-        name, label = map(html.unescape, charts.cell(clicked))
+        name, label = charts.cell(clicked)
         chosen_set = catalog.get(model_set)
-        return tell_class(chosen_set, chosen(chosen_set, variants), name, label)
+        names = {style_of(variant).name: variant for variant in chosen(chosen_set, variants)}
+        return tell(chosen_set, [names.get(name)], label)
 
     chooser.follow(
         per_class,
@@ -490,32 +477,9 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
         [words, plot, table, f1],
         also=[clicks.expand],
         api_name="per_class",
-        concurrency_id="per class",
+        concurrency_id="per_class",
     )
-    picked = clicks.select(
-        per_class_cell,
-        [*chooser.inputs, clicks],
-        words,
-        api_name="per_class_cell",
-        concurrency_id="per class",  # they take turns
-        **UNDOCUMENTED,
-    )
-    picked.success(None, js=charts.show("per-class-text"), api_name="show_per_class_cell", **UNDOCUMENTED)
-
-
-def tell_class(model_set: ModelSet, variants: list[str], name: str, label: str) -> str:
-    """What one network makes of one class, as HTML.
-
-    Args:
-        name: of the network, as the chart shows it.
-    """
-    variant = next((variant for variant in variants if style_of(variant).name == name), None)
-    classes = classes_of(model_set)
-    found, problems = confusions(model_set, [variant] if variant else [])
-    if label not in classes or not (found or problems):
-        raise ConfigError("The chart shows no such network or class any more. Click again.")
-    told = [about(short_name(variant), one, classes, classes.index(label)) for variant, one in found.items()]
-    return _as_status(told) + unavailable(problems)
+    charts.follow_clicks(clicks, per_class_cell, chooser.inputs, [words], "per-class-text", "per_class")
 
 
 def tell_classes(model_set: ModelSet, variants: list[str]) -> tuple[str, PlotData | None, str, dict[str, Any]]:

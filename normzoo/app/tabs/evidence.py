@@ -13,7 +13,7 @@ from gradio.context import Context
 from gradio.events import api
 from markupsafe import Markup
 
-from normzoo.app.components import downloads
+from normzoo.app.components import charts, downloads
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import marked, render
 from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
@@ -49,7 +49,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             report = gr.HTML(
                 '<p class="hint">Reading the stored results…</p>', js_on_load=None, elem_id="finding", label="report"
             )
-            plot = gr.Plot(show_label=False, container=False, elem_id="finding-chart", elem_classes="chart", label="figure")
+            plot = charts.place("finding-chart")
             rest = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="finding-rest", label="details")
             saving = gr.Column()
     data = gr.JSON(visible=False, label="finding")

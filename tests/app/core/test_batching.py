@@ -76,22 +76,19 @@ def test_one_alone_is_computed_at_once_in_its_own_thread():
     assert threads == [threading.current_thread()] * 2
 
 
-def test_what_comes_in_during_a_round_is_computed_together_in_the_next():
-    function, futures = ask_during_a_round([("a", item) for item in range(5)])
-    assert [future.result() for future in futures] == [0, 2, 4, 6, 8]
-    assert [(key, sorted(items)) for key, items in function.rounds[1:]] == [("a", [0, 1, 2, 3, 4])]
-
-
-def test_what_has_another_key_is_computed_apart():
-    function, futures = ask_during_a_round([("a", 1), ("b", 2), ("a", 3), ("b", 4)])
-    assert [future.result() for future in futures] == [2, 4, 6, 8]
-    assert sorted((key, sorted(items)) for key, items in function.rounds[1:]) == [("a", [1, 3]), ("b", [2, 4])]
-
-
-def test_no_round_is_larger_than_allowed():
-    function, futures = ask_during_a_round([("a", item) for item in range(7)], max_batch=3)
-    assert [future.result() for future in futures] == [0, 2, 4, 6, 8, 10, 12]
-    assert sorted(len(items) for _, items in function.rounds[1:]) == [1, 3, 3]
+@pytest.mark.parametrize(
+    ("asked", "max_batch", "rounds"),
+    [
+        ([("a", item) for item in range(5)], 8, [("a", 5)]),
+        ([("a", 1), ("b", 2), ("a", 3), ("b", 4)], 8, [("a", 2), ("b", 2)]),  # what has another key is computed apart
+        ([("a", item) for item in range(7)], 3, [("a", 1), ("a", 3), ("a", 3)]),
+    ],
+)
+def test_what_comes_in_during_a_round_is_computed_together_in_the_next(asked, max_batch, rounds):
+    function, futures = ask_during_a_round(asked, max_batch)
+    assert [future.result() for future in futures] == [2 * item for _, item in asked]
+    assert sorted((key, len(items)) for key, items in function.rounds[1:]) == rounds
+    assert sorted((key, item) for key, items in function.rounds[1:] for item in items) == sorted(asked)
 
 
 def test_who_lets_others_go_first_waits_for_rounds_but_not_for_ever():

@@ -7,7 +7,9 @@ import pytest
 
 from normzoo.app.core import catalog as module
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
+from normzoo.app.core.controls import read_link
 from normzoo.errors import ConfigError
+from normzoo.nn.registry import NORM_LAYERS
 from tests.support.checkpoints import save_variant
 
 
@@ -64,3 +66,23 @@ def test_a_network_that_takes_long_to_load_keeps_nobody_from_the_others(root, mo
         assert not late.done()
         go_on.set()
     assert list(late.result()[0]) == ["gn"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"set": "toy/extras", "variants": "gn,bn-bs8"}, ("toy/extras", ["gn", "bn-bs8"], True)),
+        ({"set": "toy/extras"}, ("toy/extras", ["bn", "gn"], True)),
+        ({"set": "toy/extras", "variants": None}, ("toy/extras", ["bn", "gn"], True)),
+        ({"variants": "gn"}, ("toy/paper", ["gn"], True)),
+        ({"variants": ""}, ("toy/paper", [], True)),
+        ({"variants": "gn,quux"}, ("toy/paper", ["gn"], False)),
+        ({"variants": "quux"}, ("toy/paper", [*NORM_LAYERS], False)),
+        ({"set": "no/such", "variants": "gn"}, ("toy/paper", ["gn"], False)),
+        ({"set": ["toy/extras"], "variants": {"a": 1}}, ("toy/paper", [*NORM_LAYERS], False)),
+        *((nothing, ("toy/paper", [*NORM_LAYERS], True)) for nothing in (None, "set", ["set"], {}, {"index": 1})),
+    ],
+)
+def test_a_link_brings_what_is_there_and_leaves_out_the_rest(catalog, asked, expected):
+    model_set, variants, is_known = read_link(catalog, "toy/paper", asked)
+    assert (model_set.name, variants, is_known) == expected

@@ -149,14 +149,16 @@ def test_classes_are_ordered_by_how_well_they_are_known(unequal):
 
 def test_a_clicked_cell_is_told_with_its_class_and_nonsense_refused(unequal):
     model_set = unequal.get("toy/paper")
-    text = words(curves.tell_cell(model_set, "ln", "bn", CLASSES[0], CLASSES[1]))
+    text = words(curves.tell(model_set, ["ln", "bn"], *CLASSES[:2]))
     assert "1 of 25 images" in text
     assert "0 of 25 images" in text
     assert "24 of 25" in text
-    for wrong in (("xx", "", CLASSES[0], CLASSES[1]), ("bn", "", "", CLASSES[1]), ("bn", "", CLASSES[0], "unicorn")):
+    for networks, *classes in (
+        (["xx"], *CLASSES[:2]),
+        ([None], CLASSES[0]),
+        (["bn"], "", CLASSES[1]),
+        (["bn"], CLASSES[0], "x"),
+    ):
         with pytest.raises(ConfigError, match=r"Unknown (network|class)"):
-            curves.tell_cell(model_set, *wrong)
-    assert "0 of 25" in words(curves.tell_class(model_set, ["bn", "gn"], "GN", CLASSES[0]))
-    for name, label in (("XX", CLASSES[0]), ("GN", "unicorn")):
-        with pytest.raises(ConfigError, match="Click again"):
-            curves.tell_class(model_set, ["bn", "gn"], name, label)
+            curves.tell(model_set, networks, *classes)
+    assert "0 of 25" in words(curves.tell(model_set, ["gn"], CLASSES[0]))

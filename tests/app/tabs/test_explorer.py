@@ -63,18 +63,15 @@ def test_an_example_is_not_compared_with_itself(maps):
     assert re.findall(r'alt="Photo \d: ([^"]+)"', drawn) == [EXAMPLES[number].file for number in (2, 0, 1, 3)]
 
 
-def test_a_place_outside_of_a_deeper_layer_moves_to_its_edge(maps):
+def test_a_place_outside_of_a_deeper_layer_moves_to_its_edge_and_the_maps_bring_what_is_said_of_it(maps, follow):
     _, photo, channel, row, column, *_ = maps(layer="stage 3, block 1, norm 1", at=(2, 5, 16, 3))
     assert (row.value, row.maximum) == (8, 8)
     assert (channel.value, channel.maximum) == (None, 64)  # as it is
     assert (photo.value, column.value) == (None, None)
-
-
-def test_with_the_maps_comes_what_is_said_of_the_place_that_they_show(maps, follow):
-    for norm, brightness in (("bn", 100), ("gn", 60)):
-        assert maps(brightness=brightness, norm=norm)[5:] == list(follow(brightness=brightness, norm=norm))
     layer = "stage 3, block 1, norm 1"
     assert maps(layer=layer, at=(2, 5, 16, 3))[5:] == list(follow(layer=layer, at=(2, 5, 8, 3)))
+    for norm, brightness in (("bn", 100), ("gn", 60)):
+        assert maps(brightness=brightness, norm=norm)[5:] == list(follow(brightness=brightness, norm=norm))
 
 
 @pytest.mark.parametrize("norm", NORM_LAYERS)
@@ -123,17 +120,13 @@ def test_instance_norm_cancels_what_a_darker_photo_changes(follow):
     assert moved["in"] < 0.5 * moved["bn"]
 
 
-def test_without_a_photo_there_is_nothing_to_follow(follow, maps):
+def test_without_a_photo_a_network_or_a_number_there_is_nothing_to_follow(follow, maps, events):
     assert follow(photo=None) == ("", "", "", {})
     assert maps(photo=None)[0] == ""
-
-
-def test_a_broken_network_is_named(maps):
+    with pytest.raises(gr.Error, match="There is no photo to save a picture of"):
+        events["value_png"](None, "toy/paper", "bn", LAYER, 1, 4, 16, 16, "bn", 100, 100)
     assert "GN is unavailable" in words(maps(network="gn", model_set="toy/torn")[0])
-
-
-def test_while_somebody_types_nothing_changes(follow):
-    assert all(part == gr.skip() for part in follow(at=(1, None, 1, 1)))
+    assert all(part == gr.skip() for part in follow(at=(1, None, 1, 1)))  # while somebody types
 
 
 @pytest.mark.parametrize(
@@ -179,11 +172,6 @@ def test_a_name_of_a_file_is_no_formula_in_the_picture(events, tmp_path):
     assert events["value_svg"]({"path": str(path)}, "toy/paper", "bn", LAYER, 1, 4, 16, 16, "gn", 100, 100)["base64"]
 
 
-def test_without_a_photo_there_is_no_picture_to_save(events):
-    with pytest.raises(gr.Error, match="There is no photo to save a picture of"):
-        events["value_png"](None, "toy/paper", "bn", LAYER, 1, 4, 16, 16, "bn", 100, 100)
-
-
 def linked(events, value, photo=""):
     """The values of the explorer's components after a link, the photo's file, and whether something was unknown."""
     asked = {"set": "toy/paper", "variants": None, "photo": photo, "value": value}
@@ -194,6 +182,7 @@ def linked(events, value, photo=""):
 def test_a_link_brings_a_value_and_an_example(events):
     found = linked(events, "gn/stage 2, block 1, norm 1/2/7/3/5/in/60/90", "cat")
     assert str(FOLDER / "cat.jpg") in found
+    assert str(DRAWINGS[5].path) in linked(events, "", DRAWINGS[5].file.removesuffix(".jpg"))
     assert "gn" in found
     assert "stage 2, block 1, norm 1" in found
     assert found[-7:] == [2, 7, 3, 5, "in", 60, 90]
@@ -213,7 +202,3 @@ def test_a_link_brings_a_value_and_an_example(events):
 )
 def test_a_link_to_a_value_that_is_not_there_changes_nothing(events, value):
     assert linked(events, value)[-7:] == [gr.skip()] * 7
-
-
-def test_a_link_brings_a_drawing_too(events):
-    assert str(DRAWINGS[5].path) in linked(events, "", DRAWINGS[5].file.removesuffix(".jpg"))

@@ -13,7 +13,7 @@ from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.tabs.inside import explorer_view as view
-from normzoo.app.tabs.inside.scene import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
+from normzoo.app.tabs.inside.explorer_view import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.inference.value_trace import Position, norm_layers, normalized_values
 from normzoo.nn.registry import NORM_LAYERS

@@ -11,10 +11,10 @@ import pandas as pd
 from gradio.components.plot import PlotData
 from PIL import Image
 
-from normzoo.app.components import cubes
+from normzoo.app.components import charts, cubes
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.html import NO_NETWORKS, png_url, render, unavailable
-from normzoo.app.components.tables import csv_link
+from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
@@ -73,12 +73,14 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
         quantities = [(quantity.title, key) for key, quantity in QUANTITIES.items()]
         quantity = gr.Radio(quantities, value="spread", label="Quantity", elem_id="quantity")
         with gr.Row():
-            plots = [_place_plot(side, f"{side.capitalize()} the norm") for side in ("before", "after")]
+            plots = []
+            for side in ("before", "after"):
+                with gr.Column(min_width=300):
+                    gr.HTML(f"<h3>{side.capitalize()} the norm</h3>", js_on_load=None)
+                    plots.append(charts.place(side, f"{side}_figure"))
         words = gr.HTML(js_on_load=None, elem_id="layers-text", label="report")
         gates_words = gr.HTML(js_on_load=None, elem_id="gates-text", label="gates_report")
-        gates = gr.Plot(
-            show_label=False, container=False, elem_id="gates", elem_classes="chart", visible=False, label="gates_figure"
-        )
+        gates = charts.place("gates", "gates_figure", visible=False)
     numbers = gr.JSON(visible=False, label="activations")
 
     @guarded
@@ -189,12 +191,6 @@ def as_data(layers: Sequence[LayerActivations], gates: Sequence[LayerGates]) -> 
     }
 
 
-def _place_plot(elem_id: str, title: str) -> gr.Plot:
-    with gr.Column(min_width=300):
-        gr.HTML(f"<h3>{title}</h3>", js_on_load=None)
-        return gr.Plot(show_label=False, container=False, elem_id=elem_id, elem_classes="chart", label=f"{elem_id}_figure")
-
-
 def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     with gr.Accordion("Feature maps", open=False) as fold:
         gr.HTML(FEATURES, js_on_load=None)
@@ -295,7 +291,7 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
             )
         borders = [(capital(words), key) for key, words in BORDERS.items()]
         border = gr.Radio(borders, value="zeros", label="Padding of the convolutions", elem_id="border")
-        shown = gr.HTML(js_on_load=None, elem_id="turned", label="report")
+        shown = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="turned", label="report")
     numbers = gr.JSON(visible=False, label="predictions")
 
     @guarded
@@ -322,8 +318,9 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
         with computing():
             answers = intervene(models, picture, gate_shift, border, level)
         has_gates = any(gates_of(model.network) for model in models.values())
-        table = render("turned.html", answers=answers, level=level, has_gates=has_gates, verdict=_verdict(answers))
-        return table + csv_link(_as_texts(answers), "normzoo-interventions"), answers
+        words = render("paragraphs.html", paragraphs=[_verdict(answers)], is_status=True) + ("" if has_gates else NO_GATES)
+        texts = _as_texts(answers, level)
+        return words + sortable(texts, texts, "Predictions") + csv_link(texts, "normzoo-interventions"), answers
 
     turned = chooser.follow(
         turn,
@@ -360,12 +357,16 @@ def intervene(
     }
 
 
-def _as_texts(answers: Mapping[str, Answer]) -> pd.DataFrame:
+def _as_texts(answers: Mapping[str, Answer], level: int) -> pd.DataFrame:
     titles = {"as_trained": "As trained", "turned": "Changed"}
-    titles |= {f"{key}_faded": f"{title}, less contrast" for key, title in titles.items()}
+    titles |= {f"{key}_faded": f"{title}, less contrast" for key, title in titles.items() if level}
     rows = [
         {"Network": short_name(variant)}
-        | {titles[key]: f"{label} {100 * share:.1f}%" for key, (label, share) in of_one.items()}
+        | {
+            titles[key]: f"{'→ ' * (label != of_one['as_trained'][0])}{label} {100 * share:.1f}%"
+            for key, (label, share) in of_one.items()
+            if key in titles
+        }
         for variant, of_one in answers.items()
     ]
     return pd.DataFrame(rows)[["Network", *titles.values()]]
