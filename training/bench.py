@@ -1,4 +1,4 @@
-"""Speed of training: each norm against torch's own layer, our loop against a usual one"""
+"""Speed of training: each norm against torch's layer, our loop against a plain one."""
 
 import json
 import math
@@ -31,7 +31,7 @@ WARM_UP = 3
 
 
 class OfficialBatchInstanceNorm(nn.BatchNorm2d):
-    """Batch-instance normalization as its authors wrote it (two calls of F.batch_norm): what ours is measured against."""
+    """Batch-instance normalization in its authors' formulation (two calls of F.batch_norm), as the reference."""
 
     def __init__(self, num_channels: int) -> None:
         super().__init__(num_channels)
@@ -49,9 +49,7 @@ class OfficialBatchInstanceNorm(nn.BatchNorm2d):
 
 
 def reference_layer(norm: str) -> NormLayer | None:
-    """Return what a norm of the zoo is measured against: torch's layer, or the authors' formulation; None where there is
-    neither.
-    """
+    """Return the reference of a built-in norm: torch's layer or the authors' formulation; None if there is neither."""
     return OfficialBatchInstanceNorm if norm == "bin" else TORCH_NORM_LAYERS.get(f"torch-{norm}")
 
 
@@ -63,12 +61,12 @@ def bench(
     out: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
-    """Print all figures; takes some minutes. Nothing else should run meanwhile.
+    """Print all figures; takes some minutes on an idle machine.
 
     Args:
-        steps: timed steps of each kind.
-        norms: of the zoo; None: all.
-        compiled: measure compiled steps too, where they can be.
+        steps: timed steps per measurement.
+        norms: keys; None: all built-in norms.
+        compiled: also measure compiled steps, if possible.
         out: a JSON file, written after every row.
     """
     torch.set_num_threads(1)
@@ -101,7 +99,7 @@ def bench(
 
 
 def compare_steps(layers: Sequence[NormLayer], device: torch.device, compiled: bool, steps: int) -> list[float]:
-    """Median milliseconds of a step with each layer, taken in turns so that all see the same machine."""
+    """Median milliseconds of a step with each layer, measured alternately."""
     sides = [_stepper(layer, device, compiled) for layer in layers]
     times: list[list[float]] = [[] for _ in sides]
     for number in range(WARM_UP + steps):
@@ -130,13 +128,11 @@ def _train_step(norm: NormLayer | str, recipe: Recipe, device: torch.device, pre
 
 
 def pictures(steps: int) -> tuple[Tensor, Tensor]:
-    """Pixels and labels for a few warm-up steps and those that are timed."""
     data = made_up_data(LOOP_RECIPE.batch_size * (WARM_UP + steps), LOOP_RECIPE.image_size)
     return data.pixels["train"], data.labels["train"]
 
 
 def images_per_second(loop: Iterator[None]) -> float:
-    """From the median time between two steps."""
     for _ in range(WARM_UP):
         next(loop)
     times = []
@@ -178,7 +174,7 @@ class _PictureDataset(Dataset[tuple[Tensor, int]]):
 
 
 def usual_loop(pixels: Tensor, labels: Tensor, recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """The loop of a tutorial: same network with torch's own batch norm, eager, Adam, loss and accuracy read at each step."""
+    """The loop of a tutorial: the same network with torch's batch norm, eager, Adam, loss and accuracy read at each step."""
     model = ResNet(norm="torch-bn", num_classes=NUM_CLASSES).train().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr)
     total_loss, correct = 0.0, 0

@@ -1,4 +1,4 @@
-"""A norm of one's own in a row beside all others: what `python -m training benchmark` measures and writes."""
+"""A custom norm compared with all others: measurements and tables of `python -m training benchmark`."""
 
 import statistics
 from collections.abc import Callable, Iterable
@@ -31,12 +31,12 @@ TIMED_STEPS = 20
 
 
 def rates_of(recipe: str) -> tuple[float, ...]:
-    """The learning rates that are tried for a norm with this recipe."""
+    """Learning rates to try with this recipe."""
     return RATES.get(recipe) or tuple(get_recipe(recipe).lr * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0))
 
 
 def best_rate(trials: Iterable[Run], root: Path) -> float:
-    """The rate of the trial that ended with the highest accuracy on the held-out images."""
+    """Learning rate of the trial with the highest accuracy on the held-out images."""
     accuracies, missing = dict[float, float](), list[str]()
     for run in trials:
         rows = [row for row in read_history(run.folder(root)) if row["split"] == "val"]
@@ -52,7 +52,7 @@ def best_rate(trials: Iterable[Run], root: Path) -> float:
 
 
 def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.device) -> ResultTable:
-    """Every norm that is packaged, each at its best learning rate, with what else was measured of it.
+    """Every packaged norm at its best learning rate, with its other measurements.
 
     Args:
         recipe: its name without a learning rate.
@@ -103,7 +103,7 @@ def _measured(model_set: ModelSet, each: Rated, device: torch.device) -> dict[st
 
 
 def _changed_by_the_batch(checkpoint: Checkpoint) -> float:
-    """Share in per cent of the predictions that batch statistics of 32 images change."""
+    """Percentage of predictions that batch statistics of 32 images change."""
     network, config = checkpoint.load_model(), checkpoint.config
     if not has_running_statistics(network):
         return 0.0
@@ -117,7 +117,6 @@ def _changed_by_the_batch(checkpoint: Checkpoint) -> float:
 
 
 def write_benchmark(table: ResultTable, folder: Path, device: str, say: Callable[[str], None]) -> None:
-    """Write the table as Markdown, LaTeX and CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers, texts = table.frames
     cells: dict[str, Any] = {"headers": list(texts), "disable_numparse": True}

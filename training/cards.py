@@ -1,4 +1,4 @@
-"""Model cards, by templates: of a packaged checkpoint, of the folder of all, and of a repository on the Hugging Face Hub."""
+"""Model cards, from templates: of a checkpoint, of the folder of all, and of a repository on the Hugging Face Hub."""
 
 import functools
 from pathlib import Path
@@ -44,10 +44,10 @@ def _render(template: str, **context: Any) -> str:
 
 
 def model_card(config: ModelConfig, figures: dict[str, Any], license: str | None = None) -> str:
-    """Markdown with front matter, from the stored figures alone.
+    """Return Markdown with front matter, from the stored figures alone.
 
     Args:
-        license: by its name on the Hub; None: the project's own for its own networks, none for others.
+        license: its identifier on the Hub; None: the project's licence for its own networks, none for others.
     """
     name, provenance = f"normzoo-{figures['data']}-{figures['recipe']}-{figures['variant']}", figures["provenance"]
     val = figures["final"]["val"]
@@ -71,12 +71,12 @@ def model_card(config: ModelConfig, figures: dict[str, Any], license: str | None
 
 
 def figure_cell(figure: dict[str, Any]) -> str:
-    """A mean with its standard deviation, where there is more than one seed."""
+    """Mean, with standard deviation if there is more than one seed."""
     return f"{figure['mean']:.4f}" + ("" if figure["sd"] is None else f" ± {figure['sd']:.4f}")
 
 
 def folder_card(checkpoints: Path) -> str:
-    """Return the Markdown."""
+    """Return the card of the folder of all checkpoints."""
     model_sets = list_model_sets(checkpoints)
     rows = [(each, _what_for(each, model_sets), _numbers_of_seeds(each)) for each in model_sets if each.checkpoints]
     slow, usual = (_sum(RECIPES[name]) for name in ("paper-sgd", "strong"))
@@ -105,7 +105,7 @@ def _sum(recipe: Recipe, images: int = 12_500) -> float:
 
 
 def repository_card(repository: str, model_sets: list[ModelSet], license: str | None = None) -> str:
-    """Card of a repository on the Hub that holds packaged model sets: front matter with a model-index of every variant."""
+    """Return the card of a Hub repository of packaged model sets, with a model-index of every variant."""
     results = [
         _result(each.data, "accuracy", f"{each.recipe}/{variant} accuracy", found.metrics["final"]["val"]["accuracy"]["mean"])
         for each in model_sets

@@ -1,4 +1,4 @@
-"""The command line of the training: its options are the fields of the configurations."""
+"""The command line of the training; its options are the fields of the configurations."""
 
 import argparse
 import dataclasses
@@ -222,7 +222,7 @@ def build_parser() -> Parser:
 
 
 class _Renamed(argparse.Action):
-    """An option under its old name, for a release."""
+    """Old name of an option, for one release."""
 
     def __init__(self, option_strings: list[str], dest: str, new: str, help: str) -> None:
         super().__init__(option_strings, dest, nargs=0, help=help)
@@ -282,12 +282,12 @@ def _add_own_norms(command: argparse.ArgumentParser) -> None:
 
 
 def given(options: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
-    """Return those of the options that were given."""
+    """Return the options that were given."""
     return {name: value for name in names if (value := getattr(options, name, None)) is not None}
 
 
 def chosen_study(options: argparse.Namespace) -> Study:
-    """The study of the options, of the file that they name, or of both."""
+    """The study of the options, of the file, or of both."""
     fields = given(options, (*(name for name in fields_of(Study) if name != "changes"), *RECIPE_FIELDS))
     if getattr(options, "file", None):
         return Study.read(options.file, fields)
@@ -297,7 +297,7 @@ def chosen_study(options: argparse.Namespace) -> Study:
 
 
 class Chosen:
-    """Runs of a study with their images, opened once for each size."""
+    """Runs of a study with their images, opened once per size."""
 
     def __init__(self, study: Study, device: torch.device, root: Path) -> None:
         self.study, self.images = study, functools.cache(self._open)
@@ -319,16 +319,14 @@ class Chosen:
         return hold_out(data, self.study.held_out) if self.study.held_out else data
 
     def data(self, run: Run) -> ImageData:
-        """The images of a run."""
         return self.images(run.recipe.image_size)
 
     def digest(self, run: Run) -> str:
-        """The digest of the images of a run."""
         return self.data(run).digest
 
 
 def check_own_norms(norms: Iterable[str]) -> None:
-    """Check what holds for every norm on custom ones, before time is spent on them."""
+    """Run the checks for every norm on custom norms, before training."""
     for norm in dict.fromkeys(norm for norm in norms if norm in OWN_NORMS):
         if not _checked(norm):
             raise ConfigError(f"{norm} fails a check, so it is not trained. Fix it; `normzoo check` shows details.")
@@ -342,7 +340,7 @@ def _checked(norm: str) -> bool:
 
 
 def _as_stored(run: Run, root: Path) -> Run:
-    """The run with the precision that it was begun with, where nothing else differs."""
+    """The run with its stored precision, if nothing else differs."""
     try:
         stored = Run.from_dict(json.loads((run.folder(root) / "run.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, LookupError, TypeError, NormZooError):
@@ -351,7 +349,7 @@ def _as_stored(run: Run, root: Path) -> Run:
 
 
 def call_train(options: argparse.Namespace) -> None:
-    """Train one network; under torchrun, together with the other processes."""
+    """Train one network; under torchrun, in several processes."""
     options.seeds = options.seed
     chosen_one = chosen_study(options)
     _check_single(chosen_one)
@@ -389,7 +387,7 @@ def _check_single(study: Study) -> None:
 
 
 def call_study(options: argparse.Namespace) -> None:
-    """Train many networks here or on a cluster, or estimate it, or search for a setting."""
+    """Train many networks here or on a cluster, or estimate the time, or search a setting."""
     resources = _resources(options)
     if options.search:
         if resources:
@@ -431,7 +429,7 @@ def call_study(options: argparse.Namespace) -> None:
 
 
 def _search(options: argparse.Namespace, chosen: Chosen, device: torch.device, execution: Execution) -> None:
-    """One search for each norm, or how long it takes where no trial ends early."""
+    """Run one search per norm, or estimate its time."""
     intervals = [Interval.parse(text) for text in options.search]
     check_own_norms(run.norm for run in chosen.runs)
     if options.dry_run:
@@ -449,7 +447,7 @@ def _search(options: argparse.Namespace, chosen: Chosen, device: torch.device, e
 
 
 def _benchmark(options: argparse.Namespace) -> None:
-    """A study of learning rates, a study of seeds at the best one, `package`, and the table."""
+    """Study learning rates, then seeds at the best one; package, and write the table."""
     from normzoo.findings.learning_rate import without_rate
     from training import benchmark  # brings torchvision and scipy, which few need
 
@@ -483,7 +481,7 @@ def _benchmark(options: argparse.Namespace) -> None:
 
 
 def _resources(options: argparse.Namespace) -> Resources | None:
-    """Return what each run asks of a cluster, or None where the runs stay on this machine."""
+    """Return the cluster resources of each run, or None for this machine."""
     asked = given(options, fields_of(Resources))
     if options.launcher == "local":
         if asked or options.retry:
@@ -499,7 +497,7 @@ def _resources(options: argparse.Namespace) -> Resources | None:
 
 
 def _keep_study(chosen: Chosen, options: argparse.Namespace) -> None:
-    """Store the file that makes this study again, beside its runs."""
+    """Store a file that reproduces this study beside its runs."""
     text = chosen.study.to_toml(chosen.name)
     folder = chosen.runs[0].folder(options.runs).parents[2]
     folder.mkdir(parents=True, exist_ok=True)
@@ -528,7 +526,7 @@ def _dry_run(
 
 
 def say(line: str) -> None:
-    """Print a line at once, for who watches through a pipe."""
+    """Print a line and flush."""
     print(visible(line), flush=True)
 
 

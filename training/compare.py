@@ -1,4 +1,4 @@
-"""Finished runs as one table: a row for each way to train, its settings as columns, mean ± sd over the seeds."""
+"""Finished runs as one table: one row per setting, mean ± sd over the seeds."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,9 +35,9 @@ _TABLES = {"text": "plain", "latex": "latex_booktabs"}
 
 
 def finished_runs(runs: Path, checkpoints: Path) -> pd.DataFrame:
-    """Return every finished run, raw or packaged, as a row: settings, seed and figures; a run that is both counts once.
+    """Return every finished run, raw or packaged, as a row: settings, seed and figures; each run once.
 
-    The column `place` has the model set and the variant of what is packaged, and None elsewhere.
+    The column `place` has the model set and the variant of packaged runs, else None.
     """
     found = pd.DataFrame([*_packaged(checkpoints), *_raw(runs)])
     if found.empty:
@@ -86,7 +86,7 @@ _METRICS = {name.partition("_")[2] for name in FIGURES}
 
 
 def chosen_rows(runs: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """Return the runs that have these settings, each such as `recipe=strong` or `lr=0.05,0.1`."""
+    """Return the runs with these settings, such as `recipe=strong` or `lr=0.05,0.1`."""
     for condition in where:
         name, _, words = condition.partition("=")
         _check_columns([name], (*_KEYS, "seed"))
@@ -109,10 +109,10 @@ def _check_columns(names: Iterable[str], known: Sequence[str]) -> None:
 
 
 def grouped(runs: pd.DataFrame, columns: Sequence[str] = (), by: str = "") -> tuple[list[str], list[pd.DataFrame]]:
-    """Return the settings that differ, and the runs of each way to train, which differ in their seed alone.
+    """Return the settings that differ, and the runs grouped by setting, with the seeds together.
 
     Args:
-        columns: settings to show besides; the swept one goes last.
+        columns: further settings to show; the swept one is last.
     """
     # What differs with the recipe's name alone is said by that.
     spread = {name: runs.groupby("recipe")[name].nunique().max() for name in RECIPE_FIELDS} if len(runs) else {}
@@ -125,11 +125,11 @@ def grouped(runs: pd.DataFrame, columns: Sequence[str] = (), by: str = "") -> tu
 
 
 def table(runs: pd.DataFrame, columns: Sequence[str] = (), by: str = "", form: str = "text") -> str:
-    """Return the runs as text, CSV or LaTeX; CSV has numbers, of which fractions are not per cent.
+    """Return the runs as text, CSV or LaTeX; CSV has fractions, not per cent.
 
     Args:
-        columns: settings and figures that are shown; none: the settings that differ, and the figures.
-        by: a setting whose values are compared, so that a norm's rows follow each other.
+        columns: settings and figures to show; empty: the settings that differ, and the figures.
+        by: a setting to compare, so that the rows of a norm are adjacent.
     """
     _check_columns([*columns, *([by] if by else [])], (*_KEYS, "n", "seeds", *FIGURES))
     if form not in FORMATS:
@@ -145,7 +145,7 @@ def table(runs: pd.DataFrame, columns: Sequence[str] = (), by: str = "", form: s
 
 
 def _summary(group: pd.DataFrame) -> dict[str, Any]:
-    """Settings, seeds, and of each figure the mean and, where there are several, its sample standard deviation."""
+    """Settings, seeds, and mean and sample standard deviation of each figure."""
     means, sds = (each.round(12) for each in (group[list(FIGURES)].mean(), group[list(FIGURES)].std()))
     about = {**group.iloc[0][_KEYS], "n": len(group), "seeds": " ".join(map(str, group["seed"]))}
     return {**about, **means, **{f"{name}_sd": sds[name] for name in FIGURES}}
@@ -160,12 +160,12 @@ def _text(summary: Mapping[str, Any], name: str) -> str:
 
 
 def differences(runs: pd.DataFrame, by: str, form: str = "text") -> tuple[str, list[str]]:
-    """Return how each value of a setting differs from the best one with the same other settings; empty where none is tested.
+    """Return the difference of each value of a setting from the best one with the same other settings.
 
-    Runs and images both count as samples, which takes the answers to every image: those of packaged runs.
+    Runs and images are both samples, which needs the predictions of packaged runs for every image.
 
     Returns:
-        The differences as text or LaTeX, and the packaged runs that have no other with the same settings, in words.
+        The differences as text or LaTeX (empty if none is tested), and descriptions of the packaged runs without a match.
     """
     families: dict[tuple[Any, ...], dict[Any, tuple[pd.Series, Runs]]] = {}
     differing, groups = grouped(runs[runs["place"].notna()], (), by)
@@ -199,7 +199,7 @@ def differences(runs: pd.DataFrame, by: str, form: str = "text") -> tuple[str, l
 
 
 def chart(runs: pd.DataFrame, by: str, figure: str = "val_accuracy") -> Chart:
-    """Return a figure over a setting: a line for each norm and recipe, with the deviation over the seeds."""
+    """Return a figure against a setting: one line per norm and recipe, ± the standard deviation over seeds."""
     differing, groups = grouped(runs, (), by)
     means = pd.DataFrame([_summary(group) for group in groups])
     values, (title, is_fraction) = list(means[by].unique()), FIGURES[figure]

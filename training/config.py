@@ -80,7 +80,7 @@ class Recipe:
 
     @property
     def base(self) -> str:
-        """Name of the recipe in which fields were changed to make this one; its own where none was."""
+        """Name of the recipe that was changed to make this one, or its own."""
         return self.name.partition(",")[0]
 
     def changed(self, **changes: Any) -> "Recipe":
@@ -193,12 +193,12 @@ class Run:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Run":
-        """Return the run that `to_dict` wrote."""
+        """Return the run written by `to_dict`."""
         data, _, share = fields["data"].partition(_HOLDOUT)
         return cls(**{**fields, "data": data, "recipe": Recipe(**fields["recipe"]), "holdout": float(share or 0)})
 
     def options(self) -> list[str]:
-        """The options of `python -m training train` that make this run."""
+        """Options of `python -m training train` for this run."""
         base = get_recipe(self.recipe.base).changed(image_size=own_image_size(self.data))
         options: dict[str, Any] = {"norm": self.norm, "recipe": base.name, "data": self.data, "seed": self.seed}
         options["amp"] = self.precision
@@ -293,7 +293,7 @@ PLANS: dict[str, tuple[Part, ...]] = {"study": STUDY, "search": SEARCH, "search-
 
 
 def plan_runs(plan: Iterable[Part], data: str, seeds: Iterable[int], precision: str, holdout: float = 0.0) -> list[Run]:
-    """The runs of a plan, in its order: all of one seed before the next."""
+    """The runs of a plan in order, one seed after the other."""
     parts = [(changed_recipe(part.recipe, part.changes, data), part.norms) for part in plan]
     return [
         Run(data, recipe, norm, seed, precision, holdout, own_sha256(norm))
@@ -358,7 +358,7 @@ class Study:
             raise ConfigError(f"{path}: {error}") from error
 
     def parts(self) -> tuple[Part, ...]:
-        """The recipes of the study, each with its norms."""
+        """The recipes of the study with their norms."""
         if self.plan:
             return PLANS[self.plan]
         norms = tuple(each for norm in self.norm for each in (ZOO if norm == "all" else name_own_norms(norm)))

@@ -1,4 +1,4 @@
-"""From raw runs to the packaged checkpoints: final figures measured anew, robustness, provenance, model card."""
+"""From raw runs to packaged checkpoints: final metrics, robustness, provenance, model card."""
 
 import dataclasses
 import shutil
@@ -41,7 +41,7 @@ SEARCH_COLUMNS = (
 
 @dataclass(frozen=True)
 class SeedResult:
-    """Results that one seed adds to a packaged folder."""
+    """Results of one seed in a packaged folder."""
 
     sessions: list[dict[str, Any]]
     history: list[dict[str, Any]]
@@ -50,18 +50,17 @@ class SeedResult:
 
 
 class SeedsLostError(TrainingError):
-    """Packaging this would take the place of what cannot be made again; the others are packaged."""
+    """Packaging would replace results that cannot be reproduced; the others are packaged."""
 
 
 def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, again: bool = False) -> list[Path]:
-    """Package every finished run under `runs`: one folder per data set, recipe and variant, with all of its seeds.
+    """Package every finished run under `runs`: one folder per data set, recipe and variant, with all seeds.
 
-    Seeds that are packaged already and trained with the same settings on the same images stay, also where their runs are
-    gone. Runs that are not finished are named and left out. Those that were validated on training images, to choose a
-    recipe, become one table, `search.csv`.
+    Packaged seeds with the same settings and images are kept, even if their runs are gone. Unfinished runs are reported and
+    skipped. Runs validated on held-out training images go into the table `search.csv`.
 
     Args:
-        again: measure and write also what is packaged already, and replace seeds that were trained otherwise.
+        again: also measure packaged networks, and replace seeds with other settings.
 
     Returns:
         the folders of all finished runs.
@@ -115,7 +114,7 @@ def _nothing_finished(runs: Path) -> TrainingError:
 
 
 def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[int, State]]:
-    """The finished runs that are no search for a recipe: the folder of each variant, and its states by seed."""
+    """The finished runs that are not part of a search: the folder of each variant, and its states by seed."""
     found: dict[Path, dict[int, State]] = {}
     for seed_folder, state in iter_runs(runs):
         if state.run.holdout:
@@ -133,7 +132,7 @@ def _finished_states(runs: Path, say: Callable[[str], None]) -> dict[Path, dict[
 
 
 def _can_be_built(state: State, seed_folder: Path, say: Callable[[str], None]) -> bool:
-    """Is the norm one of the zoo's, or one whose file the user has named?"""
+    """Is it a built-in norm, or one whose file the user has named?"""
     if state.run.norm_sha256:
         try:
             require_own_norm(state.run.norm, state.run.norm_sha256, seed_folder)
@@ -144,7 +143,7 @@ def _can_be_built(state: State, seed_folder: Path, say: Callable[[str], None]) -
 
 
 def _packaged(folder: Path, again: bool, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return what is packaged there; None where nothing is."""
+    """Return the packaged checkpoint, or None."""
     if not folder.exists():
         return None
     try:
@@ -166,7 +165,7 @@ def _packaged(folder: Path, again: bool, say: Callable[[str], None]) -> Checkpoi
 
 
 def _holds(kept: Checkpoint, states: dict[int, State]) -> bool:
-    """Are these very runs what is packaged, and is every file the one that was?"""
+    """Are exactly these runs packaged, with unchanged files?"""
     provenance = kept.metrics["provenance"]
     sessions = {run["seed"]: run["sessions"] for run in provenance["runs"]}
     is_same = all(seed in sessions and sessions[seed] == rounded(state.sessions) for seed, state in states.items())
@@ -249,7 +248,7 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
 
 
 def _kept_results(kept: Checkpoint, config: ModelConfig, settings: dict[str, Any]) -> dict[int, SeedResult]:
-    """The seeds that are packaged already, if they were trained in the same way."""
+    """The packaged seeds with the same settings."""
     # An argument that the layer was given since then, by its default, makes it no other layer; one without any ignores them.
     known = default_arguments(config.norm)
     arguments = {**known, **kept.config.norm_arguments} if known else {}
@@ -287,20 +286,20 @@ def _network(config: ModelConfig, state: State) -> ResNet:
 
 
 def split_logits(network: ResNet, data: ImageData, split: str) -> torch.Tensor:
-    """Logits of every image of a split, float16 as they are stored; the figures are computed from these."""
+    """Logits of every image of a split, float16 as stored; all metrics are computed from these."""
     mean, std = torch.tensor(data.mean), torch.tensor(data.std)
     parts = data.pixels[split].split(8 * BATCH_SIZE)  # whole batches: the same as in one go
     return torch.cat(on_each_core(lambda part: compute_logits(network, part, mean, std, torch.channels_last), parts)).half()
 
 
 def final_figures(logits: Iterable[torch.Tensor], labels: torch.Tensor) -> dict[str, Any]:
-    """The four figures over the seeds: mean, sample standard deviation and values."""
+    """Mean, sample standard deviation and values of each metric over the seeds."""
     per_seed = [metrics.from_logits(each, labels) for each in logits]
     return rounded({name: metrics.mean_std([figures[name] for figures in per_seed]) for name in metrics.METRICS})
 
 
 def class_figures(val_logits: dict[int, torch.Tensor], labels: torch.Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Per seed: the figures of every class, and the confusion matrix."""
+    """Per seed: the metrics of every class, and the confusion matrix."""
     return {
         "per_class": {str(seed): rounded(metrics.per_class(each, labels, classes)) for seed, each in val_logits.items()},
         "confusion_matrix": {str(seed): metrics.confusion(each, labels) for seed, each in val_logits.items()},
@@ -312,7 +311,7 @@ def _stored_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def count_macs(network: ResNet, image_size: int) -> int:
-    """Multiply-accumulates of the convolutions and the last layer for one image."""
+    """Multiply-accumulates of the convolutions and the last layer per image."""
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         network(torch.zeros(1, 3, image_size, image_size))
@@ -322,15 +321,15 @@ def count_macs(network: ResNet, image_size: int) -> int:
 
 
 def remove_partial(checkpoints: Path) -> None:
-    """Delete what an interrupted packaging left behind."""
+    """Delete leftovers of an interrupted packaging."""
     for path in checkpoints.glob("*/*/.*-????????"):  # as tempfile names them
         shutil.rmtree(path, ignore_errors=True)
 
 
 def write_search(runs: Path, checkpoints: Path) -> list[Path]:
-    """Write a table of the finished ones into the folder of each data set; return the tables written.
+    """Write a table of the finished search runs of each data set; return the tables.
 
-    Rows that are stored already stay, also where their runs are gone; those of the same run are replaced.
+    Stored rows are kept, even if their runs are gone; those of the same run are replaced.
     """
     tables: dict[Path, list[dict[str, Any]]] = {}
     for _, state in iter_runs(runs):

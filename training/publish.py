@@ -1,4 +1,4 @@
-"""From this checkout to the Hugging Face Hub: packaged model sets, or the page as a Space."""
+"""Upload to the Hugging Face Hub: packaged model sets, or the page as a Space."""
 
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ Files = dict[str, Path | bytes]  # path in the repository -> a file here, or wha
 
 @dataclass(frozen=True)
 class Upload:
-    """Where files go on the Hub, and as what."""
+    """Destination on the Hub, and the kind of repository."""
 
     repository: str
     what: str  # models or space
@@ -36,11 +36,11 @@ class Upload:
 
     @property
     def kind(self) -> str:
-        """The Hub's name of it."""
+        """The Hub's name of the kind."""
         return "space" if self.what == "space" else "model"
 
     def send(self, api: HfApi, files: Files, message: str) -> str:
-        """Make the repository where there is none, and commit the files; gives the address of the commit."""
+        """Create the repository if needed, and commit the files; return the address of the commit."""
         is_space = self.kind == "space"
         api.create_repo(
             self.repository,
@@ -67,7 +67,7 @@ def publish(
     dry_run: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Upload packaged model sets with a card of the whole, or the page with them as a Space that starts by itself; one commit.
+    """Upload packaged model sets with a card, or the page with them as a Space, in one commit.
 
     Args:
         only: names of the model sets; None: all.
@@ -111,7 +111,7 @@ def page_files(root: Path = ROOT) -> Files:
 
 
 def _whole_sets(checkpoints: Path, only: Sequence[str] | None) -> list[ModelSet]:
-    """The model sets, each of whose checkpoints was read once to see that it can be."""
+    """The model sets, after reading each checkpoint."""
     model_sets = list_model_sets(checkpoints)
     if not any(model_set.checkpoints for model_set in model_sets):
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Package runs with: python -m training package")

@@ -1,4 +1,4 @@
-"""RESULTS.md, its charts and results.csv, written from stored files alone: a walk over the findings."""
+"""RESULTS.md, its charts and results.csv, written from the findings of the stored files."""
 
 import hashlib
 import re
@@ -36,14 +36,14 @@ BEGIN, END = "<!-- results: written by `python -m training report` -->", "<!-- /
 
 @dataclass(frozen=True)
 class Report:
-    """What is written: path -> text, and path -> the chart that is drawn there."""
+    """Contents of the report: path -> text, and path -> chart."""
 
     texts: dict[Path, str]
     charts: dict[Path, Chart | Heatmap]
 
 
 def write_report(checkpoints: Path, out: Path, log: Callable[[str], None] = print) -> None:
-    """Write `RESULTS.md`, `docs/results/` and the README's table under `out`; charts there that are no longer part of it go."""
+    """Write `RESULTS.md`, `docs/results/` and the README's table under `out`; delete obsolete charts."""
     from normzoo.plotting import matplotlib  # slow to import, and not needed to check
 
     report = build_report(checkpoints, out)
@@ -63,9 +63,9 @@ def write_report(checkpoints: Path, out: Path, log: Callable[[str], None] = prin
 
 
 def check_report(checkpoints: Path, out: Path) -> list[str]:
-    """Return what of the stored report is not what `write_report` would write, in words; nothing is drawn for it.
+    """Return the differences of the stored report from what `write_report` would write; draws nothing.
 
-    A chart is taken for what it was if its file is the one that `RESULTS.md` names by its hash, and drawn from today's data.
+    A chart is up to date if its file and its data have the hashes in `RESULTS.md`.
     """
     report = build_report(checkpoints, out)
     problems = [f"{path.relative_to(out)} is no part of it" for path in superfluous(out, report)]
@@ -79,7 +79,7 @@ def check_report(checkpoints: Path, out: Path) -> list[str]:
 
 
 def build_report(checkpoints: Path, out: Path) -> Report:
-    """Return all that is written; the charts are named by the hashes of their files under `out`."""
+    """Return the report; charts are identified by the hashes of their files under `out`."""
     model_sets = [each for each in list_model_sets(checkpoints) if each.checkpoints]
     if not model_sets:
         raise CheckpointError(f"No packaged checkpoint under {checkpoints}. Package runs with: {PACKAGE}")
@@ -114,13 +114,13 @@ def collections(model_sets: Sequence[ModelSet]) -> list[Evidence]:
 
 
 def _mean_accuracy(evidence: Evidence, model_set: ModelSet) -> float:
-    """Mean over the norms; of a set that has but some of them, less than of any other."""
+    """Mean over the norms; lower for an incomplete set."""
     runs = evidence.runs(model_set)
     return sum(map(accuracy, runs.values())) / len(runs) - (len(runs) < 2) if runs else -2.0
 
 
 def _chapter(evidence: Evidence, charts: dict[Path, Chart | Heatmap], out: Path) -> Iterator[str]:
-    """Give the blocks on one collection of images: the overview, every finding, and the headlines of its other sets."""
+    """Yield the blocks on one collection of images: overview, findings, and headlines of its other sets."""
     yield f"## {evidence.shown.data}"
     yield from overview(evidence)
     for finding in find_all(evidence):
@@ -149,7 +149,7 @@ def _finding(finding: Finding, evidence: Evidence, charts: dict[Path, Chart | He
 
 
 def overview(evidence: Evidence) -> list[str]:
-    """Return a table of every norm in every set of a collection, each at its best learning rate, and what it shows."""
+    """Return a table of every norm in every set of a collection, each at its best learning rate."""
     columns, several_rates = dict[str, dict[str, str]](), False
     for model_set in sorted(evidence.model_sets, key=lambda each: -_mean_accuracy(evidence, each)):
         recipe = re.sub(r",lr=[^,]+", "", model_set.recipe)
@@ -192,9 +192,8 @@ def _with_n(runs: Runs) -> str:
 
 
 def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
-    """Return every stored number, one row a measurement: `model_set`, `variant`, `seed`, `split`, `condition`, `metric`,
-    `value`.
-    """
+    """Return every stored number, one row per measurement: `model_set`, `variant`, `seed`, `split`, `condition`, `metric`,
+    `value`."""
     rows = list[tuple[Any, ...]]()
     for model_set in model_sets:
         for variant, checkpoint in model_set.checkpoints.items():
@@ -228,7 +227,7 @@ def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
 
 
 def missing_runs(evidence: Evidence) -> list[str]:
-    """Return the parts of the study that are not stored for a collection, each with the command that makes it."""
+    """Return the parts of the study that are not stored for a collection, each with its command."""
     data = min(evidence.model_sets, key=lambda each: each.image_size).data
     there = {each.recipe: set(each.checkpoints) for each in evidence.model_sets if each.data == data}
     lines = []
@@ -247,7 +246,7 @@ def _variant(part: Part, norm: str) -> str:
 
 
 def table(shown: ResultTable) -> str:
-    """Return a Markdown table without its caption; the first column to the left, all others to the right."""
+    """Return a Markdown table without caption; the first column left-aligned, the others right-aligned."""
     header = list(shown.texts)
     rows = [*zip(*shown.texts.values(), strict=True)]
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
@@ -255,19 +254,18 @@ def table(shown: ResultTable) -> str:
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """Return a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
 def readme_with(text: str, shown: str) -> str:
-    """Return the README with the overview between its marks; unchanged where it has none."""
+    """Return the README with the overview between its marks, if it has any."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{shown}\n\n{END}{after}" if begin and end else text
 
 
 def digest(chart: Chart | Heatmap) -> str:
-    """Return what names all that decides how a chart looks, but for the code that draws it."""
+    """Return a hash of all that determines a chart except the drawing code."""
     # Rounded, so that the last bits of a processor do not count.
     data = chart.frame().round(4).to_csv(index=False, float_format="%.4g")
     if isinstance(chart, Chart):
@@ -283,12 +281,12 @@ def _file_hash(path: Path) -> str:
 
 
 def superfluous(out: Path, report: Report) -> list[Path]:
-    """Return the charts under `out` that are no part of the report."""
+    """Return the charts under `out` that are not part of the report."""
     return sorted(set((out / FIGURES).rglob("*.svg")) - {out / path for path in report.charts})
 
 
 def first_difference(stored: str, fresh: str) -> str | None:
-    """Return where two texts part, in words; None where they are the same."""
+    """Describe the first difference of two texts; None if they are equal."""
     if stored == fresh:
         return None
     old, new = stored.splitlines(), fresh.splitlines()

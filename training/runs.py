@@ -1,4 +1,4 @@
-"""The folder of a run: its saved state, its history, how far it is, and the lock that it is trained under."""
+"""The folder of a run: its saved state, history, progress, and lock."""
 
 import contextlib
 import csv
@@ -32,7 +32,7 @@ REPLACE_SECONDS = 2.0
 
 @dataclass
 class State:
-    """A run after some epochs; what is saved and resumed."""
+    """A run after some epochs, as saved and resumed."""
 
     run: Run
     data_digest: str
@@ -44,11 +44,11 @@ class State:
 
     @property
     def is_finished(self) -> bool:
-        """Has it gone through all its epochs?"""
+        """Has it completed all its epochs?"""
         return self.epoch >= self.run.recipe.epochs
 
     def save(self, folder: Path) -> None:
-        """Write beside, then rename: a reader finds the old state or the new one."""
+        """Write the state atomically."""
         table, state = io.StringIO(newline=""), io.BytesIO()
         writer = csv.DictWriter(table, HISTORY_COLUMNS)
         writer.writeheader()
@@ -67,7 +67,7 @@ class State:
 
     @classmethod
     def load(cls, folder: Path) -> "State | None":
-        """Return the saved state of a run, or None where it has not begun."""
+        """Return the saved state of a run, or None."""
         path = folder / "state.pt"
         try:
             fields = torch.load(path, weights_only=True)
@@ -84,7 +84,7 @@ class State:
 
 
 def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:
-    """Yield the folder and the saved state of every run that has begun, in the order of their folders, seeds as numbers."""
+    """Yield folder and saved state of every run that has begun, in order of the folders, seeds as numbers."""
     paths = root.glob("*/*/*/seed-*/state.pt")
     # Not those that somebody has renamed, to keep them.
     paths = (path for path in paths if path.parent.name.removeprefix("seed-").isdigit())
@@ -95,7 +95,7 @@ def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader finds the old file or the new one, and never a part."""
+    """Write a file atomically: beside, then rename."""
     part = path.with_name(f"{path.name}.part")
     try:
         with open(part, "wb") as file:
@@ -116,7 +116,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def set_aside(folder: Path) -> Path:
-    """Move what is in the folder of a run, which is held, into one beside it: nothing is lost; gives the new place."""
+    """Move the files of a locked run into a folder beside it; return the new folder."""
     place = next(new for i in range(1, 10_000) if not (new := folder.with_name(f"{folder.name}-before-{i}")).exists())
     place.mkdir()
     for path in folder.iterdir():
@@ -126,13 +126,13 @@ def set_aside(folder: Path) -> Path:
 
 
 def tell_doing(folder: Path, what: str) -> None:
-    """Write down what a run does now: for whoever watches, and of no other use."""
+    """Write down what a run is doing, for observers."""
     with contextlib.suppress(OSError):
         (folder / DOING).write_text(json.dumps({"doing": what, "time": time.time()}), encoding="utf-8")
 
 
 def read_doing(folder: Path) -> str:
-    """Return what a run does now, as it said itself; empty where it did not."""
+    """Return what a run is doing, as written down; empty if unknown."""
     try:
         return str(json.loads((folder / DOING).read_text(encoding="utf-8"))["doing"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -140,7 +140,7 @@ def read_doing(folder: Path) -> str:
 
 
 def read_history(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of the history of a run as words; none where it has not begun."""
+    """Return the rows of the history of a run as text; empty if it has not begun."""
     try:
         with open(folder / "history.csv", newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
@@ -154,7 +154,7 @@ class RunBusyError(TrainingError):
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a run: two processes never train the same one. Released by the system if the process dies."""
+    """Lock a run, so that no two processes train it; the system releases the lock if the process dies."""
     try:
         held = FileLock(folder / LOCK).acquire(timeout=PROBE_SECONDS)
     except Timeout as error:
@@ -164,7 +164,7 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def is_busy(folder: Path) -> bool:
-    """Is another process training this run, on this machine or, where they share the folder, on another?"""
+    """Is another process training this run, here or on a machine that shares the folder?"""
     if not (folder / LOCK).exists():
         return False
     try:
@@ -178,7 +178,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow", "safetens
 
 
 def provenance(command: str) -> dict[str, Any]:
-    """Return what to store with a result made by this process: nothing of whose machine it is."""
+    """Return the provenance to store with a result; it does not identify the machine."""
     return {
         "command": command,
         "commit": commit(),
@@ -190,7 +190,7 @@ def provenance(command: str) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of this code, with "+" where it was changed since; None outside a checkout."""
+    """Return the commit of this code, with "+" if it was changed since; None outside a checkout."""
     try:
         head = _git("rev-parse", "HEAD", check=True).stdout.strip()
         dirty = _git("diff", "--quiet", "HEAD", "--", "*.py", check=False).returncode
@@ -205,7 +205,7 @@ def _git(*arguments: str, check: bool) -> subprocess.CompletedProcess[str]:
 
 
 def device_name() -> str:
-    """The model name of the processor that trains."""
+    """Model name of the processor or GPU."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     try:

@@ -1,4 +1,4 @@
-"""Settings chosen by Optuna: short trials, judged on held-out training images, of which those that lag behind end early."""
+"""Hyperparameter search with Optuna: short trials on held-out training images, with early stopping of poor ones."""
 
 import dataclasses
 import importlib.util
@@ -24,7 +24,7 @@ STARTUP_TRIALS = 4
 
 @dataclass(frozen=True)
 class Interval:
-    """Values of one field of the recipe; searched on a logarithmic scale where the last is ten times the first."""
+    """Values of one field of the recipe; on a logarithmic scale if the last is at least ten times the first."""
 
     name: str
     low: float
@@ -47,7 +47,7 @@ class Interval:
         return cls(name, low, high)
 
     def suggest(self, trial: Any) -> float | int:
-        """The value of a trial, to three digits."""
+        """Return the value of a trial, to three digits."""
         is_log = self.low > 0 and self.high >= 10 * self.low
         if isinstance(getattr(Recipe(), self.name), int):
             return int(trial.suggest_int(self.name, math.ceil(self.low), math.floor(self.high), log=is_log))
@@ -64,17 +64,17 @@ def search(
     execution: Execution,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Train trials of one norm until there are as many as asked for, here and wherever else the same search goes on.
+    """Train trials of one norm until there are enough, together with other machines that run the same search.
 
-    Each trial is a run like any other, in its own folder; one that is behind the median of the others ends early.
+    Each trial is a run in its own folder; one below the median of the others ends early.
 
     Args:
-        run: what is trained, but for the searched settings.
+        run: settings, except the searched ones.
         sampler: tpe (tree-structured Parzen estimator, Bergstra et al. 2011) or random.
-        data: its images, of which a share of the training images is held out for validation.
+        data: images with a share of the training images held out for validation.
 
     Returns:
-        The best settings, with the accuracy on the held-out images as `accuracy`.
+        The best settings, with `accuracy` on the held-out images.
     """
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("--search needs Optuna: pip install optuna")

@@ -1,4 +1,4 @@
-"""Computing packaged figures again, from the images or the stored logits; and, once all is chosen, figures of test images."""
+"""Recompute packaged metrics from the images or the stored logits; evaluate on test images."""
 
 import concurrent.futures
 import contextlib
@@ -56,16 +56,16 @@ SHARED = (
 def evaluate(
     checkpoints: Path, say: Callable[[str], None] = print, workers: int | None = None, full: bool = False
 ) -> list[str]:
-    """Compute the figures of every packaged checkpoint again: those of the validation images, and some of the others.
+    """Recompute the metrics of every packaged checkpoint: all on the validation images, and a sample of the others.
 
     Args:
         checkpoints: the folder of all model sets.
         say: prints one line for each checkpoint.
-        workers: processes, one thread each; None: one per core. One is this process, with the threads that it has.
-        full: all of the rest, which takes many times as long, and which takes the images.
+        workers: processes, one thread each; None: one per core; 1: this process, with all its threads.
+        full: recompute everything, which takes much longer and needs the images.
 
     Returns:
-        every difference found, in words; none where all is as stored.
+        descriptions of all differences.
     """
     folders = sorted(path for path in checkpoints.glob("*/*/*") if path.is_dir() and not path.name.startswith("."))
     if not folders:
@@ -92,7 +92,7 @@ def evaluate(
 
 @contextlib.contextmanager
 def _mapper(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """`map` over so many processes; a single one would only take time to begin."""
+    """`map` over this many processes, or in this one."""
     if workers == 1:
         yield map
         return
@@ -108,7 +108,7 @@ def _begin_worker() -> None:
 
 
 def _check_folder(folder: Path, share: int | None = None) -> tuple[str, list[str]]:
-    """One line about a checkpoint, and what differs from what is stored; None is the whole."""
+    """Return one line about a checkpoint and its differences from the stored figures; share None: everything."""
     try:
         return _check(open_checkpoint(folder), share)
     except CheckpointError as error:
@@ -130,7 +130,7 @@ def _check(checkpoint: Checkpoint, share: int | None) -> tuple[str, list[str]]:
 
 
 def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
-    """Return what a folder says that does not follow from its place, its network and its other figures."""
+    """Return inconsistencies of a folder with its place, its network and its other figures."""
     stored, final = checkpoint.metrics, checkpoint.metrics["final"]
     where = "/".join(checkpoint.folder.parts[-3:])
     provenance = stored["provenance"]
@@ -151,7 +151,7 @@ def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
 
 
 def _check_logits(checkpoint: Checkpoint) -> list[str]:
-    """Return what does not follow from the stored logits."""
+    """Return figures that differ from those of the stored logits."""
     stored = checkpoint.metrics
     val_logits, labels = checkpoint.val_logits()
     again = {
@@ -164,7 +164,7 @@ def _check_logits(checkpoint: Checkpoint) -> list[str]:
 
 
 def _check_history(checkpoint: Checkpoint) -> list[str]:
-    """Is the history whole, and does it end with the final figures?"""
+    """Is the history complete, and does it end with the final figures?"""
     stored, history = checkpoint.metrics, checkpoint.history()
     epochs, seeds = stored["provenance"]["recipe"]["epochs"], stored["seeds"]
     problems = []
@@ -179,7 +179,7 @@ def _check_history(checkpoint: Checkpoint) -> list[str]:
 
 
 def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData, share: int | None) -> list[str]:
-    """Hold what the network itself makes of the images against what is stored of its seed."""
+    """Compare the network's outputs on the images with the stored ones of its seed."""
     final, seed = checkpoint.metrics["final"], min(checkpoint.metrics["seeds"])
     position = checkpoint.metrics["seeds"].index(seed)
     problems = []
@@ -205,7 +205,7 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData, shar
 def _check_robustness(
     checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[tuple[str, int], ...]
 ) -> list[str]:
-    """Is the table whole, and what it says of some cases what the network does?"""
+    """Is the table complete, and correct in some cases?"""
     stored, seed = checkpoint.robustness(), min(checkpoint.metrics["seeds"])
     if [(row["seed"], row["corruption"], row["severity"]) for row in stored] != [(seed, *case) for case in ALL]:
         return [f"{ROBUSTNESS} does not hold every corruption at every severity"]
@@ -219,12 +219,12 @@ def _check_robustness(
 
 
 def _close(value: Any, expected: Any, tolerance: float) -> bool:
-    """Are both the same, or numbers no further apart? Never, where one is not a number."""
+    """Are both equal, or numbers within the tolerance? NaN never is."""
     return bool(value == expected or (None not in (value, expected) and abs(value - expected) <= tolerance))
 
 
 def _images(checkpoint: Checkpoint) -> tuple[ImageData | None, str]:
-    """The images a checkpoint was made from, or why they cannot be had."""
+    """The images of a checkpoint, or why they are unavailable."""
     description = checkpoint.metrics["provenance"]["data"]
     try:
         data = load_once(description["name"], checkpoint.config.image_size, data_root())
@@ -237,7 +237,7 @@ def _images(checkpoint: Checkpoint) -> tuple[ImageData | None, str]:
 
 
 def final_test(folder: Path, model_set: ModelSet, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
-    """Accuracy with its interval and macro F1 of every network of a set on the test images of a folder, as a table.
+    """Print accuracy with interval and macro F1 of every network of a set on the test images of a folder.
 
     Returns:
         variant -> loss (nats), accuracy, macro_f1, micro_f1.

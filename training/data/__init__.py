@@ -1,1 +1,1 @@
-"""Images to train on: where they come from, and their cache."""
+"""Training images: their sources and their cache."""

@@ -64,12 +64,12 @@ class ImageData:
     files: Path | None = None  # a table that says which file is in which split, where that was decided here
 
     def describe(self) -> dict[str, object]:
-        """Return what a stored result says about the images it was made from."""
+        """Return the description of the images that is stored with results."""
         sizes = {f"num_{split}": len(self.labels[split]) for split in SPLITS}
         return {"name": self.name, "digest": self.digest, "note": self.note, **sizes}
 
     def remarks(self) -> list[str]:
-        """What to know before training where classes have few images, or one has most of them."""
+        """Warnings before training: classes with few images, or one with most of them."""
         counts = self.labels["train"].bincount(minlength=len(self.classes))
         found, largest = [], int(counts.argmax())
         share = counts[largest].item() / max(1, int(counts.sum()))
@@ -87,21 +87,20 @@ class ImageData:
 
 
 def data_root() -> Path:
-    """Return where caches live: `$NORMZOO_DATA`, or `data/` here."""
+    """Folder of the caches: `$NORMZOO_DATA`, or `data/` in the current folder."""
     return Path(os.environ.get("NORMZOO_DATA", "data"))
 
 
 def cache_folder(name: str, image_size: int, root: Path | None = None) -> Path:
-    """The folder of one data set at one image size."""
     return (root or data_root()) / f"{name}-{image_size}px"
 
 
 def fetch(name: str, image_size: int | None = None, archive: str | None = None, root: Path | None = None) -> Path:
-    """Download what is missing, verify it, and build the cache; does nothing where the cache is there.
+    """Download what is missing, verify it, and build the cache, unless it exists.
 
     Args:
-        image_size: side in pixels; None takes the data set's own.
-        archive: the path or URL of a copy of the official archive; None takes the official one.
+        image_size: side in pixels; None: the data set's own.
+        archive: path or URL of a copy of the official archive; None: the official one.
     """
     source = get_source(name)
     image_size = source.image_size if image_size is None else image_size
@@ -122,13 +121,12 @@ def fetch(name: str, image_size: int | None = None, archive: str | None = None, 
 
 
 def check_image_size(image_size: int) -> None:
-    """Check a side in pixels."""
     if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
         raise ConfigError(f"image_size must be between {MIN_IMAGE_SIZE} and {MAX_IMAGE_SIZE:,}, got {image_size}.")
 
 
 def build_cache(name: str, source: Source, archive: Path, folder: Path, image_size: int) -> None:
-    """Decode the used files of `archive` into `folder`, which appears whole or not at all."""
+    """Decode the used files of `archive` into `folder`, atomically."""
     entries = _verified_entries(source, archive)
     pixels = {split: np.empty((count, image_size, image_size, 3), np.uint8) for split, count in _counts(source).items()}
     labels = {split: np.empty(count, np.int64) for split, count in _counts(source).items()}
@@ -153,7 +151,7 @@ def build_cache(name: str, source: Source, archive: Path, folder: Path, image_si
 
 
 def _verified_entries(source: Source, archive: Path) -> list[Entry]:
-    """The used files of an archive, all of them and no others, by (split, class, path): archives differ in their order."""
+    """The used files of an archive, verified to be complete, sorted by (split, class, path)."""
     entries = sorted(read_entries(source, archive), key=lambda entry: entry[:3])
     found = {split: sum(entry[0] == split for entry in entries) for split in SPLITS}
     if found != _counts(source):
@@ -172,7 +170,7 @@ def _counts(source: Source) -> dict[str, int]:
 
 
 def colour_statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of every colour, in fractions of full scale: from histograms, which are small."""
+    """Mean and standard deviation per colour, in fractions of full scale, from histograms."""
     values = np.arange(256) / 255
     shares = np.stack([np.bincount(pixels[..., colour].ravel(), minlength=256) for colour in range(3)]) / pixels[..., 0].size
     mean = shares @ values
@@ -187,7 +185,7 @@ def write_cache(
     labels: dict[str, np.ndarray],
     texts: dict[str, str] | None = None,
 ) -> None:
-    """Write a data set, whole or not at all, with some texts by the names of their files; an older one is replaced."""
+    """Write a data set atomically, with texts by file name; an older one is replaced."""
     with _new_folder(folder) as temporary:
         for split in SPLITS:
             _save_array(temporary / f"{split}_pixels.npy", pixels[split])
@@ -198,7 +196,7 @@ def write_cache(
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
-    """As `np.save`, but a full disk is an error that says so (a mapped file would end the process, `np.save` loses why)."""
+    """As `np.save`, but with an error for a full disk (a mapped file would end the process)."""
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(np.ascontiguousarray(array).data)
@@ -206,7 +204,7 @@ def _save_array(path: Path, array: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place `folder` when the block ends well, and vanishes otherwise."""
+    """A temporary folder that replaces `folder` when the block succeeds, and is deleted otherwise."""
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +222,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def load(name: str, image_size: int | None = None, root: Path | None = None) -> ImageData:
-    """The cached data set, pixels mapped from the disk; at its own image size where none is given."""
+    """Return the cached data set, with pixels mapped from the disk, by default at its own image size."""
     image_size = own_image_size(name) if image_size is None else image_size
     folder = cache_folder(name, image_size, root)
     try:
@@ -250,18 +248,18 @@ def load(name: str, image_size: int | None = None, root: Path | None = None) -> 
 
 @functools.lru_cache
 def load_once(name: str, image_size: int, root: Path) -> ImageData:
-    """The cached images, the same object at every call: what is made of them can be kept."""
+    """Return the cached images, the same object at every call."""
     return load(name, image_size, root)
 
 
 def images_of(name: str, image_size: int, holdout: float) -> ImageData:
-    """The cached images that a run is trained on."""
+    """Return the cached images of a run."""
     data = load(name, image_size)
     return hold_out(data, holdout) if holdout else data
 
 
 def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
-    """The training images alone, split anew: a seeded share of every class becomes the validation images."""
+    """Return only the training images, split again: a seeded share of every class becomes the validation images."""
     if not 0 < share < 1:
         raise ConfigError(f"holdout must be between 0 and 1, got {share}.")
     draw = torch.Generator().manual_seed(seed)
@@ -287,7 +285,7 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
 
 
 def made_up_data(count: int, image_size: int = 32) -> ImageData:
-    """Noise, to measure the training itself: so many training and 250 validation images, whose brightness says the class."""
+    """Return noise, to measure training speed: training images and 250 validation images, with brightness by class."""
     num_classes = 25
     draw = torch.Generator().manual_seed(0)
     pixels, labels = {}, {}

@@ -1,4 +1,4 @@
-"""A person's own images: a folder with a folder for each class in it, as a cached data set."""
+"""A user's images in class folders, as a cached data set."""
 
 import contextlib
 import csv
@@ -53,7 +53,7 @@ MAX_NAMED = 10
 
 
 def open_images(name: str, image_size: int, say: Callable[[str], None] = print, root: Path | None = None) -> ImageData:
-    """The cached data set of that name or, where it is a folder or a packed data set, the images in it."""
+    """Return the cached data set of that name, or the images of a folder or packed data set."""
     if name not in SOURCES and is_packed(name):
         return load_folder(unpack(name, root or data_root(), say), image_size, say, root)
     path = Path(name).expanduser()
@@ -68,10 +68,10 @@ def open_images(name: str, image_size: int, say: Callable[[str], None] = print, 
 
 
 def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = print, root: Path | None = None) -> ImageData:
-    """The images of a folder, decoded at the first call and when something in it has changed.
+    """Return the images of a folder; decode them at the first call and after changes.
 
-    Either `train/<class>/…` and `val/<class>/…`; or `train/<class>/…` alone, or `<class>/…`: then a tenth of each class,
-    drawn with a fixed seed, becomes the validation images. The cache's `files.csv` says of every file where it went.
+    `train/<class>/…` with `val/<class>/…`; or `train/<class>/…` or `<class>/…` alone: then a tenth of each class, drawn with a
+    fixed seed, is used for validation. `files.csv` in the cache lists every file with its split.
     """
     check_image_size(image_size)
     folder = Path(os.path.abspath(folder))
@@ -91,7 +91,7 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
 
 
 def _set_name(folder: Path) -> str:
-    """The folder's own name, but for what would not do in the name of a folder of results."""
+    """Name of the folder, as a valid name for a folder of results."""
     name = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", folder.name)).strip(".-") or "images"
     if name in SOURCES:
         raise DataError(f"{name} is the name of a data set of NormZoo. Rename {folder}.")
@@ -99,14 +99,14 @@ def _set_name(folder: Path) -> str:
 
 
 def _fingerprint(found: Found) -> str:
-    """Return a hash that changes when a file comes, goes, is written anew or gets another label."""
+    """Return a hash that changes when a file is added, removed, rewritten or relabelled."""
     stats = [(file.name, file.split, file.label, (stat := file.path.stat()).st_size, stat.st_mtime_ns) for file in found.files]
     parts = [FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats, found.classes, _told(found)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _told(found: Found) -> list[tuple[str, str]]:
-    """What was passed over, but for what everybody has."""
+    """Skipped files, except for common system files."""
     return [each for each in found.skipped if each[1] != HIDDEN]
 
 
@@ -120,7 +120,7 @@ def _read_source(cache: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _alone(cache: Path) -> Iterator[None]:
-    """One process builds a cache, the others wait for it."""
+    """One process builds a cache; the others wait."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(cache.parent / f".{cache.name}.lock"):
         yield
@@ -179,7 +179,7 @@ def _build(
 
 
 def decode_file(path: Path, image_size: int) -> tuple[np.ndarray | None, str, str]:
-    """The square that the networks see and the sha256 of the file, or what is wrong with it."""
+    """The network's input square and the sha256 of the file, or what is wrong with it."""
     try:
         content = path.read_bytes()
         return to_pixels(load_image(content, allow_tiff=True), image_size), hashlib.sha256(content).hexdigest(), ""
@@ -190,7 +190,7 @@ def decode_file(path: Path, image_size: int) -> tuple[np.ndarray | None, str, st
 
 
 def _note(folder: Path, files: list[ImageFile], splits: list[str], unread: int) -> str:
-    """Return what is stored with every result about the images."""
+    """Return the description of the images that is stored with every result."""
     words = [f"The images of the folder {as_text(folder.name)!r}."]
     if files[0].split is None:
         words.append(f"Of each class a share of {VAL_SHARE}, drawn with seed {SPLIT_SEED}, is for validation.")
@@ -200,7 +200,7 @@ def _note(folder: Path, files: list[ImageFile], splits: list[str], unread: int) 
 
 
 def _copies(files: list[ImageFile], classes: tuple[str, ...], splits: list[str], hashes: list[str]) -> list[str]:
-    """Return what copies of a file do: a class that is not one, an image that is known before it is asked for."""
+    """Describe duplicate images: across classes, or in training and validation."""
     warnings = []
     labels: dict[str, set[int]] = {}
     for file, sha, split in zip(files, hashes, splits, strict=True):

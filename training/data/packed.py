@@ -1,4 +1,4 @@
-"""Images that the `datasets` library reads: of the Hugging Face Hub, of Parquet files, of WebDataset shards."""
+"""Images read by the `datasets` library: from the Hugging Face Hub, Parquet files and WebDataset shards."""
 
 import importlib.util
 import re
@@ -22,7 +22,7 @@ _LABELS = ("label", "labels", "cls", "class", "target", "category")
 
 
 def is_packed(name: str) -> bool:
-    """Does it name a data set of the Hub, or a folder of Parquet files, of .tar shards, or of `Dataset.save_to_disk`?"""
+    """Is it a data set of the Hub, or a folder of Parquet files, .tar shards or `Dataset.save_to_disk`?"""
     folder = Path(name).expanduser()
     return name.startswith(PREFIX) or any(
         path.suffix in (".parquet", ".tar") or path.name in ("dataset_dict.json", "state.json")
@@ -31,16 +31,16 @@ def is_packed(name: str) -> bool:
 
 
 def unpack(name: str, root: Path, say: Callable[[str], None] = print) -> Path:
-    """The folder, `train/<class>/…` and so on, into which its image files are written once, as they are.
+    """Write the image files of a data set once to a folder `train/<class>/…` and so on, and return it.
 
-    Splits named train, validation or test (or the like) are taken. The images are not decoded here.
+    Only splits named train, validation or test (or similar) are used. The images are not decoded.
 
     Args:
         name: `hf://datasets/user/name`, with or without `@revision`, or a folder.
         root: the folder of the caches.
 
     Raises:
-        DataError: the library is missing, the data set cannot be had, or has no image or no label.
+        DataError: the library is missing, or the data set cannot be read or has no images or no labels.
     """
     is_remote = name.startswith(PREFIX)
     place = Path(re.sub(r"@.*", "", name)) if is_remote else Path(name).expanduser().resolve()
@@ -74,7 +74,7 @@ def unpack(name: str, root: Path, say: Callable[[str], None] = print) -> Path:
 
 
 def _load(name: str, cache: Path) -> dict[str, Any]:
-    """Its splits: name -> rows."""
+    """Return the splits: name -> rows."""
     import datasets  # brings pyarrow, which few need
 
     try:

@@ -1,4 +1,4 @@
-"""The public archives: where they are, which of their files are used, and getting them onto the disk."""
+"""Public data sets: where their archives are, which files are used, and the download."""
 
 import csv
 import dataclasses
@@ -64,8 +64,7 @@ Entry = tuple[str, int, str, bytes]
 class Source:
     """A data set that can be fetched.
 
-    `digest` is over the sorted (path, sha256 of the bytes) of the files used, so that any archive that holds the same
-    files passes, however it is packed.
+    `digest` covers the sorted (path, sha256) of the files used, so any archive with the same files is accepted.
     """
 
     url: str
@@ -132,7 +131,6 @@ SOURCES = {
 
 
 def get_source(name: str) -> Source:
-    """The fetchable data set of that name."""
     try:
         return SOURCES[name]
     except KeyError:
@@ -140,7 +138,7 @@ def get_source(name: str) -> Source:
 
 
 def own_image_size(name: str) -> int:
-    """Side in pixels of a data set's images, unless a command says another; of a person's own folder as well."""
+    """Side in pixels of a data set's images; also the default for a user's folder."""
     return SOURCES[name].image_size if name in SOURCES else Source.image_size
 
 
@@ -162,7 +160,6 @@ _UNREADABLE = (
 
 
 def read_entries(source: Source, archive: Path) -> Iterator[Entry]:
-    """Every used file of an archive."""
     try:
         yield from source.read(archive)
     except _UNREADABLE as error:
@@ -170,7 +167,7 @@ def read_entries(source: Source, archive: Path) -> Iterator[Entry]:
 
 
 def digest(hashes: dict[str, str]) -> str:
-    """One sha256 over path -> sha256 of each file, in the order of the paths."""
+    """One sha256 over path -> sha256 of each file, in order of the paths."""
     total = hashlib.sha256()
     for path, value in sorted(hashes.items()):
         total.update(f"{path}\t{value}\n".encode())
@@ -178,7 +175,7 @@ def digest(hashes: dict[str, str]) -> str:
 
 
 def download(url: str, folder: Path) -> Path:
-    """Fetch `url` into `folder`, going on where an earlier attempt was cut off; a finished file is not fetched again."""
+    """Download `url` into `folder`, resuming a partial download; a complete file is kept."""
     target = folder / url.rstrip("/").rsplit("/", 1)[-1]
     if target.exists():
         return target
@@ -222,6 +219,6 @@ def download(url: str, folder: Path) -> Path:
 
 
 def _size_of_the_whole(error: urllib.error.HTTPError) -> int | None:
-    """Return the length that an answer 416 tells: `Content-Range: bytes */1000`."""
+    """Return the length from the header of a 416 response: `Content-Range: bytes */1000`."""
     size = error.headers.get("Content-Range", "").rpartition("/")[2]
     return int(size) if size.isdecimal() else None

@@ -1,4 +1,4 @@
-"""Files of a folder: the class and the split of each."""
+"""Class and split of each file in a folder."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ HIDDEN = "It is hidden."
 
 @dataclass(frozen=True)
 class ImageFile:
-    """File that may be an image of a class."""
+    """A possible image of a class."""
 
     split: str | None  # None: not decided yet
     label: int
@@ -43,7 +43,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Found:
-    """Classes by name, every file that may be an image, and what was passed over: its name and the reason."""
+    """Classes by name, possible images, and skipped files with the reason."""
 
     classes: tuple[str, ...]
     files: list[ImageFile]
@@ -53,7 +53,7 @@ class Found:
 def find_files(folder: Path) -> Found:
     """Find the images of a folder: `train/<class>/…` with or without `val/<class>/…`, or `<class>/…`.
 
-    In place of the folders of classes each part may have a `metadata.csv` with the columns `file_name` and `label`.
+    Each part may instead have a `metadata.csv` with the columns `file_name` and `label`.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give a folder with one folder of images per class.")
@@ -85,7 +85,7 @@ def find_files(folder: Path) -> Found:
 
 
 def _parts(folder: Path) -> tuple[Path, Path | None]:
-    """The folder of training images, and that of validation images where it is another."""
+    """The folder of training images, and that of validation images if there is one."""
     folders = _folders(folder)
     named = {kind: [path for path in folders if path.name.lower() in names] for kind, names in _KINDS.items()}
     others = [path.name for path in folders if not any(path in paths for paths in named.values())]
@@ -105,7 +105,7 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
 
 
 def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
-    """Find the test images of a folder, `test/<class>/…` or `<class>/…`; training never looks at them."""
+    """Find the test images of a folder, `test/<class>/…` or `<class>/…`; training never uses them."""
     part = next((path for path in _folders(folder) if path.name.lower() in TEST_NAMES), folder)
     found = _labelled(part, folder, None, [])
     if unknown := sorted(found.keys() - set(classes)):
@@ -125,7 +125,7 @@ _KINDS = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
 
 
 def _labelled(part: Path, folder: Path, shared: Path | None, skipped: list[tuple[str, str]]) -> dict[str, list[Path]]:
-    """Class -> its files in one part of a data set."""
+    """Class -> its files, in one part of a data set."""
     table = part / METADATA
     if table.is_file() or shared:
         return _from_metadata(table if table.is_file() else shared or table, part, folder, skipped)
@@ -168,12 +168,11 @@ def _from_metadata(table: Path, part: Path, folder: Path, skipped: list[tuple[st
 
 
 def _comparable(name: str) -> str:
-    """A path below a folder, as other systems may have written it."""
+    """Path below a folder, normalized across systems."""
     return posixpath.normpath(unicodedata.normalize("NFC", name.replace("\\", "/")))
 
 
 def _read_metadata(table: Path) -> list[tuple[str, str]]:
-    """File and label of every row."""
     try:
         text = table.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -219,10 +218,10 @@ def _loose_files(part: Path, folder: Path) -> list[tuple[str, str]]:
 
 
 def _walk(start: Path, folder: Path, closed: set[str], skipped: list[tuple[str, str]]) -> Iterator[Path]:
-    """Every file below a folder, but for hidden ones; links are followed, each folder is entered once.
+    """Every file below a folder except hidden ones; links are followed, and each folder is visited once.
 
     Args:
-        closed: real paths that no link may lead to: those of other classes, and of all that holds the data set.
+        closed: real paths that no link may lead to: other classes, and parents of the data set.
     """
     seen = set()
     for parent, folders, names in os.walk(start, followlinks=True):
@@ -245,7 +244,7 @@ def _walk(start: Path, folder: Path, closed: set[str], skipped: list[tuple[str, 
 
 
 def _why_not(path: Path) -> str:
-    """Why a file is not looked at; empty where it is."""
+    """Why a file is skipped; empty if it is not."""
     if path.name.startswith("."):
         return HIDDEN
     if path.is_symlink() and not path.exists():
@@ -256,7 +255,7 @@ def _why_not(path: Path) -> str:
 
 
 def as_text(name: str) -> str:
-    """A file's name as text that a terminal can show, also where it is none in the system's encoding."""
+    """Name of a file as printable text, also if it is invalid in the system's encoding."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in _decoded(name))
 
 
@@ -267,7 +266,7 @@ def _decoded(name: str) -> str:
 def decide_splits(classes: tuple[str, ...], files: list[ImageFile], hashes: list[str]) -> list[str]:
     """The split of every file: that of its folder, or drawn.
 
-    A file that is there twice is never drawn: both would be in training, or one would be known before it is asked for.
+    Files with copies are never drawn for validation, since a copy would be in training.
     """
     splits = [file.split or "train" for file in files]
     copies = Counter(hashes)
@@ -282,10 +281,10 @@ def decide_splits(classes: tuple[str, ...], files: list[ImageFile], hashes: list
 
 
 def check_classes(folder: Path, classes: tuple[str, ...], files: list[ImageFile], splits: list[str]) -> list[str]:
-    """Check that there is something to train on in every class, and something to validate on.
+    """Require training images in every class, and validation images.
 
     Returns:
-        a warning in a sentence, where some classes have no validation image.
+        a warning, if some classes have no validation image.
     """
     by_split = {
         split: {file.label for file, each in zip(files, splits, strict=True) if each == split} for split in ("train", "val")

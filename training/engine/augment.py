@@ -1,4 +1,4 @@
-"""Random changes to the training images, drawn for a whole epoch at once from (seed, epoch) alone."""
+"""Random changes of the training images, drawn per epoch from (seed, epoch) alone."""
 
 import math
 
@@ -11,7 +11,7 @@ from training.config import Recipe
 
 
 def generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
-    """A CPU generator of its own for each (seed, epoch, purpose): what is drawn does not depend on what was drawn before."""
+    """A separate CPU generator for each (seed, epoch, purpose)."""
     state = np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))
 
@@ -22,7 +22,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
 
 
 class Augmentation:
-    """Random changes of one epoch to each image, as the recipe says; called with the batch and the images' positions."""
+    """Random changes of one epoch to each image; called with the batch and the positions of its images."""
 
     def __init__(self, recipe: Recipe, num_images: int, seed: int, epoch: int) -> None:
         draw = generator(seed, epoch, 1)
@@ -37,7 +37,7 @@ class Augmentation:
         self.rotates = recipe.rotation_degrees != 0
 
     def to(self, device: torch.device) -> "Augmentation":
-        """Move what was drawn to where the pixels and positions are."""
+        """Move the drawn values to the device of the pixels."""
         for name in ("shifts", "mirror_x", "mirror_y", "angles"):
             setattr(self, name, getattr(self, name).to(device))
         return self
@@ -55,7 +55,7 @@ class Augmentation:
 
 
 def _source_index(size: int, shift: Tensor, mirror: Tensor) -> Tensor:
-    """Return the line that each output line is taken from, (B, size): shifted, mirrored at the edges, and perhaps reversed."""
+    """Return the input row of each output row, (B, size): shifted, mirrored at the edges, perhaps reversed."""
     index = (torch.arange(size, device=shift.device) + shift[:, None]).abs()
     index = size - 1 - (size - 1 - index).abs()
     return torch.where(mirror[:, None], size - 1 - index, index)

@@ -18,13 +18,13 @@ from training.engine.step import TrainStep
 
 
 def launched_replicas() -> int:
-    """Return how many processes `torchrun` started for this run; 1 without it."""
+    """Return the number of processes started by `torchrun`; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Meet the other processes that `torchrun` started, if it did; gives the device of this one."""
+    """Join the processes started by `torchrun`, if any; return the device of this one."""
     if launched_replicas() == 1:
         yield device
         return
@@ -39,12 +39,12 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
 
 
 def is_writer() -> bool:
-    """Is this the process that writes, the only one or the first?"""
+    """Is this the only or first process, which writes the files?"""
     return count_replicas() == 1 or dist.get_rank() == 0
 
 
 def synchronize_norms(model: nn.Module, device: torch.device) -> None:
-    """Have all norms of a network look across the whole batch, and not across their replica's share alone."""
+    """Let all norms of a network use statistics of the whole batch, not of their share."""
     synchronize(model)
     if any(type(module) is nn.BatchNorm2d for module in model.modules()):  # ours is one too, but needs no other in its place
         if device.type != "cuda":
@@ -53,10 +53,10 @@ def synchronize_norms(model: nn.Module, device: torch.device) -> None:
 
 
 class ReplicaStep(TrainStep):
-    """A step in which this process computes its share of the batch; the weights stay the same in all of them.
+    """A step in which this process computes its share of the batch; all replicas keep equal weights.
 
-    The sum of the replicas' losses is the mean over the whole batch, so that a smaller last batch, of which some replicas have
-    fewer images or none, weighs as in one process.
+    The sum of the replicas' losses is the mean over the whole batch, also if the last batch gives some replicas fewer images
+    or none.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ReplicaStep(TrainStep):
 
 
 def on_cpu(value: Any) -> Any:
-    """Return a nest of dicts and lists with every tensor on the CPU in the usual layout, as it is saved."""
+    """Return nested dicts and lists with every tensor on the CPU in standard layout, as saved."""
     if isinstance(value, Tensor):
         return value.cpu().contiguous()
     if isinstance(value, dict):

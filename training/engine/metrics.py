@@ -1,4 +1,4 @@
-"""Figures of a classifier on one split, from its logits or its predictions."""
+"""Metrics of a classifier on one split, from its logits or predictions."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ METRICS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 
 def summary(loss: float, predicted: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return the four figures; macro F1 is over the classes that there are images of.
+    """Return loss, accuracy, macro F1 over the classes that have images, and micro F1.
 
     Args:
         loss: mean cross entropy per sample, nats.
@@ -27,7 +27,7 @@ def summary(loss: float, predicted: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def from_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """The four figures from logits, (N, classes), in float64 so that they are the same on every machine."""
+    """Return the metrics from logits, (N, classes), in float64 for reproducibility."""
     wide = logits.double()
     return summary(F.cross_entropy(wide, labels).item(), wide.argmax(1), labels)
 
@@ -52,6 +52,6 @@ def confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:
 
 
 def mean_std(values: list[float]) -> dict[str, object]:
-    """Mean, sample standard deviation (None for a single value) and the values themselves."""
+    """Mean, sample standard deviation (None for a single value) and the values."""
     tensor = torch.tensor(values, dtype=torch.float64)
     return {"mean": tensor.mean().item(), "sd": tensor.std().item() if len(values) > 1 else None, "values": values}

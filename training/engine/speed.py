@@ -1,4 +1,4 @@
-"""How fast this machine trains: a few steps timed once for each shape, kept beside the images, and what follows from them."""
+"""Training speed of this machine: a few steps timed once per shape, and decisions based on it."""
 
 import io
 import json
@@ -29,7 +29,7 @@ COMPILE_SECONDS, SAVED = 25.0, 0.35
 
 @dataclass(frozen=True)
 class StepTiming:
-    """Figures of one kind of run, as measured."""
+    """Measured times of one kind of run."""
 
     step_seconds: float  # of a whole batch, eagerly
     val_seconds: float  # of all validation images, once an epoch
@@ -37,7 +37,7 @@ class StepTiming:
 
 
 def time_steps(run: Run, data: ImageData, device: torch.device, precision: str) -> StepTiming:
-    """Train a throw-away network of this kind for a few steps, eagerly; torch's random numbers stay as they are."""
+    """Train a temporary network of this kind for a few eager steps; torch's random state is restored."""
     recipe, labels = run.recipe, data.labels["train"]
     with torch.random.fork_rng():
         model = make_network(run, len(data.classes)).to(device).train()
@@ -63,10 +63,10 @@ def time_steps(run: Run, data: ImageData, device: torch.device, precision: str) 
 
 
 def choose_precision(choice: str, recipe: Recipe, device: torch.device, say: Callable[[str], None] = print) -> str:
-    """fp32 or bf16 (convolutions only; statistics, losses and weights stay float32); auto: what is faster here.
+    """Return fp32 or bf16 (convolutions only; statistics, losses and weights stay float32); auto: the faster one.
 
-    It is the same for all norms: timed with batch normalization, once for each machine and shape. On a GPU it is fp32, whose
-    convolutions take TF32: at these sizes a step waits for launches, and bf16 adds some.
+    The same for all norms: timed with batch normalization, once per machine and shape. On a GPU always fp32, with TF32
+    convolutions: at these sizes launches dominate, and bf16 adds some.
     """
     if choice != "auto":
         if choice not in PRECISIONS:
@@ -93,12 +93,12 @@ _told = set[str]()  # once in each process
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Has this processor bf16 products in hardware?"""
+    """Does this processor have bf16 instructions?"""
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def compiled_estimate(run: Run, eager_seconds: float, device: torch.device) -> tuple[float, float]:
-    """Return the seconds that compiling takes and those of a compiled step: as seen before, or as is usual here."""
+    """Return the seconds of compiling and of a compiled step: measured, or typical."""
     stored = _read()
     seen = [each for each in stored.values() if {"compile", "compiled", "eager"} <= each.keys()]
     own = stored.get(_key(run, device), {})
@@ -108,7 +108,7 @@ def compiled_estimate(run: Run, eager_seconds: float, device: torch.device) -> t
 
 
 def repays_compile(run: Run, data: ImageData, device: torch.device, epochs: int) -> bool:
-    """Do the steps to come repay compiling?"""
+    """Does compiling save time over the remaining steps?"""
     key = _key(run, device)
     eager = _read().get(key, {}).get("eager")
     if eager is None:
@@ -121,7 +121,7 @@ def repays_compile(run: Run, data: ImageData, device: torch.device, epochs: int)
 def choose_compile(
     choice: str, run: Run, data: ImageData, device: torch.device, epochs: int, say: Callable[[str], None]
 ) -> bool:
-    """on, off, or auto: where the compiler is there and the steps to come repay it."""
+    """Return on or off; auto: on if the compiler is available and saves time."""
     if choice != "auto":
         return choice == "on"
     if not epochs:
@@ -133,7 +133,7 @@ def choose_compile(
 
 
 def store_compiled(run: Run, device: torch.device, compile_seconds: float, step_seconds: float) -> None:
-    """Keep what was seen of a compiled run, for later choices."""
+    """Store the timing of a compiled run for later decisions."""
     _store(_key(run, device), {"compile": compile_seconds, "compiled": step_seconds})
 
 

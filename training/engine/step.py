@@ -1,4 +1,4 @@
-"""A network as it trains: its start, and one step with its loss, gradients, learning rate and optimizer."""
+"""A network in training: its initial weights, and one step with loss, gradients, learning rate and optimizer."""
 
 import functools
 import math
@@ -23,9 +23,9 @@ from training.config import Recipe, Run
 
 
 def make_network(run: Run, num_classes: int) -> ResNet:
-    """The network of a run before its first step: with new weights, or those of `start_from` and a new last layer.
+    """Return the network of a run before its first step: with new weights, or those of `start_from` and a new last layer.
 
-    Its norms may see a part of each batch at a time (`statistics_batch`).
+    With `statistics_batch` its norms use ghost batches.
     """
     recipe = run.recipe
     network = ResNet(recipe.depth, run.norm, num_classes, recipe.last_norm or None)
@@ -45,7 +45,7 @@ def make_network(run: Run, num_classes: int) -> ResNet:
 
 
 def start_of(run: Run) -> Checkpoint | None:
-    """The packaged network of the same norm that a run starts from, if it does."""
+    """Return the packaged network that a run starts from, if any."""
     if not run.recipe.start_from:
         return None
     found = get_model_set(run.recipe.start_from).checkpoints
@@ -55,9 +55,9 @@ def start_of(run: Run) -> Checkpoint | None:
 
 
 def see_parts(norm: nn.Module, size: int) -> None:
-    """In training, let a norm see about `size` images of a batch at a time, in equal parts ("ghost batches").
+    """In training, let a norm process about `size` images at a time, in equal parts ("ghost batches").
 
-    Its running statistics move once for each part.
+    Its running statistics are updated once per part.
 
     Reference:
         Hoffer, Hubara, Soudry. Train longer, generalize better. NeurIPS 2017. arXiv:1705.08741
@@ -76,7 +76,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def choose_device(choice: str) -> torch.device:
-    """The device to train on; auto: a CUDA GPU where torch sees one, which is told that speed matters more than equal bits."""
+    """Return the device to train on; auto: a CUDA GPU if there is one, with TF32."""
     if choice not in DEVICES:
         raise ConfigError(f"device must be one of {', '.join(DEVICES)}, got {choice!r}.")
     if choice == "cuda" and not torch.cuda.is_available():
@@ -107,7 +107,7 @@ def missing_for_compile(device: str = "cpu") -> str | None:
 
 
 def wait(device: torch.device) -> None:
-    """Wait until a GPU has done all that it was given; a processor always has."""
+    """Wait until a GPU has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -133,7 +133,7 @@ def _cosine(progress: float) -> float:
 
 
 def class_weights(recipe: Recipe, labels: Tensor, num_classes: int) -> Tensor | None:
-    """The weight of each class, (classes,), 1 on average over the images; None where all count as they come."""
+    """Weight of each class, (classes,), 1 on average over the images; None: no weights."""
     if not recipe.class_weights:
         return None
     counts = labels.bincount(minlength=num_classes).clamp(min=1)
@@ -141,7 +141,7 @@ def class_weights(recipe: Recipe, labels: Tensor, num_classes: int) -> Tensor | 
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer; gates, if there are any, in a second group without weight decay."""
+    """The recipe's optimizer; gates in a second group without weight decay."""
     gated = gates(model)
     others = [p for p in model.parameters() if not any(p is gate for gate in gated)]
     groups = [{"params": others, "weight_decay": recipe.weight_decay, "lr_factor": 1.0}]
@@ -153,14 +153,14 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 class TrainStep:
-    """Trains `model` on one batch at a call.
+    """Train `model` on one batch per call.
 
     Args:
         mean, std: of the training images per colour, (3,).
         weights: of each class in the loss, (classes,), 1 on average over the images; None: all 1.
-        compiled_batch: batches of this size run compiled, others (the last one of an epoch) eagerly; None: all eagerly.
+        compiled_batch: batches of this size are compiled, others (the last of an epoch) run eagerly; None: all eagerly.
 
-    All tensors are where `mean` is. On a GPU a compiled step replays CUDA graphs where torch finds that possible.
+    All tensors are on the device of `mean`. On a GPU a compiled step replays CUDA graphs if torch can.
     """
 
     def __init__(
@@ -193,15 +193,15 @@ class TrainStep:
             self._compiled_loss = torch.compile(self._loss, dynamic=False, mode=mode)
 
     def __call__(self, pixels: Tensor, labels: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """Update the weights once; nothing here waits for a GPU.
+        """Update the weights once, without waiting for a GPU.
 
         Args:
             pixels: (B, H, W, 3), 0…255.
             labels: (B,).
 
         Returns:
-            the loss shown (mean cross entropy, nats, without label smoothing or weights), and the predicted classes, (B,); to
-            be read before the next call, which on a GPU may write over them.
+            the reported loss (mean cross entropy, nats, without label smoothing or weights), and the predicted classes, (B,);
+                read them before the next call, which may overwrite them on a GPU.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_factor"]
@@ -221,15 +221,15 @@ class TrainStep:
             return self._shown(loss, logits, labels), logits.argmax(1)
 
     def share(self, positions: Tensor) -> Tensor:
-        """Those of a batch's images that this process trains on: all, but among replicas."""
+        """This process's share of a batch: everything, unless there are replicas."""
         return positions
 
     def combine(self, total_loss: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
-        """The summed loss and the predictions of an epoch, each zero but for the own share, over all processes."""
+        """Sum of losses and predictions of an epoch over all processes, each zero outside its share."""
         return total_loss, predicted
 
     def check_start(self, epoch: int) -> None:
-        """Do all processes go on from the same epoch?"""
+        """Require that all processes resume from the same epoch."""
 
     def agree(self, asked: bool) -> bool:
         """Was any process asked to stop?"""
@@ -246,7 +246,7 @@ class TrainStep:
         return self._total(logits, labels) / len(labels), logits
 
     def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss summed over images, each with the weight of its class."""
+        """Loss summed over images, weighted by class."""
         return F.cross_entropy(logits, labels, self.weights, label_smoothing=self.recipe.label_smoothing, reduction="sum")
 
     def _logits(self, pixels: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ TIMED_COMPILED_STEPS = 12
 
 
 class Interrupted(Exception):
-    """The run stopped after a whole epoch because the user asked; it can be resumed."""
+    """The run stopped after an epoch at the user's request; it can be resumed."""
 
 
 class DivergedError(TrainingError):
@@ -57,14 +57,14 @@ def train(
     stopping: tuple[int, ...] = (signal.SIGINT,),
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda _: None,
 ) -> State:
-    """Train, or go on with, one run; in a process group together with the others, of which the first one writes.
+    """Train or resume one run; in a process group with the others, of which the first writes.
 
     Args:
         root: the folder of all raw runs.
-        execution: device, compiling and the like.
+        execution: device, compilation and other settings.
         say: prints one line.
-        stopping: signals that end it after the epoch.
-        on_epoch: takes the rows of each epoch once it is saved; what it raises ends the run.
+        stopping: signals that stop it after the epoch.
+        on_epoch: receives the rows of each saved epoch; an exception ends the run.
 
     Returns:
         the state after the last epoch.
@@ -138,7 +138,7 @@ def train(
 
 
 class Watch:
-    """Says what a run does now: on the terminal, and in its folder for a study that waits for it."""
+    """Reports what a run is doing: on the terminal, and in its folder for a study."""
 
     def __init__(self, run: Run, folder: Path | None, device: torch.device, compiled: bool) -> None:
         self.run, self.folder, self.device = run, folder, device
@@ -187,16 +187,16 @@ class Watch:
 
 
 def to_device(data: ImageData, device: torch.device) -> ImageData:
-    """The same images, their pixels and labels on the device."""
+    """Return the images with pixels and labels on the device."""
     pixels, labels = ({split: part[split].to(device) for split in SPLITS} for part in (data.pixels, data.labels))
     return dataclasses.replace(data, pixels=pixels, labels=labels)
 
 
 def open_state(run: Run, data: ImageData, folder: Path, retrain: bool = False) -> State:
-    """The saved state of a run, or that of one that has not begun.
+    """Return the saved state of a run, or the state of a new one.
 
     Args:
-        retrain: set aside what was made with other settings or images, and begin anew.
+        retrain: set aside a run with other settings or images, and start again.
     """
     try:
         state = State.load(folder)
@@ -233,9 +233,9 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int, watch: Watch) -> list[dict[str, Any]]:
-    """Train for one epoch, then validate; one history row for each split.
+    """Train for one epoch, then validate; return one history row per split.
 
-    The training figures are those of the batches as they were trained on; the final ones are measured anew by `package`.
+    Training metrics are those of the batches during training; `package` measures the final ones.
     """
     pixels, labels = data.pixels["train"], data.labels["train"]
     count, batch_size = len(labels), run.recipe.batch_size
@@ -286,7 +286,7 @@ def _check_finite(loss: float, split: str, run: Run, epoch: int) -> None:
 
 
 def epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left: int, epochs_done: int) -> str:
-    """An epoch as one line, with the time left."""
+    """One line about an epoch, with the remaining time."""
     train_row, val_row = rows
     left = seconds / epochs_done * epochs_left
     return (
@@ -298,7 +298,7 @@ def epoch_line(run: Run, rows: list[dict[str, Any]], seconds: float, epochs_left
 
 @contextlib.contextmanager
 def first_interrupt_waits(signals: tuple[int, ...] = (signal.SIGINT,)) -> Iterator[Callable[[], bool]]:
-    """First Ctrl-C is remembered, the second interrupts as usual; other signals are remembered only, however often they come.
+    """The first Ctrl-C is recorded, the second interrupts; other signals are only recorded.
 
     Yields a function: was there one?
     """
@@ -341,11 +341,10 @@ Log = Callable[[list[dict[str, Any]]], None]
 
 @contextlib.contextmanager
 def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
-    """Send the figures of a run besides its history: nowhere, or to one of `LOGS`.
+    """Also send the metrics of a run to one of `LOGS`, if given.
 
     Args:
-        folder: of the run; TensorBoard's files go into `tensorboard` in it, those of W&B into `wandb`. W&B sends nothing unless
-            $WANDB_MODE says online.
+        folder: of the run, for `tensorboard` and `wandb` files. W&B is offline unless $WANDB_MODE is online.
     """
     if kind is None:
         yield lambda rows: None
@@ -385,7 +384,6 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
 
 
 def import_log(kind: str) -> ModuleType:
-    """The module of a log."""
     if kind not in LOGS:
         raise ConfigError(f"log-to must be one of {', '.join(LOGS)}, got {kind!r}.")
     try:

@@ -1,4 +1,4 @@
-"""A study on this machine: many runs as a queue over its cores, each in a process of its own; and what runs will take."""
+"""A study on this machine: a queue of runs, one process per core; and estimates of their time."""
 
 import contextlib
 import heapq
@@ -46,15 +46,15 @@ def study(
     digest: Digest | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train all runs that are not finished, `workers` at a time, one thread each; call again to go on.
+    """Train all unfinished runs, `workers` at a time, one thread each; call again to resume.
 
-    Several studies may share the folder of runs, on one machine or on many: what another is training is left to it, and taken
-    over where that one dies.
+    Several studies may share the folder of runs, on one or several machines: each run is trained by one, and taken over if
+    that one ends.
 
     Args:
-        root: the folder of all raw runs; each run's output goes to `train.log` in its own.
-        arguments: options of `python -m training train` that do not change the result, for all runs.
-        digest: gives that of the images of a run, which a finished one must have.
+        root: the folder of all raw runs; each run writes its output to `train.log`.
+        arguments: options of `python -m training train` for all runs, which do not change the result.
+        digest: returns the digest of the images of a run.
     """
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}.")
@@ -105,9 +105,9 @@ def study(
 
 @contextlib.contextmanager
 def _stopping(active: dict[Run, "subprocess.Popen[bytes]"]) -> Iterator[None]:
-    """Whatever ends a study ends its runs after their epoch, as Ctrl-C does; asked again, at once.
+    """Whatever ends a study ends its runs after their epoch, as Ctrl-C does; the second time at once.
 
-    A terminal sends Ctrl-C to the runs as well; SIGTERM, which they take for the same, however often, reaches them otherwise.
+    A terminal sends Ctrl-C to the runs as well; they get SIGTERM from here, and treat it in the same way, however often.
     """
 
     def interrupt(number: int, frame: object) -> None:
@@ -144,7 +144,7 @@ def _stopping(active: dict[Run, "subprocess.Popen[bytes]"]) -> Iterator[None]:
 
 
 def _leave_terminal(number: int) -> None:
-    """After a terminal was closed, write nowhere: to write there would be an error."""
+    """After the terminal was closed, write nowhere, since writing would raise an error."""
     if number == getattr(signal, "SIGHUP", None):
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (1, 2):
@@ -153,14 +153,14 @@ def _leave_terminal(number: int) -> None:
 
 
 def finished(run: Run, root: Path, digest: Digest | None = None) -> bool:
-    """Has this very run, with these settings and images, gone through all its epochs?"""
+    """Has this run, with these settings and images, completed all its epochs?"""
     state = State.load(run.folder(root))
     fits = state is not None and state.run == run and (digest is None or state.data_digest == digest(run))
     return fits and state is not None and state.is_finished
 
 
 def check_images(runs: list[Run], root: Path, digest: Digest, retrain: bool, say: Callable[[str], None] = print) -> None:
-    """Find the runs that were trained on other images than are here now; with `retrain` they are set aside."""
+    """Find runs that were trained on other images; with `retrain` set them aside."""
     states = {run: State.load(run.folder(root)) for run in runs}
     other = [run for run, state in states.items() if state is not None and state.data_digest != digest(run)]
     if not other:
@@ -180,7 +180,7 @@ def check_images(runs: list[Run], root: Path, digest: Digest, retrain: bool, say
 
 
 def standing(run: Run, root: Path) -> str:
-    """What a run does now, in a few words."""
+    """What a run is doing, in a few words."""
     rows = read_history(run.folder(root))
     return read_doing(run.folder(root)) or (f"epoch {len(rows) // 2}/{run.recipe.epochs}" if rows else "starting")
 
@@ -214,7 +214,7 @@ _IDLE |= {"weight_decay": 0.0, "gate_lr_factor": 1.0, "label_smoothing": 0.0}
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """Work that is left of one run."""
+    """Remaining work of one run."""
 
     run: Run
     epochs_left: int
@@ -226,10 +226,10 @@ class RunEstimate:
 def estimate(
     runs: list[Run], images: Callable[[Run], ImageData], root: Path, device: torch.device, compiling: str = "off"
 ) -> list[RunEstimate]:
-    """Measure each kind of run once, eagerly, on as many cores as torch uses now, and count in what compiling takes and saves.
+    """Time each kind of run once, eagerly, on the current number of threads; include the effect of compilation.
 
     Args:
-        images: gives those of a run.
+        images: returns the images of a run.
         compiling: on, off or auto.
     """
     start_seconds = time.process_time()  # of this process until here; each run's takes as long
@@ -254,7 +254,7 @@ def estimate(
 
 
 def makespan(seconds: list[float], workers: int) -> float:
-    """How long a queue takes: whoever is free takes the next."""
+    """Duration of a queue in which each free worker takes the next job."""
     free_at = [0.0] * max(1, workers)
     for each in seconds:
         heapq.heapreplace(free_at, free_at[0] + each)
@@ -262,7 +262,6 @@ def makespan(seconds: list[float], workers: int) -> float:
 
 
 def print_estimate(estimates: list[RunEstimate], root: Path, workers: int, say: Callable[[str], None]) -> None:
-    """The plan as a table, with its sums."""
     rows = [
         (
             *(each.run.recipe.name, each.run.variant, each.run.seed, each.epochs_left, f"{each.steps_left:,}"),
@@ -288,7 +287,7 @@ def print_estimate(estimates: list[RunEstimate], root: Path, workers: int, say: 
 
 
 def duration(seconds: float) -> str:
-    """Hours and minutes, or what is less."""
+    """Format seconds as hours and minutes."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""A study on a Slurm cluster, through submitit: every run a task of a job array, which the queue and the runs' folders know."""
+"""A study on a Slurm cluster, by submitit: every run is a task of a job array."""
 
 import contextlib
 import importlib
@@ -54,7 +54,7 @@ SUBMIT_SECONDS = 120
 
 @config
 class Resources:
-    """Share of a cluster that each run of a study asks for."""
+    """Cluster resources of each run."""
 
     partition: Annotated[str | None, Field(description="Partition (default: the cluster's).")] = None
     gpus_per_run: Annotated[int, Field(description="GPUs of each run.", ge=0, le=1)] = 0
@@ -67,11 +67,10 @@ class Resources:
 
     @property
     def device(self) -> Literal["cpu", "cuda"]:
-        """cpu or cuda: what a run is trained on."""
         return "cuda" if self.gpus_per_run else "cpu"
 
     def parameters(self, count: int) -> dict[str, Any]:
-        """Return what submitit's executor takes, for so many runs."""
+        """Return the parameters of submitit's executor, for this many runs."""
         asked = {
             "job_name": JOB_NAME,
             "partition": self.partition,
@@ -87,7 +86,7 @@ class Resources:
         return {name: value for name, value in asked.items() if value is not None}
 
     def total(self, count: int) -> str:
-        """Return in words what so many runs ask for."""
+        """Describe the resources of this many runs."""
         at_a_time = min(count, self.array_limit or count)
 
         def units(runs: int) -> str:
@@ -102,10 +101,10 @@ class Resources:
 
 @dataclass
 class Task:
-    """One run as a task of a job array, on the node. Submitit pickles it and loads it there.
+    """One run as a task of a job array; submitit pickles it here and loads it on the node.
 
-    Where the time limit comes near, submitit calls `checkpoint` in the middle of a step, has Slurm queue the job again, and
-    ends this process: what is lost is the epoch that was begun.
+    Near the time limit submitit calls `checkpoint` in the middle of a step, has Slurm queue the job again, and ends this
+    process; only the current epoch is lost.
     """
 
     run: Run
@@ -133,7 +132,7 @@ class Task:
             raise TrainingError(f"The run stopped with an error. See {folder / 'train.log'}.")
 
     def _train(self) -> str:
-        """Train in this process, which is the one that Slurm tells of its time limit; gives what went wrong."""
+        """Train in this process, which Slurm signals before the time limit; return the error, if any."""
         try:
             name_own_norms()
             train(self.run, images_of(self.run.data, self.run.recipe.image_size, self.run.holdout), self.root, self.execution)
@@ -151,7 +150,7 @@ class Task:
         return len(read_history(self.run.folder(self.root))) // 2
 
     def checkpoint(self) -> "DelayedSubmission | None":
-        """Return what to do when the job is queued again; None where that would go on for ever."""
+        """Return what to do when the job is queued again; None if it would never finish."""
         from submitit.core.utils import DelayedSubmission
 
         whole_limit = time.monotonic() - self.started > 15 * self.minutes  # not preempted early on
@@ -170,12 +169,12 @@ def cluster_study(
     digest: Digest | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Submit all runs that are neither finished nor queued nor failed, and watch until the last one ends; call again to go on.
+    """Submit all runs that are not finished, queued or failed, and watch them to the end; call again to resume.
 
     Args:
         root: the folder of all raw runs, which all nodes must see.
-        execution: how each run is carried out.
-        retry: submit also what failed.
+        execution: how each run is executed.
+        retry: submit failed runs again.
     """
     study = _ClusterStudy(list(dict.fromkeys(runs)), root, resources, execution, digest, say)
     study.begin(retry)
@@ -201,7 +200,7 @@ class _ClusterStudy:
         self.others: set[Run] = set()  # in the hands of a process that is no job
 
     def begin(self, retry: bool) -> None:
-        """Say what is there, and submit the rest."""
+        """Report the state of the runs, and submit the rest."""
         before, submitted = self._submit(self.runs, ("open", "failed") if retry else ("open",))
         counts = Counter(before.values())
         words = {
@@ -222,7 +221,7 @@ class _ClusterStudy:
             self._tell_end(run, "failed before; --retry submits it again")
 
     def watch(self) -> None:
-        """Wait until no run is left."""
+        """Wait until all runs have ended."""
         left = self.left
         last_report, answered = time.monotonic(), True
         bar = tqdm(total=len(self.runs), initial=len(self.runs) - len(left), unit="run", disable=None)
@@ -276,7 +275,7 @@ class _ClusterStudy:
         return standing in ("busy", "queued")
 
     def _standing(self, run: Run, jobs: dict[str, str]) -> str:
-        """Return finished, queued, busy, failed or open: the first of them that is true."""
+        """Return finished, queued, busy, failed or open: the first that applies."""
         folder = run.folder(self.root)
         if _job_of(run, self.root) in jobs:
             return "queued"
@@ -289,10 +288,10 @@ class _ClusterStudy:
         return "failed" if (folder / FAILURE).exists() else "open"
 
     def _submit(self, runs: Iterable[Run], wanted: tuple[str, ...]) -> tuple[dict[Run, str], dict[Run, str]]:
-        """Submit those runs of which one of the `wanted` is true.
+        """Submit the runs in one of the `wanted` states.
 
         Returns:
-            how each run stood before, and the job of each that was submitted.
+            the previous state of each run, and the job of each submitted one.
         """
         logs = self.root / SUBMITIT_FILES
         logs.mkdir(parents=True, exist_ok=True)
@@ -352,7 +351,7 @@ def _job_of(run: Run, root: Path) -> str | None:
 
 
 def script(folder: Path, resources: Resources, count: int) -> str:
-    """Return what sbatch would be given for so many runs."""
+    """Return the sbatch script for this many runs."""
     slurm = _submitit("submitit.slurm.slurm")
     parameters = resources.parameters(count) | ({"map_count": count} if count > 1 else {})
     command = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(folder.absolute())])
@@ -361,7 +360,7 @@ def script(folder: Path, resources: Resources, count: int) -> str:
 
 
 def open_executor(folder: Path, resources: Resources, count: int) -> "Executor":
-    """Return the executor that submits so many runs; its own files go into the folder, which all nodes must see."""
+    """Return the executor for this many runs; its files go into the folder, which all nodes must see."""
     require_cluster()
     executor: Executor = _submitit().SlurmExecutor(folder, max_num_timeout=MOST_TIMEOUTS)
     executor.update_parameters(**resources.parameters(count))
@@ -369,7 +368,7 @@ def open_executor(folder: Path, resources: Resources, count: int) -> "Executor":
 
 
 def require_cluster() -> None:
-    """Raise a ConfigError where submitit is not installed, or this is no machine of a Slurm cluster."""
+    """Raise a ConfigError without submitit or the commands of Slurm."""
     _submitit()
     missing = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name) is None]
     if missing:
@@ -380,7 +379,7 @@ def require_cluster() -> None:
 
 
 def submit(executor: "Executor", tasks: Sequence[Callable[[], None]]) -> list[str]:
-    """Submit the tasks as one job array; gives the id of each, in their order."""
+    """Submit the tasks as one job array; return their ids in order."""
     failures = _submitit("submitit.core.utils")
     partition = ("PARTITION",) if "partition" in executor.parameters else ()
     try:
@@ -392,7 +391,7 @@ def submit(executor: "Executor", tasks: Sequence[Callable[[], None]]) -> list[st
 
 
 def queue() -> dict[str, str] | None:
-    """Return the jobs of all studies, id -> "running" or "pending" and why; None where the controller does not answer."""
+    """Return the jobs of all studies, id -> "running" or "pending" and why; None if the controller does not answer."""
     command = ["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%i %T %r"]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}  # they would filter
     try:

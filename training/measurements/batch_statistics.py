@@ -1,4 +1,4 @@
-"""Measurement of networks with running statistics, given those of the images that go through together instead."""
+"""Measurement of networks with batch statistics at test time in place of running statistics."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ TOLERANCE_IMAGES = 3
 
 
 def measure_batch_statistics(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
-    """Measure the main networks with running statistics of every unchanged recipe; write a table for each data set."""
+    """Measure the networks with running statistics of every unchanged recipe; write one table per data set."""
     return write_tables(
         checkpoints,
         BATCH_STATISTICS_TABLE,
@@ -69,7 +69,7 @@ def measure_batch_statistics(checkpoints: Path, log: Callable[[str], None] = pri
 def check_batch_statistics(
     checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[Case, ...] = SAMPLE
 ) -> list[str]:
-    """Return what the stored rows of a network say that is not so, where it has rows; of the other cases only a missing one."""
+    """Return the differences from the stored rows of a network."""
     stored = {case_of(row): row for row in stored_rows(checkpoint, BATCH_STATISTICS_TABLE, read_batch_statistics_table)}
     if not stored:
         return []
@@ -85,7 +85,7 @@ def check_batch_statistics(
 
 
 def case_of(row: dict[str, Any]) -> Case:
-    """Return what a row was measured on."""
+    """Return the case of a row."""
     return row["images"], int(row["severity"]), row["order"], row["batch"], int(row["source_weight"])
 
 
@@ -126,7 +126,7 @@ def _images(data: ImageData, images: str, severity: int) -> Tensor:
 
 
 def _batches(labels: Tensor, order: str, batch: str, seed: int) -> Iterator[Tensor]:
-    """Positions of the images that go through together: as many batches as have at least that many, as equal as can be."""
+    """Positions of the images of each batch: as many equal batches of at least this size as possible."""
     count = len(labels)
     positions = torch.from_numpy(np.random.default_rng(seed).permutation(count))
     if order == BY_CLASS:

@@ -1,4 +1,4 @@
-"""Measurement of how well confidence tells out-of-distribution images from images of known classes."""
+"""Measurement of out-of-distribution detection by confidence."""
 
 import functools
 import itertools
@@ -33,14 +33,14 @@ Floats = NDArray[np.float64]
 
 
 def measure_ood(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
-    """Measure the main networks of every model set, and write a table for each data set."""
+    """Measure the main networks of every model set; write one table per data set."""
     return write_tables(
         checkpoints, OOD_TABLE, OOD_COLUMNS, lambda checkpoint: [], log, _rows, data, lambda model_set: model_set.data in ASKED
     )
 
 
 def check_ood(model_set: ModelSet) -> list[str]:
-    """Return what the stored rows of a set say that is not so, where it has any; without the images, of the noise alone."""
+    """Return the differences from the stored rows of a set; without the images, of the noise only."""
     variants = [*model_set.main_variants, ENSEMBLE]
     stored = {(row["variant"], row["against"]): row for row in measured_rows(model_set, variants, OOD_TABLE, read_ood_table)}
     try:
@@ -70,7 +70,7 @@ _TOLERANCE = 2e-3
 
 
 def _rows(model_set: ModelSet) -> list[Row]:
-    """Return what is measured of each network, of their ensemble, and of every two."""
+    """Return the measurements of each network, of their ensemble, and of every pair."""
     checkpoints = dict(_main(model_set))
     probabilities = {variant: _probabilities(checkpoint) for variant, checkpoint in checkpoints.items()}
     scores = {variant: (known.max(1), unknown.max(1)) for variant, (known, unknown) in probabilities.items()}
@@ -95,7 +95,7 @@ def _rows(model_set: ModelSet) -> list[Row]:
 
 
 def _probabilities(checkpoint: Checkpoint) -> tuple[Floats, Floats]:
-    """Of the validation images, from the stored logits, and of the out-of-distribution ones."""
+    """Probabilities of the validation images, from stored logits, and of the out-of-distribution images."""
     config, network = checkpoint.config, checkpoint.load_model()
     known = checkpoint.val_logits()[0][min(checkpoint.metrics["seeds"])]
     pixels = _unknown_pixels(load_once(UNKNOWN_DATA, own_image_size(UNKNOWN_DATA), data_root()), config.image_size)
@@ -104,7 +104,7 @@ def _probabilities(checkpoint: Checkpoint) -> tuple[Floats, Floats]:
 
 
 def _threshold(known: Floats, unknown: Floats, area: float) -> dict[str, Any]:
-    """Return the threshold that few known images fall below, fitted on every second one, and its rates on the others."""
+    """Return the threshold fitted on every second known image, and its rates on the others."""
     fitted, judged = np.sort(known[::2]), known[1::2]
     flagged = sum(wilson_interval(count / len(fitted), len(fitted)).high <= FALSE_ALARMS for count in range(len(fitted))) - 1
     shares = {"fpr95": float((unknown >= np.quantile(known, 0.05)).mean())}
@@ -132,7 +132,7 @@ def _noise_confidence(checkpoint: Checkpoint) -> float:
 
 @functools.lru_cache(maxsize=2)
 def _unknown_pixels(data: ImageData, image_size: int) -> Tensor:
-    """At the size that a network takes, as the page would make it of them."""
+    """Pixels at the input size of a network, prepared as on the page."""
     wanted = torch.tensor([data.classes.index(name) for name in UNKNOWN_CLASSES])
     pixels = data.pixels["val"][torch.isin(data.labels["val"], wanted)]
     if image_size == data.image_size:

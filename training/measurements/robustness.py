@@ -1,4 +1,4 @@
-"""Measurement of accuracy on corrupted validation images, and of why less contrast costs accuracy."""
+"""Measurement of accuracy on corrupted validation images, and of why low contrast costs accuracy."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ SAMPLE = tuple((name, SEVERITIES[i % len(SEVERITIES)]) for i, name in enumerate(
 
 
 def measure(network: ResNet, data: ImageData, seed: int, cases: tuple[tuple[str, int], ...] = ALL) -> list[dict[str, Any]]:
-    """Loss (nats) and accuracy on the whole validation set under each (corruption, severity): the rows of `robustness.csv`."""
+    """Loss (nats) and accuracy on the validation set under each (corruption, severity): the rows of `robustness.csv`."""
     mean, std, labels = torch.tensor(data.mean), torch.tensor(data.std), data.labels["val"]
 
     def row(case: tuple[str, int]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def measure(network: ResNet, data: ImageData, seed: int, cases: tuple[tuple[str,
 
 @functools.lru_cache(maxsize=len(ALL))
 def corrupted_pixels(data: ImageData, name: str, severity: int) -> torch.Tensor:
-    """Return the validation images, corrupted once for all networks."""
+    """Return the corrupted validation images, computed once for all networks."""
     return torch.from_numpy(corrupt_pixels(data.pixels["val"].numpy(), name, severity))
 
 
@@ -53,7 +53,7 @@ FACTOR = CORRUPTIONS["contrast"].levels[-1]
 
 
 def measure_contrast(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
-    """Measure the main networks of every model set whose images are here, and write a table for each data set."""
+    """Measure the main networks of every model set with available images; write one table per data set."""
     return write_tables(checkpoints, CONTRAST_TABLE, CONTRAST_COLUMNS, _rows, log, data=data)
 
 
@@ -64,7 +64,7 @@ def _rows(checkpoint: Checkpoint) -> list[Row]:
 
 
 def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes: Iterable[str]) -> dict[str, float]:
-    """Return the validation accuracy under each change that concerns the variant; the network stays as it is."""
+    """Return the validation accuracy under each change that applies to the variant."""
     found = {}
     for change in changes:
         images, _, special = change.partition(", ")
@@ -77,7 +77,7 @@ def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes:
 
 
 def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData, changes: Iterable[str] = CHECKED) -> list[str]:
-    """Return what the stored rows of a network say that is not so, where it has rows: those of `changes`, measured anew."""
+    """Return the differences from the stored rows of a network, for these `changes`."""
     rows = stored_rows(checkpoint, CONTRAST_TABLE, read_contrast_table)
     stored = {row["change"]: float(row["accuracy"]) for row in rows}
     if not stored:
@@ -98,7 +98,7 @@ def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData, cha
 
 @functools.lru_cache(maxsize=1)
 def _changed(data: ImageData) -> dict[str, Tensor]:
-    """The validation images as the networks' input, (N, 3, H, W), by the first part of the names in `CHANGES`."""
+    """Validation images as the networks' input, (N, 3, H, W), by the first part of the names in `CHANGES`."""
     mean, std = torch.tensor(data.mean), torch.tensor(data.std)
     pixels = data.pixels["val"]
     weights = torch.tensor([0.299, 0.587, 0.114])  # of Pillow's grey

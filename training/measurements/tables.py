@@ -1,4 +1,4 @@
-"""Tables of what was measured on packaged networks, one for each data set; figures as they are stored, rounded once."""
+"""Tables of measurements on packaged networks, one per data set; figures rounded as stored."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -27,14 +27,14 @@ def write_tables(
     data: str | None = None,
     concerns: Callable[[ModelSet], bool] = lambda model_set: True,
 ) -> list[Path]:
-    """Measure the main networks of every model set, and write a table for each data set.
+    """Measure the main networks of every model set; write one table per data set.
 
     Args:
         name: of the file, in the folder of the data set.
-        measure: gives the rows of a network, but for its recipe and variant.
-        together: gives the rows of all networks of a set together, but for its recipe.
-        data: the data set whose table is written; None for all of them.
-        concerns: whether a set can be measured so.
+        measure: returns the rows of a network, without recipe and variant.
+        together: returns the rows of all networks of a set together, without the recipe.
+        data: data set; None: all.
+        concerns: whether a set can be measured.
     """
     tables: dict[Path, list[Row]] = {}
     left_out = False
@@ -67,7 +67,7 @@ def write_tables(
 
 
 def stored_rows(checkpoint: Checkpoint, name: str, read: Callable[[Path], list[dict[str, str]]]) -> list[dict[str, str]]:
-    """Return the rows of one network in a table of its data set, which `read` reads."""
+    """Return the rows of one network in a table of its data set."""
     recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
     rows = read(checkpoint.folder.parents[1] / name)
     return [row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)]
@@ -80,9 +80,9 @@ SHARES = {"accuracy", "macro_f1", "micro_f1", "precision", "recall", "f1"}
 
 
 def rounded(value: Any, decimals: int = DECIMALS) -> Any:
-    """Return a nest of dicts and lists with every float at so many decimals or, if smaller than 0.001, significant digits.
+    """Return nested dicts and lists with floats rounded to decimals or, below 0.001, to significant digits.
 
-    What stands below a key of `SHARES` keeps `DECIMALS_OF_SHARES`.
+    Values below a key of `SHARES` keep `DECIMALS_OF_SHARES`.
     """
     if isinstance(value, float):
         return round(value, decimals) if abs(value) >= 1e-3 else float(f"{value:.{decimals}g}")
@@ -99,7 +99,7 @@ LINE_SECONDS = 60.0
 
 
 def progress(items: Collection[Item], what: str, name: Callable[[Item], str], say: Callable[[str], None]) -> Iterator[Item]:
-    """Yield the items, and say which one is at work: in one line that moves on a terminal, in a line a minute elsewhere."""
+    """Yield the items and report the current one: in one line on a terminal, once a minute elsewhere."""
     last = time.monotonic()
     with tqdm(items, desc=what, disable=None, leave=False) as bar:
         for number, item in enumerate(bar, start=1):
@@ -111,9 +111,9 @@ def progress(items: Collection[Item], what: str, name: Callable[[Item], str], sa
 
 
 def on_each_core(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """`map` over as many threads as torch uses, each of which computes on one core.
+    """`map` over as many threads as torch uses, each computing on one core.
 
-    For small tensors: threads that share one operation spend more time waiting for each other than computing.
+    For small tensors, where threads that share one operation mostly wait.
     """
     count = torch.get_num_threads()
     if count == 1:
