@@ -1,1 +1,1 @@
-"""Check of a person's own norm layer against the formulas, and the name of its mistake."""
+"""Compare a user's norm layer with the formulas, and name its mistakes."""

@@ -1,4 +1,4 @@
-"""Checks of a norm layer: against its formula, and of what holds for every norm."""
+"""Checks of a norm layer: against its formula, and for what holds for every norm."""
 
 import contextlib
 import dataclasses
@@ -25,11 +25,11 @@ SHAPES = ((2, CHANNELS, 1, 7), (2, CHANNELS, 8, 8), (1, CHANNELS, 4, 5), (5, CHA
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found.
+    """Result of a check.
 
     Args:
-        mistakes: those that it names by itself, with what fills their sentences.
-        note: what is no mistake and yet has a consequence.
+        mistakes: mistakes that it identifies, with the values of their placeholders.
+        note: a difference that is no mistake.
     """
 
     passed: bool
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an exception says, in one line of whole words."""
+    """Return the message of an exception in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{f': {textwrap.shorten(text, 120, placeholder=chr(8230))}' if text else ''}"
 
@@ -78,7 +78,7 @@ def parameter_gradients(subject: Subject) -> Outcome:
         named = ("gate-frozen", "its start") if "gate" in missing else ("parameter-without-gradient", names)
         return Outcome(False, f"no gradient reaches {names}", () if "input" in missing else (named,))
     if subject.kind == "bin" and not ("gate" in subject.roles and subject.roles["gate"].tensor.requires_grad):
-        return Outcome(False, "there is no gate that learns", (("gate-frozen", "its start"),))
+        return Outcome(False, "the gate is not learned", (("gate-frozen", "its start"),))
     wanted = ("weight",) if subject.kind.startswith("rms") else ("weight", "bias")
     absent = [name for name in wanted if name not in subject.roles]
     note = f"It has no {' and no '.join(absent)}: what follows it must scale and shift."
@@ -169,9 +169,7 @@ def parameter_shapes(subject: Subject) -> Outcome:
         return Outcome(False, names, (("affine-shared", names),))
     if subject.given_kind is not None:
         return Outcome(False, shapes, (("parameter-shape", shapes),))
-    return Outcome(
-        True, note=f"It holds {shapes} where torch's layers hold ({CHANNELS},): their state dicts do not load into it."
-    )
+    return Outcome(True, note=f"It has {shapes} where torch's layers have ({CHANNELS},), so their state dicts do not load.")
 
 
 def start_values(subject: Subject) -> Outcome:
@@ -187,7 +185,7 @@ def start_values(subject: Subject) -> Outcome:
     names = ", ".join(wrong)
     if subject.given_kind is not None or ("gate" in subject.roles and subject.roles["gate"].name in wrong):
         return Outcome(False, names, (("start-values", names),))
-    return Outcome(True, note=f"Other start values than weight 1 and bias 0: {names}.")
+    return Outcome(True, note=f"Initial values other than weight 1 and bias 0: {names}.")
 
 
 def nothing_else_learned(subject: Subject) -> Outcome:
@@ -197,7 +195,7 @@ def nothing_else_learned(subject: Subject) -> Outcome:
     learned = [held for held in held_tensors(subject.untouched()) if held.tensor.requires_grad]
     names = ", ".join(held.name for held in learned if held.name not in roles)
     if names and subject.given_kind is None:
-        return Outcome(True, note=f"It also learns {names}, which had its start value in all checks.")
+        return Outcome(True, note=f"It also learns {names}, which kept its initial value in all checks.")
     return Outcome(not names, names, (("extra-parameters", ""),) if names else ())
 
 
@@ -230,7 +228,7 @@ def runs(subject: Subject) -> Outcome:
         y = subject.layer().train(training)(x + 0)
         if not isinstance(y, Tensor) or y.shape != x.shape:
             found = tuple(y.shape) if isinstance(y, Tensor) else f"a {type(y).__name__}"
-            return Outcome(False, f"gives {found} for {tuple(x.shape)}; a norm gives the shape of its input")
+            return Outcome(False, f"gives {found} for {tuple(x.shape)}; a norm keeps the shape of its input")
         if not y.isfinite().all():
             return Outcome(False, "gives NaN or infinity")
     return Outcome(True)
@@ -366,7 +364,7 @@ def precise_inside(subject: Subject) -> Outcome:
 
 @contextlib.contextmanager
 def _seen_dtypes() -> Iterator[set[torch.dtype]]:
-    """Note the data types of all tensors that are computed meanwhile."""
+    """Record the data types of all tensors computed meanwhile."""
     seen = set[torch.dtype]()
 
     class Mode(TorchDispatchMode):
@@ -381,7 +379,7 @@ def _seen_dtypes() -> Iterator[set[torch.dtype]]:
 
 @contextlib.contextmanager
 def _counted_parameters() -> Iterator[list[None]]:
-    """Count the parameters that are made meanwhile."""
+    """Count the parameters created meanwhile."""
     made: list[None] = []
     make = nn.Parameter.__new__
 
@@ -412,7 +410,7 @@ def state_dict_round_trip(subject: Subject) -> Outcome:
     saved = {name.rpartition(".")[2] for name in layer.state_dict()}
     lost = [held.name for held in held_tensors(layer) if held.holding == "buffer" and held.name not in saved]
     named = (("buffers-not-saved", ", ".join(lost)),) if lost else ()
-    return Outcome(False, f"loaded again, it is off by {max(gaps):.2g}", named)
+    return Outcome(False, f"off by {max(gaps):.2g} after loading", named)
 
 
 def moves(subject: Subject) -> Outcome:
@@ -482,7 +480,7 @@ def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
     if gap < 0.01:
         return Outcome(True)
     if subject.kind == "own":
-        return Outcome(True, note=f"Its gradient is not that of its output (off by {gap:.2g}): something in it is detached.")
+        return Outcome(True, note=f"Its gradient differs from that of its output (by {gap:.2g}): something is detached.")
     return Outcome(False, f"off by {gap:.2g}")
 
 
@@ -494,7 +492,7 @@ def half_precision(subject: Subject) -> Outcome:
     except Exception as error:  # a person's code may raise anything
         return Outcome(
             True,
-            note=f"It does not take bfloat16 maps, so under autocast convert its input with .float() ({first_line(error)}).",
+            note=f"It does not accept bfloat16: under autocast convert its input with .float() ({first_line(error)}).",
         )
     wide = subject.layer()(x).detach()
     gap = float((y - wide).abs().nan_to_num(float("inf")).max() / wide.abs().max().clamp_min(1e-6))
@@ -505,7 +503,7 @@ def compiles(subject: Subject) -> Outcome:
     """torch.compile gives the same"""
     x = subject.batches[0].float()
     if any(isinstance(each, torch.jit.ScriptModule) for each in subject.layer().modules()):
-        return Outcome(True, note="torch.compile was not tried: parts of it are scripted.")
+        return Outcome(True, note="torch.compile was not tested: parts of it are scripted.")
     for training in (True, False):
         layer = subject.layer().train(training)
         compiled = torch.compile(clone(layer), backend="aot_eager")
@@ -525,7 +523,7 @@ def hooks_run(subject: Subject) -> Outcome:
     """hooks run"""
     layer, seen = subject.layer(), list[bool]()
     if isinstance(layer, torch.jit.ScriptModule):
-        return Outcome(True, note="Forward hooks were not tried: torch has none for a ScriptModule.")
+        return Outcome(True, note="Forward hooks were not tested: a ScriptModule has none.")
     layer.register_forward_hook(lambda *_: seen.append(True))
     layer(subject.batches[0].float())
     return Outcome(bool(seen), "" if seen else "__call__ is overridden", () if seen else (("call-overridden", ""),))

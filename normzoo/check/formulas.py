@@ -1,4 +1,4 @@
-"""Formulas: every kind of norm that is known, and every known way to get it wrong, as settings; in plain tensors."""
+"""Formulas: every known kind of norm, and every known mistake, as settings; in plain tensor operations."""
 
 import math
 from collections.abc import Callable
@@ -55,7 +55,7 @@ PARTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Formula:
-    """One way to normalize; the defaults are those of batch normalization done right.
+    """One way to normalize; the defaults are correct batch normalization.
 
     Args:
         axes: letters of the dimensions that the statistics are taken over: N, G (groups), K (channels of a group), H, W.
@@ -216,7 +216,7 @@ class FormulaNorm(nn.Module):
         return made
 
     def _leave_out(self, normalized: Tensor, x: Tensor) -> Tensor:
-        """Put the input, or zeros, where a loop that ends too early leaves them."""
+        """Insert the input, or zeros, where a loop that ends too early leaves them."""
         if self.formula.left_out == "image":
             return torch.cat([normalized[:-1], x[-1:]])
         size = x.shape[1] // self.formula.groups
@@ -286,7 +286,7 @@ class FormulaNorm(nn.Module):
         return (variance, mean) if self.formula.swapped else (mean, variance)
 
     def _statistics(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
-        """Mean and variance that normalize; moves the running ones where that is due."""
+        """Return mean and variance that normalize; update the running ones."""
         formula = self.formula
         mean, variance = self._moments(x, dims)
         if not formula.remembers:
@@ -362,7 +362,7 @@ class FormulaNorm(nn.Module):
         return ways.get(epsilon, lambda: centred / variance.sqrt())()
 
     def _gates(self) -> tuple[Tensor, Tensor]:
-        """Shares of the batch part and of the instance part."""
+        """Weights of the batch part and of the instance part."""
         gate = self.get_parameter("gate").view(1, -1, 1, 1)
         kind = self.formula.gate
         if isinstance(kind, float):

@@ -1,4 +1,4 @@
-"""Known mistakes in norm layers, read from mistakes.toml, and how one or more of them change the right formula."""
+"""Known mistakes in norm layers, read from mistakes.toml, as changes of the right formula."""
 
 import tomllib
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from normzoo.check.formulas import ACTIVATIONS, EVERY, KINDS, LOCATIONS, PARTS, 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One way to get a norm wrong.
+    """One mistake in a norm.
 
     Args:
         key: its name.
-        wrong: the line of the formula that is off.
-        right: what that line would be.
-        example: the smallest piece of code that makes it.
+        wrong: what the layer does.
+        right: what it should do.
+        example: the smallest code with this mistake.
         symptom: how it shows in a network.
-        stage: where it shows first, of `trace.STAGES`; "structure" where it is seen without computing.
-        changes: settings of the formula that reproduce it, one of several ways a line; none where it is seen directly.
-        kinds: norms that it is possible in.
-        alone: whether it is looked for without a second one at the same stage, as there are too many ways to make it.
+        stage: first stage that shows it, of `trace.STAGES`; "structure": found without computing.
+        changes: alternative settings of the formula that reproduce it; none if found directly.
+        kinds: norms in which it is possible.
+        alone: not combined with a second mistake at the same stage, because it has too many variants.
     """
 
     key: str
@@ -38,7 +38,6 @@ class Mistake:
 
     @property
     def sentence(self) -> str:
-        """The mistake in a sentence."""
         return f"{self.wrong}; right: {self.right}."
 
 
@@ -64,7 +63,6 @@ class Guess:
     sentences: tuple[str, ...] = ()
 
     def with_mistake(self, mistake: Mistake, changes: dict[str, Any], kind: str, groups: int) -> "Guess":
-        """Return the guess with one more mistake."""
         sentence = mistake.sentence.replace("{right}", KINDS[kind].axes)
         for place in ("axes", "variance_axes"):
             words = axes_in_words(changes.get(place, ""), changes.get("groups", groups))
@@ -77,7 +75,7 @@ class Guess:
 
 
 def axes_in_words(axes: str, groups: int) -> str:
-    """Return the letters of dimensions as people write them: "NKHW" -> "N, C, H, W" where there are no groups."""
+    """Return the axes as text: "NKHW" -> "N, C, H, W" without groups."""
     if groups == 1 or ("G" in axes and "K" in axes):
         axes = axes.replace("G", "").replace("K", "C")
     return ", ".join({"K": "C/G"}.get(letter, letter) for letter in axes) or "nothing"
@@ -112,9 +110,9 @@ BY_KEY = {mistake.key: mistake for mistake in MISTAKES}
 
 
 def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mistake, dict[str, Any]]]:
-    """Yield every way to make a mistake that shows first at that stage, in a norm of that kind.
+    """Yield every way to make a mistake that first shows at that stage, in a norm of that kind.
 
-    Where the running statistics are hidden, what is wrong with them shows in evaluation.
+    Mistakes in hidden running statistics show in evaluation.
     """
     stages = (stage, "memory") if stage == "evaluation" else (stage,)
     right, base = KINDS[kind].formula(groups, channels), KINDS[kind].base
@@ -137,7 +135,7 @@ def ways(stage: str, kind: str, groups: int, channels: int) -> Iterator[tuple[Mi
 
 
 def catalogue() -> str:
-    """Return a Markdown table of all mistakes: what is wrong, the smallest example, how it shows, and what would be right."""
+    """Return a Markdown table of all mistakes."""
     words = {"axes": "other axes", "variance_axes": "others", "right": "those of the norm", "groups": "a fixed number"}
     words |= {"activation": "such as ReLU", "variance": "by another number", "evaluation": "without the root, for example"}
     words |= {"taken_from": "a part of the set", "location": "median, for example,", "scale": "max(x) − min(x), for example,"}

@@ -1,4 +1,4 @@
-"""Report of a check: what a layer behaves as, every check with its outcome, mistakes by name, conventions as notes."""
+"""Report of a check: what a layer computes, the outcome of every check, mistakes, and conventions as notes."""
 
 import json
 import multiprocessing
@@ -28,15 +28,15 @@ WIDTH = 80
 _HINTS = {
     r"respect to argument 'running_mean'": "F.batch_norm takes given statistics as constants: in training let it "
     "compute them (training=True), or normalize by hand, (x − mean) / √(var + ε).",
-    r"must match the size of tensor": "A mean or a parameter of shape (C,) meets a map (N, C, H, W): use keepdim=True in "
-    "mean and var, and view(1, −1, 1, 1) for what has one value per channel.",
+    r"must match the size of tensor": "A mean or parameter of shape (C,) does not broadcast with (N, C, H, W): use "
+    "keepdim=True in mean and var, and view(1, −1, 1, 1) for values per channel.",
     r"running_mean must be defined": "Give F.batch_norm the layer's running_mean and running_var, registered as buffers.",
     r"cannot assign .* as parameter": "A parameter cannot be replaced by a tensor: running statistics are buffers, "
     "self.register_buffer(…).",
-    r"leaf Variable that requires grad .* in-place": "Running statistics are buffers, moved under torch.no_grad().",
+    r"leaf Variable that requires grad .* in-place": "Make running statistics buffers, and update them under torch.no_grad().",
     r"numpy\(\) on Tensor that requires grad": "Compute with torch: no gradient flows through NumPy.",
-    r"NVIDIA|CUDA": "Make new tensors where the input is: device=x.device.",
-    r"must divide|divisible by": "The number of groups must divide that of the channels.",
+    r"NVIDIA|CUDA": "Create new tensors on the input's device: device=x.device.",
+    r"must divide|divisible by": "The number of groups must divide the number of channels.",
 }
 _T = TypeVar("_T")
 
@@ -47,12 +47,12 @@ class Report:
 
     Args:
         layer: name of the class.
-        kind: what it was held against; "own" where only what holds for every norm was checked.
-        behaves: what it behaves as, in a sentence.
-        outcomes: name of a check -> what it found.
-        mistakes: key of each mistake found -> it in a sentence.
-        notes: what is no mistake and yet has a consequence.
-        remark: what nothing explains.
+        kind: norm it was compared with; "own": checked only for what holds for every norm.
+        behaves: what it computes, in a sentence.
+        outcomes: name of a check -> outcome.
+        mistakes: key of each mistake -> sentence.
+        notes: differences that are no mistakes.
+        remark: what no known mistake explains.
     """
 
     layer: str
@@ -65,11 +65,10 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Did all checks pass?"""
         return all(outcome.passed for outcome in self.outcomes.values())
 
     def to_text(self, verbose: bool = False) -> str:
-        """Return what it behaves as, the verdict, the causes and the notes; all checks where asked for."""
+        """Return what it computes, verdict, causes and notes; with `verbose` all checks."""
         failed = [name for name, outcome in self.outcomes.items() if not outcome.passed]
         count = len(self.outcomes)
         verdict = f"passed all {count} checks" if not failed else f"failed {len(failed)} of {count} checks"
@@ -85,7 +84,6 @@ class Report:
         return "\n".join([*wrapped, *([] if verbose else [f"All {count} checks: --verbose"])])
 
     def to_json(self) -> str:
-        """Return everything as JSON."""
         checks = [{"name": name, "passed": each.passed, "detail": each.detail} for name, each in self.outcomes.items()]
         diagnosis = [{"mistake": key, "sentence": sentence} for key, sentence in self.mistakes.items()]
         fields: dict[str, Any] = {"layer": self.layer, "as": self.kind, "behaves": self.behaves, "passed": self.passed}
@@ -94,7 +92,7 @@ class Report:
 
 
 def check(subject: Subject, with_compiler: bool = True) -> Report:
-    """Run all checks on a layer; those of the formula only where it is known which.
+    """Run all checks on a layer; those of the formula only for a known norm.
 
     Args:
         with_compiler: try torch.compile as well, which takes seconds.
@@ -150,7 +148,7 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
         remark = _with_hint(where_it_failed(subject.failure, subject))
     notes = [outcome.note for outcome in outcomes.values() if outcome.note]
     if is_random:
-        notes.append("Its output is random: the checks that compare two runs were left out.")
+        notes.append("Its output is random, so checks that compare two runs were skipped.")
     if not is_known and is_running:
         notes = [each for each in (depends_on(subject), *notes) if each]
     if is_known:
@@ -159,15 +157,15 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
 
 
 def behaves(subject: Subject) -> str:
-    """Return what a layer behaves as, and what it is checked as, in a sentence."""
+    """Return what a layer computes, and what it is checked against, in a sentence."""
     kind = subject.kind
     if subject.given_kind is not None:
         return f"checked as {KINDS[kind].title}, as you asked." if kind in KINDS else "checked for what every norm must do."
     if kind == "own":
         near = _nearest(subject)
-        return f"behaves as no norm that is known here{near}; no formula to compare with: checked for what every norm must do."
+        return f"computes no known norm{near}; checked only for what every norm must do."
     changes = subject.conventions.changes
-    behind = f" with {changes['activation']} behind it" if "activation" in changes else ""
+    behind = f" followed by {changes['activation']}" if "activation" in changes else ""
     own, same = (found.get(("output", "batch 0")) for found in (subject.observed, subject.expected))
     count = equal = subject.batches[0].numel()
     if own is None or same is None or own.shape != same.shape:
@@ -176,11 +174,11 @@ def behaves(subject: Subject) -> str:
         equal = int(((own.double() - same).abs() <= 1e-3 * same.abs().clamp_min(1e-2)).sum())
     groups = f" with {subject.groups} groups" if KINDS[kind].groups == "given" else ""
     verb = "behaves as" if equal == count else "is nearest to"
-    return f"{verb} {KINDS[kind].title}{groups}{behind} ({equal} of {count} values equal in training); checked as that."
+    return f"{verb} {KINDS[kind].title}{groups}{behind} ({equal} of {count} values equal in training); checked against it."
 
 
 def depends_on(subject: Subject) -> str:
-    """Say what an output value of a layer depends on in training, and what leaves the output as it is."""
+    """Return what an output value depends on in training, and what does not change it, in a sentence."""
     x = subject.batches[0].float()
     image, channel, row, column = 0, 5, 1, 2
     moving = x.clone().requires_grad_()
@@ -211,12 +209,12 @@ def depends_on(subject: Subject) -> str:
             for word, other in (("adding a constant to it", x + 3), ("scaling it", x * 3))
             if difference(subject.layer()(other), y.detach()) < 0.02
         ]
-    unchanged = f"; {' and '.join(same)} leaves the output as it is" if same else ""
+    unchanged = f"; {' and '.join(same)} does not change the output" if same else ""
     return f"In training each value depends on {' of '.join(of)} of the input{unchanged}."
 
 
 def _nearest(subject: Subject) -> str:
-    """Name the norm whose output is most like the layer's, where one is."""
+    """Name the norm with the most similar output, if it is similar."""
     own = subject.observed.get(("output", "batch 0"))
     found = []
     if own is None or own.shape != subject.batches[0].shape:
@@ -225,7 +223,7 @@ def _nearest(subject: Subject) -> str:
         right = subject.formula(Standard(key, subject.groups, 1e-5), {})(subject.batches[0]).detach()
         found.append((float(torch.corrcoef(torch.stack([own.double().flatten(), right.flatten()]))[0, 1]), key))
     likeness, key = max(found, default=(0.0, ""))
-    return f" (most like {KINDS[key].title}: `--as {key}` compares it with that)" if likeness > 0.9 else ""
+    return f" (most similar: {KINDS[key].title}; `--as {key}` compares it with that)" if likeness > 0.9 else ""
 
 
 def _unexplained(subject: Subject, stage: str) -> str:
@@ -249,7 +247,7 @@ def _with_hint(said: str) -> str:
 
 
 def where_it_failed(error: Exception, subject: Subject) -> str:
-    """Return what an exception says and the last line of the layer's own code."""
+    """Return the message of an exception and the last line of the layer's code."""
     lines = subject.own.source.splitlines()
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(subject.own.path)]
     place = ""
@@ -279,13 +277,13 @@ def _sentence(key: str, filling: str) -> str:
 
 
 def in_own_process(work: Callable[[], _T]) -> _T:
-    """Return what `work` returns, computed in a process of its own, which is ended if it hangs, wherever it does.
+    """Return the result of `work`, computed in a separate process with a time limit.
 
-    Where a system cannot fork, it is computed here, and nothing ends it.
+    Without fork it is computed here, without a time limit.
 
     Raises:
         TimeoutError: it takes longer than `TIME_LIMIT`.
-        ChildProcessError: the process ended without an answer.
+        ChildProcessError: the process ended without a result.
     """
     if sys.platform == "darwin" or "fork" not in multiprocessing.get_all_start_methods():
         return work()
@@ -322,10 +320,10 @@ def _answer(work: Callable[[], Any], sender: Connection) -> None:
 
 
 def check_apart(make: Callable[[], Subject], name: str, with_compiler: bool = True) -> Report:
-    """Make and check a layer in a process of its own; one that hangs or ends it gets a report that says so.
+    """Build and check a layer in a separate process; one that hangs or crashes is reported.
 
     Args:
-        make: makes the subject, which runs the person's code.
+        make: builds the subject, which runs the user's code.
         name: of the layer.
         with_compiler: as for `check`.
     """

@@ -1,4 +1,4 @@
-"""Subject of a check: a person's layer, what it behaves as, and the fewest known mistakes that explain it."""
+"""Subject of a check: a user's layer, what it computes, and the fewest known mistakes that explain it."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ Observed = dict[tuple[str, str], Tensor | None]
 
 
 def observe(layer: nn.Module, batches: Sequence[Tensor]) -> tuple[Observed, Exception | None]:
-    """Return all that a layer does on the batches, as far as it gets, and the exception that ended it, if one did."""
+    """Return everything that a layer does on the batches, and the exception that ended it, if any."""
     observed: Observed = {}
     try:
         for stage, name, value in trace(layer, batches):
@@ -57,9 +57,9 @@ _USUAL_EPS = (1e-5, 1e-3, 1e-6, 1e-8, 1e-12)
 _IMAGES = (3, 4, 8)
 #: Mistakes that are conventions of some people's code, with their consequence.
 CONVENTIONS = {
-    "eps-on-deviation": "ε is added to the deviation, √σ² + ε, and not under the root: outputs differ from torch's where σ is "
-    "small.",
-    "momentum-reversed": "momentum is the share that is kept, as in TensorFlow; in torch it is the share of the new batch.",
+    "eps-on-deviation": "ε is added to the standard deviation, √σ² + ε, not under the root: outputs differ from torch's where "
+    "σ is small.",
+    "momentum-reversed": "momentum is the weight of the old statistics, as in TensorFlow; in torch that of the new batch.",
     "activation-inside": "",
     "unbiased-normalization": "the variance is unbiased, Σ(x − μ)² / (C − 1), as in positional and channel normalization's own "
     "code; torch's layer norm divides by C.",
@@ -77,7 +77,7 @@ _USUAL_MOMENTA = (1.0, 0.1, 0.01, 0.9, 0.99, 0.05, 0.2, 0.001, 0.003, 0.3, 0.5, 
 
 @dataclass(frozen=True)
 class Standard:
-    """What a layer may be held against: a kind of norm with so many groups, this ε and this momentum."""
+    """What a layer is compared with: a kind of norm, number of groups, ε and momentum."""
 
     kind: str
     groups: int
@@ -94,7 +94,7 @@ class Subject:
 
     Args:
         own: the class.
-        kind: what it is meant to be, one of `CHOICES`; None finds out by what it does.
+        kind: what it should be, one of `CHOICES`; None: what it computes.
         arguments: of the constructor, as text: `num_groups=4`.
     """
 
@@ -113,12 +113,12 @@ class Subject:
 
     @cached_property
     def kind(self) -> str:
-        """What it is held against."""
+        """The kind it is compared with."""
         return self.given_kind or self._identified[0]
 
     @cached_property
     def batches(self) -> Sequence[Tensor]:
-        """The batches that it is tried on; of the first number of images that it takes."""
+        """The batches it is tried on, of the first number of images that it accepts."""
         for images in _IMAGES:
             try:
                 y = self.layer()(make_batches(images)[0].float())
@@ -141,15 +141,14 @@ class Subject:
         return layer
 
     def layer(self) -> nn.Module:
-        """Return a fresh layer whose parameters have the values of the check, in training mode."""
+        """Return a new layer in training mode, with the parameter values of the check."""
         return clone(self._with_values)
 
     def untouched(self) -> nn.Module:
-        """Return a layer as its constructor leaves it."""
+        """Return a layer as its constructor builds it."""
         return clone(self._template).train()
 
     def built_again(self) -> nn.Module:
-        """Return a second layer of the class, built as the first."""
         return self._build()
 
     @cached_property
@@ -159,13 +158,13 @@ class Subject:
 
     @cached_property
     def groups(self) -> int:
-        """Number of groups it is built with, or behaves as if it were."""
+        """Number of groups it has, or computes with."""
         if (given := self._stated_groups()) is not None:
             return given
         return self._identified[1] if self.given_kind is None else 8
 
     def _stated_groups(self) -> int | None:
-        """The number of groups that its constructor is given, or that it has; None where nothing says it."""
+        """Number of groups of its constructor or attributes; None if unknown."""
         built = GROUPS if self.own.takes("num_groups") else meant(vars(self._template), "num_groups")
         for value in (meant(self.arguments, "num_groups"), built):
             if isinstance(value, int) and value > 0 and CHANNELS % value == 0:
@@ -174,7 +173,7 @@ class Subject:
 
     @cached_property
     def eps(self) -> float:
-        """The ε that it is built with; where the constructor takes none, the one it has."""
+        """ε of its constructor or attributes."""
         if self.own.takes("eps"):
             return self._given("eps", EPS)
         held = meant(vars(self._template), "eps")
@@ -189,14 +188,14 @@ class Subject:
 
     @cached_property
     def momentum(self) -> float:
-        """The momentum that it is built with; where nothing says it, the one that its running mean shows."""
+        """Momentum of its constructor or attributes, else derived from the running mean."""
         if self.own.takes("momentum"):
             return self._given("momentum", MOMENTUM)
         held = meant(vars(self._template), "momentum")
         return held if isinstance(held, float) else self._share_that_fits() or 0.1
 
     def _share_that_fits(self) -> float | None:
-        """The share of the new batch with which its running mean is what it is after three batches."""
+        """Weight of the new batch that explains the running mean after three batches."""
         own = self.observed.get(("memory", "running_mean"))
         if own is None or own.numel() != CHANNELS:
             return None
@@ -214,17 +213,17 @@ class Subject:
 
     @property
     def observed(self) -> Observed:
-        """All that it does on the fixed batches."""
+        """Everything it does on the fixed batches."""
         return self._traced[0]
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the trace, if something did."""
+        """The exception that ended the trace, if any."""
         return self._traced[1]
 
     @cached_property
     def is_random(self) -> bool:
-        """Does it give two results for the same images, from the same state?"""
+        """Does it give two results for the same images and state?"""
         x = self.batches[0].float()
         for training in (True, False):
             first, second = (self.layer().train(training)(x + 0).detach() for _ in range(2))
@@ -234,25 +233,25 @@ class Subject:
 
     @cached_property
     def expected(self) -> Observed:
-        """The same of the right formula, with the conventions that the layer follows."""
+        """The same of the right formula, with the conventions of the layer."""
         return {(stage, name): value for stage, name, value in trace(self.right(), self.batches, self.values)}
 
     @cached_property
     def values(self) -> dict[str, Tensor]:
-        """Values of what is learned, one per channel."""
+        """Values of the learned parameters, one per channel."""
         return values_of(self.roles)
 
     @property
     def standard(self) -> Standard:
-        """What it is held against."""
+        """What it is compared with."""
         return Standard(self.kind, self.groups, self.eps, self.momentum)
 
     def right(self) -> FormulaNorm:
-        """Return the right formula as a layer, with the same values of what is learned."""
+        """Return the right formula as a layer, with the same parameter values."""
         return self.formula(self.standard, self.conventions.changes)
 
     def formula(self, standard: Standard, changes: Mapping[str, Any]) -> FormulaNorm:
-        """Return a formula, changed, as a layer with the values of what is learned."""
+        """Return a formula with changes, as a layer with the same parameter values."""
         formula = standard.formula(changes)
         layer = FormulaNorm(formula, CHANNELS, standard.eps, standard.momentum)
         for name, value in self.values.items():
@@ -264,7 +263,7 @@ class Subject:
 
     @cached_property
     def conventions(self) -> Guess:
-        """Those that the layer follows; none where it is held against a kind that was asked for."""
+        """Conventions of the layer; none if the kind was given."""
         if self.given_kind is not None:
             return Guess()
         guess = self._identified[3]
@@ -282,14 +281,14 @@ class Subject:
         return guess
 
     def _default_momentum(self) -> float:
-        """The momentum that the constructor takes if none is given; 0 where it does not say."""
+        """Default momentum of the constructor; 0 if unknown."""
         value = self.own.default("momentum")
         held = meant(vars(self._template), "momentum") if not self.own.takes("momentum") else None
         return float(value) if isinstance(value, float) else float(held) if isinstance(held, float) else 0.0
 
     @cached_property
     def diagnosis(self) -> tuple[Guess, str | None, float | None, float | None]:
-        """The mistakes that explain it, the stage that nothing explains, its ε and momentum where others were given."""
+        """The mistakes that explain it, the unexplained stage, and its ε and momentum if they differ from those given."""
         known, standard = self.conventions, self.standard
         guess, unexplained = self._diagnose(standard, known)
         eps = None
@@ -309,7 +308,7 @@ class Subject:
     def _diagnose(
         self, standard: Standard, start: Guess | None = None, last: int | None = None, at_most: int = 2
     ) -> tuple[Guess, str | None]:
-        """Return the mistakes that explain what was observed, and the first stage that nothing explains, if there is one.
+        """Return the mistakes that explain the observations, and the first unexplained stage, if any.
 
         One stage after another: what explains the output in training stays for the gradients, and so on. Within a stage no
         mistake is tried first, then each one, then each two; of those that explain it, the one that explains most after it.
@@ -343,7 +342,7 @@ class Subject:
 
     @cached_property
     def _impossible_mistake(self) -> str:
-        """Which of two mistakes it cannot be that give the same with these groups, by what other groups give."""
+        """Which of two mistakes with equal results it cannot be, by the results with other groups."""
         if not self.own.takes("num_groups") or meant(self.arguments, "num_groups") is not None:
             return ""
         try:
@@ -354,7 +353,7 @@ class Subject:
         return "groups-swapped" if same else "fixed-groups"
 
     def _depth(self, changes: Mapping[str, Any], standard: Standard, last: int | None = None) -> int:
-        """Return how many stages of what was observed a formula gives, up to the stage of that number or all."""
+        """Return how many stages of the observations a formula reproduces."""
         last = max(STAGES.index(stage) for stage, _ in self.observed) if last is None else last
         asked = (frozenset(changes.items()), standard, last)
         if asked not in self._depths:
@@ -376,7 +375,7 @@ class Subject:
         return len(STAGES)
 
     def _computes(self, standard: Standard, changes: Mapping[str, Any], roughly: bool = False) -> bool:
-        """Is its first output in training that of a formula; or of one with another ε?"""
+        """Is its first output in training that of a formula, or of one with another ε?"""
         own = self.observed.get(("output", "batch 0"))
         if own is None or own.shape != self.batches[0].shape:
             return False
@@ -390,7 +389,7 @@ class Subject:
         return difference(*(each[0::2][:, 2:] for each in (own, found))) < 0.1
 
     def _first_output(self, standard: Standard, changes: Mapping[str, Any]) -> Tensor:
-        """Return what a formula gives for the first batch in training; one that needs no tensor of the layer is remembered."""
+        """Return the first output of a formula in training; cached if it needs no tensor of the layer."""
         formula = standard.formula(changes)
         if formula.training == "frozen":
             with torch.no_grad():
@@ -403,7 +402,7 @@ class Subject:
 
     @cached_property
     def _identified(self) -> tuple[str, int, float | None, Guess]:
-        """Kind, groups, ε and conventions with which its output in training is the same; else the nearest explanation."""
+        """Kind, groups, ε and conventions with the same output in training, else the nearest explanation."""
         given = self._stated_groups()
         groups = [8, 2, 4] if given is None else [given]
         found = list[tuple[tuple[float, ...], tuple[str, int, float | None, Guess]]]()
@@ -435,7 +434,7 @@ class Subject:
         return self._explained(groups[0])
 
     def _agreement(self, standard: Standard, guess: Guess) -> tuple[int, float]:
-        """Return in how many steps of the trace both agree, and by how much the outputs in training differ at most."""
+        """Return the number of equal steps of the trace, and the largest difference of the outputs in training."""
         layer = self.formula(standard, guess.changes)
         steps, gap = 0, 0.0
         try:
@@ -450,7 +449,7 @@ class Subject:
         return steps, gap
 
     def _explained(self, groups: int) -> tuple[str, int, float | None, Guess]:
-        """Return the kind of which one known mistake or two give its output in training; "own" where there is none."""
+        """Return the kind from which one or two known mistakes give its output in training; "own" if there is none."""
         order = list(EVERY)
         if not self._depends_on_batch():
             order = ["in", "ln", "gn", "ln-position", "rms-position", "rms-image", "rms-map"]
@@ -483,7 +482,7 @@ class Subject:
 
     @cached_property
     def has_more(self) -> bool:
-        """Does it learn something that has no role in a known norm?"""
+        """Does it have parameters without a role in a known norm?"""
         known = {id(held.tensor) for held in self.roles.values()}
         return any(id(each) not in known for each in self._template.parameters() if each.requires_grad)
 
@@ -495,7 +494,7 @@ class Subject:
         return list(dict.fromkeys([*known, *_USUAL_EPS, *swapped]))
 
     def _is_frozen(self) -> bool:
-        """Does it have running statistics that do not move, and nothing that learns unless it is kept in evaluation?"""
+        """Does it have fixed running statistics, and no parameters unless it is kept in evaluation mode?"""
         moved, start = self.observed.get(("memory", "running_mean")), self.roles.get("running_mean")
         if moved is None or start is None or not torch.equal(moved, start.tensor.detach().flatten()):
             return False
@@ -503,7 +502,7 @@ class Subject:
         return not learns or not any(each.training for each in self.untouched().modules())
 
     def _is_renorm(self) -> bool:
-        """Do the running statistics have a say in training, later, by a count of steps?"""
+        """Do running statistics affect training after some steps?"""
         layer, batches = self.layer(), [each.float() for each in self.batches[:2]]
         try:
             with torch.no_grad():
@@ -529,7 +528,7 @@ class Subject:
         return any(role.startswith("running") for role in self.roles)
 
     def _depends_on_batch(self) -> bool:
-        """Does the output for an image in training depend on the others, or in evaluation on earlier ones?"""
+        """Does the output for an image depend on other images, in training or through running statistics?"""
         x = self.batches[0].float()
         try:
             with torch.no_grad():
@@ -561,7 +560,7 @@ class Subject:
         return layer.train()
 
     def _fitting(self, known: dict[str, Any]) -> nn.Module:
-        """Return the layer; where a shape is asked for, with C, H, W, or with C alone if only that gives its input's shape."""
+        """Return the layer; a shape argument is (C, H, W), or C if only that preserves the shape."""
         if not self.own.takes("shape") or meant(self.arguments, "shape") is not None:
             return self.own.build(known, self.arguments)
         for shape in ((CHANNELS, HEIGHT, WIDTH), CHANNELS, (CHANNELS,)):
@@ -576,7 +575,7 @@ class Subject:
 
 
 def _seen_one(layer: nn.Module) -> nn.Module:
-    """Return the layer after a forward pass that moves no running statistics."""
+    """Return the layer after a forward pass that updates no running statistics."""
     with torch.no_grad():
         layer.eval()(make_batches(_IMAGES[0])[0].float())
     return layer.train()
@@ -606,12 +605,12 @@ def _formula_output(
 
 
 def _tolerance(changes: Mapping[str, Any]) -> float:
-    """Return the largest difference that rounding in float32 explains; faint maps lose digits where the bias is added first."""
+    """Return the largest difference that float32 rounding explains."""
     return TOLERANCE * (10 if changes.get("affine") == "before" else 1)
 
 
 def changes_to_mistakes(changes: Mapping[str, Any]) -> list[str]:
-    """Return the keys of the mistakes that conventions are called where torch's way is asked for."""
+    """Return the keys of the mistakes that correspond to conventions."""
     keys = {"epsilon": "eps-on-deviation", "variance": "unbiased-normalization", "activation": "activation-inside"}
     keys |= {"gate": "gate-clamped", "affine": "weight-less-one"}
     return [key for setting, key in keys.items() if setting in changes]

@@ -1,4 +1,4 @@
-"""Trace of a layer: its tensors by role, and what it makes of a few fixed batches."""
+"""Trace of a layer: its tensors by role, and its results on a few fixed batches."""
 
 import copy
 import functools
@@ -22,7 +22,7 @@ _REMEMBERED = {"running_mean": r"mean|mu|avg|average", "running_var": r"var|vari
 
 @dataclass(frozen=True)
 class Held:
-    """A tensor that a layer holds."""
+    """A tensor of a layer."""
 
     name: str  # its attribute
     tensor: Tensor
@@ -30,7 +30,7 @@ class Held:
 
 
 def held_tensors(layer: nn.Module) -> Iterator[Held]:
-    """Yield all tensors that the layer and its parts hold: parameters, buffers, and plain attributes."""
+    """Yield all tensors of the layer and its parts: parameters, buffers and plain attributes."""
     for module in layer.modules():
         for name, parameter in module.named_parameters(recurse=False):
             yield Held(name, parameter, "parameter")
@@ -46,7 +46,7 @@ def held_tensors(layer: nn.Module) -> Iterator[Held]:
 
 
 def find_roles(layer: nn.Module) -> dict[str, Held]:
-    """Return the tensors of a layer by their role; a role that nothing plays is not there."""
+    """Return the tensors of a layer by role, as far as they exist."""
     found: dict[str, Held] = {}
     floating = [held for held in held_tensors(layer) if held.tensor.is_floating_point()]
     learned = [held for held in floating if held.tensor.requires_grad]
@@ -95,7 +95,7 @@ def set_role(held: Held, values: Tensor) -> None:
 
 
 def per_channel(tensor: Tensor, channels: int) -> Tensor:
-    """Sum what has more than one value per channel over the others; anything else is only flattened."""
+    """Sum several values per channel; else only flatten."""
     if tensor.numel() in (1, channels) or tensor.numel() % channels:
         return tensor.flatten()
     shape = [size for size in tensor.shape if size != 1]
@@ -125,7 +125,7 @@ STAGES = ("output", "gradients", "memory", "evaluation")
 
 @functools.cache
 def make_batches(images: int) -> tuple[Tensor, ...]:
-    """Return the fixed batches of so many images, float64: every channel of every image has its own mean and spread.
+    """Return the fixed batches of this many images, float64; every channel of every image has its own mean and deviation.
 
     One channel and one image are so faint that ε counts in them.
     """
@@ -154,7 +154,7 @@ VALUES = {
 
 
 def clone(layer: nn.Module) -> nn.Module:
-    """Return a copy of a layer; of a scripted one with its own tensors, too. What has a graph is copied without it."""
+    """Return a copy of a layer, without autograd graphs; of a scripted one with separate tensors."""
     computed = [held for held in held_tensors(layer) if held.tensor.grad_fn is not None]
     memo = {id(held.tensor): held.tensor.detach().clone() for held in computed}
     for held in computed:
@@ -163,7 +163,7 @@ def clone(layer: nn.Module) -> nn.Module:
 
 
 def set_values(layer: nn.Module) -> dict[str, Held]:
-    """Give what the layer learns its values for the check, and return its tensors by role."""
+    """Set the parameters to the values of the check, and return the tensors by role."""
     roles = find_roles(layer)
     for role, values in VALUES.items():
         if role in roles:
@@ -172,7 +172,7 @@ def set_values(layer: nn.Module) -> dict[str, Held]:
 
 
 def values_of(roles: dict[str, Held]) -> dict[str, Tensor]:
-    """Return the values that `set_values` gave, one per channel; 1 and 0 for a weight and a bias that there are not."""
+    """Return the values set by `set_values`, one per channel; 1 and 0 for a missing weight and bias."""
     scalar = {role for role, held in roles.items() if held.tensor.numel() < CHANNELS}
     found = {role: values[-3:-2].expand(CHANNELS) if role in scalar else values for role, values in VALUES.items()}
     absent = {"weight": torch.ones_like(VALUES["weight"]), "bias": torch.zeros_like(VALUES["bias"])}
@@ -182,7 +182,7 @@ def values_of(roles: dict[str, Held]) -> dict[str, Tensor]:
 def trace(
     layer: nn.Module, batches: Sequence[Tensor] = BATCHES, values: dict[str, Tensor] | None = None
 ) -> Iterator[tuple[str, str, Tensor | None]]:
-    """Yield what a fresh layer does, step by step: (stage, name, value).
+    """Yield what a new layer does, step by step: (stage, name, value).
 
     Args:
         layer: it is not changed, a copy is.
@@ -215,12 +215,12 @@ def trace(
 
 
 def close(own: Tensor, reference: Tensor) -> bool:
-    """Are two tensors the same to rounding, each map (or each value) judged by its own largest value?"""
+    """Are two tensors equal up to rounding, relative to the largest value of each map (or value)?"""
     return difference(own, reference) <= TOLERANCE
 
 
 def difference(own: Tensor, reference: Tensor) -> float:
-    """Return the largest difference, as a share of the largest value of the same map; infinite for other shapes or NaN."""
+    """Return the largest difference relative to the largest value of the same map; infinite for other shapes or NaN."""
     own = own.double()
     reference = reference.double()
     if own.numel() == 1 < reference.numel():
