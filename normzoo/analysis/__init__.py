@@ -1,1 +1,1 @@
-"""Stored results as tables, statistics and findings; nothing here draws."""
+"""Stored results as tables, and statistics."""

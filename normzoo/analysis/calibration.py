@@ -1,4 +1,4 @@
-"""Calibration: does a network's confidence say how often it is correct?"""
+"""Calibration: does confidence match accuracy?"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well a network's confidence says how often it is correct; of one run.
+    """Calibration of one run.
 
     Args:
         ece: expected calibration error, a fraction, over `BINS` bins of equal mass.
-        expected_ece, expected_ece_high: mean and 95% point of what a perfectly calibrated network of this confidence would show
-            with so few images.
+        expected_ece, expected_ece_high: its mean and 95% point under perfect calibration, for this confidence and number of
+            images.
         nll: mean cross entropy, nats.
-        nll_scaled: the same with the logits divided by a temperature that was fitted on other images.
-        temperature: mean of the fitted ones; above 1 the network is overconfident.
-        confidence, accuracy: of each bin, (bins,): the reliability diagram.
+        nll_scaled: the same with the logits divided by a temperature fitted on other images.
+        temperature: mean over the folds; above 1 the network is overconfident.
+        confidence, accuracy: reliability diagram, (bins,).
     """
 
     ece: float
@@ -44,7 +44,7 @@ class Calibration:
 
 
 def calibrate(logits: Floats, labels: NDArray[np.int64], seed: int = 0) -> Calibration:
-    """Measure the calibration of one network.
+    """Compute the calibration of one network.
 
     Args:
         logits: (N, classes).
@@ -79,7 +79,7 @@ def calibrate(logits: Floats, labels: NDArray[np.int64], seed: int = 0) -> Calib
 
 
 def calibrations(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, list[Calibration]], dict[str, str]]:
-    """Return the calibration of every run of each variant, and for those that cannot be read the reason."""
+    """Return the calibration of every run of each variant, and the reason for each that cannot be read."""
     return read_each(model_set, variants, _of_runs)
 
 
@@ -89,7 +89,7 @@ def _of_runs(checkpoint: Checkpoint) -> list[Calibration]:
 
 
 def reliability(confidence: Floats, correct: Correct, bins: int = BINS) -> tuple[Floats, Floats]:
-    """Return mean confidence and accuracy of bins that hold as many images each, the lowest confidence first."""
+    """Return mean confidence and accuracy of bins of equally many images, lowest confidence first."""
     parts = np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(confidence)))
     return np.array([confidence[part].mean() for part in parts]), np.array([correct[part].mean() for part in parts])
 
@@ -101,7 +101,7 @@ def calibration_error(confidence: Floats, correct: Correct, bins: int = BINS) ->
 
 
 def _expected_errors(confidence: Floats, rng: np.random.Generator, bins: int = BINS) -> Floats:
-    """Return the calibration errors of draws in which each prediction is correct with the probability of its confidence."""
+    """Return calibration errors of simulated outcomes, each correct with the probability of its confidence."""
     ordered = np.sort(confidence)
     parts = np.array_split(np.arange(len(ordered)), min(bins, len(ordered)))
     drawn = rng.random((DRAWS, len(ordered))) < ordered
@@ -111,7 +111,7 @@ def _expected_errors(confidence: Floats, rng: np.random.Generator, bins: int = B
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
-    """Return the temperature by which logits must be divided for the least cross entropy."""
+    """Return the temperature that minimizes the cross entropy of the logits divided by it."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(

@@ -1,4 +1,4 @@
-"""Out-of-distribution (OOD) inputs: how well the maximum softmax probability tells them from images of known classes."""
+"""Out-of-distribution (OOD) detection by the maximum softmax probability."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -24,18 +24,18 @@ UNKNOWN_CLASSES = ("airplane", "deer", "frog", "horse")
 
 @dataclass(frozen=True)
 class Ood:
-    """How a network's maximum softmax probability tells known images from unknown ones; of one run.
+    """OOD detection of one run.
 
     Args:
-        known, unknown: how many images of each there were.
-        auroc: chance that it is larger for a known image than for an unknown one; of two networks (`against`) the difference.
-        standard_error: of that, over images (DeLong).
-        fpr95: share of the unknown images above the threshold that 95% of the known ones reach.
-        threshold: below it an image is flagged. Fitted on one half of the known images, so that with 95% confidence at most
-            `FALSE_ALARMS` of them are flagged; not a number where AUROC is below 0.5.
-        known_flagged: share of the other half that is flagged, a false alarm.
-        unknown_flagged: share of the unknown images that is.
-        noise_confidence: mean of the maximum softmax probability on uniform noise; not a number where it was not measured.
+        known, unknown: number of in-distribution and OOD images.
+        auroc: probability that it is larger for a known image than for an OOD one; with `against`, the difference.
+        standard_error: of `auroc`, over images (DeLong).
+        fpr95: share of the OOD images above the threshold that 95% of the known ones reach.
+        threshold: images below it are flagged. Fitted on one half of the known images, so that with 95% confidence at most
+            `FALSE_ALARMS` of them are flagged; NaN if AUROC is below 0.5.
+        known_flagged: share of the other half that is flagged.
+        unknown_flagged: share of the OOD images that is flagged.
+        noise_confidence: mean maximum softmax probability on uniform noise; NaN if not measured.
     """
 
     known: float
@@ -50,24 +50,24 @@ class Ood:
 
     @property
     def is_useful(self) -> bool:
-        """Does the threshold tell anything?"""
+        """Is AUROC better than chance?"""
         return self.auroc > 0.5 and self.threshold == self.threshold
 
 
 def read_ood(model_set: ModelSet, variants: Iterable[str]) -> dict[str, Ood]:
-    """Return what was measured of these variants of a set, and of the ensemble where these are all."""
+    """Return the measurements of these variants of a set, and of the ensemble if these are all."""
     return {variant: found for (variant, against), found in _read(model_set, variants).items() if not against}
 
 
 def read_ood_differences(model_set: ModelSet, variants: Iterable[str]) -> dict[tuple[str, str], Ood]:
-    """Return the difference of AUROC of every two of these variants, with its standard error on the same images."""
+    """Return the difference of AUROC of each pair of variants, with its standard error."""
     found = _read(model_set, variants)
     # Of the second network the weights are named in its own row alone.
     return {pair: each for pair, each in found.items() if pair[1] and (pair[1], "") in found}
 
 
 def read_ood_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where there is no table."""
+    """Return the rows of a table; empty if there is no table."""
     return read_table(path, lambda row: [float(row[name] or "nan") for name in OOD_COLUMNS[3:]])
 
 

@@ -1,4 +1,4 @@
-"""The original study's figures, as its report prints them."""
+"""Figures of the original study, as printed in its report."""
 
 import functools
 import json
@@ -14,27 +14,27 @@ _NAMES = {"torch-bn": "torch_bn"}
 
 @functools.cache
 def original_study() -> dict[str, Any]:
-    """All of the file: its title, protocol, results and known slips, as they are there."""
+    """Return its title, protocol, results and errata."""
     study: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
     return study
 
 
 def final_figures(variant: str) -> dict[str, dict[str, float | None]] | None:
-    """Its final figures of a variant, split -> metric -> value: fractions, and the loss as printed (see `nats`).
+    """Return its final figures of a variant, split -> metric -> value: fractions, and the loss as printed (see `nats`).
 
-    None where it has none; a metric is None where its report leaves it out.
+    None if it has none; a missing metric is None.
     """
     printed = original_study()["results"].get(_NAMES.get(variant, variant))
     return printed and {split: _fractions(figures) for split, figures in printed.items()}
 
 
 def baseline_figures() -> dict[str, dict[str, float | None]]:
-    """The same of its first recipe, which it gives for batch normalization."""
+    """Return the same for its first recipe, with batch normalization."""
     return {split: _fractions(figures) for split, figures in original_study()["results"]["baseline_sgd_bn_augmented"].items()}
 
 
 def batch_size_figures(norm: str, batch_size: int) -> dict[str, float | None] | None:
-    """Its training `loss` (as printed) and `accuracy` of a norm at a batch size; None where it has none."""
+    """Return its training `loss` (as printed) and `accuracy` of a norm at a batch size, or None."""
     if batch_size == original_study()["protocol"]["final"]["batch_size"]:
         found = final_figures(norm)
         return {key: found["train"][key] for key in ("loss", "accuracy")} if found else None
@@ -43,12 +43,12 @@ def batch_size_figures(norm: str, batch_size: int) -> dict[str, float | None] | 
 
 
 def nats(printed_loss: float, batch_size: int) -> float:
-    """The mean cross entropy that a printed loss stands for: the original divides it by the batch size once more."""
+    """Convert a printed loss to mean cross entropy: the original divides it by the batch size once more."""
     return printed_loss * batch_size
 
 
 def errata() -> list[str]:
-    """Return what is known to be wrong in its report, in sentences."""
+    """Return the known errors of its report."""
     known: list[str] = original_study()["known_slips_in_the_report"]
     return known
 

@@ -1,4 +1,4 @@
-"""The stored results of a model set as tables: histories, final figures, confusion matrices, batch sizes."""
+"""Stored results of a model set as tables: histories, final figures, confusion matrices, batch sizes."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ SPLITS = {"val": "Validation", "train": "Training"}
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure that is measured after every epoch and at the end."""
+    """A metric of every epoch and of the final network."""
 
     key: str
     title: str
@@ -38,17 +38,17 @@ class Metric:
         return "%" if self.is_fraction else "nats"
 
     def on_screen(self, value: float) -> float:
-        """The number that is shown for a stored one: per cent for a fraction."""
+        """The displayed number: per cent for a fraction."""
         return 100 * value if self.is_fraction else value
 
     def text(self, value: float | None) -> str:
-        """The stored number as it is shown, without its unit: "51.28" or "1.6474"; a dash where there is none."""
+        """The displayed number without unit: "51.28" or "1.6474"; a dash if missing."""
         if value is None or not math.isfinite(value):
             return "–"
         return f"{100 * value:.2f}" if self.is_fraction else f"{value:.4f}"
 
     def with_sd(self, mean: float, sd: float | None) -> str:
-        """A mean over runs with its standard deviation, as it is shown: "79.1 ± 0.6"; the mean alone of one run."""
+        """A mean over runs with its standard deviation: "79.1 ± 0.6"; the mean alone for one run."""
         scale, digits = (100, 1) if self.is_fraction else (1, 3)
         text = f"{scale * mean:.{digits}f}"
         return text if sd is None or math.isnan(sd) else f"{text} ± {scale * sd:.{digits}f}"
@@ -67,23 +67,21 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table, and for the variants that it had to leave out the reason."""
+    """A table, and the reason for each variant that could not be read."""
 
     frame: pd.DataFrame
     problems: dict[str, str]
 
 
 def chance_loss(num_classes: int) -> float:
-    """The cross entropy of guessing: every class as probable as any other."""
+    """Cross entropy of uniform predictions."""
     return math.log(num_classes)
 
 
 def read_each(
     model_set: ModelSet, variants: Iterable[str], read: Callable[[Checkpoint], Read]
 ) -> tuple[dict[str, Read], dict[str, str]]:
-    """Read from the checkpoint of each variant that the set has; return the results, and for those that cannot be read the
-    reason.
-    """
+    """Return the results of each variant of the set, and the reason for each that cannot be read."""
     found, problems = dict[str, Read](), dict[str, str]()
     for variant in variants:
         if variant in model_set.problems:
@@ -101,13 +99,13 @@ def read_each(
 def measured_rows(
     model_set: ModelSet, variants: Iterable[str], table: str, read: Callable[[Path], list[dict[str, str]]]
 ) -> list[dict[str, str]]:
-    """Return the rows for these variants of a set in a table of its data set; none where these weights were not measured.
+    """Return the rows of these variants in a table of the data set, if they belong to these weights.
 
     A row says in `covers` which weights it is of. Where an older table does not, it is taken for a single variant's alone.
 
     Args:
-        table: the name of the file.
-        read: gives the rows of a file.
+        table: file name.
+        read: returns the rows of a file.
     """
     wanted, checkpoint = set(variants), next(iter(model_set.checkpoints.values()), None)
     rows = read(checkpoint.folder.parents[1] / table) if checkpoint else []
@@ -121,7 +119,7 @@ def measured_rows(
 
 
 def history(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """Return what was measured while the networks learned.
+    """Return the history of training.
 
     Returns:
         one row per variant, seed, epoch and split: `variant` and the columns of `HISTORY_COLUMNS`.
@@ -132,7 +130,7 @@ def history(model_set: ModelSet, variants: Iterable[str]) -> Table:
 
 
 def over_seeds(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One metric of a history, averaged over the seeds.
+    """Average one metric of a history over the seeds.
 
     Returns:
         one row per variant, split and epoch, in the order of the history: `mean`, `sd` (of the sample; NaN for one seed), `n`.
@@ -142,7 +140,7 @@ def over_seeds(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def final_metrics(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """Return what the networks reached after the last epoch, measured anew in evaluation mode, without augmentation.
+    """Return the metrics after the last epoch, in evaluation mode, without augmentation.
 
     Returns:
         one row per variant: for each split and metric the mean over the seeds, such as `val_accuracy`, and its standard
@@ -154,7 +152,7 @@ def final_metrics(model_set: ModelSet, variants: Iterable[str]) -> Table:
 
 
 def val_accuracy(model_set: ModelSet, variant: str) -> tuple[float, int] | None:
-    """A variant's mean validation accuracy and over how many seeds, where it is known."""
+    """Return a variant's mean validation accuracy and number of seeds, if known."""
     found, _ = read_each(model_set, [variant], lambda checkpoint: _final_row(checkpoint.metrics))
     return (found[variant]["val_accuracy"], found[variant]["n"]) if found else None
 
@@ -172,7 +170,7 @@ def _final_row(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def correct_images(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, Runs], dict[str, str]]:
-    """For every variant and seed which validation images it gets right, (N,); and for what cannot be read the reason."""
+    """Return which validation images each variant and seed gets right, (N,), and the reason for each unreadable one."""
     return read_each(model_set, variants, _correct)
 
 
@@ -182,14 +180,13 @@ def _correct(checkpoint: Checkpoint) -> Runs:
 
 
 def smoothed(history: pd.DataFrame, metric: str, weight: float) -> pd.DataFrame:
-    """The same history with one metric smoothed along the epochs, each run for itself.
+    """Return the history with one metric smoothed along the epochs, for each run.
 
-    s_t = (1 - w) * sum over i of w^i x_(t-i), divided by 1 - w^t: its bias-corrected average, so that the first value is x_1
-    and not a mixture with 0.
+    s_t = (1 - w) * sum over i of w^i x_(t-i), divided by 1 - w^t: a bias-corrected moving average.
 
     Args:
-        history: as `history` gives it, each run in the order of its epochs.
-        weight: w, of what was before; 0 changes nothing.
+        history: from `history`, each run in order of epochs.
+        weight: w; 0: no smoothing.
     """
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1:
         raise ConfigError("Smoothing must be at least 0 (none) and less than 1.")
@@ -201,40 +198,39 @@ def smoothed(history: pd.DataFrame, metric: str, weight: float) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of how often each class was taken for each; the figures are means over the seeds, as fractions, (classes,)."""
+    """Confusion matrices; the metrics are means over the seeds, as fractions, (classes,)."""
 
     by_seed: NDArray[np.int64]  # (seeds, true class, predicted class)
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Answers of all seeds together, (true class, predicted class)."""
+        """Predictions of all seeds, (true class, predicted class)."""
         total: NDArray[np.int64] = self.by_seed.sum(0)
         return total
 
     @property
     def support(self) -> NDArray[np.int64]:
-        """The validation photos of each class, (classes,)."""
+        """Number of validation images per class, (classes,)."""
         support: NDArray[np.int64] = self.by_seed[0].sum(1)
         return support
 
     @property
     def shares(self) -> Shares:
-        """Of each true class (row) the share that was taken for each class (column)."""
+        """Share of each true class (row) predicted as each class (column)."""
         return _divide(self.counts, self.counts.sum(1, keepdims=True))
 
     @property
     def recall(self) -> Shares:
-        """Of the photos of each class the share that was recognized."""
         return _divide(self._right, self.by_seed.sum(2)).mean(0)
 
     @property
     def precision(self) -> Shares:
-        """Of the times that each class was named the share that was right; 0 where it was never named."""
+        """Precision of each class; 0 if never predicted."""
         return _divide(self._right, self.by_seed.sum(1)).mean(0)
 
     @property
     def f1(self) -> Shares:
-        """The harmonic mean of precision and recall, by seed; 0 where both are."""
+        """F1 of each class, by seed; 0 if precision and recall are 0."""
         return _divide(2 * self._right, self.by_seed.sum(1) + self.by_seed.sum(2)).mean(0)
 
     @property
@@ -243,7 +239,7 @@ class Confusion:
 
 
 def confusions(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, Confusion], dict[str, str]]:
-    """The confusion of each variant on the validation images; and for those that cannot be read the reason."""
+    """Return the confusion of each variant on the validation images, and the reason for each unreadable one."""
     return read_each(model_set, variants, _count)
 
 
@@ -256,7 +252,7 @@ def _count(checkpoint: Checkpoint) -> Confusion:
 
 
 def _divide(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Shares:
-    """parts / wholes, 0 where the whole is 0."""
+    """parts / wholes; 0 if the whole is 0."""
     return np.divide(parts, wholes, out=np.zeros(np.broadcast_shapes(parts.shape, wholes.shape)), where=wholes != 0)
 
 
@@ -287,7 +283,7 @@ def by_batch_size(model_set: ModelSet) -> pd.DataFrame:
 
 
 def steps_of(metrics: dict[str, Any]) -> int | None:
-    """Return how many steps a run took, where its stored recipe and data set say it."""
+    """Return the number of steps of a run, if known."""
     provenance = metrics["provenance"]
     recipe, data = provenance.get("recipe"), provenance.get("data")
     if not isinstance(recipe, dict) or not isinstance(data, dict) or not {"epochs", "batch_size"} <= recipe.keys():

@@ -1,4 +1,4 @@
-"""Robustness: accuracy of the packaged weights on corrupted validation images, with running or with batch statistics."""
+"""Robustness: accuracy of the packaged weights on corrupted validation images, with running or batch statistics."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ CHANGES = {
 
 
 def robustness(model_set: ModelSet, variants: Iterable[str]) -> Table:
-    """Return the accuracy of the packaged weights under corruption of the validation images.
+    """Return the accuracy of the packaged weights on corrupted validation images.
 
     Returns:
         one row per variant, corruption and severity: `variant`, the columns of `ROBUSTNESS_COLUMNS`, `clean` (accuracy of the
@@ -50,7 +50,7 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     and a column for the mean of each corruption.
 
     Args:
-        frame: as `robustness` gives it.
+        frame: from `robustness`.
     """
     kinds = frame.pivot_table(index="variant", columns="corruption", values="accuracy", sort=False)
     clean = frame.groupby("variant", sort=False)["clean"].first()
@@ -60,10 +60,10 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_severity(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy against severity, 0 being the clean images, as the mean over all corruptions.
+    """Return accuracy against severity (0: clean), as the mean over all corruptions.
 
     Args:
-        frame: as `robustness` gives it.
+        frame: from `robustness`.
 
     Returns:
         one row per variant and severity: `variant`, `severity`, `accuracy`.
@@ -74,13 +74,13 @@ def by_severity(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_contrast(model_set: ModelSet, variants: Iterable[str]) -> dict[tuple[str, str], float]:
-    """Return (variant, change) -> accuracy, of the changes in `CHANGES`; empty where it was not measured."""
+    """Return (variant, change) -> accuracy, for the changes in `CHANGES`; empty if not measured."""
     rows = measured_rows(model_set, variants, CONTRAST_TABLE, read_contrast_table)
     return {(row["variant"], row["change"]): float(row["accuracy"]) for row in rows}
 
 
 def read_contrast_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where there is no table."""
+    """Return the rows of a table; empty if there is no table."""
     return read_table(path, lambda row: float(row["accuracy"]))
 
 
@@ -102,7 +102,7 @@ BLEND_BATCH = "32"
 
 
 def read_batch_statistics(model_set: ModelSet, variants: Iterable[str]) -> pd.DataFrame:
-    """Return what was measured of these variants of a set: the columns of the table; no rows where it was not."""
+    """Return the measurements of these variants of a set; empty if not measured."""
     rows = measured_rows(model_set, variants, BATCH_STATISTICS_TABLE, read_batch_statistics_table)
     frame = pd.DataFrame(rows, columns=list(BATCH_STATISTICS_COLUMNS))
     whole = {"severity": int, "source_weight": int, "accuracy": float}
@@ -110,7 +110,7 @@ def read_batch_statistics(model_set: ModelSet, variants: Iterable[str]) -> pd.Da
 
 
 def read_batch_statistics_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; none where there is no table."""
+    """Return the rows of a table; empty if there is no table."""
 
     def check(row: Mapping[str, str]) -> None:
         int(row["severity"]), int(row["source_weight"]), float(row["accuracy"]), float(row[CHANGED] or 0)
@@ -122,13 +122,13 @@ def read_batch_statistics_table(path: Path) -> list[dict[str, str]]:
 def mean_accuracy_with(
     frame: pd.DataFrame, variant: str, images: str, batch: str = SHOWN_BATCH, order: str = RANDOM, source_weight: int = 0
 ) -> float:
-    """Return the mean accuracy of a variant in one case; of all corruptions and severities, each unmixed, for "corrupted".
+    """Return the mean accuracy of a variant in one case; "corrupted": over all corruptions and severities, unmixed.
 
     Args:
-        frame: as `read_batch_statistics` gives it.
+        frame: from `read_batch_statistics`.
 
     Returns:
-        not a number where it was not measured.
+        NaN if not measured.
     """
     kinds = ~frame["images"].isin([CLEAN, MIXED]) if images == "corrupted" else frame["images"] == images
     chosen = (frame["variant"] == variant) & (frame["batch"] == batch) & (frame["order"] == order)
@@ -136,10 +136,10 @@ def mean_accuracy_with(
 
 
 def by_severity_with_batches(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the same with the statistics of batches of `SHOWN_BATCH`.
+    """Return the same with statistics of batches of `SHOWN_BATCH`.
 
     Args:
-        frame: as `read_batch_statistics` gives it.
+        frame: from `read_batch_statistics`.
 
     Returns:
         one row per variant and severity: `variant`, `severity`, `accuracy`.

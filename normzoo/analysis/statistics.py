@@ -1,4 +1,4 @@
-"""Intervals and tests for networks that answered the same images, and for how they rank."""
+"""Intervals and tests for networks evaluated on the same images, and for their ranking."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ Runs = Mapping[int, Correct]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its 95% interval."""
+    """An estimate and its 95% interval."""
 
     value: float
     low: float
@@ -29,14 +29,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class RunVariance:
-    """Variance of the accuracy between runs of one network that differ in their seed, pooled over several networks."""
+    """Variance of accuracy between runs of one network with different seeds, pooled over several networks."""
 
     variance: float
     df: int
 
     @property
     def sd(self) -> float:
-        """Its root; not a number where no network was trained twice."""
+        """Its root; NaN without two runs of any network."""
         return math.sqrt(self.variance) if self.df else math.nan
 
 
@@ -67,16 +67,16 @@ def pooled_run_variance(networks: Iterable[Runs]) -> RunVariance:
 
 
 def contrast(networks: Sequence[Runs], weights: Sequence[float], between_runs: RunVariance) -> Contrast:
-    """Return the sum of weight times mean accuracy over some networks, with runs and images both taken as samples.
+    """Return the weighted sum of mean accuracies of networks, with runs and images as random effects.
 
     Crossed random effects. With D[s, i] the weighted sum for seed s and image i, the variance of the estimate is
     (MS_images - MS_residual) / (seeds · N), of the seeds that all have, plus `between_runs` times the sum of weight² / runs. A
     seed pairs nothing across networks but what an image varies from run to run. Degrees of freedom after Satterthwaite.
 
     Args:
-        networks: of each the runs; the same N images for all.
-        weights: of each network; 1 and -1 compare two.
-        between_runs: of networks of this kind, as `pooled_run_variance` gives it.
+        networks: runs of each, on the same N images.
+        weights: of each network, such as 1 and -1.
+        between_runs: from `pooled_run_variance`.
 
     Reference:
         Bouthillier et al., Accounting for variance in machine learning benchmarks, 2021, arXiv:2103.03098. Miller, Adding error
@@ -104,9 +104,9 @@ def accuracy(runs: Runs) -> float:
 
 
 def _image_variance(networks: Sequence[Runs], weights: Sequence[float]) -> tuple[float, int]:
-    """Return the part of the images in the variance of a contrast, and how many there are.
+    """Return the variance of a contrast due to images, and the number of images.
 
-    Without two seeds that all networks have, the residual cannot be taken out: the part is then larger than it need be.
+    Without two seeds common to all networks the residual cannot be removed, so this is conservative.
     """
     seeds = sorted(set.intersection(*(set(runs) for runs in networks)))
     if len(seeds) < 2:
@@ -122,10 +122,10 @@ def _image_variance(networks: Sequence[Runs], weights: Sequence[float]) -> tuple
 
 
 def mean_accuracy(runs: Runs, between_runs: RunVariance | None = None) -> Interval:
-    """Return the mean accuracy over runs and its interval over runs and images; for one run Wilson's, over images.
+    """Return the mean accuracy with its interval over runs and images; for one run Wilson's, over images.
 
     Args:
-        between_runs: pooled over networks of this kind; that of this one alone if None.
+        between_runs: pooled over similar networks; None: of this one alone.
     """
     if len(runs) == 1:
         return accuracy_interval(next(iter(runs.values())))
@@ -141,8 +141,7 @@ def accuracy_interval(correct: Correct) -> Interval:
 def wilson_interval(share: float, count: int) -> Interval:
     """Return a share of `count` images with its Wilson interval.
 
-    For a mean of shares, such as accuracy over several corruptions of the same images, it is wider than needed: the variance of
-    an image's mean is at most that of a yes or no.
+    For a mean of shares, such as accuracy over several corruptions of the same images, it is conservative.
 
     Reference:
         Wilson, Probable inference, the law of succession, and statistical inference, 1927.
@@ -163,7 +162,7 @@ class McNemar:
 
 
 def mcnemar(first: Correct, second: Correct) -> McNemar:
-    """Return the exact test that two networks, each trained once, err equally often on the same images, both (N,).
+    """Return the exact test that two networks err equally often on the same images, both (N,).
 
     Reference:
         McNemar, Note on the sampling error of the difference between correlated proportions or percentages, 1947.
@@ -177,7 +176,7 @@ def mcnemar(first: Correct, second: Correct) -> McNemar:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for how many there are, in their order; those that are not numbers stay so and do not count.
+    """Return Holm-corrected p-values in their order; NaNs stay and do not count.
 
     Reference:
         Holm, A simple sequentially rejective multiple test procedure, 1979.
@@ -191,13 +190,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def epochs_to(accuracies: Sequence[float], level: float) -> int | None:
-    """Return the first epoch, from 1, whose accuracy is at least `level`; None where there is none."""
+    """Return the first epoch, from 1, with accuracy of at least `level`, or None."""
     return next((epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= level), None)
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the agreement of two orders of the same things, tau-b: 1 the same, -1 reversed; not a number where one is all
-    ties.
+    """Return Kendall's tau-b of two rankings: 1 the same, -1 reversed; NaN if one has only ties.
 
     Reference:
         Kendall, A new measure of rank correlation, 1938.
@@ -206,7 +204,7 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _kendall_taus(drawn: Floats, other: Floats) -> Floats:
-    """Return tau-b of each row, (draws, things), with one order, (things,)."""
+    """Return tau-b of each row, (draws, things), with one ranking, (things,)."""
     i, j = np.triu_indices(drawn.shape[1], 1)
     rows, fixed = np.sign(drawn[:, i] - drawn[:, j]), np.sign(other[i] - other[j])
     untied = np.sqrt((rows**2).sum(1) * (fixed**2).sum())
@@ -215,12 +213,12 @@ def _kendall_taus(drawn: Floats, other: Floats) -> Floats:
 
 
 def kendall_interval(networks: Sequence[Runs], other: Sequence[float]) -> Interval:
-    """Return Kendall's tau between the mean accuracies of networks and a fixed order, with its percentile bootstrap interval.
+    """Return Kendall's tau between mean accuracies of networks and a fixed ranking, with its percentile bootstrap interval.
 
-    Images are drawn again, the same for all networks, and the runs of each network.
+    Resamples images, the same for all networks, and the runs of each network.
 
     Args:
-        other: what to rank the networks by else; the higher, the better.
+        other: values of the fixed ranking; higher is better.
     """
     rng = np.random.default_rng(0)
     cells = [np.stack(list(runs.values())).astype(np.float64) for runs in networks]
@@ -236,11 +234,10 @@ def kendall_interval(networks: Sequence[Runs], other: Sequence[float]) -> Interv
 
 
 def auroc_covariance(scores: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """Return the areas under the ROC curve of several detectors on the same cases, and the covariance of the estimates.
+    """Return the AUROC of several detectors on the same cases, and the covariance of the estimates.
 
     Args:
-        scores: of each detector those of the positive cases, (P,), and of the negative ones, (M,); the positive should be
-        higher.
+        scores: for each detector those of the positive cases, (P,), and of the negative ones, (M,).
 
     Returns:
         (detectors,) and (detectors, detectors).

@@ -1,4 +1,4 @@
-"""What the stored results say: a list of findings that the page and the report walk. A new one is a module and a line here."""
+"""Findings from the stored results, for the page and the report. A new one is a module and a line here."""
 
 from collections.abc import Callable, Iterator
 
@@ -44,7 +44,7 @@ COMMON: dict[str, Callable[[Evidence], Finding | None]] = {
 
 
 def find_all(evidence: Evidence) -> Iterator[Finding]:
-    """Give every finding that the stored results allow, in order."""
+    """Yield every finding that the stored results allow, in order."""
     for make in (*OF_A_SET.values(), *COMMON.values()):
         if (finding := make(evidence)) is not None:
             yield finding

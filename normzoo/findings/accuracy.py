@@ -15,7 +15,7 @@ from normzoo.variants import short_name
 
 
 def accuracy_finding(evidence: Evidence) -> Finding | None:
-    """Return what the norms of the set that is shown reach after the last epoch."""
+    """Return the accuracy of the shown set's norms after the last epoch."""
     runs = evidence.shown_runs
     if not runs:
         return None
@@ -46,7 +46,7 @@ def accuracy_finding(evidence: Evidence) -> Finding | None:
 
 
 def lead_words(evidence: Evidence) -> str:
-    """Return which norms lead, in one sentence: those without a significant difference to the best, then all others."""
+    """Return the leading norms, those without a significant difference from the best, and the others, in one sentence."""
     runs = evidence.shown_runs
     means = {variant: percent(accuracy(each), 1) for variant, each in runs.items()}
     ns, place = counts(map(len, runs.values())), where(evidence.shown)
@@ -64,7 +64,7 @@ def lead_words(evidence: Evidence) -> str:
 
 
 def accuracy_chart(runs: Mapping[str, Runs]) -> Chart:
-    """Return each norm's mean accuracy with its interval, and its runs."""
+    """Return each norm's mean accuracy with its interval and its runs."""
     order = sorted(runs, key=lambda variant: -accuracy(runs[variant]))
     between_runs = pooled_run_variance(runs.values())
     points = []
@@ -86,7 +86,7 @@ def accuracy_chart(runs: Mapping[str, Runs]) -> Chart:
 
 
 def finals_table(rows: list[dict[str, Any]]) -> ResultTable:
-    """Return rows of `results.final_metrics` as people read them: means over the runs, ± their standard deviation."""
+    """Return `results.final_metrics` for display: means over the runs ± standard deviation."""
     table = ResultTable("After the last epoch")
     table.add("Network", [short_name(row["variant"]) for row in rows])
     for split, key in (("val", "accuracy"), ("val", "macro_f1"), ("val", "loss"), ("train", "accuracy"), ("train", "loss")):

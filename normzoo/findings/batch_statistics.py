@@ -16,9 +16,7 @@ MEASURE = "python -m training measure batch-statistics"
 
 
 def batch_statistics_finding(evidence: Evidence) -> Finding | None:
-    """Return what batch statistics change for the norms with running statistics of the set that is shown, or of its recipe at
-    another image size where it was measured there alone.
-    """
+    """Return the effect of batch statistics in the shown set, or in its recipe at another image size if measured only there."""
     twins = [each for each in evidence.model_sets if each.recipe == evidence.shown.recipe and each is not evidence.shown]
     for model_set in (evidence.shown, *twins):
         frame = analysis.read_batch_statistics(model_set, model_set.main_variants)

@@ -12,7 +12,7 @@ from normzoo.variants import short_name
 
 
 def calibration_finding(evidence: Evidence) -> Finding | None:
-    """Return the calibration of the norms of the set that is shown, from the stored logits."""
+    """Return the calibration of the shown set's norms, from the stored logits."""
     found, _ = calibrations(evidence.shown, evidence.shown.main_variants)
     if not found:
         return None

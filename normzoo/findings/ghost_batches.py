@@ -1,4 +1,4 @@
-"""Ghost batches: the statistics of a part of each batch, at the same batch size and number of steps."""
+"""Ghost batches: statistics of a part of each batch, at the same batch size and number of steps."""
 
 import re
 
@@ -30,7 +30,7 @@ def without_ghost_batches(recipe: str) -> str:
 
 
 def ghost_batches_finding(evidence: Evidence) -> Finding | None:
-    """Return how accuracy depends on the number of images that share statistics, where that alone was changed."""
+    """Return the accuracy against the number of images that share statistics, all else equal."""
     sets = dict[int, ModelSet]()
     for each in evidence.model_sets:
         base, found, size = each.recipe.partition(_SETTING)

@@ -14,7 +14,7 @@ from normzoo.variants import short_name
 
 
 def learning_curves_finding(evidence: Evidence) -> Finding | None:
-    """Return how many epochs the norms of the set that is shown take to reach an accuracy."""
+    """Return the epochs that the shown set's norms take to reach an accuracy."""
     history = results.history(evidence.shown, evidence.shown.main_variants).frame
     if history.empty:
         return None
@@ -45,13 +45,13 @@ def learning_curves_finding(evidence: Evidence) -> Finding | None:
 
 
 def epochs_to_levels(val: pd.DataFrame, levels: Iterable[float]) -> pd.DataFrame:
-    """Return how many epochs each variant took to reach accuracies (fractions).
+    """Return the epochs that each variant took to reach accuracies (fractions).
 
     Args:
-        val: of `results.over_seeds`, the validation rows.
+        val: validation rows of `results.over_seeds`.
 
     Returns:
-        one row per variant: `variant`, and a column for each level; not a number where it was not reached.
+        one row per variant: `variant`, and a column for each level; NaN if not reached.
     """
     rows = []
     for variant, rows_of in val.groupby("variant", sort=False):

@@ -30,7 +30,7 @@ class Rated:
 
 
 def rated_sets(evidence: Evidence, recipe: str) -> dict[float, ModelSet]:
-    """Return the sets of a recipe that differ in their learning rate alone, at the smallest image size, by rate."""
+    """Return the sets of a recipe that differ only in the learning rate, at the smallest image size, by rate."""
     sets = [each for each in evidence.model_sets if without_rate(each.recipe) == recipe and each.checkpoints]
     smallest = min((each.image_size for each in sets), default=0)
     found = {rate: each for each in sets if each.image_size == smallest and (rate := _rate(each))}
@@ -56,7 +56,7 @@ def rated(
     """Return every norm at every rate of a recipe, and the variance between runs, pooled over all of them.
 
     Args:
-        variants: gives those of a set that count.
+        variants: returns the variants of a set to include.
     """
     by_rate = {rate: evidence.runs(each, variants(each)) for rate, each in rated_sets(evidence, recipe).items()}
     between_runs = pooled_run_variance(runs for found in by_rate.values() for runs in found.values())
@@ -77,7 +77,7 @@ def best_rates(found: list[Rated]) -> dict[str, Rated]:
 
 
 def learning_rate_finding(evidence: Evidence) -> Finding | None:
-    """Return how the norms rank at each rate of a recipe, and each at its best."""
+    """Return the ranking of the norms at each rate of a recipe, and each norm at its best rate."""
     base = evidence.shown.recipe.partition(",")[0]
     recipe = next((name for name in (base, "paper", "strong") if len(rated_sets(evidence, name)) > 1), None)
     if recipe is None:
@@ -111,7 +111,7 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
 
 
 def best_table(best: dict[str, Rated], between_runs: RunVariance) -> ResultTable:
-    """Return each norm at its best rate: accuracy, n, and the ranks that the significant differences leave it."""
+    """Return each norm at its best rate: accuracy, n, and possible ranks."""
     pairs = compare_all({key: each.runs for key, each in best.items()}, between_runs)
     open_ranks = ranks(pairs) if pairs else {}
     table = ResultTable("Each norm at its best learning rate")
@@ -152,7 +152,7 @@ def mean_sd(values: list[float]) -> str:
 
 
 def _edge(best: dict[str, Rated], sets: dict[float, ModelSet]) -> list[str]:
-    """Return whose best rate is the largest or the smallest that was tried."""
+    """Report norms whose best rate is the largest or smallest tried."""
     notes = []
     for rate, word in ((max(sets), "largest"), (min(sets), "smallest")):
         if edge := [key for key, each in best.items() if each.rate == rate]:
@@ -161,7 +161,7 @@ def _edge(best: dict[str, Rated], sets: dict[float, ModelSet]) -> list[str]:
 
 
 def _same_machine(sets: dict[float, ModelSet]) -> list[str]:
-    """Return which precisions the runs were trained in, where they differ."""
+    """Report the precisions of the runs, if they differ."""
     precisions = dict[str, list[str]]()
     for rate, each in sets.items():
         for variant in each.main_variants:

@@ -16,7 +16,7 @@ _Z = 1.959963984540054
 
 
 def ood_finding(evidence: Evidence) -> Finding | None:
-    """Return how well the maximum softmax probability of the norms of the set that is shown tells unknown classes."""
+    """Return the OOD detection of the shown set's norms by the maximum softmax probability."""
     found = read_ood(evidence.shown, evidence.shown.main_variants)
     main = {key: each for key, each in found.items() if key != ENSEMBLE}
     if not main:

@@ -70,7 +70,7 @@ def _accuracy(figures: Mapping[str, Mapping[str, float | None]] | None) -> float
 
 
 def _decided(evidence: Evidence, there: Mapping[str, float]) -> tuple[list[str], list[str], list[str]]:
-    """Return which of the original's orders of two norms hold here, are reversed, and are undecided."""
+    """Return which of the original's pairwise rankings are confirmed, reversed and undecided here."""
     holds, reversed_, undecided = list[str](), list[str](), list[str]()
     for pair in compare_pairs(evidence):
         if not {pair.first, pair.second} <= there.keys() or there[pair.first] == there[pair.second]:

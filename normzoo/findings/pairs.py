@@ -84,7 +84,7 @@ def rank(pairs: Sequence[Pair]) -> list[str]:
 
 
 def ranks(pairs: Sequence[Pair]) -> dict[str, tuple[int, int]]:
-    """Return of each norm the best and the worst rank that the significant differences leave it."""
+    """Return the best and worst rank of each norm that significant differences allow."""
     order = rank(pairs)
     beaten_by = {variant: sum(pair.second == variant and pair.is_significant for pair in pairs) for variant in order}
     beats = {variant: sum(pair.first == variant and pair.is_significant for pair in pairs) for variant in order}
@@ -92,7 +92,7 @@ def ranks(pairs: Sequence[Pair]) -> dict[str, tuple[int, int]]:
 
 
 def pairs_finding(evidence: Evidence) -> Finding | None:
-    """Return the pairwise comparison of the norms of the set that is shown."""
+    """Return the pairwise comparison of the shown set's norms."""
     pairs = compare_pairs(evidence)
     if not pairs:
         return None
@@ -142,7 +142,7 @@ def _chart(pairs: Sequence[Pair]) -> Chart:
 
 
 def forest(title: str, axis: str, rows: Iterable[tuple[str, Contrast, dict[str, str]]]) -> Chart:
-    """Return a forest plot: each contrast with its interval, in the style of a variant but for some fields."""
+    """Return a forest plot: each contrast with its interval, in the style of its variant except for some fields."""
     lines = []
     for place, (variant, contrast, style) in enumerate(rows):
         found = contrast.estimate

@@ -16,7 +16,7 @@ OURS, TORCHS = "bn", "torch-bn"
 
 
 def parity_finding(evidence: Evidence) -> Finding | None:
-    """Return how whole runs of `bn` and `torch-bn` compare: the same seeds, initial weights and order of images."""
+    """Return the comparison of runs of `bn` and `torch-bn` with the same seeds, initial weights and order of images."""
     model_set = next(
         (each for each in (evidence.shown, *evidence.model_sets) if {OURS, TORCHS} <= each.checkpoints.keys()), None
     )

@@ -70,7 +70,7 @@ def _read(path: Path) -> pd.DataFrame | None:
 
 
 def _is_chosen(recipe: str, chosen: ModelSet) -> bool:
-    """Does the recipe of the set have every field that this candidate changes, but for the number of epochs?"""
+    """Does the recipe of the set have every changed field of this candidate, except the number of epochs?"""
     stored = next(iter(chosen.checkpoints.values())).metrics["provenance"].get("recipe", {})
     fields = [change.split("=", 1) for change in recipe.split(",")[1:]]
     return all(str(stored.get(name)) == value for name, value in fields if name != "epochs")
@@ -81,7 +81,7 @@ def _field(recipe: str, name: str) -> float | None:
 
 
 def _short(recipe: str) -> str:
-    """Return the changes of a candidate, without what all have."""
+    """Return the changes of a candidate."""
     changes = [change for change in recipe.split(",")[1:] if not change.startswith("epochs=")]
     return f"`{', '.join(changes) or 'unchanged'}`"
 

@@ -45,7 +45,7 @@ def robustness_finding(evidence: Evidence) -> Finding | None:
 
 
 def severity_chart(accuracies: pd.DataFrame, with_batch_statistics: pd.DataFrame | None = None) -> Chart:
-    """Return accuracy against severity, a line for each norm; dotted with batch statistics, where they are given.
+    """Return accuracy against severity, one line per norm; dotted with batch statistics, if given.
 
     Args:
         accuracies, with_batch_statistics: `variant`, `severity` and `accuracy`, a fraction.
