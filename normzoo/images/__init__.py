@@ -1,1 +1,1 @@
-"""Images: from an untrusted file to what a network sees, and graded harm to them."""
+"""Images: from an untrusted file to the input of a network; corruptions."""

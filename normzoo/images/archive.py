@@ -1,4 +1,4 @@
-"""Files in a .zip, read into memory: no name in it becomes a path, and nothing is read further than allowed."""
+"""Files in a ZIP archive, read into memory within limits; no name becomes a path."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ _CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    """A file in an archive: its own name, the name of the folder that it lies in, and its bytes. The names are untrusted."""
+    """A file in an archive: its name, the name of its folder, and its bytes. The names are untrusted."""
 
     name: str
     folder: str  # empty at the top
@@ -34,19 +34,19 @@ class ArchivedFile:
 
 
 def list_archive(path: Path, most: int) -> list[int]:
-    """The declared sizes in bytes of the files that `read_archive` gives, from the table of contents alone."""
+    """Declared sizes in bytes of the files that `read_archive` yields."""
     with _opened(path, most) as (_, entries):
         return [entry.file_size for entry in entries]
 
 
 def read_archive(path: Path, most: int, only: object = None) -> Iterator[ArchivedFile]:
-    """Read the files of an archive one by one, folders and the clutter of file managers left out.
+    """Yield the files of an archive, without folders and system files.
 
-    A file that is larger than one photo may be comes cut off right behind the limit, for the loader to refuse.
+    A file above the limit of one photo is cut off after it, and refused by the loader.
 
     Args:
-        most: files.
-        only: the position of the one file to read; None reads all.
+        most: largest number of files.
+        only: position of the file to read; None: all.
     """
     with _opened(path, most) as (archive, entries):
         left = MAX_TOTAL_BYTES
@@ -64,7 +64,7 @@ def read_archive(path: Path, most: int, only: object = None) -> Iterator[Archive
 
 @contextlib.contextmanager
 def _opened(path: Path, most: int) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
-    """The archive and its files, after their table of contents has been looked at."""
+    """The archive and its files, after checking its table of contents."""
     with open(path, "rb") as file:
         with _sentence():
             _check_contents(file)
@@ -77,7 +77,7 @@ def _opened(path: Path, most: int) -> Iterator[tuple[zipfile.ZipFile, list[zipfi
 
 @contextlib.contextmanager
 def _sentence() -> Iterator[None]:
-    """Tell in a sentence whatever `zipfile` raises on hostile bytes: among others OSError, IndexError and RuntimeError."""
+    """Turn any exception of `zipfile` on hostile bytes into an ImageError."""
     try:
         yield
     except ImageError:
@@ -87,13 +87,13 @@ def _sentence() -> Iterator[None]:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file begins as a .zip does."""
+    """Does a file begin like a ZIP archive?"""
     with open(path, "rb") as file:
         return file.read(4) in (b"PK\x03\x04", _END)
 
 
 def _check_contents(file: BinaryIO) -> None:
-    """Look at how long the table of contents says it is: Python would make an object of every entry at once."""
+    """Check the declared size of the table of contents, since Python creates an object for every entry."""
     file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES - 20))
     tail = file.read()
     if _END_64 in tail:

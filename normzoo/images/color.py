@@ -1,7 +1,7 @@
-"""From the colours that a file is written in to sRGB, as browsers convert them.
+"""Conversion of the colours of a file to sRGB, as in browsers.
 
-ICC profiles go through littleCMS, but only the tags that browsers read: curves and matrix, or one table. Colours that are
-given by numbers (CICP in PNG and AVIF, gAMA and cHRM in PNG) are computed here.
+littleCMS converts ICC profiles, restricted to the tags that browsers read: curves and matrix, or one table. Colours given by
+numbers (CICP in PNG and AVIF, gAMA and cHRM in PNG) are computed here.
 
 Known differences: Chromium 156 reads the alpha of AVIF, and AVIF sequences, as narrow range where the file says full, mixes
 black ink from the other three before a CMYK profile, and shows incomplete pictures (refused here) and those dark greys of
@@ -60,21 +60,21 @@ _SHOWN = np.array((0.0, 0.5, 0.5457, 0.5783, 0.6188, 0.658, 0.7069, 0.7611, 0.81
 
 @dataclass(frozen=True)
 class Coding:
-    """Colours by numbers: the CIE xy of red, green, blue and white, and from a value to light."""
+    """Colours by numbers: CIE xy of red, green, blue and white, and the transfer function."""
 
     primaries: Primaries
     transfer: Transfer
 
 
 def coding_of(primaries: int, transfer: int, television: Transfer = "sRGB") -> Coding | None:
-    """Return what two CICP codes mean; None for primaries that are not told."""
+    """Return the meaning of two CICP codes; None for unspecified primaries."""
     curve = television if transfer in _TELEVISION else _CODED_TRANSFERS.get(transfer, "sRGB")
     known = _CODED_PRIMARIES.get(primaries)
     return None if known is None else Coding(known, curve)
 
 
 def coding_of_gamma(gamma: float, chromaticities: bytes) -> Coding | None:
-    """Return what gAMA and cHRM of PNG mean: alone, a gamma near 1/2.2 is that of sRGB."""
+    """Return the meaning of gAMA and cHRM of PNG; a gamma alone near 1/2.2 is sRGB."""
     if len(chromaticities) != 32:
         return None if abs(gamma * 2.2 - 1) < 0.05 else Coding(_SRGB, 1 / gamma)
     values = [value / 100_000 for value in struct.unpack(">8I", chromaticities)]
@@ -85,9 +85,9 @@ def coding_of_gamma(gamma: float, chromaticities: bytes) -> Coding | None:
 
 
 def to_srgb(image: Image.Image, colour: bytes | Coding) -> Image.Image:
-    """Return an RGB picture that looks like this one, whose colours are those of an ICC profile or coding.
+    """Return an RGB image in sRGB, from the colours of an ICC profile or coding.
 
-    A profile that is broken, too large or of another kind of picture is left out.
+    A profile that is broken, too large or of another kind of image is ignored.
 
     Args:
         image: L, RGB or CMYK.
@@ -138,7 +138,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def minimal_icc_profile(profile: bytes) -> bytes | None:
-    """Return the profile with those tags alone that browsers read, so that littleCMS parses no other; None if it is broken."""
+    """Return the profile with only the tags that browsers read; None if it is broken."""
     if not 132 <= len(profile) <= MAX_PROFILE_BYTES or profile[36:40] != b"acsp" or profile[12:16] not in _PROFILE_CLASSES:
         return None
     if profile[16:20] not in _PROFILE_MODES or profile[20:24] not in (b"XYZ ", b"Lab "):
@@ -160,7 +160,7 @@ def minimal_icc_profile(profile: bytes) -> bytes | None:
 
 
 def _light(transfer: Transfer) -> Floats:
-    """Of each of the 256 values: 1 is white paper."""
+    """Light of each of the 256 values; 1 is paper white."""
     x = np.arange(256) / 255
     if transfer == "sRGB":
         return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
@@ -189,7 +189,7 @@ def _shown_on_paper_white(light: Floats, transfer: Transfer) -> Floats:
 
 
 def _to_xyz(primaries: Primaries) -> Floats:
-    """Light in red, green, blue -> CIE XYZ, adapted to D50 as Bradford does: what ICC profiles hold."""
+    """Light in red, green, blue -> CIE XYZ, adapted to D50 (Bradford), as in ICC profiles."""
     red, green, blue, white = (np.array((x, y, 1 - x - y)) / max(y, 1e-9) for x, y in primaries)
     columns = np.stack((red, green, blue), 1)
     matrix = columns * np.linalg.solve(columns, white)

@@ -1,4 +1,4 @@
-"""Graded corruption of an image: exposure, contrast, saturation, blur, noise, JPEG, pixelation."""
+"""Graded corruptions of an image: exposure, contrast, saturation, blur, noise, JPEG, pixelation."""
 
 import io
 from collections.abc import Callable
@@ -14,7 +14,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of corruption; `levels` holds its setting at severity 1 to 5."""
+    """One kind of corruption; `levels` are its settings at severity 1 to 5."""
 
     title: str
     setting: str  # what a level is, in words
@@ -105,16 +105,15 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def corrupt(image: Image.Image, name: str, severity: int, seed: int = 0) -> Image.Image:
-    """Return the image corrupted; severity 0 leaves it as it is.
+    """Return the corrupted image; severity 0 does not change it.
 
-    The networks see 32x32 pixels, and the study corrupts those: the same blur or noise on a photo of megapixels would vanish
-    when it is reduced.
+    Apply it at the input size of the network, as in the study: reducing a large photo would remove the same blur or noise.
 
     Args:
         image: RGB, any size.
         name: a key of `CORRUPTIONS`.
         severity: 0 to 5.
-        seed: of the noise; the other kinds do not depend on it.
+        seed: of the noise.
 
     Reference:
         Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, ICLR 2019.

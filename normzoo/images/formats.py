@@ -1,4 +1,4 @@
-"""GIF, WebP, AVIF and, for people's own files, TIFF and BMP: what Pillow gets to see of each, and what is read besides."""
+"""GIF, WebP, AVIF and, for users' own files, TIFF and BMP: what Pillow gets of each, and what is read here."""
 
 import re
 import struct
@@ -33,7 +33,7 @@ _COMPRESSION, _TILE_WIDTH, _TILE_HEIGHT = 259, 322, 323
 
 
 def _gif_pixels(data: bytes) -> int:
-    """How many pixels the canvas has that the first frame is on."""
+    """Number of pixels of the canvas of the first frame."""
     *_, (width, height), _ = _first_frame(data)
     return width * height
 
@@ -60,7 +60,7 @@ def _first_frame(data: bytes) -> tuple[bytes, int | None, tuple[int, int, int, i
 
 
 def _decode_gif(data: bytes, _max_side: int) -> Decoded:
-    """Return the first frame; what of the canvas it leaves free is white."""
+    """Return the first frame; the rest of the canvas is white."""
     palette, transparent, (left, top, width, height, flags), canvas, at = _first_frame(data)
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0) + palette.ljust(768, b"\0")
     descriptor = b"," + struct.pack("<4HB", 0, 0, width, height, flags & 0x40)
@@ -80,7 +80,7 @@ def _palette_size(flags: int) -> int:
 
 
 def _end_of_blocks(data: bytes, at: int, *, is_last: bool = False) -> int:
-    """Return where the blocks that begin here end; the last ones may lack their end."""
+    """Return the end of the blocks that begin here; the last ones may be unterminated."""
     for _ in range(_MAX_BLOCKS):
         if at >= len(data):
             if is_last:
@@ -93,7 +93,7 @@ def _end_of_blocks(data: bytes, at: int, *, is_last: bool = False) -> int:
 
 
 def _webp_pixels(data: bytes) -> int:
-    """How many pixels its header declares."""
+    """Number of pixels declared in the header."""
     kind = data[12:16]
     if kind == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
@@ -107,7 +107,7 @@ def _webp_pixels(data: bytes) -> int:
 
 
 def _decode_webp(data: bytes, _max_side: int) -> Decoded:
-    """Return the picture as it is stored: Chromium turns no WebP by its EXIF, and takes no profile of an animation."""
+    """Return the stored image: Chromium ignores EXIF rotation in WebP, and profiles of animations."""
     if 8 + int.from_bytes(data[4:8], "little") > len(data):
         raise ImageError(INCOMPLETE)
     declared = _webp_pixels(data)
@@ -119,7 +119,7 @@ def _decode_webp(data: bytes, _max_side: int) -> Decoded:
 
 
 def _avif_pixels(data: bytes) -> int:
-    """How many pixels its container declares, which libavif holds the coded picture against."""
+    """Number of pixels declared in the container, which libavif checks against the coded image."""
     width, height = _open_avif(data).size
     return width * height
 
@@ -129,7 +129,7 @@ def _open_avif(data: bytes) -> AvifImageFile:
 
 
 def _decode_avif(data: bytes, _max_side: int) -> Decoded:
-    """Return the picture; of a sequence the first."""
+    """Return the image; of a sequence the first."""
     if _ends_early(data):
         raise ImageError(INCOMPLETE)
     image = _open_avif(data)
@@ -155,13 +155,12 @@ def _ends_early(data: bytes) -> bool:
 
 
 def _tiff_pixels(data: bytes) -> int:
-    """How many pixels it declares."""
     width, height = open_with(TiffImageFile, data, _TAG_BYTES).size
     return width * height
 
 
 def _decode_tiff(data: bytes, _max_side: int) -> Decoded:
-    """Return the first picture; Pillow turns it itself."""
+    """Return the first image, rotated by Pillow."""
     image = open_with(TiffImageFile, data, _TAG_BYTES)
     if image.tag_v2.get(_COMPRESSION, 1) not in _COMPRESSIONS:
         raise ImageError("This TIFF is compressed in an unsupported way; save it as JPEG or PNG and try again.")
@@ -172,13 +171,11 @@ def _decode_tiff(data: bytes, _max_side: int) -> Decoded:
 
 
 def _bmp_pixels(data: bytes) -> int:
-    """How many pixels it declares."""
     width, height = open_with(BmpImageFile, data).size
     return width * height
 
 
 def _decode_bmp(data: bytes, _max_side: int) -> Decoded:
-    """Return the picture, as Pillow makes it."""
     image = open_with(BmpImageFile, data)
     image.load()
     return Decoded(image)

@@ -1,4 +1,4 @@
-"""From a decoded picture in any of Pillow's modes to a small one in RGB on white, upright."""
+"""From a decoded image in any of Pillow's modes to a small upright one in RGB on white."""
 
 import math
 import struct
@@ -29,16 +29,16 @@ _TURNS = {
 
 
 def reduce_to_rgb(image: Image.Image, max_side: int = MAX_SIDE) -> Image.Image:
-    """A new picture in RGB on white, each pixel the mean of a square of this one's.
+    """Return a new image in RGB on white, each pixel the mean of a square of this one.
 
-    16-bit grey is divided by 257. Other deep greys are scaled from the first of these ranges that holds all their values:
-    for floats 0…1, for integers 0…255 and 0…65535, for both the picture's own minimum…maximum.
+    16-bit grey is divided by 257. Other deep greys are scaled from the first of these ranges with all values: for floats 0…1,
+    for integers 0…255 and 0…65535, else the image's minimum…maximum.
     """
     return _reduce(image, max_side, "RGB")
 
 
 def reduce_keeping_colours(image: Image.Image, max_side: int = MAX_SIDE) -> tuple[Image.Image, Image.Image | None]:
-    """As `reduce_to_rgb`, but in grey, RGB or CMYK as it is, and how opaque each pixel is, if not all are."""
+    """As `reduce_to_rgb`, but in grey, RGB or CMYK as stored, with the opacity of each pixel unless all are opaque."""
     grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F"))
     mode = "CMYK" if image.mode == "CMYK" else "L" if grey else "RGB"
     if not image.has_transparency_data or image.mode.startswith(("I", "F")):
@@ -48,7 +48,7 @@ def reduce_keeping_colours(image: Image.Image, max_side: int = MAX_SIDE) -> tupl
 
 
 def on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
-    """An RGB picture on white paper."""
+    """RGB image on white."""
     if alpha is None:
         return image
     white = Image.new("RGB", image.size, "white")
@@ -78,20 +78,20 @@ def _reduce(image: Image.Image, max_side: int, mode: str) -> Image.Image:
 
 
 def reduced_size(size: tuple[int, int], max_side: int = MAX_SIDE) -> tuple[int, int]:
-    """Width and height that `reduce_to_rgb` gives a picture before it cuts off what is too long."""
+    """Width and height of the result of `reduce_to_rgb`, before cropping."""
     *_, factor = _plan(size, max_side)
     return math.ceil(size[0] / factor), math.ceil(size[1] / factor)
 
 
 def _plan(size: tuple[int, int], max_side: int) -> tuple[int, int, int]:
-    """Width and height of the part that is kept, and how many of its pixels become one along each side."""
+    """Width and height of the part that is kept, and the number of its pixels per output pixel along each side."""
     width, height = size
     width, height = min(width, max(max_side, MAX_ASPECT * height)), min(height, max(max_side, MAX_ASPECT * width))
     return width, height, math.ceil(max(width, height) / max_side)
 
 
 def _deep_range(image: Image.Image, boxes: list[tuple[int, int, int, int]]) -> tuple[float, float]:
-    """The values that become black and white."""
+    """Values that become black and white."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if image.mode.startswith("I;16"):
         low, high = 0.0, 2.0 ** tags.get(258, (16,))[0] - 1  # BitsPerSample: 12 or 16
@@ -123,10 +123,10 @@ def _values(image: Image.Image) -> NDArray[np.float64]:
 
 
 def orientation_of(exif: bytes) -> int:
-    """Return the Orientation, 1…8, of the first directory; 1 where there is none or browsers do not take it.
+    """Return the Orientation, 1…8, of the first directory; 1 if there is none or browsers ignore it.
 
     Args:
-        exif: the block from its byte order on.
+        exif: block, from its byte order.
     """
     order = {b"II": "<", b"MM": ">"}.get(exif[:2], "<")
     try:
@@ -142,6 +142,6 @@ def orientation_of(exif: bytes) -> int:
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Return the picture turned as its camera was held."""
+    """Return the image rotated by its EXIF orientation."""
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)

@@ -1,4 +1,4 @@
-"""JPEG: the first picture of the file, without metadata."""
+"""JPEG: the first image of the file, without metadata."""
 
 import re
 
@@ -18,14 +18,14 @@ _MORE_CODES = bytes((0x5A, 0xC3, 0x99, 0x2E)) * 64
 
 
 def pixels(data: bytes) -> int:
-    """How many pixels of PNG would take as long: it is decoded at a fraction of its size, in one scan or several."""
+    """Equivalent number of PNG pixels: it is decoded at reduced size, in one scan or several."""
     segments = _Segments(data)
     width, height = open_with(JpegImageFile, segments.kept + _ENDED).size
     return width * height * max(segments.scans, 3) // 30
 
 
 def decode(data: bytes, max_side: int) -> Decoded:
-    """Return the picture; a large one at a half, quarter or eighth of its size, which decodes faster."""
+    """Return the image; a large one at a half, quarter or eighth of its size, which is faster."""
     segments = _Segments(data)
     if segments.is_cut and not segments.scans:
         raise ImageError(INCOMPLETE)
@@ -83,7 +83,7 @@ class _Segments:
         self.kept = b"".join(kept).rstrip(b"\xff")
 
     def _is_needed(self, kind: int, content: bytes) -> bool:
-        """Do decoders need this piece of metadata? JFIF and Adobe tell which colours are stored."""
+        """Do decoders need this metadata? JFIF and Adobe specify the stored colours."""
         if kind == 0xE1 and content[:5] == b"Exif\0" and not self._has_exif:
             self._has_exif = True
             self.orientation = orientation_of(content[6:])

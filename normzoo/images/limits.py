@@ -1,4 +1,4 @@
-"""Limits of a file and its picture, the sentences that say why not, and Pillow's decoders within those limits."""
+"""Limits of a file and its image, their error messages, and Pillow's decoders within these limits."""
 
 import io
 from collections.abc import Callable
@@ -29,12 +29,12 @@ Plugin = TypeVar("Plugin", bound=ImageFile)
 
 
 def too_many(parts: str, limit: int) -> ImageError:
-    """Return the refusal of a file that is made of so many parts that reading it would take long."""
+    """Return the error for a file with too many parts."""
     return ImageError(f"This picture's file has more than {limit:,} {parts}; save it as JPEG or PNG and try again.")
 
 
 def check_bytes(size: int) -> None:
-    """Raise ImageError for a file of this size, unless it may be read."""
+    """Raise ImageError for a file size that is not accepted."""
     if size == 0:
         raise ImageError("This file is empty; choose another picture.")
     if size > MAX_BYTES:
@@ -45,7 +45,7 @@ def check_bytes(size: int) -> None:
 
 
 def check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
-    """Raise ImageError for a picture of this width and height, unless it may be decoded."""
+    """Raise ImageError for an image size that is not accepted."""
     width, height = size
     if min(size) < 1:
         raise ImageError(DAMAGED)
@@ -63,7 +63,7 @@ def check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture as its file stores it, the colours that its values mean if not sRGB, and how EXIF wants it turned."""
+    """An image as stored, its colours if not sRGB, and its EXIF orientation."""
 
     image: Image.Image
     colour: bytes | Coding | None = None
@@ -71,7 +71,7 @@ class Decoded:
 
 
 class _Ration(io.BytesIO):
-    """A file in memory that may be read only so often and so far; what is read whole (`read()`) is free."""
+    """A file in memory with a limited number and extent of reads; reading all of it (`read()`) is unlimited."""
 
     def allow(self, reads: int, size: int) -> None:
         self._reads_left, self._bytes_left = reads, size
@@ -87,11 +87,11 @@ class _Ration(io.BytesIO):
 
 @dataclass(frozen=True)
 class Format:
-    """How one kind of file is read.
+    """How one format is read.
 
     Args:
-        pixels: how many a file declares, without decoding it; those that take longer count for more.
-        decode: gives the picture, of a large one perhaps at a fraction of its size, but not below a longest side.
+        pixels: number of declared pixels, weighted by decoding time.
+        decode: returns the image, a large one possibly reduced, but not below a given longest side.
     """
 
     pixels: Callable[[bytes], int]
@@ -99,13 +99,13 @@ class Format:
 
 
 def open_with(plugin: type[Plugin], data: bytes, header_bytes: int = 2 * MAX_BYTES) -> Plugin:
-    """Open a file with a plugin of Pillow's, called by name; of a size that may be decoded; `load` is still to be called.
+    """Open a file with one of Pillow's plugins, within the size limits; `load` is still to be called.
 
-    `Image.open` is not used: between one and two times Pillow's own limit it only warns, and warnings cannot be silenced for
-    one thread; and it tries every plugin there is.
+    `Image.open` is not used: it tries every plugin, and between one and two times Pillow's limit it only warns, which cannot be
+    silenced per thread.
 
     Args:
-        header_bytes: how much may be read before the pixels.
+        header_bytes: bytes that may be read before the pixels.
     """
     file = _Ration(data)
     file.allow(_OPENING_READS, header_bytes)

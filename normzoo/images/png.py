@@ -1,4 +1,4 @@
-"""PNG: header, palette and pixels go to the decoder; transparency and colours are read here, all else is passed over."""
+"""PNG: the decoder gets header, palette and pixels; transparency and colours are read here, the rest is ignored."""
 
 import itertools
 import struct
@@ -24,14 +24,14 @@ Chunk = tuple[bytes, memoryview, bool]
 
 
 def pixels(data: bytes) -> int:
-    """How many pixels its header declares; of 16 bits each counts twice, since those take twice as long."""
+    """Number of declared pixels; 16-bit pixels count twice, as they take twice as long."""
     width, height, depth = struct.unpack_from(">IIB", data, 16)
     check_size((width, height))
     return int(width * height * (2 if depth == 16 else 1))
 
 
 def decode(data: bytes, _max_side: int) -> Decoded:
-    """Return the picture; of an animation its first frame."""
+    """Return the image; of an animation the first frame."""
     header, chunks, pixels = _read(data)
     width, height = struct.unpack(">II", header[:8])
     check_size((width, height))
@@ -49,7 +49,7 @@ def decode(data: bytes, _max_side: int) -> Decoded:
 
 
 def _walk(data: bytes) -> Iterator[Chunk]:
-    """Each chunk's name and content, and whether it is read and sound."""
+    """Name and content of each chunk, and whether it is read and valid."""
     view, at = memoryview(data), len(_SIGNATURE)
     for _ in range(_MAX_CHUNKS):
         if at + 8 > len(data):
@@ -63,7 +63,7 @@ def _walk(data: bytes) -> Iterator[Chunk]:
 
 
 def _read(data: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
-    """The header, what is read besides, the packed pixels."""
+    """Header, other chunks and packed pixels."""
     header = data[16:29]
     if len(data) < 33:
         raise ImageError(INCOMPLETE)
@@ -93,7 +93,7 @@ def _read(data: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
 
 
 def _first_frame(chunks: Iterator[Chunk]) -> tuple[bytes, list[memoryview]] | None:
-    """Of an animation whose picture for programs that know none is not a part of it."""
+    """First frame of an animation whose default image is not part of it."""
     control, pixels = b"", []
     for name, content, is_sound in chunks:
         if name == b"fdAT" and control:
@@ -106,7 +106,7 @@ def _first_frame(chunks: Iterator[Chunk]) -> tuple[bytes, list[memoryview]] | No
 
 
 def _load(header: bytes, chunks: dict[bytes, bytes], pixels: bytes) -> Image.Image:
-    """The picture with its transparency, as Pillow marks it."""
+    """The image with its transparency, as marked by Pillow."""
     depth, kind = header[8], header[9]
     colours, key = chunks.get(b"PLTE", b""), chunks.get(b"tRNS", b"")
     written = [(b"IHDR", header), (b"PLTE", colours), (b"IDAT", pixels), (b"IEND", b"")]
@@ -135,7 +135,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _decode(chunks: bytes, raw_mode: str = "") -> PngImageFile:
-    """The picture of these chunks; of 16-bit colours the upper bytes, or those that another raw mode of Pillow takes."""
+    """The image of these chunks; of 16-bit colours the upper bytes, or those of another raw mode of Pillow."""
     image = open_with(PngImageFile, _SIGNATURE + chunks)
     if raw_mode:
         image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
@@ -144,7 +144,7 @@ def _decode(chunks: bytes, raw_mode: str = "") -> PngImageFile:
 
 
 def _equals(image: Image.Image, colour: bytes) -> Image.Image:
-    """White where the picture has this colour, else black."""
+    """White where the image has this colour, else black."""
     red, green, blue = (
         channel.point([255 * (level == value) for level in range(256)])
         for channel, value in zip(image.split(), colour, strict=True)
@@ -153,7 +153,7 @@ def _equals(image: Image.Image, colour: bytes) -> Image.Image:
 
 
 def _colour(chunks: dict[bytes, bytes]) -> bytes | Coding | None:
-    """Return the meaning of the colours by the first of cICP, iCCP, sRGB and gAMA that says so."""
+    """Return the colours by the first of cICP, iCCP, sRGB and gAMA that specifies them."""
     codes, gamma = chunks.get(b"cICP", b""), int.from_bytes(chunks.get(b"gAMA", b""), "big")
     if len(codes) == 4 and codes[2] == 0 and (coding := coding_of(codes[0], codes[1], television=2.4)):
         return coding

@@ -1,8 +1,8 @@
-"""From an untrusted file to a picture, at a bounded cost; from a picture to what the networks see.
+"""From an untrusted file to an image, at bounded cost; from an image to the input of a network.
 
-Each of the formats that browsers show is known by its signature and has one decoder, so that no other plugin of Pillow's
-(EPS starts Ghostscript) ever runs. Of no accepted format does a byte come from memory that the file did not write
-(`tests/support/memory_patterns.py`); each looks as in a browser (`tests/browser/test_pictures.py`).
+Each format that browsers show is recognized by its signature and has one decoder, so no other plugin of Pillow (EPS starts
+Ghostscript) ever runs. Images never contain memory that the file did not write (`tests/support/memory_patterns.py`), and look
+as in a browser (`tests/browser/test_pictures.py`).
 """
 
 import contextlib
@@ -45,18 +45,18 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
 
 
 def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_tiff: bool = False) -> Image.Image:
-    """The picture in an untrusted file: upright, RGB on white, without metadata, at most `max_side` pixels a side.
+    """Return the image in an untrusted file: upright, RGB on white, without metadata, at most `max_side` pixels a side.
 
-    JPEG, PNG, WebP, GIF or AVIF; of an animation the first frame. Colours are converted to sRGB.
+    JPEG, PNG, WebP, GIF or AVIF; the first frame of an animation. Colours are converted to sRGB.
 
     Args:
-        allow_tiff: take TIFF and BMP as well. For files of one's own: their decoders are many, old and foreign.
+        allow_tiff: also accept TIFF and BMP, for trusted files only.
 
     >>> normzoo.load_image("normzoo/app/photos/cat.jpg").mode
     'RGB'
 
     Raises:
-        ImageError: with one sentence that can be shown to the person whose file it is.
+        ImageError: with one sentence for the user.
     """
     data = _read(source)
     with _sentences():
@@ -64,7 +64,7 @@ def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_ti
 
 
 def count_pixels(source: bytes | str | Path) -> int:
-    """How many pixels `load_image` would decode of a file, by what it declares; nothing is decoded."""
+    """Number of declared pixels that `load_image` would decode."""
     data = _read(source)
     with _sentences():
         return int(_format_of(data, allow_tiff=False).pixels(data))
@@ -72,7 +72,7 @@ def count_pixels(source: bytes | str | Path) -> int:
 
 @contextlib.contextmanager
 def _sentences() -> Iterator[None]:
-    """Tell in a sentence whatever a decoder raises on hostile bytes."""
+    """Turn any exception of a decoder on hostile bytes into an ImageError."""
     try:
         yield
     except ImageError:
@@ -100,7 +100,6 @@ def _read(source: bytes | str | Path) -> bytes:
 
 
 def _format_of(data: bytes, allow_tiff: bool) -> Format:
-    """The format of a file, by its signature."""
     for signature, found in _SIGNATURES:
         if signature.match(data):
             if found in (TIFF, BMP) and not allow_tiff:
@@ -129,11 +128,10 @@ RESIZE_RULE = "center-crop-box"
 
 
 def to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
-    """The largest central square of an RGB picture, reduced to what a network of this image size sees.
+    """Return the central square of an RGB image, reduced to the input size of a network.
 
-    Each output pixel is the average of the box of input pixels that it covers (64 -> 32: of 2x2), rounded by Pillow
-    once along the rows and once along the columns. This one function prepares both the training images and the photos
-    that people upload.
+    Each output pixel is the average of the input pixels that it covers (64 -> 32: 2x2), rounded by Pillow along rows, then
+    columns. Used for training images and for uploaded photos.
 
     Returns:
         uint8, (image_size, image_size, 3).
@@ -146,7 +144,7 @@ def to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
 
 
 def to_input(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Pixels as stored -> the normalized input of a network.
+    """Convert stored pixels to the normalized input of a network.
 
     Args:
         pixels: (N, H, W, 3), values 0…255 in any dtype.

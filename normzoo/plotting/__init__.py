@@ -1,1 +1,1 @@
-"""Figures: the style of a variant, plotly figures for the page, matplotlib for files."""
+"""Charts: styles, plotly for the page, matplotlib for files."""

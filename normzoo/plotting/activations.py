@@ -1,4 +1,4 @@
-"""Charts of what goes on inside the networks, as dictionaries that plotly.js draws; why plotly.js says `plotly`."""
+"""Charts of activations and gates, as dictionaries for plotly.js (see `plotly`)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _X_TITLE = "Norm layer, first to last"
 
 @dataclass(frozen=True)
 class Quantity:
-    """Quantity that is drawn of the activations."""
+    """Quantity to draw."""
 
     title: str
     field: str  # of `activations.Moments`
@@ -28,10 +28,10 @@ QUANTITIES = {
 
 
 def around_norms(layers: Mapping[str, Sequence[LayerActivations]], quantity: Quantity) -> tuple[Figure, Figure]:
-    """One quantity at every depth, before and after the norm: two charts of the same scale, a line for each variant.
+    """One quantity at every depth, before and after the norm: two charts with the same scale, a line per variant.
 
     Args:
-        layers: variant -> as `activations.layer_activations` gives them.
+        layers: variant -> result of `layer_activations`.
     """
     sides = {side: _values(layers, side, quantity) for side in ("before", "after")}
     scale = _range([value for lines in sides.values() for line in lines.values() for value in line], quantity.is_log)
@@ -40,7 +40,7 @@ def around_norms(layers: Mapping[str, Sequence[LayerActivations]], quantity: Qua
 
 
 def gates(layers: Mapping[str, Sequence[LayerGates]]) -> Figure:
-    """Every gate at its depth as a dot, the mean of each layer as a line."""
+    """Every gate as a dot at its depth, the mean of each layer as a line."""
     data: list[dict[str, Any]] = []
     for variant, gated in layers.items():
         style = style_of(variant)
@@ -102,7 +102,7 @@ def _values(layers: Mapping[str, Sequence[LayerActivations]], side: str, quantit
 
 
 def _range(values: Sequence[float], is_log: bool) -> list[float]:
-    """The ends of an axis that holds all values with a little air; of a logarithmic one their powers of ten."""
+    """Ends of an axis with all values and a margin; powers of ten for a logarithmic one."""
     shown = [math.log10(value) for value in values if value > 0] if is_log else list(values)
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
     air = 0.06 * (high - low) or 0.5
@@ -110,7 +110,7 @@ def _range(values: Sequence[float], is_log: bool) -> list[float]:
 
 
 def _layer_axis(names: Sequence[str]) -> dict[str, Any]:
-    """A tick at the first norm of each block, "1.2" for stage 1, block 2; the hover tells the whole name."""
+    """A tick at the first norm of each block, "1.2" for stage 1, block 2; the hover text has the full name."""
     places = [place for place, name in enumerate(names) if name.endswith("norm 1")]
     texts = [names[place].removesuffix(", norm 1").removeprefix("stage ").replace(", block ", ".") for place in places]
     ticks = {"tickmode": "array", "tickvals": places, "ticktext": texts, "range": [-0.5, len(names) - 0.5]}
@@ -118,5 +118,5 @@ def _layer_axis(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _spread_out(number: int, count: int) -> float:
-    """A place between -0.3 and 0.3 for one of several dots, so that equal ones lie side by side."""
+    """Offset between -0.3 and 0.3 of one of several dots, so that equal ones are visible."""
     return 0.0 if count < 2 else round(0.6 * (number / (count - 1) - 0.5), 3)

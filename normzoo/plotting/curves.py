@@ -1,4 +1,4 @@
-"""Charts of results: curves over the epochs, confusion matrices and their difference, F1 of every class."""
+"""Charts of results: curves over epochs, confusion matrices and their difference, F1 per class."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -18,14 +18,14 @@ def curve_chart(
     smoothing: float = 0.0,
     log_axes: Collection[str] = (),
 ) -> Chart:
-    """Return one metric against the epochs: a line per variant and split, the mean over its runs, with a band of ± one sd.
+    """Return one metric against epochs: a line per variant and split, the mean over runs ± one sd.
 
     Args:
-        history: as `results.history` gives it.
-        splits: of `SPLITS`; training is dotted where validation is there as well.
+        history: from `results.history`.
+        splits: of `SPLITS`; training is dotted if validation is shown as well.
         chance: a horizontal line at chance level.
-        smoothing: as `smoothing.smoothed` takes it; the line that was measured stays, faint, behind the smooth one.
-        log_axes: "x" and "y", those that are logarithmic.
+        smoothing: weight of `results.smoothed`; the measured line is shown faintly behind.
+        log_axes: logarithmic axes, "x" and "y".
     """
     smooth = over_seeds(smoothed(history, metric.key, smoothing), metric.key)
     raw = over_seeds(history, metric.key)
@@ -66,7 +66,7 @@ def _line(variant: str, split: str, rows: pd.DataFrame, metric: Metric, alone: b
 
 
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str], name: str) -> Heatmap:
-    """Return a confusion matrix: rows are the true class, columns the predicted one; the colour is the share of the row.
+    """Return a confusion matrix: rows are true classes, columns predicted ones; the colour is the share of the row.
 
     Args:
         counts: (true class, predicted class).
@@ -86,7 +86,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], name: str) -> H
 
 
 def confusion_difference(first: np.ndarray, second: np.ndarray, classes: Sequence[str], names: tuple[str, str]) -> Heatmap:
-    """Return the difference of two confusion matrices in points: blue where the first predicts so more often, else red.
+    """Return the difference of two confusion matrices in points: blue where the first predicts the class more often, else red.
 
     Args:
         first, second: shares of the true class, (true class, predicted class).
@@ -108,7 +108,7 @@ def confusion_difference(first: np.ndarray, second: np.ndarray, classes: Sequenc
 
 
 def class_f1(f1: Mapping[str, Sequence[float]], classes: Sequence[str]) -> Heatmap:
-    """Return F1 of every class (row) and variant (column), in per cent, with the numbers in the cells.
+    """Return F1 of every class (row) and variant (column), in per cent.
 
     Args:
         f1: variant -> fractions in the order of the classes.

@@ -47,7 +47,7 @@ def to_bytes(figure: Figure, file_format: str) -> bytes:
 
 
 def to_svg(figure: Figure, description: str) -> str:
-    """Return a figure as small SVG that says what it was drawn from: the same text for the same figure and matplotlib."""
+    """Return a figure as compact SVG: the same text for the same figure and version of matplotlib."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "normzoo", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Description": description})

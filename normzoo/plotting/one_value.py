@@ -1,4 +1,4 @@
-"""One value among the maps of its batch, with what shares its mean and the arithmetic: a picture for slides."""
+"""A figure for slides: one value among the maps of its batch, the values that share its mean, and the arithmetic."""
 
 import textwrap
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ def draw(
     photos: Sequence[str],
     sentence: str,
 ) -> Figure:
-    """Return the maps, those lit whose values share a mean with the marked one, above the sentence and the arithmetic.
+    """Return the maps, with the values highlighted that share a mean with the marked one, above the arithmetic.
 
     Args:
-        maps: in front of a norm layer, (N, C, H, W).
-        channels: which of the layer's these are.
-        limits: what is black and what white.
-        value: as `normalized_values` gives it for that position.
-        photos: their names, (N,).
+        maps: input of a norm layer, (N, C, H, W).
+        channels: positions of these channels in the layer.
+        limits: values shown black and white.
+        value: from `normalized_values`, for that position.
+        photos: names, (N,).
     """
     count, shown = maps.shape[:2]
     figure = Figure(figsize=(12, 6.75))  # 16:9

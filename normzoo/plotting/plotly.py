@@ -1,9 +1,7 @@
-"""Charts as the dictionaries that plotly.js draws on the page.
+"""Charts as dictionaries for plotly.js on the page.
 
-Why plotly.js: people can hover and compare all networks at one epoch, hide a line by its legend, and it has log axes;
-Gradio's own LinePlot has neither log axes nor a legend to click. It needs no package and no network: Gradio ships it (4.6 MB,
-1.4 MB on the wire) and loads it when the first chart is opened, not with the page. Its Python package would add 0.3 s to the
-start only to build these dictionaries.
+plotly.js has hover over all networks, a clickable legend and log axes, which Gradio's LinePlot lacks. Gradio ships it (4.6 MB,
+1.4 MB compressed) and loads it with the first chart. Its Python package would add 0.3 s to the start.
 """
 
 import html
@@ -43,7 +41,7 @@ def draw(chart: Chart | Heatmap) -> Figure:
 
 
 def base_layout(x_title: str, y_title: str) -> dict[str, Any]:
-    """Return the layout that all charts of the page share: size, letters, grid, hover; see-through, so that the theme shows."""
+    """Return the layout shared by all charts of the page: size, font, grid, hover; transparent for the theme."""
     axis = {"gridcolor": "rgba(127,127,127,0.25)", "zeroline": False, "automargin": True}
     return {
         "autosize": True,
@@ -181,9 +179,9 @@ def _rounded(values: Any) -> list[Any]:
 
 
 def _draw_heatmap(chart: Heatmap) -> Figure:
-    """Cells of the same size whatever their number, with texts while these fit.
+    """Cells of a fixed size, with texts if they fit.
 
-    plotly.js reads tags in labels: they are escaped, and long ones cut; the whole name stands where one points.
+    plotly.js interprets tags in labels, so they are escaped; long ones are cut, and full in the hover text.
     """
     low, high = chart.limits
     is_square = list(chart.rows) == list(chart.columns)

@@ -1,4 +1,4 @@
-"""What a chart shows, as data, and the style of each variant: `plotly` draws it for the page, `matplotlib` for files."""
+"""Chart specifications as data, and the style of each variant; `plotly` draws them on the page, `matplotlib` in files."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ OTHER_MARKERS = ("x", "star", "pentagon", "hexagon")
 
 @dataclass(frozen=True)
 class Style:
-    """Colour is never the only difference between two lines: the marker or the dash differs as well."""
+    """Style of a line; lines differ in marker or dash, not only in colour."""
 
     name: str  # "BN"
     colour: str  # "#rrggbb"
@@ -35,11 +35,10 @@ ELSEWHERE = " @ "
 
 
 def style_of(variant: str) -> Style:
-    """Return the style of a variant; by its name alone, so that it is the same on every page and in every report.
+    """Return the style of a variant, by its name alone, so that it is the same everywhere.
 
-    A norm of the zoo takes colour and marker by its place in `NORM_LAYERS`; one that it has not, from others, by its name:
-    whether its code is at hand does not count. Another training of it, such as `bn-bs8` or
-    `torch-bn`, takes its marker and a lighter or darker shade of its colour, dashed.
+    A built-in norm has colour and marker by its position in `NORM_LAYERS`, a custom one by its name. A variant such as `bn-bs8`
+    or `torch-bn` has the marker of its norm and a lighter or darker shade of its colour, dashed.
     """
     variant, _, title = variant.partition(ELSEWHERE)
     if title:
@@ -63,7 +62,7 @@ def style_of(variant: str) -> Style:
 
 
 def _mix(colour: str, other: str, share: float) -> str:
-    """A colour with a share of another in it."""
+    """Blend two colours."""
     pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(other[1:]), strict=True)
     return "#" + bytes(round((1 - share) * own + share * foreign) for own, foreign in pairs).hex()
 
@@ -74,10 +73,10 @@ class Axis:
 
     Args:
         title: what it shows, with its unit.
-        names: of categories, which stand at 0, 1, …; on a vertical axis the first is at the top.
-        ticks: the only numbers that are written.
+        names: of categories at 0, 1, …; on a vertical axis the first is at the top.
+        ticks: the only labelled values.
         is_log: logarithmic.
-        limits: the ends; found from the data if None.
+        limits: ends of the axis; None: from the data.
     """
 
     title: str = ""
@@ -89,15 +88,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one thing, joined or not.
+    """Points of one variant, joined or not.
 
     Args:
-        low, high: the interval of each point, along the vertical axis; along the other where the chart `is_sideways`.
+        low, high: interval of each point, along the vertical axis, or the horizontal one if the chart `is_sideways`.
         is_band: draw the interval as a band, not as a bar at each point.
-        dash: "solid", "dash", "dashdot", "longdash" or "dot"; None: no line joins the points.
-        marker: a name of `style.MARKERS`; None: no point is marked.
-        is_listed: it has an entry in the legend.
-        is_faint: it stands behind what matters.
+        dash: "solid", "dash", "dashdot", "longdash" or "dot"; None: no line.
+        marker: a name of `MARKERS`; None: no markers.
+        is_listed: show it in the legend.
+        is_faint: draw it faintly.
         group: series of one group are shown and hidden together.
     """
 
@@ -116,7 +115,7 @@ class Series:
 
 
 def series(variant: str, x: Sequence[float], y: Sequence[float], **changes: Any) -> Series:
-    """Return a series in the style of a variant; `changes` are fields of `Series` in place of what that says."""
+    """Return a series in the style of a variant; `changes` replace fields of `Series`."""
     style = style_of(variant)
     usual = {"name": style.name, "colour": style.colour, "marker": style.marker, "dash": style.dash, "group": variant}
     return Series(**{**usual, "x": list(x), "y": list(y), **changes})
@@ -124,7 +123,7 @@ def series(variant: str, x: Sequence[float], y: Sequence[float], **changes: Any)
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the drawings of a chart, which share their axes."""
+    """One of the panels of a chart, which share their axes."""
 
     series: tuple[Series, ...]
     title: str = ""
@@ -132,7 +131,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Rule:
-    """A thin grey line over all of a panel at a value of one axis, or along the diagonal."""
+    """A thin grey line across a panel at a value of one axis, or along the diagonal."""
 
     value: float = 0.0
     label: str = ""
@@ -141,12 +140,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Chart:
-    """Points and lines over two axes, in one panel or several.
+    """Points and lines in one panel or several.
 
     Args:
-        title: what it shows.
+        title: of the chart.
         is_sideways: intervals lie along the horizontal axis, as in a forest plot.
-        digits: of the numbers that are told of a point.
+        digits: of numbers in the hover text.
     """
 
     title: str
@@ -158,7 +157,7 @@ class Chart:
     digits: int = 2
 
     def frame(self) -> pd.DataFrame:
-        """Return its points, one row each: `panel`, `series`, `x`, `y`, `low`, `high`; names in place of categories."""
+        """Return the points as rows: `panel`, `series`, `x`, `y`, `low`, `high`, with names for categories."""
         return pd.DataFrame(self._rows(), columns=["panel", "series", "x", "y", "low", "high"])
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
@@ -180,11 +179,11 @@ class Heatmap:
     Args:
         values: (rows, columns).
         rows, columns: their names; the first row is at the top.
-        row_title, column_title, value_title: what they are; the last stands at the colour bar, with its unit.
-        limits: the numbers of the first and of the last colour.
-        is_diverging: 0 has no colour, and the two sides have different ones.
-        texts: what stands in each cell, if anything does.
-        hover: what is told of each cell; found from the rest if empty.
+        row_title, column_title, value_title: the last one, with its unit, labels the colour bar.
+        limits: numbers of the first and last colour.
+        is_diverging: 0 is neutral, and the two sides have different colours.
+        texts: text of each cell, if any.
+        hover: hover text of each cell; default: from the rest.
     """
 
     title: str
@@ -200,5 +199,5 @@ class Heatmap:
     hover: Sequence[Sequence[str]] = field(default_factory=list)
 
     def frame(self) -> pd.DataFrame:
-        """Return its numbers, a row for each of its own, under the names of the columns."""
+        """Return the numbers as a table, under the names of the columns."""
         return pd.DataFrame(self.values, columns=list(self.columns), index=pd.Index(self.rows, name=self.row_title or "row"))
