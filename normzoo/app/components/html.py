@@ -43,12 +43,8 @@ def render(template: str, **context: Any) -> str:
     return _environment().get_template(template).render(**context)
 
 
-#: Of Markdown what sentences hold: links, code, what is strong.
-_MARKS = {
-    r"\[([^\]]+)\]\((https://[^\s)]+)\)": r'<a href="\2" target="_blank" rel="noopener noreferrer">\1</a>',
-    r"`([^`]+)`": r"<code>\1</code>",
-    r"\*\*(.+?)\*\*": r"<strong>\1</strong>",
-}
+#: Of Markdown what sentences hold: code, and what is strong.
+_MARKS = {r"`([^`]+)`": r"<code>\1</code>", r"\*\*(.+?)\*\*": r"<strong>\1</strong>"}
 
 
 def marked(markdown: str) -> Markup:

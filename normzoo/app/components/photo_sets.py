@@ -79,9 +79,7 @@ def read_photos(wanted: object, image_size: int, tell: Callable[[int, int], None
             if isinstance(member, str):
                 problems.append(f"{name}, {member}")
             elif member.name:
-                read.append(
-                    Photo(member.name, member.folder, member.square, member.thumbnail, {"file": file, "member": number})
-                )
+                read.append(Photo(*member, {"file": file, "member": number}))
             else:
                 read.append(Photo(name, folder, member.square, member.thumbnail, {"file": file}))
     return Photos(tuple(read), tuple(problems))

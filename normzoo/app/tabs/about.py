@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+import pandas as pd
+from markupsafe import Markup
 
-from normzoo.app.components.html import marked, render
+from normzoo.app.components.html import render
+from normzoo.app.components.tables import SORT_SCRIPT, sortable
 from normzoo.app.core.catalog import Catalog, chosen, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded
-from normzoo.app.core.examples import EXAMPLES, FOLDER
+from normzoo.app.core.examples import FOLDER
 from normzoo.findings.finding import training_commands
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.pretrained.registry import ModelSet
@@ -25,6 +28,13 @@ PROGRAMS = """
 <p class="hint-line">Programs can request everything that this page shows: endpoints, with examples in Python, JavaScript and
 curl, are under "Use via API" below.</p>
 """
+TERMS = """
+No training photo is shipped here. Networks of the data set tiny-imagenet-25 learned from Tiny ImageNet, whose photos come from
+ImageNet: those are for non-commercial research and education under ImageNet's own terms, and belong to their authors. Consider
+this before you use the networks for anything else. Photos that you upload are used only to answer you, and are deleted from
+this server after about an hour.
+
+"""
 HEADINGS = ("Network", "Seeds", "n", "Hours", "Device", "Precision", "Commit", "Command", "Weights (sha256)")
 
 Record = Mapping[str, Any]
@@ -37,9 +47,9 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     with gr.Accordion("Formulas and papers", open=False):
         gr.HTML(describe_norms(), js_on_load=None, elem_id="norms", elem_classes="section about")
     with gr.Accordion("Recipe, data, runs", open=False) as fold_runs:
-        trained = gr.HTML(OPENING, js_on_load=None, elem_id="trained", elem_classes="section about", label="training")
+        trained = gr.HTML(OPENING, js_on_load=SORT_SCRIPT, elem_id="trained", elem_classes="section about", label="training")
     with gr.Accordion("Credits and terms", open=False):
-        gr.HTML(describe_credits(), js_on_load=None, elem_id="credits", elem_classes="section about")
+        gr.Markdown(TERMS + (FOLDER / "CREDITS.md").read_text(encoding="utf-8"), elem_id="credits")
 
     @guarded
     def about(model_set: str, variants: list[str] | None) -> tuple[str, str]:
@@ -62,11 +72,11 @@ def describe_training(model_set: ModelSet, variants: Sequence[str]) -> str:
     """Recipe, data, runs, and the commands that make it all again."""
     records = {variant: model_set.checkpoints[variant].metrics for variant in variants if variant in model_set.checkpoints}
     recipe, are_alike = _recipe(records)
+    runs = pd.DataFrame([[short_name(variant), *_run_cells(record)] for variant, record in records.items()], columns=HEADINGS)
     return render(
         "training_record.html",
         model_set=model_set,
-        networks=[(short_name(variant), *_run_cells(record)) for variant, record in records.items()],
-        headings=HEADINGS,
+        runs=Markup(sortable(runs, runs, "The runs behind each network")) if records else "",
         data=_first(_inside(record, "provenance", "data") for record in records.values()),
         recipe=recipe,
         are_alike=are_alike,
@@ -94,22 +104,22 @@ def _recipe(records: Mapping[str, Record]) -> tuple[list[tuple[str, str]], bool]
     return rows, are_alike
 
 
-def _run_cells(record: Record) -> tuple[list[str], list[str]]:
-    """The cells of a row but the first: words, then code."""
+def _run_cells(record: Record) -> list[str]:
+    """The cells of a row but the first."""
     seeds = list(record.get("seeds") or [])
     runs = _inside(record, "provenance", "runs") or []
     sessions = [session for run in runs for session in run.get("sessions") or []]
     seconds = sum(float(session.get("seconds") or 0) for session in sessions)
-    texts = [
+    return [
         ", ".join(map(str, seeds)) or "–",
         str(len(seeds)),
         f"{seconds / 3600:.2f}" if sessions else "–",
         _distinct(session.get("device") for session in sessions),
         _text(_inside(record, "provenance", "precision")),
         _distinct(str(session.get("commit") or "–")[:12] for session in sessions),
+        _distinct(session.get("command") for session in sessions),
+        _text(_inside(record, "provenance", "weights_sha256"))[:16],
     ]
-    weights = _text(_inside(record, "provenance", "weights_sha256"))
-    return texts, [_distinct(session.get("command") for session in sessions), weights[:16]]
 
 
 def _inside(record: Record, *keys: str) -> Any:
@@ -134,16 +144,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def describe_credits() -> str:
-    """Terms, and the credits of the example photos from the file beside them."""
-    titles = {example.file: example.title for example in EXAMPLES}
-    text = (FOLDER / "CREDITS.md").read_text(encoding="utf-8")
-    credits = []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-        name = cells[0].strip("` ")
-        if name in titles:
-            credits.append([titles[name], *(marked(cell) for cell in cells[1:5])])
-    return render("credits.html", credits=credits)

@@ -20,7 +20,6 @@ from normzoo.app.tabs.batches import paired_tests
 from normzoo.errors import ConfigError, ImageError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import FEW_BATCHES, predict_many
-from tests.support.checkpoints import save_zoo
 from tests.support.page import words
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
@@ -28,14 +27,8 @@ ALL = {"set": "drawings"}
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_zoo(tmp_path_factory.mktemp("zoo"))
-
-
-@pytest.fixture(scope="module")
-def zoo(root: Path):
-    catalog = Catalog(root)
-    model_set = catalog.default
+def zoo(catalog: Catalog):
+    model_set = catalog.get("toy/paper")
     return catalog.load(model_set, main_variants_of(model_set))[0], classes_of(model_set)
 
 

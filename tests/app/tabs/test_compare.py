@@ -23,18 +23,10 @@ from normzoo.images.corruptions import CORRUPTIONS, corrupt
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import predict_many
 from normzoo.pretrained.registry import get_model_set
-from tests.support.checkpoints import CLASSES, save_variant, save_zoo
+from tests.support.checkpoints import CLASSES, save_zoo
 from tests.support.page import words
 
 ALL = list(NORM_LAYERS)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = save_zoo(tmp_path_factory.mktemp("zoo"))
-    save_variant(root, "bn", "toy/broken")
-    (save_variant(root, "gn", "toy/broken") / "model.safetensors").write_bytes(b"torn")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +146,7 @@ def test_all_severities_are_followed(catalog, toy, picture):
 
 def test_what_is_not_there_is_left_out_or_refused_in_a_sentence(catalog, toy, picture, events):
     assert draw(catalog, toy, [], picture) == ("", {})
-    assert list(draw(catalog, catalog.get("toy/broken"), ["bn", "gn"], picture)[1]) == ["bn"]
+    assert list(draw(catalog, catalog.get("toy/extras"), ["bn", "gn"], picture)[1]) == ["bn"]
     for label in ("no such class", 7, ["dune"]):
         with pytest.raises(ConfigError, match="Unknown class"):
             draw(catalog, toy, ["bn"], picture, label)

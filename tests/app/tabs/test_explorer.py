@@ -17,18 +17,10 @@ from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
 from normzoo.app.tabs.inside import explorer_view
 from normzoo.nn.registry import NORM_RECORDS, NormRecord
-from tests.support.checkpoints import save_variant, save_zoo
 from tests.support.page import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 LAYER = "stem, norm 1"
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = save_zoo(tmp_path_factory.mktemp("zoo"))
-    (save_variant(root, "gn", "toy/torn") / "model.safetensors").write_bytes(b"torn")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +117,7 @@ def test_without_a_photo_a_network_or_a_number_there_is_nothing_to_follow(follow
     assert maps(photo=None)[0] == ""
     with pytest.raises(gr.Error, match="There is no photo to save a picture of"):
         events["value_png"](None, "toy/paper", "bn", LAYER, 1, 4, 16, 16, "bn", 100, 100)
-    assert "GN is unavailable" in words(maps(network="gn", model_set="toy/torn")[0])
+    assert "GN is unavailable" in words(maps(network="gn", model_set="toy/extras")[0])
     assert all(part == gr.skip() for part in follow(at=(1, None, 1, 1)))  # while somebody types
 
 

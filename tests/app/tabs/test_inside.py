@@ -13,19 +13,9 @@ from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs.inside import tab as inside
 from normzoo.errors import ConfigError
 from normzoo.nn.registry import describe_norm
-from tests.support.checkpoints import save_variant, save_zoo
 from tests.support.page import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = save_zoo(tmp_path_factory.mktemp("zoo"))
-    for variant in ("bn", "torch-bn", "bn-bs8"):
-        save_variant(root, variant, "toy/extras")
-    (save_variant(root, "gn", "toy/extras") / "model.safetensors").write_bytes(b"torn")
-    return root
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from normzoo.inference.interventions import BORDERS, altered, check_corruption, 
 from normzoo.inference.predict import predict_many
 from normzoo.inference.value_trace import LayerActivations, LayerGates, blocks, feature_maps, layer_activations, layer_gates
 from normzoo.nn.norms import gates as gates_of
-from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting import activations as insight_charts
 from normzoo.plotting.activations import QUANTITIES
 from normzoo.plotting.spec import style_of
@@ -79,7 +78,7 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
                     gr.HTML(f"<h3>{side.capitalize()} the norm</h3>", js_on_load=None)
                     plots.append(charts.place(side, f"{side}_figure"))
         words = gr.HTML(js_on_load=None, elem_id="layers-text", label="report")
-        gates_words = gr.HTML(js_on_load=None, elem_id="gates-text", label="gates_report")
+        gates_words = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="gates-text", label="gates_report")
         gates = charts.place("gates", "gates_figure", visible=False)
     numbers = gr.JSON(visible=False, label="activations")
 
@@ -108,7 +107,7 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
             before,
             after,
             tell_ends(seen, quantity),
-            explain_gates({variant: models[variant].config.norm for variant in gated}, gated),
+            tabulate_gates(gated),
             gr.Plot(as_plot(insight_charts.gates(gated)), visible=bool(gated)),
             {variant: as_data(seen[variant], gated.get(variant, [])) for variant in seen},
         )
@@ -148,31 +147,26 @@ def tell_ends(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -
     return render("paragraphs.html", paragraphs=[told], is_status=False)
 
 
-def explain_gates(norms: Mapping[str, str], gated: Mapping[str, Sequence[LayerGates]]) -> str:
-    """For each network that has gates what they mix, and how they ended; as HTML.
+def tabulate_gates(gated: Mapping[str, Sequence[LayerGates]]) -> str:
+    """How the gates of each network that has some ended, as an HTML table.
 
     Args:
-        norms: variant -> key of its norm.
         gated: variant -> as `layer_gates` gives them.
     """
-    networks = [
+    values = {variant: np.concatenate([layer.values for layer in layers]) for variant, layers in gated.items()}
+    numbers = pd.DataFrame(
         {
-            "name": short_name(variant),
-            "formula": describe_norm(norms[variant]).formula,
-            "mixed": [_title(axes) for axes in describe_norm(norms[variant]).pooled_axes or ()],
-            "first": layers[0].mean,
-            "last": layers[-1].mean,
-            "gates": np.concatenate([layer.values for layer in layers]),
+            "Network": [short_name(variant) for variant in gated],
+            "Gates": [each.size for each in values.values()],
+            "Mean, first layer": [layers[0].mean for layers in gated.values()],
+            "Mean, last layer": [layers[-1].mean for layers in gated.values()],
+            "Smallest": [each.min() for each in values.values()],
+            "At 0 (%)": [100 * (each <= 0).mean() for each in values.values()],
+            "At 1 (%)": [100 * (each >= 1).mean() for each in values.values()],
         }
-        for variant, layers in gated.items()
-    ]
-    return render("gates.html", networks=networks) if networks else NO_GATES
-
-
-def _title(axes: Sequence[str]) -> str:
-    """The norm that takes its one mean over these axes, in words; the axes where the zoo has none."""
-    records = map(describe_norm, NORM_LAYERS)
-    return next((record.title for record in records if record.pooled_axes == (axes,)), f"over {', '.join(axes)}")
+    )
+    texts = numbers.map(lambda value: f"{value:.2g}" if isinstance(value, float) else f"{value}")
+    return sortable(numbers, texts, "Learned gates, one per channel (1: all batch, 0: all instance)") if gated else NO_GATES
 
 
 def as_data(layers: Sequence[LayerActivations], gates: Sequence[LayerGates]) -> dict[str, Any]:
