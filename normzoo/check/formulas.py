@@ -75,10 +75,10 @@ class Formula:
         epsilon: inside (√(var + ε)), deviation (√var + ε), result (added at the end), none, larger (the larger of √var and ε),
             squared (√(var + ε²)), at_least_one (√max(1, var + ε)), variance (divides by var + ε, without the root), root (by
             √(√var + ε)), times (multiplies by √(var + ε)), parentheses (x − μ / √(var + ε)) or added ((x + μ) / √(var + ε)).
-        affine: right, plus_one (x̂ · (1 + weight) + bias), none, no_weight, no_bias, swapped, bias_first ((x̂ + bias) · weight),
-            twice, of_input (x · weight + bias), before (x · weight + bias is normalized), columns (one for each column of that
-            grouping), batch (of the gate's batch part alone), or of_mean (for parentheses that are missing:
-            x − μ / √(var + ε) · weight + bias).
+        affine: right, plus_one (x̂ · (1 + weight) + bias), none, no_weight, no_bias, swapped, weight_as_bias (x̂ · weight +
+            weight), bias_as_weight, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias), before (x · weight + bias is
+            normalized), columns (one for each column of that grouping), batch (of the gate's batch part alone), or of_mean (for
+            parentheses that are missing: x − μ / √(var + ε) · weight + bias).
         detached: what no gradient flows through: nothing, mean, variance or both.
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
@@ -100,9 +100,11 @@ class Formula:
             running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out or other
             there: without_eps, without_affine, without_variance, without_mean, without_root, eps_beside.
         evaluation_updates: whether evaluation moves the running statistics too.
-        gate: none, learned, clamped, sigmoid, sigmoid_twice, each but the last also reversed (clamped_reversed), both (of both
-            parts), second (of the instance part alone), or a number for a gate that does not learn.
-        blend: what the gate blends: outputs, statistics, or chained (the instance part is taken from the batch part's output).
+        gate: none, learned, reversed, both (of both parts), first or second (of that part alone, the other is whole), or a
+            number for a gate that does not learn.
+        gate_values: how the gate is used: raw, clamped, sigmoid or sigmoid_twice.
+        blend: what the gate blends: outputs, statistics, chained (the instance part is taken from the batch part's output), or
+            instance_deviation (the batch part is divided by the instance's deviation).
     """
 
     axes: str = "NHW"
@@ -132,6 +134,7 @@ class Formula:
     evaluation: str = "running"
     evaluation_updates: bool = False
     gate: str | float = "none"
+    gate_values: str = "raw"
     blend: str = "outputs"
 
 
@@ -174,7 +177,7 @@ class FormulaNorm(nn.Module):
         laid_out = self._lay_out(x * weight + bias if formula.affine == "before" else x)
         dims = [_DIMENSIONS[letter] for letter in formula.axes]
         standardized = laid_out
-        if formula.blend != "statistics":
+        if formula.blend not in ("statistics", "instance_deviation"):
             standardized = self._normalize(laid_out, *self._statistics(laid_out, dims))
         if formula.affine == "columns":
             standardized = standardized * weight.reshape(1, *laid_out.shape[1:3], 1, 1) + bias.reshape(
@@ -187,6 +190,9 @@ class FormulaNorm(nn.Module):
                 parts = zip(self._statistics(laid_out, dims), self._moments(laid_out, [3, 4]), strict=True)
                 mean, variance = (gate.unsqueeze(2) * first + other.unsqueeze(2) * second for first, second in parts)
                 return self._fold_back(self._normalize(laid_out, mean, variance), x) * weight + bias
+            if formula.blend == "instance_deviation":
+                (mean, _), (_, deviation) = self._statistics(laid_out, dims), self._moments(laid_out, [3, 4])
+                normalized = self._fold_back(self._normalize(laid_out, mean, deviation), x)
             source = standardized if formula.blend == "chained" else laid_out
             instance = self._normalize(source, *self._moments(source, [3, 4]))
             if formula.affine == "batch":
@@ -212,6 +218,8 @@ class FormulaNorm(nn.Module):
             "bias_first": lambda: (normalized + bias) * weight,
             "twice": lambda: (normalized * weight + bias) * weight + bias,
             "of_input": lambda: x * weight + bias,
+            "weight_as_bias": lambda: normalized * weight + weight,
+            "bias_as_weight": lambda: normalized * bias + bias,
         }[formula.affine]()
         return made
 
@@ -231,6 +239,8 @@ class FormulaNorm(nn.Module):
         groups = self.formula.groups
         if self.formula.grouping == "columns":
             x = x.reshape(n, h, w, c).permute(0, 3, 1, 2)
+        if self.formula.grouping == "channels_last_rows":
+            return x.permute(0, 2, 3, 1).reshape(n, c, 1, h, w)
         if self.formula.grouping == "scrambled" and self.training:
             return x.reshape(1, 1, c, 1, n * h * w)
         if self.formula.grouping == "rows":
@@ -242,6 +252,9 @@ class FormulaNorm(nn.Module):
     def _fold_back(self, laid_out: Tensor, like: Tensor) -> Tensor:
         if self.formula.grouping == "interleaved":
             laid_out = laid_out.transpose(1, 2)
+        if self.formula.grouping == "channels_last_rows":
+            n, c, h, w = like.shape
+            return laid_out.reshape(n, h, w, c).permute(0, 3, 1, 2)
         if self.formula.grouping == "columns":
             laid_out = laid_out.flatten(1, 2).permute(0, 2, 3, 1)
         return laid_out.reshape(like.shape)
@@ -365,15 +378,17 @@ class FormulaNorm(nn.Module):
         """Weights of the batch part and of the instance part."""
         gate = self.get_parameter("gate").view(1, -1, 1, 1)
         kind = self.formula.gate
+        values = {
+            "raw": gate,
+            "clamped": gate.clamp(0, 1),
+            "sigmoid": gate.sigmoid(),
+            "sigmoid_twice": gate.sigmoid().sigmoid(),
+        }
+        gate, whole = values[self.formula.gate_values], torch.ones_like(gate)
         if isinstance(kind, float):
-            return torch.full_like(gate, kind), torch.full_like(gate, 1 - kind)
-        if kind in ("both", "second"):
-            return (gate if kind == "both" else torch.ones_like(gate)), gate
-        shares = {"learned": gate, "reversed": 1 - gate, "clamped": gate.clamp(0, 1), "sigmoid": gate.sigmoid()}
-        shares |= {"sigmoid_twice": gate.sigmoid().sigmoid()}
-        shares |= {"clamped_reversed": 1 - gate.clamp(0, 1), "sigmoid_reversed": 1 - gate.sigmoid()}
-        first = shares[kind]
-        return first, 1 - first
+            return whole * kind, whole * (1 - kind)
+        ways = {"both": (gate, gate), "first": (gate, whole), "second": (whole, gate), "reversed": (1 - gate, gate)}
+        return ways.get(kind, (gate, 1 - gate))
 
 
 #: The zoo's norms; a mistake is possible in these.

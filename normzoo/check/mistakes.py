@@ -87,7 +87,12 @@ _COMBINED: dict[str, tuple[dict[str, Any], ...]] = {
     "mixed-axes": tuple(
         {"axes": mean, "variance_axes": variance, "groups": 1, "about": about}
         for about in ("own", "mean")
-        for mean, variance in permutations(("NHW", "HW", "KHW", "K", "NKHW"), 2)
+        for mean, variance in permutations(("NHW", "HW", "KHW", "K", "NKHW", "H", "W"), 2)
+    )
+    + tuple(
+        {"axes": mean, "variance_axes": variance, "about": about}
+        for about in ("own", "mean")
+        for mean, variance in permutations(("GKHW", "KHW", "HW", "NKHW"), 2)
     ),
     "part-of-the-set": tuple({"taken_from": part} for part in PARTS if part not in ("the first image", "the first group")),
     "other-location": tuple({"location": name, "about": about} for about in ("own", "mean") for name in LOCATIONS),

@@ -18,7 +18,7 @@ from normzoo.check.checks import FORMULA_CHECKS, FREE_MEMORY, GENERIC_CHECKS, OF
 from normzoo.check.formulas import EVERY, KINDS
 from normzoo.check.mistakes import BY_KEY, MISTAKES
 from normzoo.check.subject import CONVENTIONS, Standard, Subject
-from normzoo.check.trace import difference
+from normzoo.check.trace import TOLERANCE, difference
 
 #: Seconds after which a layer that does not return is given up.
 TIME_LIMIT = 60
@@ -140,7 +140,10 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
             for key, text in mistakes.items()
             if key not in by_formula and not (is_explained and BY_KEY[key].stage == "evaluation")
         }
-        if unexplained and "affine-before" not in by_formula:  # its gradients are lost in rounding
+        wrong_gradient = _wrong_gradient(subject) if unexplained == "gradients" and not mistakes else ""
+        if wrong_gradient:
+            mistakes["wrong-gradient"] = _sentence("wrong-gradient", wrong_gradient)
+        elif unexplained and "affine-before" not in by_formula:  # its gradients are lost in rounding
             remark = _unexplained(subject, unexplained)
     if not mistakes and not remark:
         remark = next((_with_hint(each.detail) for each in outcomes.values() if not each.passed and _hint(each.detail)), "")
@@ -224,6 +227,17 @@ def _nearest(subject: Subject) -> str:
         found.append((float(torch.corrcoef(torch.stack([own.double().flatten(), right.flatten()]))[0, 1]), key))
     likeness, key = max(found, default=(0.0, ""))
     return f" (most similar: {KINDS[key].title}; `--as {key}` compares it with that)" if likeness > 0.9 else ""
+
+
+def _wrong_gradient(subject: Subject) -> str:
+    """Name what has another gradient than the right formula, although the output is the same."""
+    names = [
+        name
+        for (stage, name), value in subject.expected.items()
+        if stage == "gradients" and value is not None and (own := subject.observed.get((stage, name))) is not None
+        if difference(own, value) > TOLERANCE
+    ]
+    return " and ".join(subject.roles[name].name if name in subject.roles else f"the {name}" for name in names)
 
 
 def _unexplained(subject: Subject, stage: str) -> str:

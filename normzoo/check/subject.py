@@ -65,8 +65,9 @@ CONVENTIONS = {
     "code; torch's layer norm divides by C.",
     "gate-clamped": "the gate is clamped to [0, 1] in the forward pass, and gets no gradient outside. The zoo clamps it after "
     "each step of the optimizer.",
+    "gate-sigmoid": "sigmoid(gate) blends: a gate of 1 is 73% batch norm, and the zoo's gates mean another blend.",
     "weight-less-one": "the weight is stored less one, x̂ · (1 + weight): torch's weights do not fit.",
-    "biased-memory": "running_var stores the biased variance, as in TensorFlow; in torch it stores the unbiased one.",
+    "biased-memory": "running_var stores the biased variance, Σ(x − μ)² / n, as TensorFlow does; torch divides by n − 1.",
     "cumulative-memory": "the running statistics are the mean over all batches, as with momentum=None in torch.",
 }
 #: The mean over all batches, a convention that is no mistake anywhere.
@@ -269,8 +270,7 @@ class Subject:
         guess = self._identified[3]
         found, unexplained = self._diagnose(self.standard, guess)
         for mistake, sentence in zip(found.mistakes, found.sentences, strict=True):
-            follows_tensorflow = self._default_momentum() > 0.5 and mistake.key in ("momentum-reversed", "biased-memory")
-            if follows_tensorflow:
+            if mistake.key == "biased-memory" or (mistake.key == "momentum-reversed" and self._default_momentum() > 0.5):
                 setting = {"momentum": "reversed"} if mistake.key == "momentum-reversed" else {"remembered": "biased"}
                 changes = {**guess.changes, **setting}
                 guess = Guess((*guess.mistakes, mistake), changes, (*guess.sentences, sentence))
@@ -416,7 +416,7 @@ class Subject:
                 for changes in _CONVENTIONS:
                     if (changes.get("activation") and self.has_more) or ("variance" in changes and kind.key != "ln-position"):
                         continue
-                    if "gate" in changes and kind.key != "bin":
+                    if "gate_values" in changes and kind.key != "bin":
                         continue
                     usual = Standard(kind.key, count, _USUAL_EPS[0], self.momentum)
                     swapped = possible[-1] == MOMENTUM and kind.base == "bn"
@@ -425,8 +425,7 @@ class Subject:
                         continue
                     for eps in possible:
                         if self._computes(replace(usual, eps=eps), changes):
-                            mistakes = [BY_KEY[key] for key in changes_to_mistakes(changes)]
-                            guess = Guess(tuple(mistakes), dict(changes), tuple(each.sentence for each in mistakes))
+                            guess = as_conventions(changes)
                             steps, gap = self._agreement(replace(usual, eps=eps), guess)
                             found.append(((steps, -len(changes), -gap), (kind.key, count, eps, guess)))
         if found:
@@ -462,22 +461,26 @@ class Subject:
         has_output = any(stage == "output" for stage, _ in self.observed)
         usual = {kind: Standard(kind, groups, _USUAL_EPS[0], self.momentum) for kind in order}
         alike = [
-            (kind, changes)
+            (kind, gate, {**gate, **changes})
             for kind in order
+            for gate in (_GATES if kind == "bin" else ({},))
             for mistake, changes in ways("output", kind, groups, CHANNELS)
             # Without any statistics it may be meant so.
             if (mistake.key != "input-not-normalized" or self._remembers())
             and not (mistake.key == "activation-inside" and self.has_more)
-            and self._computes(usual[kind], changes, roughly=True)
+            and self._computes(usual[kind], {**gate, **changes}, roughly=True)
         ]
         for eps in possible if has_output else ():
-            for kind, changes in alike:
+            for kind, gate, changes in alike:
                 if self._depth(changes, replace(usual[kind], eps=eps), last=0):
-                    return kind, groups, eps, Guess()
+                    return kind, groups, eps, as_conventions(gate)
         for kind in order if has_output and not self.has_more else ():
-            guess, unexplained = self._diagnose(replace(usual[kind], eps=possible[0]), last=0)
-            if unexplained is None and guess.mistakes and "input-not-normalized" not in {each.key for each in guess.mistakes}:
-                return kind, groups, possible[0], Guess()
+            for gate in _GATES if kind == "bin" else ({},):
+                start = as_conventions(gate)
+                guess, unexplained = self._diagnose(replace(usual[kind], eps=possible[0]), start, last=0)
+                found = {each.key for each in guess.mistakes[len(start.mistakes) :]}
+                if unexplained is None and found and "input-not-normalized" not in found:
+                    return kind, groups, possible[0], start
         return "own", groups, None, Guess()
 
     @cached_property
@@ -581,13 +584,15 @@ def _seen_one(layer: nn.Module) -> nn.Module:
     return layer.train()
 
 
+#: How a gate may be used.
+_GATES: tuple[dict[str, Any], ...] = ({}, {"gate_values": "clamped"}, {"gate_values": "sigmoid"})
 #: Ways that people's code has and that are right: none, ε beside the root, an unbiased variance over channels, an
 #: activation behind the norm.
 _CONVENTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"epsilon": "deviation"},
     {"variance": "unbiased"},
-    {"gate": "clamped"},
+    *_GATES[1:],
     {"affine": "plus_one"},
     *({"activation": name} for name in ACTIVATIONS if name != "none"),
 )
@@ -609,8 +614,14 @@ def _tolerance(changes: Mapping[str, Any]) -> float:
     return TOLERANCE * (10 if changes.get("affine") == "before" else 1)
 
 
+def as_conventions(changes: Mapping[str, Any]) -> Guess:
+    """Return settings that are conventions as a guess to begin with."""
+    mistakes = tuple(BY_KEY[key] for key in changes_to_mistakes(changes))
+    return Guess(mistakes, dict(changes), tuple(each.sentence for each in mistakes))
+
+
 def changes_to_mistakes(changes: Mapping[str, Any]) -> list[str]:
     """Return the keys of the mistakes that correspond to conventions."""
     keys = {"epsilon": "eps-on-deviation", "variance": "unbiased-normalization", "activation": "activation-inside"}
-    keys |= {"gate": "gate-clamped", "affine": "weight-less-one"}
+    keys |= {"gate_values": f"gate-{changes.get('gate_values')}", "affine": "weight-less-one"}
     return [key for setting, key in keys.items() if setting in changes]

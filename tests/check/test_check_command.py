@@ -50,10 +50,10 @@ def test_a_wrong_layer_gives_a_cross_the_line_of_the_formula_and_exit_code_1(cap
 
 
 def test_json_says_the_same(capsys):
-    assert main(["check", f"{LAYERS / 'wrong.py'}:BiasedMemoryBatchNorm", "--json"]) == 1
+    assert main(["check", f"{LAYERS / 'wrong.py'}:UpdatedTwice", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert (report["layer"], report["as"], report["passed"]) == ("BiasedMemoryBatchNorm", "bn", False)
-    assert [each["mistake"] for each in report["diagnosis"]] == ["biased-memory"]
+    assert (report["layer"], report["as"], report["passed"]) == ("UpdatedTwice", "bn", False)
+    assert [each["mistake"] for each in report["diagnosis"]] == ["updated-twice"]
     failed = [each["name"] for each in report["checks"] if not each["passed"]]
     assert failed == ["running statistics after three batches", "output and gradient in evaluation"]
 

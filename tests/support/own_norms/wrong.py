@@ -200,6 +200,14 @@ FirstImageOnly = wrong(
     unbiased=lambda s, v, x: BatchBase.unbiased(s, v, x[:1]),
 )
 
+RowsOfChannelsLast = wrong(
+    Base,
+    "rows-of-channels-last",
+    normalize=lambda s, x: (
+        Base.normalize(s, x.permute(0, 2, 3, 1).reshape(x.shape)).reshape(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+    ),
+)
+
 # Variance and ε
 UnbiasedInstanceNorm = wrong(Base, "unbiased-normalization", var=unbiased_var)
 UnbiasedGroupNorm = wrong(GroupBase, "unbiased-normalization", var=unbiased_var)
@@ -207,7 +215,9 @@ UnbiasedBatchNorm = wrong(BatchBase, "unbiased-normalization", var=unbiased_var,
 VarianceNotCentred = wrong(Base, "variance-not-centred", var=lambda s, x: mean(x**2))
 AbsoluteDeviation = wrong(Base, "absolute-deviation", var=lambda s, x: mean((x - mean(x)).abs()))
 VarMeanOrder = wrong(Base, "mean-and-variance-swapped", moments=lambda s, x: (var(x), mean(x)))
-CancellingLayerNorm = wrong(LayerBase, "cancellation", var=lambda s, x: (mean(x**2, CHW) - mean(x, CHW) ** 2).clamp_min(0))
+CancellingLayerNorm = wrong(
+    LayerBase, "cancellation", True, var=lambda s, x: (mean(x**2, CHW) - mean(x, CHW) ** 2).clamp_min(0)
+)
 EpsOnDeviationBatchNorm = wrong(BatchBase, "eps-on-deviation", True, divide=lambda s, x, v: x / (v.sqrt() + s.eps))
 EpsOutsideInstanceNorm = wrong(Base, "eps-outside", divide=lambda s, x, v: x / v.sqrt() + s.eps)
 NoEpsLayerNorm = wrong(LayerBase, "eps-missing", divide=lambda s, x, v: x / v.sqrt())
@@ -240,7 +250,21 @@ MeanSubtracted = wrong(
 MeanOfImageAboutIt = wrong(LayerBase, "mixed-axes", var=lambda s, x: (x - mean(x, CHW)).square().mean(HW, keepdim=True))
 Halves = wrong(Base, "half-precision-inside", var=lambda s, x: var(x.half()).float())
 
+
+class _OtherBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y):
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+WrongBackward = wrong(Base, "wrong-gradient", normalize=lambda s, x: _OtherBackward.apply(Base.normalize(s, x)))
+
 # Affine map
+WeightInBothPlaces = wrong(Base, "affine-slip", affine=lambda s, y: y * channels(s.weight) + channels(s.weight) + 0 * s.bias[0])
 ForOtherChannels = wrong(Base, "affine-misplaced", affine=lambda s, y: y * channels(s.weight.flip(0)) + channels(s.bias))
 NoAffineInstanceNorm = wrong(Base, "affine-missing", affine=lambda s, y: y)
 NoWeightLayerNorm = wrong(LayerBase, "weight-missing", affine=lambda s, y: y + channels(s.bias))
@@ -288,7 +312,7 @@ RowsOfAReshape = wrong(
 )
 ReversedMomentumBatchNorm = wrong(BatchBase, "momentum-reversed", share=lambda s: 1 - s.momentum)
 OtherMomentum = wrong(BatchBase, "momentum-other", share=lambda s: 0.01)
-BiasedMemoryBatchNorm = wrong(BatchBase, "biased-memory", unbiased=biased)
+BiasedMemoryBatchNorm = wrong(BatchBase, "biased-memory", True, unbiased=biased)
 BiasedAndReversedBatchNorm = wrong(
     BatchBase, "biased-memory momentum-reversed", share=lambda s: 1 - s.momentum, unbiased=biased
 )
@@ -430,13 +454,14 @@ class ChainedBIN(GateBase):
         return gate * batch + (1 - gate) * self.instance(batch)
 
 
+InstanceDeviationBIN = wrong(GateBase, "instance-deviation-for-batch", divide=lambda s, x, v: x / (var(x) + s.eps).sqrt())
 ReversedAndClampedGateBIN = wrong(GateBase, "gate-reversed", mix=lambda s: 1 - channels(s.gate.clamp(0, 1)))
 ClampedAtTheStartBIN = wrong(
     GateBase, "parameters-not-registered", make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.ones(c)).clamp(0, 1))
 )
-SigmoidGateBIN = wrong(GateBase, "gate-sigmoid", mix=lambda s: channels(s.gate.sigmoid()))
+SigmoidGateBIN = wrong(GateBase, "gate-sigmoid", True, mix=lambda s: channels(s.gate.sigmoid()))
 ConstantGateBIN = wrong(GateBase, "gate-frozen", make_gate=lambda s, c: None, mix=lambda s: 0.5)
-ZeroGateBIN = wrong(GateBase, "start-values", make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.zeros(c))))
+ZeroGateBIN = wrong(GateBase, "start-values", True, make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.zeros(c))))
 ScalarGateBIN = wrong(GateBase, "parameter-shape", True, make_gate=lambda s, c: setattr(s, "gate", nn.Parameter(torch.ones(1))))
 BatchInEvaluationBIN = wrong(GateBase, "batch-in-evaluation", is_training=lambda s: True)
 RewrappedGateBIN = wrong(
