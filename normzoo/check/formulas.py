@@ -76,9 +76,9 @@ class Formula:
             squared (√(var + ε²)), at_least_one (√max(1, var + ε)), variance (divides by var + ε, without the root), root (by
             √(√var + ε)), times (multiplies by √(var + ε)), parentheses (x − μ / √(var + ε)) or added ((x + μ) / √(var + ε)).
         affine: right, plus_one (x̂ · (1 + weight) + bias), none, no_weight, no_bias, swapped, weight_as_bias (x̂ · weight +
-            weight), bias_as_weight, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias), before (x · weight + bias is
-            normalized), columns (one for each column of that grouping), batch (of the gate's batch part alone), or of_mean (for
-            parentheses that are missing: x − μ / √(var + ε) · weight + bias).
+            weight), bias_as_weight, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias), before (x · weight +
+            bias is normalized), columns (one for each column of that grouping), batch (of the gate's batch part alone), or
+            of_mean (for parentheses that are missing: x − μ / √(var + ε) · weight + bias).
         detached: what no gradient flows through: nothing, mean, variance or both.
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
