@@ -55,7 +55,7 @@ def run_command(call: Callable[[], int | None]) -> int:
         return 2
     except OSError as error:
         if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever reads has enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has closed the pipe, as `head` does
             return 141
         words = f"{error.filename or 'A file'} cannot be used ({error.strerror}). Check the path and its permissions."
         print(visible(words), file=sys.stderr)

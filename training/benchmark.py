@@ -25,7 +25,7 @@ from training.runs import read_history
 
 #: Learning rates that are tried; of any other recipe, from a quarter to four times its own.
 RATES = {"paper": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "strong": (0.05, 0.1, 0.2, 0.4)}
-#: A rate is chosen after so many epochs, by the accuracy on training images that are held out.
+#: Epochs and held-out share of the trials that choose a learning rate.
 TRIAL_EPOCHS, TRIAL_HOLDOUT = 15, 0.1
 TIMED_STEPS = 20
 
@@ -78,13 +78,13 @@ _COLUMNS = (
     ("Corrupted images (%)", ".1f", True),
     ("Calibration error (%)", ".1f", False),
     ("Changed by the batch (%)", ".1f", False),
-    ("Step beside torch's BN", ".2f", False),
+    ("Step relative to torch's BN", ".2f", False),
 )
 CAPTION = (
     "Accuracy: mean ± standard deviation over n runs. Corrupted images: mean accuracy over all corruptions, first seed. "
     "Calibration error: expected, 15 bins, mean over runs. Changed by the batch: predictions that change when batch statistics "
-    "of 32 images replace the running ones, first seed; 0 for a norm that looks at one image. Step: time of a training step "
-    "over that with torch's own batch normalization, on {device}."
+    "of 32 images replace the running ones, first seed; 0 for norms of single images. Step: time of a training step relative "
+    "to torch's batch normalization, on {device}."
 )
 
 

@@ -97,7 +97,7 @@ def _what_for(model_set: ModelSet, model_sets: list[ModelSet]) -> str:
     base, _, changes = model_set.recipe.partition(",")
     if changes and base in WHAT_FOR:
         return f"`{base}` with {changes.replace(',', ', ')}"
-    return WHAT_FOR.get(model_set.recipe, "a recipe of its own")
+    return WHAT_FOR.get(model_set.recipe, "a custom recipe")
 
 
 def _sum(recipe: Recipe, images: int = 12_500) -> float:

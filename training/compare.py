@@ -27,7 +27,7 @@ FIGURES = {
     "train_accuracy": ("train accuracy %", True),
     "train_loss": ("train loss", False),
 }
-#: What tells one way to train from another, besides the fields of its recipe.
+#: Settings of a run, besides the fields of its recipe.
 SETTINGS = ("data", "recipe", "norm", "precision", "holdout")
 FORMATS = ("text", "csv", "latex")
 _KEYS = [*SETTINGS, *RECIPE_FIELDS]
@@ -97,7 +97,7 @@ def chosen_rows(runs: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
         if pd.api.types.is_numeric_dtype(values) and values.dtype != bool:
             is_wanted |= values.isin(numbers)
         if not is_wanted.any():
-            raise ConfigError(f"No run has {condition}. There are: {', '.join(sorted(set(map(str, values))))}.")
+            raise ConfigError(f"No run has {condition}. Choose from: {', '.join(sorted(set(map(str, values))))}.")
         runs = runs[is_wanted]
     return runs
 

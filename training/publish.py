@@ -16,7 +16,7 @@ from normzoo.pretrained.serialization import read_text
 from training.cards import model_card, repository_card
 
 ROOT = Path(__file__).parents[1]
-#: What the page needs, and no more: no training, no tests, nothing that is not tracked. The checkpoints come besides.
+#: What the page needs, besides the checkpoints; only tracked files.
 SPACE_FILES = ("README.md", "LICENSE", "requirements.txt", "app.py", "normzoo")
 #: What an earlier version may have left in these folders of a Space is deleted.
 SPACE_FOLDERS = ("normzoo/", "checkpoints/")

@@ -68,7 +68,7 @@ def check_report(checkpoints: Path, out: Path) -> list[str]:
     A chart is up to date if its file and its data have the hashes in `RESULTS.md`.
     """
     report = build_report(checkpoints, out)
-    problems = [f"{path.relative_to(out)} is no part of it" for path in superfluous(out, report)]
+    problems = [f"{path.relative_to(out)} is not part of it" for path in superfluous(out, report)]
     for path, text in report.texts.items():
         try:
             difference = first_difference(read_text(out / path), text)

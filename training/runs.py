@@ -22,7 +22,7 @@ from normzoo.pretrained.checkpoint import HISTORY_COLUMNS
 from training.config import Run
 
 LOCK = "lock"
-#: Whoever asks `is_busy` holds the lock for a moment: longer than that, and another process is training.
+#: `is_busy` holds the lock for a moment; if it is locked for longer, another process is training.
 PROBE_SECONDS = 0.2
 #: In the folder of a run that is being trained: what it does now.
 DOING = "doing.json"
@@ -79,14 +79,14 @@ class State:
         except ConfigError as error:
             raise TrainingError(f"{path} was saved by another version of NormZoo: {error}") from error
         except Exception as error:
-            # Not torch's own words: for a foreign file they recommend to run what is in it.
+            # Not torch's message: for a foreign file it recommends unpickling it.
             raise TrainingError(f"{path} is damaged. Delete {folder} to train this run again.") from error
 
 
 def iter_runs(root: Path) -> Iterator[tuple[Path, State]]:
     """Yield folder and saved state of every run that has begun, in order of the folders, seeds as numbers."""
     paths = root.glob("*/*/*/seed-*/state.pt")
-    # Not those that somebody has renamed, to keep them.
+    # Not folders that a user has renamed to keep them.
     paths = (path for path in paths if path.parent.name.removeprefix("seed-").isdigit())
     for path in sorted(paths, key=lambda path: (path.parents[1], int(path.parent.name.removeprefix("seed-")))):
         state = State.load(path.parent)

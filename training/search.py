@@ -18,7 +18,7 @@ from training.launch.local import STOPPING
 #: In the folder of runs; processes and machines that can write there share it.
 STORAGE = "search.log"
 SAMPLERS = ("tpe", "random")
-#: So many trials run to their end before one is held against their median.
+#: Complete trials before others are compared with their median.
 STARTUP_TRIALS = 4
 
 

@@ -48,8 +48,8 @@ SHARES = 11
 #: What is said where the images are not here.
 WEAKER = "WEAKER CHECK"
 SHARED = (
-    f"What takes long was shared out, to {SHARES} networks in a row: one was computed again on the training images, one with "
-    f"changed contrast, {len(SAMPLE)} under a corruption each. Every stored figure: --full"
+    f"Of every {SHARES} networks, one was recomputed on the training images, one with lower contrast, and "
+    f"{len(SAMPLE)} under one corruption each. To recompute every stored figure: --full"
 )
 
 
@@ -81,7 +81,7 @@ def evaluate(
     if weaker:
         say(f"{WEAKER}: the images of {weaker} of {len(folders)} networks are missing; their stored logits were used.")
     if (checkpoints / README).exists() and read_text(checkpoints / README) != folder_card(checkpoints):
-        problems.append(f"{README} is not what the packager writes. Package again.")
+        problems.append(f"{README} is out of date. Package again.")
     sets = [model_set for model_set in list_model_sets(checkpoints) if model_set.main_variants]
     for model_set in sets if full else sets[:1]:
         problems += [f"{model_set.name}: {problem}" for problem in check_ood(model_set)]
@@ -114,7 +114,7 @@ def _check_folder(folder: Path, share: int | None = None) -> tuple[str, list[str
     except CheckpointError as error:
         return "cannot be read", [str(error)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        return "cannot be read", [f"{METRICS_FILE} does not hold what it should ({error!r}). Package the run again."]
+        return "cannot be read", [f"{METRICS_FILE} has invalid content ({error!r}). Package the run again."]
 
 
 def _check(checkpoint: Checkpoint, share: int | None) -> tuple[str, list[str]]:
@@ -124,7 +124,7 @@ def _check(checkpoint: Checkpoint, share: int | None) -> tuple[str, list[str]]:
     data, reason = _images(checkpoint)
     if data is None:
         if share is None:
-            problems.append(f"the full check takes the images, and {reason}")
+            problems.append(f"the full check needs the images: {reason}")
         return f"{line}  ({WEAKER}, from the stored logits: {reason})", problems
     return f"{line}  (from the images)", problems + _check_images(checkpoint, network, data, share)
 
@@ -141,12 +141,12 @@ def _check_identity(checkpoint: Checkpoint, network: ResNet) -> list[str]:
         "macs": (stored["macs"], count_macs(network, checkpoint.config.image_size)),
         "card": (read_text(checkpoint.folder / CARD), model_card(checkpoint.config, stored)),
     }
-    problems = [f"{key} stored and found differ" for key, (kept, found) in pairs.items() if kept != found]
+    problems = [f"{key}: stored and recomputed values differ" for key, (kept, found) in pairs.items() if kept != found]
     for name in METRICS:
         again = mean_std(final["train"][name]["values"])
         # Of figures that are rounded already: the last digit may move.
         if not all(_close(final["train"][name][key], again[key], 2 * 10**-DECIMALS) for key in ("mean", "sd")):
-            problems.append(f"train {name} stored is not the mean and deviation of its values")
+            problems.append(f"the stored train {name} is not the mean and standard deviation of its values")
     return problems
 
 
@@ -160,7 +160,7 @@ def _check_logits(checkpoint: Checkpoint) -> list[str]:
         **class_figures(val_logits, labels, checkpoint.config.classes),
     }
     kept = {**stored, "val figures": stored["final"]["val"]}
-    return [f"{key} stored and computed from the logits differ" for key in again if again[key] != kept.get(key)]
+    return [f"{key}: stored values differ from those of the logits" for key in again if again[key] != kept.get(key)]
 
 
 def _check_history(checkpoint: Checkpoint) -> list[str]:
@@ -170,7 +170,7 @@ def _check_history(checkpoint: Checkpoint) -> list[str]:
     problems = []
     whole = [(seed, epoch, split) for seed in seeds for epoch in range(1, epochs + 1) for split in SPLITS]
     if sorted(whole) != sorted((row["seed"], row["epoch"], row["split"]) for row in history):
-        problems.append(f"the history does not hold {epochs} epochs of each seed")
+        problems.append(f"the history lacks epochs: it must have {epochs} of each seed")
     last = [row for row in history if row["epoch"] == epochs and row["split"] == "val"]
     for name in METRICS:
         if [row[name] for row in last] != stored["final"]["val"][name]["values"]:
@@ -193,7 +193,7 @@ def _check_images(checkpoint: Checkpoint, network: ResNet, data: ImageData, shar
         for name in METRICS:
             value, expected = found[name]["values"][0], final[split][name]["values"][position]
             if not _close(value, expected, LOSS_TOLERANCE if name == "loss" else 0):
-                problems.append(f"{split} {name} of seed {seed} is {value} from the images, {expected} stored")
+                problems.append(f"{split} {name} of seed {seed} is {value}, {expected} is stored")
     is_whole, mine = share is None, slice(share, None, SHARES)
     problems += _check_robustness(checkpoint, network, data, ALL if is_whole else SAMPLE[mine])
     problems += check_batch_statistics(checkpoint, network, data, CASES if is_whole else BATCH_STATISTICS[mine])
@@ -208,13 +208,13 @@ def _check_robustness(
     """Is the table complete, and correct in some cases?"""
     stored, seed = checkpoint.robustness(), min(checkpoint.metrics["seeds"])
     if [(row["seed"], row["corruption"], row["severity"]) for row in stored] != [(seed, *case) for case in ALL]:
-        return [f"{ROBUSTNESS} does not hold every corruption at every severity"]
+        return [f"{ROBUSTNESS} lacks corruptions or severities"]
     kept = {(row["corruption"], row["severity"]): row for row in stored}
     problems = []
     for found in rounded(measure(network, data, seed, cases)):
         expected = kept[found["corruption"], found["severity"]]
         if found["accuracy"] != expected["accuracy"] or not _close(found["loss"], expected["loss"], LOSS_TOLERANCE):
-            problems.append(f"under {found['corruption']} {found['severity']} the images give {found}, stored is {expected}")
+            problems.append(f"under {found['corruption']} {found['severity']} the result is {found}, {expected} is stored")
     return problems
 
 
@@ -230,9 +230,9 @@ def _images(checkpoint: Checkpoint) -> tuple[ImageData | None, str]:
         data = load_once(description["name"], checkpoint.config.image_size, data_root())
     except DataError as error:
         is_there = cache_folder(description["name"], checkpoint.config.image_size).exists()
-        return None, str(error) if is_there else "no images here"
+        return None, str(error) if is_there else "the images are missing"
     if data.digest != description["digest"]:
-        return None, f"other images of the name {data.name} are here"
+        return None, f"other images of that name: {data.name}"
     return data, ""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 _FILE = Path(__file__).with_name("reference_study.json")
-#: Of its data set, as its report describes it: about so many photos of that side in pixels.
+#: Approximate number of photos of its data set, and their side in pixels.
 IMAGES, SIDE = 30_000, 256
 #: Variant -> its name in the file, where that is another.
 _NAMES = {"torch-bn": "torch_bn"}

@@ -93,7 +93,7 @@ RANDOM, BY_CLASS = "random", "by class"
 #: In the column of the images: every image under every corruption and severity, all mixed. Its severity is 0.
 CLEAN, MIXED = "clean", "mixed"
 BATCHES = ("8", "32", "200", "all")
-#: The batch whose accuracy stands beside that with running statistics in charts and sentences.
+#: Batch size shown in charts and headlines.
 SHOWN_BATCH = "200"
 #: Weight of the running statistics in a blend, in images; 0: batch statistics alone.
 SOURCE_WEIGHTS = (0, 16)

@@ -183,7 +183,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     values = np.asarray(p_values, dtype=np.float64)
     corrected = np.full(len(values), np.nan)
-    order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]  # what is no number is last
+    order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]  # NaNs are last
     factors = np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1)
     return [float(value) for value in corrected]

@@ -85,7 +85,7 @@ def parameter_gradients(subject: Subject) -> Outcome:
     note = note if absent and not subject.has_more else ""
     found = compare(subject, "gradients", "weight", "bias", *(["gate"] if subject.kind == "bin" else []))
     if absent and subject.given_kind is not None:
-        return Outcome(False, f"there is no {' and no '.join(absent)}", ((_MISSING[tuple(absent)], ""),))
+        return Outcome(False, f"missing: {' and '.join(absent)}", ((_MISSING[tuple(absent)], ""),))
     return dataclasses.replace(found, note=note)
 
 
@@ -101,7 +101,7 @@ def memory(subject: Subject) -> Outcome:
         return Outcome(True)
     absent = [role for role in ("running_mean", "running_var") if role not in subject.roles]
     if absent and subject.observed.get(("memory", absent[0])) is None:
-        return Outcome(False, f"there is no {' and no '.join(absent)} from the start")
+        return Outcome(False, f"missing at the start: {' and '.join(absent)}")
     return compare(subject, "memory")
 
 

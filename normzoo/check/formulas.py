@@ -65,7 +65,7 @@ class Formula:
         grouping: how channels form groups: neighbouring, interleaved, scrambled (rows of a reshape to (C, N·H·W) that mixes
             images), columns (a reshape to (N, H, W, C) that mixes channels), or rows (to (G, −1), which mixes images).
         groups: how many.
-        left_out: what stays as it is: nothing, or the last or first group's channels (last, first), or they are zero
+        left_out: what is not normalized: nothing, or the last or first group's channels (last, first), or they are zero
             (last_zero), or the last image (image).
         variance: biased, unbiased, of_parts (the mean of each map's variance), of_means (the variance of their means), raw
             (E[x²]), absolute (E|x − μ|), mean_absolute (its square), range or largest (squares of max − min and max|x − μ|),
@@ -82,7 +82,7 @@ class Formula:
         detached: what no gradient flows through: nothing, mean, variance or both.
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
-        part_order: chunks (neighbouring images) or strided (every so many).
+        part_order: chunks (neighbouring images) or strided.
         taken_from: what the statistics are taken from: all, rows of a reshape to (C, N·H·W), or one of `PARTS`.
         activation: what follows the norm, a key of `ACTIVATIONS`.
         remembers: whether running statistics are kept.
@@ -97,7 +97,7 @@ class Formula:
         training: statistics that normalize in training: batch, running_before or running_after its update, mean_before or
             mean_after (the running mean with the batch's variance), or frozen (the running ones, which never move).
         evaluation: statistics that normalize in evaluation: running, batch, batch_mean or batch_variance (the other one is
-            running), or corrected (running, with the factor n/(n − 1) of the batch at hand); or what is left out or other
+            running), or corrected (running, with the factor n/(n − 1) of the evaluation batch); or what is left out or other
             there: without_eps, without_affine, without_variance, without_mean, without_root, eps_beside.
         evaluation_updates: whether evaluation moves the running statistics too.
         gate: none, learned, reversed, both (of both parts), first or second (of that part alone, the other is whole), or a

@@ -42,7 +42,7 @@ class Mistake:
 
 
 _SCALES = {"range": "max(x) − min(x)", "largest": "max|x − μ|", "mean_absolute": "the mean absolute deviation E|x − μ|"}
-#: Settings of a formula, as they stand in a sentence.
+#: Settings of a formula as text.
 _IN_WORDS = {
     "sum": "by nothing",
     "by_images": "by the number of images N",

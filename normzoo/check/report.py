@@ -133,7 +133,7 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
         if eps == subject.momentum and share == subject.eps:
             del by_formula["eps-other"], by_formula["momentum-other"]
             by_formula["eps-and-momentum-swapped"] = BY_KEY["eps-and-momentum-swapped"].sentence
-        # What the formula with its mistakes does in evaluation is no second cause.
+        # Effects of the mistakes in evaluation are not a second cause.
         is_explained = bool(by_formula) and unexplained is None
         mistakes = by_formula | {
             key: text

@@ -70,7 +70,7 @@ CONVENTIONS = {
     "biased-memory": "running_var stores the biased variance, Σ(x − μ)² / n, as TensorFlow does; torch divides by n − 1.",
     "cumulative-memory": "the running statistics are the mean over all batches, as with momentum=None in torch.",
 }
-#: The mean over all batches, a convention that is no mistake anywhere.
+#: The mean over all batches: always a convention, never a mistake.
 _CUMULATIVE = Mistake("cumulative-memory", "", "", stage="memory")
 #: Shares of the new batch that people write into their code.
 _USUAL_MOMENTA = (1.0, 0.1, 0.01, 0.9, 0.99, 0.05, 0.2, 0.001, 0.003, 0.3, 0.5, 0.7, 0.8, 0.95, 0.999)
@@ -316,7 +316,7 @@ class Subject:
         Args:
             start: what is taken as given.
             last: as for `_depth`.
-            at_most: so many mistakes at each stage.
+            at_most: largest number of mistakes per stage.
         """
         guess, kind, groups = start or Guess(), standard.kind, standard.groups
 

@@ -54,7 +54,7 @@ def find_roles(layer: nn.Module) -> dict[str, Held]:
     moving = [held for held in learned if re.search(r"running|moving|exp_|ema", held.name)]
     for (role, pattern), begin in zip(_REMEMBERED.items(), (0, 1), strict=True):
         named = [held for held in (*others, *moving) if _matches(held.name, pattern)]
-        # What has no name that tells: means begin at zero, variances at one.
+        # Without a telling name: means start at zero, variances at one.
         named += [
             held
             for held in others
@@ -72,7 +72,7 @@ def find_roles(layer: nn.Module) -> dict[str, Held]:
         named = [held for held in (*learned, *unregistered) if _matches(held.name, pattern)]
         if named:
             found[role] = named[0]
-    # What has no name that tells: weights begin at one, biases at zero.
+    # Without a telling name: weights start at one, biases at zero.
     taken = [held.tensor for held in found.values()]
     for held in learned:
         if any(held.tensor is tensor for tensor in taken) or held.tensor.numel() == 0:

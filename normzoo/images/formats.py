@@ -16,7 +16,7 @@ from normzoo.images.geometry import orientation_of
 from normzoo.images.limits import DAMAGED, INCOMPLETE, Decoded, Format, check_size, open_with, too_many
 
 # GIF: the first frame on its canvas, without comments and other extensions.
-_MAX_BLOCKS = 100_000  # of one to 255 bytes, each looked at on its own: XMP of 20 MB is read in so many
+_MAX_BLOCKS = 100_000  # of one to 255 bytes each, enough for 20 MB of XMP
 _EXTENSION, _CONTROL, _FRAME = b"!"[0], 0xF9, b","[0]
 # WebP, whole to libwebp: it reads headers and pixels in one bounded go.
 _MAX_WEBP_PIXELS = 30_000_000  # libwebp takes 15 bytes for each, three times as many as the decoders of other formats
@@ -25,7 +25,7 @@ _CODES = re.compile(rb"colrnclx(....)", re.DOTALL)
 # Pillow parses EXIF while it opens the file: its tags may overlap and so ask for terabytes. The rotation that counts is
 # not in there.
 _EXIF_ITEM = re.compile(rb"(infe.{8,10})Exif", re.DOTALL)
-# TIFF, for people's own files: libtiff reports success for some short data and leaves the rest of its buffer as it was.
+# TIFF, for users' own files: libtiff reports success for some short data and leaves the rest of its buffer as it was.
 _TAG_BYTES = 4_000_000  # crafted ones overlap, and so fill the memory
 # None, LZW, deflate by its two numbers, run lengths. Their decoders report short data; those of fax do not.
 _COMPRESSIONS = {1, 5, 8, 32946, 32773}

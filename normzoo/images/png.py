@@ -15,7 +15,7 @@ from normzoo.images.limits import DAMAGED, INCOMPLETE, Decoded, Format, check_si
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS = 20_000  # each is looked at on its own; encoders write pixels in pieces of 8 kB or more
-#: What is read besides, and how long it may be. Where its checksum is wrong, it is passed over as in browsers.
+#: Other chunks that are read, with their largest size. Those with a wrong checksum are ignored, as in browsers.
 _READ = {b"PLTE": 768, b"tRNS": 256, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"acTL": 8, b"fcTL": 26, b"eXIf": 65_536}
 _READ |= {b"iCCP": MAX_PROFILE_BYTES}
 _GREY, _COLOUR, _PALETTE = 0, 2, 3

@@ -235,7 +235,7 @@ def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
 
 #: `FILE.py:CLASS` with commas between them: the user's own files, which child processes read as well.
 NAMES_VARIABLE = "NORMZOO_OWN_NORMS"
-#: 1: run the copy that lies in a folder of checkpoints or runs. Never that of one from the Hugging Face Hub.
+#: 1: run the copies in local folders of checkpoints or runs, never those from the Hugging Face Hub.
 ALLOW_VARIABLE = "NORMZOO_ALLOW_OWN_NORMS"
 #: Copy of the file beside a run or a checkpoint, as text.
 COPY = "norm.py.txt"

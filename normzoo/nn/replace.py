@@ -170,7 +170,7 @@ def _reason(old: nn.Module) -> str:
         return f"{kind} does not know its channels yet. Run the network once before."
     if _dimensions(old) in (1, 3):
         return f"{kind} is not for maps (N, C, H, W)."
-    return f"{kind} is no BatchNorm2d, SyncBatchNorm, InstanceNorm2d or GroupNorm."
+    return f"{kind} is not a BatchNorm2d, SyncBatchNorm, InstanceNorm2d or GroupNorm."
 
 
 def _twin(old: nn.Module, layer_of: Callable[[int], nn.Module], extra: dict[str, Any]) -> nn.Module:

@@ -134,8 +134,8 @@ def _explain_status(status: int, is_missing: bool, has_token: bool, repository: 
         return "The Hugging Face Hub rejected your token. Run `hf auth login` again, or set HF_TOKEN to a valid one."
     if status == 401 or is_missing:  # to strangers the Hub does not say which
         return (
-            f"There is no {repository} on the Hugging Face Hub that you may see: check the name, and if it "
-            "is private `hf auth login` or set HF_TOKEN."
+            f"You have no access to {repository} on the Hugging Face Hub, or it does not exist. Check the name; if it is "
+            "private, run `hf auth login` or set HF_TOKEN."
         )
     if status == 402:
         return f"The Hugging Face Hub asks for a paid account for {repository}: a free one may use --hardware zero-a10g."

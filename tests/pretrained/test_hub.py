@@ -141,10 +141,10 @@ print(json.dumps(normzoo.Model.from_pretrained("hf://me/gn").variant))
 
 
 SENTENCES = {
-    "you/none": "There is no you/none on the Hugging Face Hub that you may see: check the name, and if it is "
-    "private `hf auth login` or set HF_TOKEN.",
-    "you/private": "There is no you/private on the Hugging Face Hub that you may see: check the name, and if it "
-    "is private `hf auth login` or set HF_TOKEN.",
+    "you/none": "You have no access to you/none on the Hugging Face Hub, or it does not exist. Check the name; if it is "
+    "private, run `hf auth login` or set HF_TOKEN.",
+    "you/private": "You have no access to you/private on the Hugging Face Hub, or it does not exist. Check the name; if it is "
+    "private, run `hf auth login` or set HF_TOKEN.",
     "you/gated": "you/gated is gated. Accept its terms on its page on the Hugging Face Hub, then run `hf auth login`.",
     "you/zoo@v9": "you/zoo has no such revision. Give one of its branches, tags or commits after the @.",
     "you/other": "you/other on the Hugging Face Hub has no NormZoo checkpoint. Give a repository whose folders are "

@@ -70,7 +70,7 @@ SETS = "Unknown data set 'birds'. Choose one of: tiny-imagenet-25, tiny-imagenet
         ("study --norm=all --seeds=0-99", "600 runs"),
         ("study --norm=bn --lr=0.1,inf", "lr must be a number above 0, got 'inf'"),
         ("train --norm=bn --data=birds", SETS),
-        ("train --norm=bn --data=cifar-10", "cifar-10 is not here yet. Fetch it with: python -m training data fetch cifar-10"),
+        ("train --norm=bn --data=cifar-10", "cifar-10 is missing. Fetch it with: python -m training data fetch cifar-10"),
         ("data fetch birds", SETS),
         ("data fetch cifar-10 --archive=nowhere.zip", "no archive at nowhere.zip"),
         ("data fetch cifar-10 --image-size=8", "image_size must be between 16 and 1,024, got 8."),

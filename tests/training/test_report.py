@@ -75,7 +75,7 @@ def test_writing_again_gives_the_same_bytes_and_deletes_what_is_no_part_of_it(re
     extra = report / "docs/results/toy/old/bn.svg"
     extra.parent.mkdir()
     extra.write_text("<svg/>")
-    assert check_report(report / "checkpoints", report) == ["docs/results/toy/old/bn.svg is no part of it"]
+    assert check_report(report / "checkpoints", report) == ["docs/results/toy/old/bn.svg is not part of it"]
     write_report(report / "checkpoints", report, lambda line: None)
     assert {path: path.read_bytes() for path in before} == before
     assert not extra.exists()

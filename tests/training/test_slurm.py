@@ -81,10 +81,10 @@ def test_ctrl_c_leaves_the_jobs_and_says_how_to_look_at_and_cancel_them_and_the_
         "up to 2 at a time: 4 CPUs.\n"
     )
     assert told.err == (
-        "No longer watching. 2 runs stay with Slurm.\n"
-        "  look:    squeue --jobs=1\n"
+        "Stopped watching. 2 runs continue on the cluster.\n"
+        "  show:    squeue --jobs=1\n"
         '  cancel:  scancel "1_[0,1]"\n'
-        "The same command goes on watching.\n"
+        "The same command watches them again.\n"
     )
     assert command_line.main(command) == 130
     assert capsys.readouterr().out == "2 runs: 2 in the queue.\n"

@@ -48,7 +48,7 @@ def test_whole_folder_is_checked_by_the_command(packaged, tmp_path):
     assert evaluate(tmp_path, lines.append, workers=1) == []  # several are at work in `make check`
     assert [line.split()[0] for line in lines[:-1]] == sorted(f"tiny/quick/{variant}" for variant in PACKAGED)
     assert not any(verify.WEAKER in line for line in lines)
-    assert "Every stored figure: --full" in lines[-1]
+    assert "--full" in lines[-1]
 
 
 def test_shares_of_networks_in_a_row_make_the_sample_and_whole_is_all(packaged, monkeypatch):
@@ -130,23 +130,35 @@ def history(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (metrics(lambda m: m["final"]["val"]["accuracy"].update(mean=0.99)), "val figures stored and computed from the logits"),
-        (metrics(lambda m: m["final"]["train"]["accuracy"].update(mean=0.99)), "train accuracy stored is not the mean"),
-        (metrics(lambda m: m["per_class"]["1"][0].update(f1=0.123)), "per_class stored and computed from the logits differ"),
-        (metrics(lambda m: m["confusion_matrix"]["0"][0].reverse()), "confusion_matrix stored and computed from the logits"),
-        (metrics(lambda m: m.update(parameters=1)), "parameters stored and found differ"),
-        (metrics(lambda m: m.update(seeds=[0, 2])), "seeds stored and computed from the logits differ"),
+        (metrics(lambda m: m["final"]["val"]["accuracy"].update(mean=0.99)), "val figures: stored values differ"),
+        (metrics(lambda m: m["final"]["train"]["accuracy"].update(mean=0.99)), "stored train accuracy is not the mean"),
+        (
+            metrics(lambda m: m["per_class"]["1"][0].update(f1=0.123)),
+            "per_class: stored values differ from those of the logits",
+        ),
+        (metrics(lambda m: m["confusion_matrix"]["0"][0].reverse()), "confusion_matrix: stored values differ"),
+        (metrics(lambda m: m.update(parameters=1)), "parameters: stored and recomputed values differ"),
+        (metrics(lambda m: m.update(seeds=[0, 2])), "seeds: stored values differ from those of the logits"),
         (metrics(lambda m: m["final"].pop("val")), "metrics.json has invalid content"),
-        (logits(lambda t: t["seed_1"][0].add_(1)), "val_logits.safetensors stored and found differ"),  # the same figures
-        (logits(lambda t: t["seed_1"][0, 0].add_(1)), "val figures stored and computed from the logits differ"),
-        (logits(lambda t: t["labels"].copy_(t["labels"].roll(1))), "val figures stored and computed from the logits differ"),
-        (logits(lambda t: t["seed_0"].fill_(torch.nan)), "val figures stored and computed from the logits differ"),
+        (
+            logits(lambda t: t["seed_1"][0].add_(1)),
+            "val_logits.safetensors: stored and recomputed values differ",
+        ),  # the same figures
+        (logits(lambda t: t["seed_1"][0, 0].add_(1)), "val figures: stored values differ from those of the logits"),
+        (
+            logits(lambda t: t["labels"].copy_(t["labels"].roll(1))),
+            "val figures: stored values differ from those of the logits",
+        ),
+        (logits(lambda t: t["seed_0"].fill_(torch.nan)), "val figures: stored values differ from those of the logits"),
         (_weights, "model.safetensors is not the file that was packaged"),
-        (_card, "card stored and found differ"),
+        (_card, "card: stored and recomputed values differ"),
         (lambda folder: (folder / "README.md").unlink(), "README.md is missing or damaged"),
         # The first epoch follows from nothing else.
-        (history(lambda lines: [lines[0], lines[1].replace("0.", "1.", 1), *lines[2:]]), "history.csv stored and found differ"),
-        (history(lambda lines: [*lines[:3], *lines[5:]]), "the history does not hold 2 epochs of each seed"),
+        (
+            history(lambda lines: [lines[0], lines[1].replace("0.", "1.", 1), *lines[2:]]),
+            "history.csv: stored and recomputed values differ",
+        ),
+        (history(lambda lines: [*lines[:3], *lines[5:]]), "the history lacks epochs"),
     ],
 )
 @pytest.mark.parametrize("images", [True, False], ids=["with images", "without"])
@@ -159,7 +171,7 @@ def test_changed_folder_is_found(change, message, images, folder, monkeypatch):
 
 def test_folder_in_the_place_of_another_is_found(folder):
     folder.rename(folder.parent / "gn")
-    assert "place stored and found differ" in _check_folder(folder.parent / "gn")[1]
+    assert "place: stored and recomputed values differ" in _check_folder(folder.parent / "gn")[1]
 
 
 def test_weights_that_do_not_make_the_figures_are_found_from_the_images(folder):

@@ -39,11 +39,11 @@ SPLITS = ("train", "val")
 FORMAT_VERSION = 1
 #: Side of the images in pixels: the last stage has a quarter of it, and above they are far more than the networks are made for.
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
-#: Beside the pixels of a person's own images: where each file went.
+#: In the cache of a user's images: the split of each file.
 FILES = "files.csv"
 
 
-#: With fewer training images a class is told to have few.
+#: With fewer training images per class there is a warning.
 FEW_IMAGES = 20
 
 
@@ -60,7 +60,7 @@ class ImageData:
     note: str
     pixels: dict[str, Tensor]
     labels: dict[str, Tensor]
-    holdout: float = 0.0  # share of the training images that stand in for the validation images
+    holdout: float = 0.0  # share of the training images used in place of the validation images
     files: Path | None = None  # a table that says which file is in which split, where that was decided here
 
     def describe(self) -> dict[str, object]:
@@ -75,13 +75,13 @@ class ImageData:
         share = counts[largest].item() / max(1, int(counts.sum()))
         if share > max(0.5, 1.5 / len(self.classes)):
             found.append(
-                f"{share:.0%} of the training images are of one class, {self.classes[largest]}: a network that always names it "
-                "is as accurate. Look at macro F1, in which all classes count the same; --class-weights balanced trains so."
+                f"{share:.0%} of the training images are {self.classes[largest]}: always predicting it is as accurate. Compare "
+                "macro F1, which weighs all classes equally, or train with --class-weights balanced."
             )
         if few := int((counts < FEW_IMAGES).sum()):
             found.append(
-                f"{few} of {len(self.classes)} classes have fewer than {FEW_IMAGES} training images: results will differ much "
-                "between seeds. Take several, or --start-from a packaged model set."
+                f"{few} of {len(self.classes)} classes have fewer than {FEW_IMAGES} training images, so results will vary "
+                "between seeds. Use several seeds, or --start-from a packaged model set."
             )
         return found
 
@@ -237,13 +237,13 @@ def load(name: str, image_size: int | None = None, root: Path | None = None) -> 
         return ImageData(**description, pixels=pixels, labels=labels, files=files)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         if folder.exists():
-            raise DataError(f"The cache {folder} is damaged ({error}). Delete it and fetch again.") from error
+            raise DataError(f"The cache {folder} is damaged ({error}). Delete it and fetch it again.") from error
         if name not in SOURCES:
             raise DataError(
                 f"Unknown data set {name!r}. Choose one of: {', '.join(SOURCES)}. Or give a folder of images, such as ./{name}."
             ) from error
         size = "" if image_size == own_image_size(name) else f" --image-size {image_size}"
-        raise DataError(f"{name} is not here yet. Fetch it with: python -m training data fetch {name}{size}") from error
+        raise DataError(f"{name} is missing. Fetch it with: python -m training data fetch {name}{size}") from error
 
 
 @functools.lru_cache
@@ -277,7 +277,7 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
     return dataclasses.replace(
         data,
         holdout=share,
-        note=f"{data.note} A share of the training images in place of the validation images.",
+        note=f"{data.note} Validation images: a share of the training images.",
         pixels={split: data.pixels["train"][part] for split, part in parts.items()},
         labels={split: labels[part] for split, part in parts.items()},
         files=None,  # it tells of the split before

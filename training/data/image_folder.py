@@ -193,9 +193,9 @@ def _note(folder: Path, files: list[ImageFile], splits: list[str], unread: int) 
     """Return the description of the images that is stored with every result."""
     words = [f"The images of the folder {as_text(folder.name)!r}."]
     if files[0].split is None:
-        words.append(f"Of each class a share of {VAL_SHARE}, drawn with seed {SPLIT_SEED}, is for validation.")
+        words.append(f"Validation: {VAL_SHARE} of each class, drawn with seed {SPLIT_SEED}.")
     if skipped := splits.count(SKIPPED) + unread:
-        words.append(f"{skipped} of {len(files) + unread} files are left out.")
+        words.append(f"{skipped} of {len(files) + unread} files were skipped.")
     return " ".join(words)
 
 
@@ -208,10 +208,10 @@ def _copies(files: list[ImageFile], classes: tuple[str, ...], splits: list[str],
             labels.setdefault(sha, set()).add(file.label)
     if torn := [sorted(each) for each in labels.values() if len(each) > 1]:
         names = " and ".join(classes[label] for label in torn[0])
-        warnings.append(f"Under two classes or more: {counted(len(torn), 'image')}, such as one of {names}.")
+        warnings.append(f"{counted(len(torn), 'image')} in two or more classes, such as one in {names}.")
     trained = {sha for sha, split in zip(hashes, splits, strict=True) if split == "train"}
     if known := sum(split == "val" and sha in trained for sha, split in zip(hashes, splits, strict=True)):
-        warnings.append(f"Among the training images, too: {counted(known, 'validation image')}.")
+        warnings.append(f"{counted(known, 'validation image')} also among the training images.")
     return warnings
 
 

@@ -142,7 +142,7 @@ def own_image_size(name: str) -> int:
     return SOURCES[name].image_size if name in SOURCES else Source.image_size
 
 
-WHAT_TO_DO = "Delete it and fetch again, or pass another with --archive PATH-OR-URL."
+WHAT_TO_DO = "Delete it and fetch it again, or give another --archive PATH-OR-URL."
 
 #: What the readers raise on files that are no archives, or damaged, encrypted or packed in a way that Python does not know.
 _UNREADABLE = (

@@ -14,7 +14,7 @@ import torch
 
 from normzoo.errors import DataError
 
-#: Of each class, where there is no `val/`.
+#: Share of each class without `val/`.
 VAL_SHARE = 0.1
 SPLIT_SEED = 0
 #: What the two parts of a data set are called, in any case, and what is neither of them.
@@ -25,9 +25,9 @@ TEST_NAMES = {"test", "testing", "test_set"}
 LEFT_BEHIND = {"__macosx", "__pycache__", "@eadir"}
 #: A table of files and their labels, as the Hugging Face Hub's image folders have it: in each part, or one beside them.
 METADATA = "metadata.csv"
-#: What lies beside images and is none.
+#: Files beside images that are not images.
 _NO_IMAGES = {".md", ".txt", ".json", ".xml", ".html", ".pdf", ".ini", ".db", ".zip"}
-#: Why a file was passed over that everybody has and nobody misses: it is listed, but neither told nor counted.
+#: Why a system file was skipped: it is listed, but not reported or counted.
 HIDDEN = "It is hidden."
 
 
@@ -153,11 +153,11 @@ def _from_metadata(table: Path, part: Path, folder: Path, skipped: list[tuple[st
             continue  # of the other part
         if path is None:
             missing.append(name)
-            skipped.append((shown, f"{METADATA} names it, but there is no such file here."))
+            skipped.append((shown, f"{METADATA} lists it, but it does not exist."))
         elif label and label.isprintable():
             found.setdefault(label, []).append(path)
         else:
-            skipped.append((shown, f"{METADATA} gives it no label."))
+            skipped.append((shown, f"{METADATA} has no label for it."))
     if missing and not found:
         raise DataError(
             f"{part} has none of the {len(missing)} files listed in {table}, such as {as_text(missing[0])!r}. file_name must "
@@ -184,9 +184,7 @@ def _read_metadata(table: Path) -> list[tuple[str, str]]:
         return [(row["file_name"], _decoded(row["label"].strip())) for row in rows]
     except (KeyError, AttributeError, csv.Error) as error:
         columns = text.partition("\n")[0].strip()
-        message = (
-            f"{table} must have the columns file_name and label in every row, with commas between; its first is {columns!r}."
-        )
+        message = f"{table} must have comma-separated columns file_name and label in every row; its first row is {columns!r}."
         raise DataError(message) from error
 
 
@@ -211,7 +209,7 @@ def _class_folders(folder: Path) -> dict[str, Path]:
 
 def _loose_files(part: Path, folder: Path) -> list[tuple[str, str]]:
     return [
-        (as_text(path.relative_to(folder).as_posix()), "It lies in no folder of a class.")
+        (as_text(path.relative_to(folder).as_posix()), "It is not in a class folder.")
         for path in sorted(part.iterdir())
         if path.is_file() and not path.name.startswith(".")
     ]
@@ -228,7 +226,7 @@ def _walk(start: Path, folder: Path, closed: set[str], skipped: list[tuple[str, 
         real = os.path.realpath(parent)
         if real in closed:
             name = as_text(Path(parent).relative_to(folder).as_posix())
-            skipped.append((name, "It is a link to a folder that holds other classes."))
+            skipped.append((name, "It is a link to a folder with other classes."))
         if real in seen or real in closed:
             folders[:] = []
             continue
@@ -248,10 +246,10 @@ def _why_not(path: Path) -> str:
     if path.name.startswith("."):
         return HIDDEN
     if path.is_symlink() and not path.exists():
-        return "It is a link to nothing."
+        return "It is a broken link."
     if path.suffix.lower() in _NO_IMAGES or path.stem.upper() in ("README", "LICENSE"):
-        return "It is no image, by its name."
-    return "" if path.is_file() else "It is no file."
+        return "Its name is not that of an image."
+    return "" if path.is_file() else "It is not a file."
 
 
 def as_text(name: str) -> str:

@@ -316,7 +316,7 @@ def first_interrupt_waits(signals: tuple[int, ...] = (signal.SIGINT,)) -> Iterat
         for number in signals:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 previous[number] = signal.signal(number, remember)
-    except ValueError:  # not the main thread: signals are somebody else's
+    except ValueError:  # not the main thread, which handles signals
         yield lambda: False
         return
     try:

@@ -94,7 +94,7 @@ def study(
             bar.set_postfix_str(line)
             if bar.disable and time.monotonic() - last_report > REPORT_SECONDS:
                 last_report = time.monotonic()
-                say(f"{len(runs) - len(waiting) - len(active)} of {counted(len(runs), 'run')} ended. {line}")
+                say(f"{len(runs) - len(waiting) - len(active)} of {counted(len(runs), 'run')} finished. {line}")
     say(progress_table(runs, root))
     if failed:
         logs = ", ".join(str(run.folder(root) / "train.log") for run in failed)
@@ -116,7 +116,7 @@ def _stopping(active: dict[Run, "subprocess.Popen[bytes]"]) -> Iterator[None]:
         raise KeyboardInterrupt
 
     before: dict[int, Any] = {}
-    with contextlib.suppress(ValueError):  # not the main thread: signals are somebody else's
+    with contextlib.suppress(ValueError):  # not the main thread, which handles signals
         for number in STOPPING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, interrupt)
@@ -281,7 +281,7 @@ def print_estimate(estimates: list[RunEstimate], root: Path, workers: int, say: 
         f"time; {need / 1e6:.1f} MB in {root} ({free / 1e9:.1f} GB are free)."
     )
     say(
-        f"Measured in {TIMED_STEPS} uncompiled steps of each kind, one at a time; starting and compiling are counted in. "
+        f"Measured in {TIMED_STEPS} uncompiled steps of each kind, one at a time; including start and compilation. "
         "Nothing was trained."
     )
 

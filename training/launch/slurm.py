@@ -218,7 +218,7 @@ class _ClusterStudy:
         self.others = {run for run in self.runs if before[run] == "busy"}
         self.failed = [run for run in self.runs if before[run] == "failed" and run not in submitted]
         for run in self.failed:
-            self._tell_end(run, "failed before; --retry submits it again")
+            self._tell_end(run, "failed; --retry submits it again")
 
     def watch(self) -> None:
         """Wait until all runs have ended."""
@@ -335,10 +335,10 @@ class _ClusterStudy:
             arrays.setdefault(array, []).append(task)
         names = [f'"{array}_[{",".join(tasks)}]"' if tasks[0] else array for array, tasks in arrays.items()]
         return (
-            f"No longer watching. {counted(len(left), 'run')} stay with Slurm.\n"
-            f"  look:    squeue --jobs={','.join(arrays)}\n"
+            f"Stopped watching. {counted(len(left), 'run')} continue on the cluster.\n"
+            f"  show:    squeue --jobs={','.join(arrays)}\n"
             f"  cancel:  scancel {' '.join(names)}\n"
-            "The same command goes on watching."
+            "The same command watches them again."
         )
 
 

@@ -74,7 +74,7 @@ def check_batch_statistics(
     if not stored:
         return []
     if set(stored) != set(CASES):
-        return [f"{BATCH_STATISTICS_TABLE} does not hold every corruption, severity, batch and weight"]
+        return [f"{BATCH_STATISTICS_TABLE} lacks corruptions, severities, batches or weights"]
     tolerance = TOLERANCE_IMAGES / len(data.labels["val"])
     return [
         f"{BATCH_STATISTICS_TABLE} has {key} {stored[case_of(row)][key]} for {case_of(row)}, found is {row[key]}"

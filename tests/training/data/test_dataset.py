@@ -61,7 +61,7 @@ def test_data_set_of_64_pixels_has_the_same_images_as_they_are(archive, root, mo
     data = load(large, root=root)
     first = min(path for path in used_files(FILES) if f"/train/{USED[0]}/" in path)
     assert np.array_equal(data.pixels["train"][0].numpy(), np.asarray(Image.open(io.BytesIO(FILES[first]))))
-    with pytest.raises(DataError, match=r"tiny-imagenet-25 is not here yet. Fetch it with: .* fetch tiny-imagenet-25$"):
+    with pytest.raises(DataError, match=r"tiny-imagenet-25 is missing. Fetch it with: .* fetch tiny-imagenet-25$"):
         load(NAME, root=root)
 
 
@@ -151,7 +151,7 @@ def changed(**changes):
 def test_damaged_cache_is_refused_with_what_to_do(damage, tmp_path):
     load_tiny(tmp_path)
     damage(tmp_path / "tiny-16px")
-    with pytest.raises(DataError, match=r"The cache .*tiny-16px is damaged .*Delete it and fetch again"):
+    with pytest.raises(DataError, match=r"The cache .*tiny-16px is damaged .*Delete it and fetch it again"):
         load("tiny", 16, tmp_path)
 
 

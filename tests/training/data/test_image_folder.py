@@ -39,8 +39,8 @@ def test_folder_without_val_gives_a_tenth_of_each_class(photos, root):
         f"Grüner Baum/{name}" for name in ("empty.png", "notes.txt", "torn.jpg")
     ]
     assert data.note == (
-        "The images of the folder 'My photos, 2026'. Of each class a share of 0.1, drawn with seed 0, is for validation. "
-        "3 of 69 files are left out."
+        "The images of the folder 'My photos, 2026'. Validation: 0.1 of each class, drawn with seed 0. "
+        "3 of 69 files were skipped."
     )
 
 
@@ -109,8 +109,8 @@ def test_train_and_val_folders_are_taken_as_they_are(tmp_path, root):
     assert data.note == "The images of the folder 'split'."
     shutil.copyfile(folder / "Train/ant/deep/0.png", folder / "VALIDATION/ant/copy.png")
     lines = []
-    assert load_folder(folder, 16, lines.append, root).note.endswith("Among the training images, too: 1 validation image.")
-    assert "Among the training images, too: 1 validation image." in lines
+    assert load_folder(folder, 16, lines.append, root).note.endswith("1 validation image also among the training images.")
+    assert "1 validation image also among the training images." in lines
 
 
 def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path, root):
@@ -128,7 +128,7 @@ def test_a_metadata_table_gives_the_labels_of_a_flat_folder(tmp_path, root):
     assert sum(len(labels) for labels in data.labels.values()) == 7
     assert {row["problem"] for row in rows_of(data) if row["split"] == "skipped"} == {
         "metadata.csv does not list it.",
-        "metadata.csv names it, but there is no such file here.",
+        "metadata.csv lists it, but it does not exist.",
     }
 
 
@@ -145,8 +145,8 @@ def test_one_metadata_table_beside_the_parts_is_theirs(tmp_path, root):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (b"name,kind\n1.png,ant\n", "must have the columns file_name and label .* 'name,kind'"),
-        (b"file_name;label\n1.png;ant\n", "with commas between; its first is 'file_name;label'"),
+        (b"name,kind\n1.png,ant\n", "must have comma-separated columns file_name and label .* 'name,kind'"),
+        (b"file_name;label\n1.png;ant\n", "its first row is 'file_name;label'"),
         ("file_name,label\npictures/1.png,Bär\n".encode("cp1252"), "must be in UTF-8"),
         (b"file_name,label\n1,ant\n2,bee\n", "none of the 2 files listed in .*, such as '1'"),
     ],

@@ -47,10 +47,10 @@ def test_no_file_is_passed_over_without_a_word(tmp_path, root):
     skipped = {row["file"]: row["problem"] for row in rows_of(data) if row["split"] == "skipped"}
     assert skipped.pop(r"bee/two\rlines.png")
     assert skipped == {
-        "stray.png": "It lies in no folder of a class.",
-        "bee/all": "It is a link to a folder that holds other classes.",
-        "bee/gone.png": "It is a link to nothing.",
-        "bee/README": "It is no image, by its name.",
+        "stray.png": "It is not in a class folder.",
+        "bee/all": "It is a link to a folder with other classes.",
+        "bee/gone.png": "It is a broken link.",
+        "bee/README": "Its name is not that of an image.",
         "bee/.DS_Store": "It is hidden.",
     }
     assert any(line.startswith("5 of 13 files were skipped") for line in lines)
@@ -78,7 +78,7 @@ def test_an_image_under_two_classes_and_a_class_without_validation_images_are_sa
         save_colours(tmp_path / "set/val", name, 1, 10 + level)
     lines = []
     load_folder(tmp_path / "set", 16, lines.append, root)
-    assert "Under two classes or more: 1 image, such as one of ant and bee." in lines
+    assert "1 image in two or more classes, such as one in ant and bee." in lines
     assert "1 of 3 classes have no validation image (wasp): macro F1 is over the others." in lines
 
 
