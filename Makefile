@@ -24,7 +24,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' \
 	    $(MAKEFILE_LIST)
 
-install: $(BIN)/normzoo ## make the virtual environment for all of these
+install: $(BIN)/normzoo ## create the virtual environment
 
 app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 	$(BIN)/python app.py
@@ -34,10 +34,10 @@ app: $(APP_READY) ## start the page on http://127.0.0.1:7860
 test-fast: $(DEV_READY) ## run the tests that need neither a browser nor another process
 	$(TESTS) -m "not browser and not process"
 
-test: $(DEV_READY) ## run the tests, a worker per core
+test: $(DEV_READY) ## run the tests, one worker per core
 	$(TESTS)
 
-check: $(DEV_READY) ## lint, format, types, stored figures computed once more, and is RESULTS.md up to date?
+check: $(DEV_READY) ## check style and types, recompute stored figures, check RESULTS.md
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -52,27 +52,27 @@ format: $(DEV_READY) ## format the code
 docs: $(DEV_READY) ## build the documentation, in build/docs/index.html
 	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
 
-##@ Look and measure
+##@ Measure
 
-screenshots: $(DEV_READY) ## look at the page: every tab, wide and narrow, light and dark, in screenshots/
+screenshots: $(DEV_READY) ## take screenshots of every tab, wide and narrow, light and dark
 	$(BIN)/python -m tests.browser.screenshots
 
-bench: $(DEV_READY) ## measure layers and training loop against torch's, and the page; on an idle machine
+bench: $(DEV_READY) ## compare speed with torch's layers and a plain loop, and time the page; on an idle machine
 	$(BIN)/python -m training bench
 	$(BIN)/python -m tests.page_bench
 
-load: $(DEV_READY) ## 100 visitors with a photo and 8 with many at once, each checking their answers; on an idle machine
+load: $(DEV_READY) ## simulate 100 visitors with one photo and 8 with many; on an idle machine
 	$(BIN)/python -m tests.load --clients 100 --many 8
 
-##@ Test for longer
+##@ Longer tests
 
-test-cluster: $(DEV_READY) ## start a Slurm cluster on this host and test studies on it under failures; as root, with slurm-wlm and munge
+test-cluster: $(DEV_READY) ## test studies on a Slurm cluster on this host; as root, with slurm-wlm and munge
 	timeout 900 $(BIN)/python -m pytest tests/cluster
 
-test-browsers: $(DEV_READY) ## the page in three engines; with chromium-driver, firefox-esr, webkit2gtk-driver and xvfb
+test-browsers: $(DEV_READY) ## test the page in three engines; with chromium-driver, firefox-esr, webkit2gtk-driver, xvfb
 	timeout 1800 $(BIN)/python -m pytest tests/engines -rA
 
-test-container: $(DEV_READY) ## build the image, run it as the Dockerfile says and ask for the worst; ten minutes, with Docker or CONTAINER_*
+test-container: $(DEV_READY) ## build and test the container image; ten minutes, with Docker or CONTAINER_*
 	timeout 1800 $(BIN)/python -m pytest tests/container -s
 
 fuzz: $(FUZZ_READY) ## fuzz the image loader for ten minutes
@@ -80,7 +80,7 @@ fuzz: $(FUZZ_READY) ## fuzz the image loader for ten minutes
 	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH=. $(FUZZ)/bin/python tests/images/fuzz_images.py $(FUZZ)/corpus \
 	    -max_total_time=600 -max_len=100000 -rss_limit_mb=2048 -timeout=20
 
-audit: $(DEV_READY) ## look up known vulnerabilities of what is installed; needs the network
+audit: $(DEV_READY) ## look up known vulnerabilities of installed packages; needs the network
 	$(BIN)/pip-audit --local --strict
 
 $(APP_READY): requirements.txt
