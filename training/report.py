@@ -128,7 +128,8 @@ def _chapter(evidence: Evidence, charts: dict[Path, Chart | Heatmap], out: Path)
     for other in evidence.model_sets:
         if other is not evidence.shown and len(other.main_variants) > 1 and "," not in other.recipe:
             there = Evidence(other, evidence.model_sets)
-            headlines = [f"{each.title}: {each.headline}" for make in OF_A_SET.values() if (each := make(there))]
+            makers = [make for key, make in OF_A_SET.items() if key != "learning-curves"]
+            headlines = [f"{each.title}: {each.headline}" for make in makers if (each := make(there))]
             yield f"### The same findings: {where(other)}\n{bullets(headlines)}"
     if missing := missing_runs(evidence):
         yield "### Not yet trained"
@@ -145,7 +146,7 @@ def _finding(finding: Finding, evidence: Evidence, charts: dict[Path, Chart | He
     yield from (f"{each.caption}.\n\n{table(each)}" for each in finding.tables)
     again = f"Reproduce with {listed([f'`{each}`' for each in finding.commands])}."
     folded = [*finding.notes, " ".join([*finding.method, again])]
-    yield f"<details><summary>Notes, method, commands</summary>\n\n{bullets(folded)}\n\n</details>"
+    yield f"<details><summary>Notes, method, commands</summary>\n\n{bullets(folded)}\n</details>"
 
 
 def overview(evidence: Evidence) -> list[str]:
