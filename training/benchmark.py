@@ -23,7 +23,7 @@ from training.config import Run, get_recipe
 from training.data.dataset import data_root, load_once
 from training.runs import read_history
 
-#: Learning rates that are tried; of any other recipe, from a quarter to four times its own.
+#: Learning rates to try; for other recipes, from a quarter to four times their own.
 RATES = {"paper": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "strong": (0.05, 0.1, 0.2, 0.4)}
 #: Epochs and held-out share of the trials that choose a learning rate.
 TRIAL_EPOCHS, TRIAL_HOLDOUT = 15, 0.1
@@ -73,7 +73,7 @@ def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.dev
     return table
 
 
-#: Title, pattern, is a higher figure the better one?
+#: Title, format, is a higher figure better?
 _COLUMNS = (
     ("Corrupted images (%)", ".1f", True),
     ("Calibration error (%)", ".1f", False),

@@ -18,7 +18,7 @@ from training.config import RECIPES, Recipe
 from training.data.sources import SOURCES
 from training.engine.step import learning_rates
 
-#: The table of the runs that were tried to choose a recipe, validated on held-out training images.
+#: Table of the recipe search, on held-out training images.
 SEARCH_TABLE = "search.csv"
 _METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "micro_f1": "f1"}
 README = "README.md"

@@ -64,9 +64,9 @@ python -m training COMMAND --help lists the options of a command."""
 #: More runs than this need `--yes`.
 MANY_RUNS = 500
 _FOLDERS = {"runs": "raw runs", "checkpoints": "packaged results"}
-#: What can be measured of packaged networks, and is stored beside them.
+#: Measurements of packaged networks.
 _MEASUREMENTS = {"contrast": measure_contrast, "batch-statistics": measure_batch_statistics, "ood": measure_ood}
-#: Commands of the last release -> what they measure.
+#: Old commands -> measurement.
 _OLD_MEASUREMENTS = {"contrast": "contrast", "companies": "batch-statistics", "unknowns": "ood"}
 
 

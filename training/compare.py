@@ -19,7 +19,7 @@ from normzoo.variants import short_name
 from training.config import RECIPE_FIELDS, Recipe, Run
 from training.runs import read_history
 
-#: What is measured: its key, a split and a metric -> its title and whether it is a fraction, shown in per cent.
+#: Split and metric -> title, and whether it is shown in per cent.
 FIGURES = {
     "val_accuracy": ("val accuracy %", True),
     "val_macro_f1": ("val macro F1 %", True),

@@ -24,7 +24,7 @@ from training.data.sources import own_image_size
 
 ZOO = tuple(NORM_LAYERS)
 PRECISIONS = ("fp32", "bf16")
-#: Between the name of a data set and the share of its training images that was held out, in the name of a folder.
+#: Separates data set and held-out share in the name of a folder.
 _HOLDOUT = ",holdout="
 
 
@@ -96,7 +96,7 @@ class Recipe:
 #: The fields that can be changed in a recipe.
 RECIPE_FIELDS = {name: about for name, about in fields_of(Recipe).items() if name != "name"}
 
-#: Where the search for `strong` began.
+#: Start of the search for `strong`.
 _START = Recipe(
     name="strong-start",
     batch_size=128,

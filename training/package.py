@@ -33,7 +33,7 @@ from training.measurements.robustness import measure
 from training.measurements.tables import on_each_core, progress, rounded
 from training.runs import LOCK, PROBE_SECONDS, State, iter_runs
 
-#: Of the table of the runs that were tried to choose a recipe.
+#: Columns of the table of the recipe search.
 SEARCH_COLUMNS = (
     *("recipe", "variant", "seed", "epochs", "holdout", "train_accuracy", "holdout_loss", "holdout_accuracy", "seconds"),
 )

@@ -18,7 +18,7 @@ from training.cards import model_card, repository_card
 ROOT = Path(__file__).parents[1]
 #: What the page needs, besides the checkpoints; only tracked files.
 SPACE_FILES = ("README.md", "LICENSE", "requirements.txt", "app.py", "normzoo")
-#: What an earlier version may have left in these folders of a Space is deleted.
+#: Folders of a Space in which files of earlier versions are deleted.
 SPACE_FOLDERS = ("normzoo/", "checkpoints/")
 
 Files = dict[str, Path | bytes]  # path in the repository -> a file here, or what it holds

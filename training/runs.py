@@ -24,9 +24,9 @@ from training.config import Run
 LOCK = "lock"
 #: `is_busy` holds the lock for a moment; if it is locked for longer, another process is training.
 PROBE_SECONDS = 0.2
-#: In the folder of a run that is being trained: what it does now.
+#: In the folder of a run: what it is doing.
 DOING = "doing.json"
-#: A reader, or a virus scanner, may hold a file for a moment; on Windows it cannot be replaced meanwhile.
+#: On Windows a file cannot be replaced while a reader or virus scanner holds it.
 REPLACE_SECONDS = 2.0
 
 

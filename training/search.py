@@ -15,7 +15,7 @@ from training.data.dataset import ImageData
 from training.engine.trainer import DivergedError, train
 from training.launch.local import STOPPING
 
-#: In the folder of runs; processes and machines that can write there share it.
+#: In the folder of runs; shared by all processes and machines that use it.
 STORAGE = "search.log"
 SAMPLERS = ("tpe", "random")
 #: Complete trials before others are compared with their median.

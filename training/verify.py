@@ -38,14 +38,13 @@ from training.measurements.robustness import ALL, CHECKED, SAMPLE, check_contras
 from training.measurements.tables import DECIMALS, progress, rounded
 from training.package import class_figures, count_macs, final_figures, split_logits
 
-#: Processors round differently in the last bits: logits from the images may differ from the stored float16 ones by this
-#: much, and the loss by half of its last shown digit. Accuracy and F1 must be equal.
+#: Processors round differently: tolerance of logits against the stored float16 ones, and of the loss half its last shown digit.
+#: Accuracy and F1 must be equal.
 LOGIT_TOLERANCE = 0.02
 LOSS_TOLERANCE = 5e-5
-#: What takes long is shared out among so many networks in a row, unless the whole is asked for. Not a multiple of six: each
-#: norm gets each share in some recipe.
+#: Slow checks are divided among this many networks; not a multiple of six, so that each norm gets each share in some recipe.
 SHARES = 11
-#: What is said where the images are not here.
+#: Shown if the images are missing.
 WEAKER = "WEAKER CHECK"
 SHARED = (
     f"Of every {SHARES} networks, one was recomputed on the training images, one with lower contrast, and "

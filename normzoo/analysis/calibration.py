@@ -13,7 +13,7 @@ from normzoo.pretrained.registry import ModelSet
 
 BINS = 15
 FOLDS = 5
-#: Draws of predictions that are correct as often as the network's confidence says.
+#: Number of simulations of perfect calibration.
 DRAWS = 500
 
 Floats = NDArray[np.float64]

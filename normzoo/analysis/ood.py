@@ -13,11 +13,11 @@ OOD_COLUMNS = (
     *("recipe", "variant", "against", "seed", "known", "unknown", "auroc", "standard_error"),
     *("fpr95", "threshold", "known_flagged", "unknown_flagged", "noise_confidence"),
 )
-#: In the column of the variant: the mean of the probabilities of all networks of the set.
+#: In the column `variant`: mean probabilities of all networks of the set.
 ENSEMBLE = "ensemble"
 #: At most this share of known images may be below the threshold.
 FALSE_ALARMS = 0.1
-#: Of the unknown images, in pixels.
+#: Side of the OOD images, in pixels.
 UNKNOWN_SIZE = 32
 UNKNOWN_CLASSES = ("airplane", "deer", "frog", "horse")
 

@@ -8,7 +8,7 @@ from typing import Any
 _FILE = Path(__file__).with_name("reference_study.json")
 #: Approximate number of photos of its data set, and their side in pixels.
 IMAGES, SIDE = 30_000, 256
-#: Variant -> its name in the file, where that is another.
+#: Variant -> its name in the file, if different.
 _NAMES = {"torch-bn": "torch_bn"}
 
 

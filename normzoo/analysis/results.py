@@ -20,7 +20,7 @@ from normzoo.variants import Variant
 Read = TypeVar("Read")
 Shares = NDArray[np.float64]
 
-#: split -> its name on the screen, in the order of every table
+#: split -> displayed name, in the order of every table
 SPLITS = {"val": "Validation", "train": "Training"}
 
 

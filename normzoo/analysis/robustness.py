@@ -12,7 +12,7 @@ from normzoo.pretrained.registry import ModelSet
 from normzoo.pretrained.serialization import read_table
 
 CONTRAST_COLUMNS = ("recipe", "variant", "factor", "change", "accuracy")
-#: change -> the heading of its column; what is done to the images of the strongest severity of less contrast.
+#: change of the images at the lowest contrast -> heading of its column.
 CHANGES = {
     "none": "Clean",
     "stored": "Towards grey",
@@ -84,20 +84,20 @@ def read_contrast_table(path: Path) -> list[dict[str, str]]:
     return read_table(path, lambda row: float(row["accuracy"]))
 
 
-#: Share of the images whose prediction changes in batches of other images, drawn at random.
+#: Share of images whose prediction changes in other random batches.
 CHANGED = "changed"
 BATCH_STATISTICS_COLUMNS = (
     *("recipe", "variant", "seed", "images", "severity", "order", "batch", "source_weight", "accuracy", CHANGED),
 )
 RANDOM, BY_CLASS = "random", "by class"
-#: In the column of the images: every image under every corruption and severity, all mixed. Its severity is 0.
+#: In the column of the images: every image under every corruption and severity, mixed; severity 0.
 CLEAN, MIXED = "clean", "mixed"
 BATCHES = ("8", "32", "200", "all")
 #: Batch size shown in charts and headlines.
 SHOWN_BATCH = "200"
 #: Weight of the running statistics in a blend, in images; 0: batch statistics alone.
 SOURCE_WEIGHTS = (0, 16)
-#: The batches that blends are measured in.
+#: Batch sizes of blends.
 BLEND_BATCH = "32"
 
 

@@ -14,7 +14,7 @@ RESAMPLES = 2_000
 
 Correct = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-#: Seed -> which images the network trained with it gets right, (N,).
+#: Seed -> which images that run gets right, (N,).
 Runs = Mapping[int, Correct]
 
 

@@ -89,9 +89,9 @@ def parameter_gradients(subject: Subject) -> Outcome:
     return dataclasses.replace(found, note=note)
 
 
-#: What is absent -> the mistake that it is where torch's own is asked for.
+#: Missing parameters -> the mistake.
 _MISSING = {("weight", "bias"): "affine-missing", ("weight",): "weight-missing", ("bias",): "bias-missing"}
-#: Kinds whose running statistics people keep in many ways.
+#: Kinds whose running statistics are implemented in many ways.
 FREE_MEMORY = ("batch-renorm", "ghost-bn-2", "ghost-bn-3", "ghost-bn-strided")
 
 
@@ -551,7 +551,7 @@ GENERIC_CHECKS: tuple[Callable[[Subject], Outcome], ...] = (
     hooks_run,
     compiles,
 )
-#: Those that compare two runs; of a layer whose output is random they would say nothing.
+#: Checks that compare two runs, which are meaningless for random output.
 OF_TWO_RUNS = (
     evaluation_of_one_image,
     mode_from_flag,

@@ -391,7 +391,7 @@ class FormulaNorm(nn.Module):
         return ways.get(kind, (gate, 1 - gate))
 
 
-#: The zoo's norms; a mistake is possible in these.
+#: The built-in norms.
 BATCH, EVERY = ("bn", "bin"), ("bn", "in", "bin", "gn", "ln")
 
 

@@ -20,11 +20,11 @@ from normzoo.check.mistakes import BY_KEY, MISTAKES
 from normzoo.check.subject import CONVENTIONS, Standard, Subject
 from normzoo.check.trace import TOLERANCE, difference
 
-#: Seconds after which a layer that does not return is given up.
+#: Time limit of a layer, in seconds.
 TIME_LIMIT = 60
 #: Columns of a terminal.
 WIDTH = 80
-#: What an exception says -> what usually causes it.
+#: Message of an exception -> usual cause.
 _HINTS = {
     r"respect to argument 'running_mean'": "F.batch_norm takes given statistics as constants: in training let it "
     "compute them (training=True), or normalize by hand, (x − mean) / √(var + ε).",

@@ -50,12 +50,12 @@ def observe(layer: nn.Module, batches: Sequence[Tensor]) -> tuple[Observed, Exce
 
 
 SYMBOLS = {"N": 3, "C": CHANNELS, "G": GROUPS, "H": HEIGHT, "W": WIDTH}
-#: What `--as` takes: a norm of the zoo, another known kind, or a layer of which only what holds for every norm is checked.
+#: Values of `--as`: a known kind of norm, or "own": only what holds for every norm.
 CHOICES = (*KINDS, "own")
 _USUAL_EPS = (1e-5, 1e-3, 1e-6, 1e-8, 1e-12)
-#: Numbers of images that are tried: some layers take only batches that can be cut into equal parts.
+#: Numbers of images to try: some layers need batches that can be divided into equal parts.
 _IMAGES = (3, 4, 8)
-#: Mistakes that are conventions of some people's code, with their consequence.
+#: Mistakes that are common conventions, with their consequence.
 CONVENTIONS = {
     "eps-on-deviation": "ε is added to the standard deviation, √σ² + ε, not under the root: outputs differ from torch's where "
     "σ is small.",
@@ -72,7 +72,7 @@ CONVENTIONS = {
 }
 #: The mean over all batches: always a convention, never a mistake.
 _CUMULATIVE = Mistake("cumulative-memory", "", "", stage="memory")
-#: Shares of the new batch that people write into their code.
+#: Common weights of the new batch.
 _USUAL_MOMENTA = (1.0, 0.1, 0.01, 0.9, 0.99, 0.05, 0.2, 0.001, 0.003, 0.3, 0.5, 0.7, 0.8, 0.95, 0.999)
 
 
@@ -586,8 +586,7 @@ def _seen_one(layer: nn.Module) -> nn.Module:
 
 #: How a gate may be used.
 _GATES: tuple[dict[str, Any], ...] = ({}, {"gate_values": "clamped"}, {"gate_values": "sigmoid"})
-#: Ways that people's code has and that are right: none, ε beside the root, an unbiased variance over channels, an
-#: activation behind the norm.
+#: Accepted conventions: none, ε outside the root, unbiased variance over channels, an activation after the norm.
 _CONVENTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"epsilon": "deviation"},

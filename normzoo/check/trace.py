@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Role of what is learned -> names that people give it.
+#: Role of a parameter -> usual names.
 _LEARNED = {
     "gate": r"gate|logits?|rho|lam(bda)?|mix(ing)?|alpha",
     "weight": r"weight|gamma|scale|gain|g|w|std|sigma",
@@ -114,12 +114,12 @@ def _matches(name: str, pattern: str) -> bool:
     return any(re.fullmatch(pattern, word.lower()) for word in re.split(r"_|(?<=[a-z])(?=[A-Z])", name.strip("_")))
 
 
-#: Large enough to see where it is added, and not torch's own, so that a layer that ignores its argument shows.
+#: Large enough to see where it is added, and not torch's default, to detect a layer that ignores its argument.
 EPS, MOMENTUM = 0.01, 0.3
-#: Largest difference to the reference in float32, as a share of the largest value of the same map.
+#: Largest difference from the reference in float32, relative to the largest value of the same map.
 TOLERANCE = 4e-4
 
-#: What is traced, in the order in which it depends on what came before.
+#: Stages of the trace, in order of dependence.
 STAGES = ("output", "gradients", "memory", "evaluation")
 
 
@@ -145,7 +145,7 @@ def make_batches(images: int) -> tuple[Tensor, ...]:
 BATCHES = make_batches(BATCH)
 _generator = torch.Generator().manual_seed(1)
 _COTANGENT = torch.randn(8, CHANNELS, HEIGHT, WIDTH, generator=_generator, dtype=torch.float64)
-#: Values of what is learned; the gate leaves [0, 1] in two channels, where a clamp in the forward pass shows.
+#: Parameter values; the gate is outside [0, 1] in two channels, to detect a clamp in the forward pass.
 VALUES = {
     "weight": 0.5 + torch.rand(CHANNELS, generator=_generator, dtype=torch.float64),
     "bias": torch.randn(CHANNELS, generator=_generator, dtype=torch.float64),

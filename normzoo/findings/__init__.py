@@ -20,7 +20,7 @@ from normzoo.findings.robustness import robustness_finding
 
 __all__ = ["COMMON", "OF_A_SET", "Evidence", "Finding", "ResultTable", "find_all"]
 
-#: Key -> what makes a finding of the set that is shown; None where something it needs was not measured.
+#: Key -> function that returns a finding of the shown set, or None if something was not measured.
 OF_A_SET: dict[str, Callable[[Evidence], Finding | None]] = {
     "accuracy": accuracy_finding,
     "pairs": pairs_finding,
@@ -30,7 +30,7 @@ OF_A_SET: dict[str, Callable[[Evidence], Finding | None]] = {
     "calibration": calibration_finding,
     "ood": ood_finding,
 }
-#: The same of all sets on these images together.
+#: The same for all sets on these images.
 COMMON: dict[str, Callable[[Evidence], Finding | None]] = {
     "learning-rate": learning_rate_finding,
     "batch-size": batch_size_finding,

@@ -17,7 +17,7 @@ from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
 RECIPE, BASELINE_RECIPE = "paper", "paper-sgd"
-#: The row of that recipe in the table.
+#: Row of that recipe in the table.
 BASELINE = "BN, first recipe"
 
 

@@ -87,7 +87,7 @@ def _contrast_table(found: dict[tuple[str, str], float]) -> ResultTable:
     return table
 
 
-#: What theory says of less contrast, and of its exception, the border.
+#: Theory of lower contrast, and its exception, the border.
 _CONTRAST_NOTES = (
     "Lower contrast maps every pixel x to m + a (x − m), with one grey m and one factor a per image. After a convolution "
     "without bias each channel is a times its original value plus a constant, except at the zero-padded border. Only instance "

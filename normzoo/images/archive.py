@@ -12,7 +12,7 @@ from typing import BinaryIO
 from normzoo.errors import ImageError
 from normzoo.images.limits import MAX_BYTES
 
-#: Of one archive: files that are looked at, their sizes together, and the table of contents, which is read before anything.
+#: Limits of one archive: files, their total size, and its table of contents.
 MAX_FILES = 1_000
 MAX_TOTAL_BYTES = 200_000_000
 MAX_CONTENTS_BYTES = 250_000
@@ -20,7 +20,7 @@ MAX_CONTENTS_BYTES = 250_000
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x07"
 _TAIL_BYTES = 22 + 65_535  # the end record and its comment
 _DAMAGED = "This archive is damaged or of an unsupported kind; pack the photos again as a plain .zip."
-#: What file managers put in beside people's files.
+#: System files of file managers.
 _CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 

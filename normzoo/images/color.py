@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Primaries = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 Transfer = float | Literal["sRGB", "SMPTE 240M", "PQ", "HLG"]
 
-#: A profile that is larger is left out: those of printing presses have up to 3 MB, and littleCMS copies it several times.
+#: Larger profiles are ignored: those of printing presses have up to 3 MB, and littleCMS copies them several times.
 MAX_PROFILE_BYTES = 4_000_000
 _MAX_PROFILE_TAGS = 200
 _PROFILE_TAGS = {b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"wtpt"}
@@ -46,7 +46,7 @@ _CODED_PRIMARIES: dict[int, Primaries] = {
     22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
 }
 _CODED_TRANSFERS: dict[int, Transfer] = {4: 2.2, 5: 2.8, 7: "SMPTE 240M", 8: 1.0, 16: "PQ", 18: "HLG"}
-#: BT.709 and its kin: Chromium takes them for the power of a television in PNG, for sRGB in AVIF.
+#: BT.709 and similar: Chromium decodes them with the gamma of a television in PNG, as sRGB in AVIF.
 _TELEVISION = {1, 6, 11, 14, 15}
 
 _D50 = np.array((0.9642, 1.0, 0.8249))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-#: Longest side of a reduced picture: more than a page shows and a network sees.
+#: Longest side of a reduced image: more than the page or a network needs.
 MAX_SIDE = 1024
 #: A picture that must be reduced and is more than this many times as long as wide is cut to its middle first, so that the
 #: central square that the networks see keeps about MAX_SIDE / MAX_ASPECT pixels a side, and its averages their meaning.

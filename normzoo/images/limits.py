@@ -11,7 +11,7 @@ from PIL.ImageFile import ImageFile
 from normzoo.errors import ImageError
 from normzoo.images.color import Coding
 
-#: The file in bytes, the picture in pixels (phones take up to 50 million), one side.
+#: Limits of a file in bytes, an image in pixels (phones take up to 50 million), and one side.
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
 MAX_INPUT_SIDE = 30_000

@@ -123,7 +123,7 @@ def _finish(decoded: Decoded, max_side: int) -> Image.Image:
     return upright(image, decoded.orientation)
 
 
-#: What `to_pixels` does, by the name that checkpoints carry.
+#: Name of `to_pixels` in checkpoints.
 RESIZE_RULE = "center-crop-box"
 
 

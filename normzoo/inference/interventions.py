@@ -17,7 +17,7 @@ from normzoo.nn.norms import gates
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.registry import Model
 
-#: What the convolutions pad with, in words.
+#: Padding of the convolutions -> description.
 BORDERS = {
     "zeros": "zeros, as trained",
     "first": "replicated pixels in the first convolution",
@@ -55,7 +55,7 @@ def with_border(network: ResNet, border: str) -> ResNet:
     return network
 
 
-#: 0 is the picture as it is.
+#: 0: the original image.
 ALL_SEVERITIES = (0, *SEVERITIES)
 
 

@@ -19,10 +19,10 @@ from normzoo.pretrained.checkpoint import ModelConfig
 from normzoo.pretrained.registry import Model
 from normzoo.variants import short_name
 
-#: "running": the running averages, as in evaluation. "batch": those of the images that go through together, as in
-#: training. A number N: a blend, in which the running ones weigh as much as N images.
+#: "running": running statistics, as in evaluation. "batch": batch statistics, as in training. A number N: a blend, in which
+#: the running ones count as N images.
 Statistics = Literal["running", "batch"] | float
-#: The weight that Schneider et al. found to serve well, in images.
+#: Weight recommended by Schneider et al., in images.
 PRIOR_IMAGES = 16.0
 
 
@@ -99,7 +99,7 @@ def _keeps_running(module: nn.Module) -> bool:
 
 
 BATCH_SIZE = 64
-#: A GPU waits for its launches: twenty small batches took it 0.2 s after every epoch of 2.5 s.
+#: Larger on a GPU, where launches dominate: twenty small batches took 0.2 s after every epoch of 2.5 s.
 GPU_BATCH_SIZE = 1024
 
 
@@ -223,11 +223,11 @@ def compute_logits(
     return torch.cat(logits)
 
 
-#: Networks without running statistics get photos in multiples of so many, blank ones at the end: processors sum in another
-#: order for other numbers of photos, and what does not depend on the batch shall be seen to be the same to the last bit.
+#: Networks without running statistics get images in multiples of this, padded with blank ones: processors sum in another
+#: order for other numbers of images, and predictions that do not depend on the batch must be bit-identical.
 _EVEN = 8
 FEW_OTHERS, FEW_BATCHES = _EVEN - 1, 2
-#: So many images of a batch are looked at by themselves, of networks that answer the same.
+#: Images of a batch that are also predicted alone, for networks without running statistics.
 SAMPLED = 8
 _BLANK = Image.new("RGB", (8, 8))
 

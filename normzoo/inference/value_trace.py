@@ -159,7 +159,7 @@ def _in_words(name: str) -> str:
     return f"{place}, norm {norm}" if norm else place
 
 
-#: Of batch-instance normalization where a network has no gates: half and half.
+#: Gate of batch-instance normalization for a network without gates.
 OTHERWISE_GATE = 0.5
 _DECIMALS = 4  # of a result below 10
 _MOST_DIGITS = 16  # of a float64

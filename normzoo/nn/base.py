@@ -61,9 +61,9 @@ class Norm(nn.Module, ABC):
     num_channels: int
     eps: float
     affine: bool
-    #: Whether it takes a single image, (C, H, W), too.
+    #: Does it accept a single image, (C, H, W)?
     takes_unbatched = False
-    #: (C,), or None. Any, as torch types it as never None.
+    #: (C,) or None; typed as Any, because torch's type excludes None.
     weight: Any
     bias: Any
 

@@ -17,7 +17,7 @@ from torch import nn
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.nn.registry import NORM_LAYERS, NORM_RECORDS, NormRecord
 
-#: What an argument means -> the names that people give it.
+#: Meaning of an argument -> usual names.
 ARGUMENT_NAMES = {
     "num_channels": "num_channels num_features channels n_channels in_channels out_channels num_filters features n_features "
     "num_feats in_features planes width dim nf nc c ch",
@@ -233,13 +233,13 @@ def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
     return {str(name): value for name, value in pairs.items()}
 
 
-#: `FILE.py:CLASS` with commas between them: the user's own files, which child processes read as well.
+#: Comma-separated `FILE.py:CLASS`; child processes read it as well.
 NAMES_VARIABLE = "NORMZOO_OWN_NORMS"
 #: 1: run the copies in local folders of checkpoints or runs, never those from the Hugging Face Hub.
 ALLOW_VARIABLE = "NORMZOO_ALLOW_OWN_NORMS"
-#: Copy of the file beside a run or a checkpoint, as text.
+#: Copy of the file in a run or a checkpoint.
 COPY = "norm.py.txt"
-#: Name of the class -> the layer, for those that are in the zoo of this process.
+#: Name of the class -> layer, for custom norms registered in this process.
 OWN_NORMS: dict[str, OwnNorm] = {}
 
 

@@ -20,7 +20,7 @@ class NormRecord:
 
     title: str  # "batch normalization"
     axes: str = ""  # what the statistics are taken over
-    #: The same for drawing: the axes of each mean that is taken; None: not known.
+    #: The same for drawing: axes of each mean; None: unknown.
     pooled_axes: tuple[tuple[str, ...], ...] | None = None
     formula: str = ""  # plain text
     paper: str = ""  # authors, title, year
@@ -100,7 +100,7 @@ _ZOO: dict[str, tuple[type[nn.Module], NormRecord]] = {
 
 #: Key -> class; custom norms are added at run time.
 NORM_LAYERS: dict[str, type[nn.Module]] = {key: layer for key, (layer, _) in _ZOO.items()}
-#: The same for words.
+#: Key -> description.
 NORM_RECORDS: dict[str, NormRecord] = {key: record for key, (_, record) in _ZOO.items()}
 
 

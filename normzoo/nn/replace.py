@@ -13,7 +13,7 @@ from normzoo.nn.norms import GroupNorm
 from normzoo.nn.registry import get_norm_layer
 from normzoo.nn.sync import Synchronizable, synchronize
 
-#: Layers over maps (N, C, H, W) with one weight and bias per channel -> the attribute that is C.
+#: Layers for (N, C, H, W) with one weight and bias per channel -> attribute with C.
 _KNOWN: dict[type[nn.Module], str] = {
     Norm: "num_channels",  # first: ours are torch's as well
     nn.BatchNorm2d: "num_features",
@@ -22,10 +22,10 @@ _KNOWN: dict[type[nn.Module], str] = {
     nn.GroupNorm: "num_channels",
 }
 _OTHER_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase, nn.LocalResponseNorm)
-#: What the attributes begin with in which a module keeps its hooks.
+#: Prefixes of the attributes with hooks.
 _CALL_HOOKS = ("_forward_", "_backward_", "_is_full_backward_hook")
 _STATE_HOOKS = ("_state_dict_", "_load_state_dict_")
-#: Norms whose running statistics mean the same.
+#: Norms with compatible running statistics.
 _FAMILIES = ((nn.BatchNorm2d, nn.SyncBatchNorm, BatchStatisticsNorm), (nn.InstanceNorm2d,))
 
 

@@ -11,7 +11,7 @@ from normzoo.nn.registry import NORM_LAYERS, get_norm_layer
 
 NormLayer = Callable[[int], nn.Module]
 
-#: torch's own layers, for checking ours against: the same network, the norm not from scratch.
+#: torch's layers, as a reference for ours.
 TORCH_NORM_LAYERS: dict[str, NormLayer] = {
     "torch-bn": nn.BatchNorm2d,
     "torch-in": lambda num_channels: nn.InstanceNorm2d(num_channels, affine=True),

@@ -26,7 +26,7 @@ _MARKERS = dict(
 )
 _DASHES = {"solid": "-", "dash": "--", "dashdot": "-.", "longdash": (0, (8, 3)), "dot": ":"}
 _COLUMNS = 3
-#: What matplotlib writes into an SVG that is so without it: defaults, no rotation, the tick's own style at each of its uses.
+#: Redundant parts of matplotlib's SVG: defaults, no rotation, repeated styles of ticks.
 _NEEDLESS = (
     "; stroke-linejoin: miter",
     r' transform="rotate\(-0 [^"]*\)"',

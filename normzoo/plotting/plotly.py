@@ -13,17 +13,17 @@ from normzoo.plotting.spec import Axis, Chart, Heatmap, Panel, Rule, Series
 
 Figure = dict[str, Any]
 
-#: Of plotly.js: nothing to press beside a chart.
+#: Configuration of plotly.js, without buttons.
 CONFIG = {"displayModeBar": False, "displaylogo": False}
 
-#: Numbers on a logarithmic axis; those outside its range are not drawn. Left alone, plotly.js writes 2 for 20.
+#: Labels of a logarithmic axis; by default plotly.js writes 2 for 20.
 LOG_TICKS = [digit * 10.0**power for power in range(-5, 4) for digit in (1, 1.5, 2, 3, 5, 7)]
 
 # Readable on white and on black; the page's style sheet replaces it by the text colour of the theme.
 _GREY = "#7f7f7f"
 _COLUMNS = 3
 _ROW_PIXELS = 22
-#: Pixels of a cell in which no text fits.
+#: Cells below this size in pixels have no text.
 _SMALLEST = 14
 _LONGEST_LABEL = 24  # letters
 _COLOUR_BAR = {"thickness": 12, "len": 200, "lenmode": "pixels", "yanchor": "top", "y": 1, "outlinewidth": 0}

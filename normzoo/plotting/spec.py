@@ -11,11 +11,11 @@ from normzoo.nn.own_norm import OWN_NORMS
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.variants import Variant
 
-#: Okabe and Ito's colours, which colour-blind people can tell apart, with grey for black: it shows on dark pages too.
+#: Okabe and Ito's colours, distinguishable for colour-blind people, with grey for black, for dark pages.
 COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
-#: Names that charts and figures translate to their own.
+#: Names translated by each renderer.
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
-#: For norms that the zoo has not: none of the six's, after Paul Tol's muted scheme.
+#: For custom norms: other colours, from Paul Tol's muted scheme.
 OTHER_COLOURS = ("#56b4e9", "#f0e442", "#aa4499", "#44aa99", "#999933")
 OTHER_MARKERS = ("x", "star", "pentagon", "hexagon")
 
@@ -30,7 +30,7 @@ class Style:
     dash: str  # solid for the zoo's norms as the recipe trains them, else dash, dashdot or longdash
 
 
-#: In the key of a network of another model set than the one that is shown; its title follows.
+#: In the key of a network of another model set, before the set's name.
 ELSEWHERE = " @ "
 
 

@@ -46,14 +46,14 @@ FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
     "robustness.csv",
     "README.md",
 )
-#: What was measured of all networks of a data set: beside the folders of its recipes.
+#: Tables of all networks of a data set, beside the folders of its recipes.
 TABLES = BATCH_STATISTICS_TABLE, CONTRAST_TABLE, OOD_TABLE = ("batch_statistics.csv", "contrast.csv", "ood.csv")
-#: Field of the provenance -> the file whose sha256 it holds.
+#: Field of the provenance with a sha256 -> file.
 HASHED = {"weights_sha256": WEIGHTS, "history_sha256": HISTORY, "logits_sha256": LOGITS, "robustness_sha256": ROBUSTNESS}
 #: Fields of a configuration that are empty for most networks.
 _OPTIONAL = ("norm_sha256", "last_norm")
 Positive = Annotated[float, Field(gt=0)]
-#: No network of this family comes near it; a larger file is not one of ours.
+#: Size limit: networks of this family are far smaller.
 MAX_WEIGHT_BYTES = 64_000_000
 
 
@@ -173,7 +173,7 @@ class Checkpoint:
         return dict(sorted(by_seed.items())), labels
 
 
-#: Column -> its type, where it is not a number with decimals.
+#: Column -> type, if not float.
 _COLUMN_TYPES: dict[str, type] = {"seed": int, "epoch": int, "severity": int, "split": str, "corruption": str}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.pretrained.checkpoint import ModelConfig
 
-#: Largest difference of a logit between ONNX Runtime and PyTorch, as a share of the largest logit.
+#: Largest difference of a logit between ONNX Runtime and PyTorch, relative to the largest logit.
 TOLERANCE = 1e-3
 
 

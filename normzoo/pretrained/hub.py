@@ -9,7 +9,7 @@ from normzoo.errors import HubError
 from normzoo.nn.own_norm import COPY
 from normzoo.pretrained.checkpoint import FILES, METRICS, TABLES
 
-#: Checkpoints lie in `<data set>/<recipe>/<variant>`. Nothing but their files is fetched.
+#: Checkpoints are in `<data set>/<recipe>/<variant>`; only their files are downloaded.
 DEPTH = 3
 PREFIX = "hf://"
 

@@ -37,7 +37,7 @@ from training.data.sources import (
 
 SPLITS = ("train", "val")
 FORMAT_VERSION = 1
-#: Side of the images in pixels: the last stage has a quarter of it, and above they are far more than the networks are made for.
+#: Limits of the image size in pixels; the last stage has a quarter of it.
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024
 #: In the cache of a user's images: the split of each file.
 FILES = "files.csv"

@@ -46,9 +46,9 @@ from training.data.splits import (
 )
 
 SKIPPED = "skipped"
-#: In the cache: which folder it was made from, and how that looked.
+#: In the cache: its folder, with a fingerprint.
 SOURCE = "source.json"
-#: So many files that cannot be read are named on the screen; `files.csv` names all.
+#: Number of unreadable files to print; `files.csv` lists all.
 MAX_NAMED = 10
 
 

@@ -13,9 +13,9 @@ from normzoo.pretrained.serialization import replace_folder
 from training.data.splits import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
 
 PREFIX = "hf://datasets/"
-#: Where its images lie, below the folder of the caches.
+#: Folder of the images, below that of the caches.
 UNPACKED = "unpacked"
-#: In the unpacked folder, hidden: what it was made from.
+#: Hidden file in the unpacked folder: its source.
 SOURCE = ".source"
 _PLACES = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
 _LABELS = ("label", "labels", "cls", "class", "target", "category")

@@ -144,7 +144,7 @@ def own_image_size(name: str) -> int:
 
 WHAT_TO_DO = "Delete it and fetch it again, or give another --archive PATH-OR-URL."
 
-#: What the readers raise on files that are no archives, or damaged, encrypted or packed in a way that Python does not know.
+#: Exceptions for files that are not archives, or damaged, encrypted or unsupported.
 _UNREADABLE = (
     zipfile.BadZipFile,
     tarfile.TarError,

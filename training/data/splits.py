@@ -17,13 +17,13 @@ from normzoo.errors import DataError
 #: Share of each class without `val/`.
 VAL_SHARE = 0.1
 SPLIT_SEED = 0
-#: What the two parts of a data set are called, in any case, and what is neither of them.
+#: Names of the parts of a data set, in any case.
 TRAIN_NAMES = {"train", "training", "training_set"}
 VAL_NAMES = {"val", "valid", "validation", "validation_set", "dev"}
 TEST_NAMES = {"test", "testing", "test_set"}
-#: What programs leave behind; never a class.
+#: System folders; never a class.
 LEFT_BEHIND = {"__macosx", "__pycache__", "@eadir"}
-#: A table of files and their labels, as the Hugging Face Hub's image folders have it: in each part, or one beside them.
+#: Table of files and labels, as in image folders of the Hugging Face Hub: in each part, or one beside them.
 METADATA = "metadata.csv"
 #: Files beside images that are not images.
 _NO_IMAGES = {".md", ".txt", ".json", ".xml", ".html", ".pdf", ".ini", ".db", ".zip"}

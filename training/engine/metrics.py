@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 from torch import Tensor
 
-#: The four figures of every table, in order; loss in nats per sample, the others fractions.
+#: The metrics of every table, in order; loss in nats per sample, the others fractions.
 METRICS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 

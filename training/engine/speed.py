@@ -23,7 +23,7 @@ from training.runs import device_name, replace_file
 FILE = "speeds.json"
 WARM_STEPS, TIMED_STEPS = 2, 6
 TIMED_VAL_IMAGES = 128
-#: Until something was compiled here: what it takes, and the share of a step that it saves.
+#: Defaults until something was compiled here: seconds of compiling, and the share of a step that it saves.
 COMPILE_SECONDS, SAVED = 25.0, 0.35
 
 

@@ -175,7 +175,7 @@ class TrainStep:
     ) -> None:
         self.model = model
         self.weights = weights
-        #: What is called: the model, or what wraps it.
+        #: The model, or its wrapper.
         self.network = model
         self.recipe = recipe
         self.mean = mean

@@ -34,7 +34,7 @@ from training.engine.speed import choose_compile, store_compiled
 from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, make_network, start_of, wait
 from training.runs import DOING, State, lock, provenance, set_aside, tell_doing
 
-#: How often a run says what it does.
+#: Seconds between progress reports.
 WATCH_SECONDS = 2.0
 USUAL = Execution()
 TIMED_COMPILED_STEPS = 12
@@ -326,16 +326,16 @@ def first_interrupt_waits(signals: tuple[int, ...] = (signal.SIGINT,)) -> Iterat
             signal.signal(number, handler)
 
 
-#: Name of the option's value and of the package -> the module that is used.
+#: Value of the option, the same as the package -> module.
 LOGS = {"tensorboard": "torch.utils.tensorboard", "trackio": "trackio", "wandb": "wandb"}
-#: The command that shows them.
+#: Commands to view the logs.
 LOOK = {
     "tensorboard": "tensorboard --logdir {runs}",
     "trackio": "trackio show",
     "wandb": "wandb sync {runs}/*/*/*/*/wandb/offline-run-*",
 }
 
-#: Takes the rows that an epoch added to the history.
+#: Receives the new rows of the history.
 Log = Callable[[list[dict[str, Any]]], None]
 
 

@@ -26,11 +26,11 @@ from training.engine.step import missing_for_compile
 from training.runs import RunBusyError, State, is_busy, lock, read_doing, read_history, set_aside
 
 POLL_SECONDS = 2.0
-#: How `python -m training train` ends where another process trains that run (EX_TEMPFAIL of sysexits.h).
+#: Exit code of `python -m training train` if another process trains the run (EX_TEMPFAIL of sysexits.h).
 EXIT_BUSY = 75
-#: How it ends after Ctrl-C, as a shell's commands do.
+#: Exit code after Ctrl-C.
 EXIT_INTERRUPTED = 130
-#: A line about a study that is not watched on a terminal, at most this often.
+#: Seconds between lines about a study without a terminal.
 REPORT_SECONDS = 60.0
 #: Signals that end a run after its epoch and a study after those of its runs; a closed terminal sends SIGHUP.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -207,7 +207,7 @@ def _start(run: Run, root: Path, arguments: Sequence[str]) -> "subprocess.Popen[
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-#: Fields of a recipe that change nothing in the time of a step.
+#: Fields of a recipe that do not affect the time of a step.
 _IDLE = {"name": "", "epochs": 1, "lr": 0.1, "schedule": "cosine", "step_epochs": 1, "step_factor": 0.1, "warmup": 0.0}
 _IDLE |= {"weight_decay": 0.0, "gate_lr_factor": 1.0, "label_smoothing": 0.0}
 

@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from submitit import Executor
     from submitit.core.utils import DelayedSubmission
 
-#: Of all jobs that studies submit: what the queue is asked for.
+#: Name of all submitted jobs.
 JOB_NAME = "normzoo"
-#: How often a run may reach its time limit; preemptions do not count.
+#: Largest number of time limits per run; preemptions do not count.
 MOST_TIMEOUTS = 100
-#: How long Slurm's commands may take; they try for a while where the controller is being restarted.
+#: Time limit of Slurm's commands, which wait while the controller restarts.
 ANSWER_SECONDS = 60
-#: Slurm puts these before what a script says; others, such as SBATCH_ACCOUNT, are the user's way to ask for more.
+#: These variables override a script; others, such as SBATCH_ACCOUNT, are left to the user.
 OVERRIDES = ("ARRAY_INX", "ERROR", "JOB_NAME", "NO_REQUEUE", "OPEN_MODE", "OUTPUT", "SIGNAL", "TIMELIMIT")
 POLL_SECONDS = 15.0
-#: Folder of submitit's own files, in that of all raw runs.
+#: Folder of submitit's files, in that of all raw runs.
 SUBMITIT_FILES = "slurm"
-#: In the folder of a run: the job that was submitted for it last, and how that ended, where it was with an error.
+#: In the folder of a run: its last job, and the error of that job.
 JOB, FAILURE = "job.json", "failed.json"
 LAST_LINES = 5
 SUBMIT_SECONDS = 120

@@ -31,7 +31,7 @@ from training.measurements.tables import Row, rounded, stored_rows, write_tables
 
 #: images, severity, order, batch, weight of the running statistics.
 Case = tuple[str, int, str, str, int]
-#: All that is measured. Every image under every corruption at once would be too large a batch.
+#: All cases. All images under all corruptions would be too large a batch.
 CASES: tuple[Case, ...] = (
     *((CLEAN, 0, BY_CLASS, batch, 0) for batch in BATCHES),
     *(
@@ -42,14 +42,14 @@ CASES: tuple[Case, ...] = (
         if (images, batch) != (MIXED, "all")
     ),
 )
-#: What is computed again on every check: the whole would take many minutes.
+#: Cases recomputed by every check.
 SAMPLE: tuple[Case, ...] = (
     (CLEAN, 0, BY_CLASS, "8", 0),
     (CLEAN, 0, RANDOM, "32", 0),
     ("contrast", SEVERITIES[-1], RANDOM, "200", 0),
     ("contrast", SEVERITIES[-1], RANDOM, "32", SOURCE_WEIGHTS[-1]),
 )
-#: Images whose prediction another processor may round to another class.
+#: Images whose prediction may differ on another processor, by rounding.
 TOLERANCE_IMAGES = 3
 
 

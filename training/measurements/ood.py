@@ -26,7 +26,7 @@ from training.measurements.tables import Row, rounded, write_tables
 
 UNKNOWN_DATA = "cifar-10"
 NOISE_IMAGES = 500
-#: Data sets whose networks are known to know none of the classes that are taken as unknown.
+#: Data sets without any of the OOD classes.
 ASKED = {name for name, source in SOURCES.items() if not set(UNKNOWN_CLASSES) & set(source.classes)}
 
 Floats = NDArray[np.float64]
@@ -65,7 +65,7 @@ def _main(model_set: ModelSet) -> list[tuple[str, Checkpoint]]:
     return [(variant, model_set.checkpoints[variant]) for variant in model_set.main_variants]
 
 
-#: Processors round logits differently in the last bits; a share of images may move by a few of them.
+#: Tolerance in images, since processors round logits differently.
 _TOLERANCE = 2e-3
 
 

@@ -21,7 +21,7 @@ from training.measurements.tables import Row, on_each_core, rounded, stored_rows
 
 #: Severity 0 is the clean image, the same for every corruption.
 ALL = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
-#: Each corruption at one severity, every severity at least once: what is computed again on every check.
+#: Cases recomputed by every check: each corruption at one severity, every severity at least once.
 SAMPLE = tuple((name, SEVERITIES[i % len(SEVERITIES)]) for i, name in enumerate(CORRUPTIONS))
 
 
@@ -44,7 +44,7 @@ def corrupted_pixels(data: ImageData, name: str, severity: int) -> torch.Tensor:
     return torch.from_numpy(corrupt_pixels(data.pixels["val"].numpy(), name, severity))
 
 
-#: Measured anew at every check: those from which conclusions are drawn, but for two that are stored elsewhere as well.
+#: Changes recomputed by every check: those that conclusions rest on, except two that are also stored elsewhere.
 CHECKED = (
     *("about the padding", "about the padding, bias scaled"),
     *("none, replicated border", "unrounded, replicated border"),

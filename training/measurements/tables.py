@@ -73,8 +73,8 @@ def stored_rows(checkpoint: Checkpoint, name: str, read: Callable[[Path], list[d
     return [row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)]
 
 
-#: Decimals kept of every stored figure: finer differences are those of processors, not of networks. Figures that are counts of
-#: images divided by others are the same everywhere and are kept as they are, to be rounded once, when they are shown.
+#: Decimals of stored figures: finer differences depend on the processor. Ratios of numbers of images are exact, and rounded
+#: only for display.
 DECIMALS, DECIMALS_OF_SHARES = 6, 12
 SHARES = {"accuracy", "macro_f1", "micro_f1", "precision", "recall", "f1"}
 
