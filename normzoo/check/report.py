@@ -293,7 +293,7 @@ def _sentence(key: str, filling: str) -> str:
 def in_own_process(work: Callable[[], _T]) -> _T:
     """Return the result of `work`, computed in a separate process with a time limit.
 
-    Without fork it is computed here, without a time limit.
+    Where a process cannot be forked, or autograd not used in it, it is computed here, without a time limit.
 
     Raises:
         TimeoutError: it takes longer than `TIME_LIMIT`.
@@ -319,15 +319,29 @@ def in_own_process(work: Callable[[], _T]) -> _T:
         process.kill()
         process.join()
         receiver.close()
+    if isinstance(answer, _NoAutogradError):
+        return work()
     if not is_right:
         raise answer
     found: _T = answer
     return found
 
 
+class _NoAutogradError(Exception):
+    """PyTorch refuses `backward` in a fork of a process that has used it beside a GPU."""
+
+
+def _try_autograd() -> None:
+    try:
+        torch.ones((), requires_grad=True).backward()
+    except RuntimeError as error:
+        raise _NoAutogradError from error
+
+
 def _answer(work: Callable[[], Any], sender: Connection) -> None:
     torch.set_num_threads(1)  # those of the parent are not in this process
     try:
+        _try_autograd()
         sender.send((True, work()))
     except Exception as error:
         sender.send((False, error))

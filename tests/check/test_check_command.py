@@ -1,6 +1,8 @@
 """`normzoo check FILE.py:CLASS` on the command line: what it prints, its exit code, how a constructor is called."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from normzoo.check.trace import find_roles
 from normzoo.errors import ConfigError
 from normzoo.nn.own_norm import parse_arguments, read_own_norm
 from normzoo.testing import check_norm
+from tests.support import warm
 from tests.support.own_norms import wrong
 
 LAYERS = Path(__file__).parents[1] / "support" / "own_norms"
@@ -134,6 +137,13 @@ def test_one_of_ones_own_gets_the_verdict_that_no_word_gives(layer):
     own = read_own_norm(f"{LAYERS / 'wrong.py'}:{layer}")
     first, second = (check(Subject(own, kind)) for kind in (None, "own"))
     assert first == second
+
+
+def test_a_test_suite_beside_a_gpu_may_have_used_autograd_before(tmp_path):
+    code = "import torch; from torch import nn; from normzoo.testing import check_norm\n"
+    code += "torch._C._ensureCUDADeviceGuardSet(); torch.ones((), requires_grad=True).backward()\n"  # as with a GPU
+    code += "print(check_norm(nn.BatchNorm2d).passed)"
+    assert warm.run([sys.executable, "-c", code], tmp_path, dict(os.environ), LAYERS.parents[2]) == (0, "True\n", "")
 
 
 def test_a_test_suite_has_it_in_a_line():
