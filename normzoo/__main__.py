@@ -58,7 +58,7 @@ def build_parser() -> Parser:
         help="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF files, folders of them, or - for standard input",
     )
     command.add_argument("--model-set", metavar="NAME", help="such as tiny-imagenet-25/paper (default: as on the page)")
-    command.add_argument("--variants", type=_words, metavar="KEY,KEY", help="such as bn,gn (default: the zoo's norms)")
+    command.add_argument("--variants", type=_words, metavar="KEY,KEY", help="such as bn,gn (default: the six norms)")
     command.add_argument("--k", type=positive, default=5, metavar="N", help="number of classes per network (default: 5)")
     command.add_argument(
         "--statistics",

@@ -111,7 +111,7 @@ def search(
         try:
             state = train(tried, data, root, execution, lambda _: None, STOPPING, on_epoch)
         except (optuna.TrialPruned, DivergedError) as error:
-            reason = "diverged" if isinstance(error, DivergedError) else "ended early, behind the others"
+            reason = "diverged" if isinstance(error, DivergedError) else "ended early, below the median"
             say(f"{run.norm}, trial {trial.number + 1}: {words}: {reason}")
             raise optuna.TrialPruned from error
         accuracy = float(state.history[-1]["accuracy"])

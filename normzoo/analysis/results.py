@@ -92,7 +92,7 @@ def read_each(
             except CheckpointError as error:
                 problems[variant] = str(error)
             except (LookupError, TypeError, ValueError):
-                problems[variant] = "metrics.json does not hold the figures it should. Package the run again."
+                problems[variant] = "metrics.json has invalid figures. Package the run again."
     return found, problems
 
 
@@ -101,7 +101,7 @@ def measured_rows(
 ) -> list[dict[str, str]]:
     """Return the rows of these variants in a table of the data set, if they belong to these weights.
 
-    A row says in `covers` which weights it is of. Where an older table does not, it is taken for a single variant's alone.
+    `covers` names the weights of a row; older tables without it are valid for a single variant.
 
     Args:
         table: file name.

@@ -18,7 +18,7 @@ from normzoo.check.formulas import BATCH, KINDS
 from normzoo.check.subject import Subject
 from normzoo.check.trace import CHANNELS, HEIGHT, TOLERANCE, WIDTH, clone, difference, held_tensors
 
-#: Largest error in float32 at a mean of 1,000 deviations: five times torch's own is 2e-4, and E[x²] − E[x]² has 0.5.
+#: Largest error in float32 at a mean of 1,000 standard deviations: five times torch's own is 2e-4, and E[x²] − E[x]² has 0.5.
 OFFSET_TOLERANCE = 0.02
 SHAPES = ((2, CHANNELS, 1, 7), (2, CHANNELS, 8, 8), (1, CHANNELS, 4, 5), (5, CHANNELS, 4, 5))
 
@@ -71,7 +71,7 @@ def input_gradient(subject: Subject) -> Outcome:
 
 
 def parameter_gradients(subject: Subject) -> Outcome:
-    """gradients of what is learned"""
+    """gradients of the parameters"""
     missing = [name for (stage, name), value in subject.observed.items() if stage == "gradients" and value is None]
     if missing:
         names = ", ".join(subject.roles[role].name if role in subject.roles else role for role in missing)
@@ -141,7 +141,7 @@ def odd_shapes(subject: Subject) -> Outcome:
 
 
 def large_offset(subject: Subject) -> Outcome:
-    """float32 at a mean of 1,000 deviations"""
+    """float32 at a mean of 1,000 standard deviations"""
     images = len(subject.batches[0])
     x = torch.randn(images, CHANNELS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3), dtype=torch.float32) + 1000
     own = subject.layer()(x).detach()
@@ -176,7 +176,7 @@ def parameter_shapes(subject: Subject) -> Outcome:
 
 
 def start_values(subject: Subject) -> Outcome:
-    """begins with weight 1, bias 0 and gate 1"""
+    """starts with weight 1, bias 0 and gate 1"""
     start = {"weight": 1.0, "bias": 0.0, "gate": 1.0}
     wrong = [
         held.name
@@ -192,7 +192,7 @@ def start_values(subject: Subject) -> Outcome:
 
 
 def nothing_else_learned(subject: Subject) -> Outcome:
-    """nothing is learned beyond the formula"""
+    """no parameters beyond the formula"""
     allowed = ("weight", "bias", "gate") if subject.kind == "bin" else ("weight", "bias")
     roles = [held.name for role, held in subject.roles.items() if role in allowed or role.startswith("running")]
     learned = [held for held in held_tensors(subject.untouched()) if held.tensor.requires_grad]
@@ -225,7 +225,7 @@ def _state(layer: nn.Module) -> dict[str, Tensor]:
 
 
 def runs(subject: Subject) -> Outcome:
-    """takes (N, C, H, W) and gives finite values of that shape"""
+    """returns finite values of the input's shape"""
     x = subject.batches[0].float()
     for training in (True, False):
         y = subject.layer().train(training)(x + 0)
@@ -238,14 +238,14 @@ def runs(subject: Subject) -> Outcome:
 
 
 def constant_map(subject: Subject) -> Outcome:
-    """finite values for a map that is constant"""
+    """finite values for a constant map"""
     x = torch.zeros(subject.batches[0].shape)
     finite = bool(subject.layer()(x + 0).isfinite().all())
     return Outcome(finite, "" if finite else "gives NaN or infinity", () if finite else (("eps-missing", ""),))
 
 
 def input_untouched(subject: Subject) -> Outcome:
-    """leaves its input as it is"""
+    """does not change its input"""
     for training in (True, False):
         x = subject.batches[0].float()
         with torch.no_grad():
@@ -256,7 +256,7 @@ def input_untouched(subject: Subject) -> Outcome:
 
 
 def evaluation_keeps_state(subject: Subject) -> Outcome:
-    """evaluation changes nothing, and gives the same twice"""
+    """evaluation is deterministic and changes no state"""
     layer, x = subject.layer(), subject.batches[1].float()
     layer(subject.batches[0].float())
     layer.eval()
@@ -398,7 +398,7 @@ def _counted_parameters() -> Iterator[list[None]]:
 
 
 def state_dict_round_trip(subject: Subject) -> Outcome:
-    """state_dict() holds all of it"""
+    """state_dict() is complete"""
     layer, fresh = subject.layer(), subject.untouched()
     for batch in subject.batches[:2]:
         layer(batch.float())
@@ -417,7 +417,7 @@ def state_dict_round_trip(subject: Subject) -> Outcome:
 
 
 def moves(subject: Subject) -> Outcome:
-    """.to(device) and .to(dtype) move all of it"""
+    """.to(device) and .to(dtype) move everything"""
     early = [held.name for held in held_tensors(subject.untouched()) if held.tensor.dtype == torch.float64]
     if early:
         return Outcome(False, f"{', '.join(early)} is float64 from the start", (("float64-from-the-start", ", ".join(early)),))
@@ -427,7 +427,7 @@ def moves(subject: Subject) -> Outcome:
     # A single number on the CPU goes with tensors of any device.
     held = [each for each in held_tensors(layer) if each.tensor.is_floating_point() and each.tensor.dim()]
     stayed = [each.name for each in held if each.tensor.dtype != torch.float64]
-    return Outcome(not stayed, f"{', '.join(stayed)} stay behind" if stayed else "")
+    return Outcome(not stayed, f"{', '.join(stayed)} not moved" if stayed else "")
 
 
 def statistics_without_graph(subject: Subject) -> Outcome:
@@ -488,7 +488,7 @@ def gradient_is_that_of_the_output(subject: Subject) -> Outcome:
 
 
 def half_precision(subject: Subject) -> Outcome:
-    """takes bfloat16 maps, as under autocast"""
+    """accepts bfloat16, as under autocast"""
     x = _random(len(subject.batches[0]), CHANNELS, HEIGHT, WIDTH)
     try:
         y = subject.layer()(x.bfloat16()).float().detach()
@@ -503,7 +503,7 @@ def half_precision(subject: Subject) -> Outcome:
 
 
 def compiles(subject: Subject) -> Outcome:
-    """torch.compile gives the same"""
+    """torch.compile gives the same output"""
     x = subject.batches[0].float()
     if any(isinstance(each, torch.jit.ScriptModule) for each in subject.layer().modules()):
         return Outcome(True, note="torch.compile was not tested: parts of it are scripted.")

@@ -63,9 +63,9 @@ CONVENTIONS = {
     "activation-inside": "",
     "unbiased-normalization": "the variance is unbiased, Σ(x − μ)² / (C − 1), as in positional and channel normalization's own "
     "code; torch's layer norm divides by C.",
-    "gate-clamped": "the gate is clamped to [0, 1] in the forward pass, and gets no gradient outside. The zoo clamps it after "
+    "gate-clamped": "the gate is clamped to [0, 1] in the forward pass, and gets no gradient outside. NormZoo clamps it after "
     "each step of the optimizer.",
-    "gate-sigmoid": "sigmoid(gate) blends: a gate of 1 is 73% batch norm, and the zoo's gates mean another blend.",
+    "gate-sigmoid": "sigmoid(gate) blends: a gate of 1 is 73% batch norm, so NormZoo's gates give another blend.",
     "weight-less-one": "the weight is stored less one, x̂ · (1 + weight): torch's weights do not fit.",
     "biased-memory": "running_var stores the biased variance, Σ(x − μ)² / n, as TensorFlow does; torch divides by n − 1.",
     "cumulative-memory": "the running statistics are the mean over all batches, as with momentum=None in torch.",
@@ -106,7 +106,7 @@ class Subject:
         self.arguments: Mapping[str, Any] = parse_arguments(arguments, SYMBOLS)
         for meaning in ("eps", "momentum"):
             if any(meant({name: True}, meaning) and type(value) not in (int, float) for name, value in self.arguments.items()):
-                raise ConfigError(f"{meaning} must be a number, or nobody could say what is right.")
+                raise ConfigError(f"{meaning} must be a number, got {meant(self.arguments, meaning)!r}.")
         self.given_kind = None if kind == "own" else kind
         self.is_lazy = False  # does its first forward pass make its parameters?
         self._template = self._build()

@@ -55,7 +55,7 @@ def ghost_batches_finding(evidence: Evidence) -> Finding | None:
         for (key, size, _), change in zip(rows, changes, strict=True)
         if change is not None
     ]
-    table = ResultTable(f"Validation accuracy, and its change against statistics of all {full} images")
+    table = ResultTable(f"Validation accuracy, and its change from statistics of all {full} images")
     table.add("Norm", [short_name(key) for key, _, _ in rows])
     table.add("Images that share statistics", [size for _, size, _ in rows], "d")
     values = [[100 * float(run.mean()) for run in runs.values()] for _, _, runs in rows]
@@ -74,7 +74,7 @@ def ghost_batches_finding(evidence: Evidence) -> Finding | None:
     return Finding(
         key="ghost-batches",
         title="Ghost batches",
-        headline=f"With statistics of fewer images in place of {full}, at as many steps, accuracy changes by (points): "
+        headline=f"With batch statistics of fewer than {full} images and equally many steps, accuracy changes by (points): "
         f"{listed(phrases)} (`{whole.recipe}` recipe, {counts(map(len, values))}).",
         chart=Chart(
             f"Validation accuracy against the number of images that share statistics, batches of {full}, with 95% intervals",

@@ -45,7 +45,7 @@ def _load(data: bytes, max_side: int) -> JpegImageFile:
 
 
 class _Segments:
-    """Return the file up to the first picture's end; phones put more pictures behind it (MPO)."""
+    """Return the file up to the end of the first image; phones append further ones (MPO)."""
 
     def __init__(self, data: bytes) -> None:
         self.orientation = 1

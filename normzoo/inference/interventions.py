@@ -93,7 +93,7 @@ def severity_curves(
     """Return each network's confidence as the image is increasingly corrupted.
 
     Args:
-        models: as `load_models` gives them.
+        models: from `load_models`.
         image: RGB, any size.
         kind: a key of `CORRUPTIONS`.
 

@@ -401,7 +401,7 @@ def activation_maps(models: Mapping[str, Model], image: Image.Image, label: str 
     average pooling and one linear layer, so the evidence sums to the logit of class k minus its bias.
 
     Args:
-        models: as `load_models` gives them.
+        models: from `load_models`.
         image: RGB, any size.
         label: the class; None: the predicted class of each network.
 

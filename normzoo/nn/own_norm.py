@@ -121,7 +121,7 @@ class OwnNorm:
         return found
 
     def _signature(self) -> list[inspect.Parameter]:
-        """The constructor's arguments; where it passes on what it is given, its parent's as well."""
+        """Arguments of the constructor, including those passed on to its parent."""
         parameters = list(inspect.signature(self.cls).parameters.values())
         for parent in self.cls.__mro__[1:]:
             has_channels = any(_MEANINGS.get(each.name.lower()) in ("num_channels", "shape") for each in parameters)

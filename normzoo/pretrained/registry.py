@@ -89,7 +89,7 @@ class ModelSet:
         return [key for key in self.checkpoints if Variant.parse(key).is_main]
 
     def covers(self, variant: str) -> str:
-        """Return which weights a measurement of a variant is of; for what is none of its variants, those of all main ones."""
+        """Return the hash of the weights that a measurement of a variant covers; for other names, of all main variants."""
         variants = [variant] if variant in self.checkpoints else self.main_variants
         hashes = {key: str(self.checkpoints[key].metrics["provenance"].get("weights_sha256")) for key in variants}
         return " ".join(f"{key}:{sha[:12]}" for key, sha in hashes.items())

@@ -41,7 +41,7 @@ def test_a_right_layer_gives_ticks_and_exit_code_0(monkeypatch, capsys):
     out = words(capsys)
     assert "behaves as batch normalization (960 of 960 values equal in training)" in out
     assert "✗" not in out
-    assert "✓ torch.compile gives the same" in out
+    assert "✓ torch.compile gives the same output" in out
 
 
 def test_a_wrong_layer_gives_a_cross_the_line_of_the_formula_and_exit_code_1(capsys):
