@@ -46,9 +46,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         with gr.Column(scale=1, min_width=200):
             index = gr.Radio(_titles({}), value=KEYS[0], label="Findings", elem_id="findings")
         with gr.Column(scale=4, min_width=300):
-            report = gr.HTML(
-                '<p class="hint">Reading the stored results…</p>', js_on_load=None, elem_id="finding", label="report"
-            )
+            report = gr.HTML(OPENING, js_on_load=None, elem_id="finding", label="report")
             plot = charts.place("finding-chart")
             rest = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="finding-rest", label="details")
             saving = gr.Column()
