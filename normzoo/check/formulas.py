@@ -76,9 +76,9 @@ class Formula:
             squared (√(var + ε²)), at_least_one (√max(1, var + ε)), variance (divides by var + ε, without the root), root (by
             √(√var + ε)), times (multiplies by √(var + ε)), parentheses (x − μ / √(var + ε)) or added ((x + μ) / √(var + ε)).
         affine: right, plus_one (x̂ · (1 + weight) + bias), none, no_weight, no_bias, swapped, weight_as_bias (x̂ · weight +
-            weight), bias_as_weight, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias), before (x · weight +
-            bias is normalized), columns (one for each column of that grouping), batch (of the gate's batch part alone), or
-            of_mean (for parentheses that are missing: x − μ / √(var + ε) · weight + bias).
+            weight), bias_as_weight, weight_squared, bias_first ((x̂ + bias) · weight), twice, of_input (x · weight + bias),
+            before (x · weight + bias is normalized), columns (one for each column of that grouping), batch (of the gate's batch
+            part alone), or of_mean (for parentheses that are missing: x − μ / √(var + ε) · weight + bias).
         detached: what no gradient flows through: nothing, mean, variance or both.
         center: whether the mean is subtracted; without, the root mean square divides (RMS norm).
         parts: into how many the batch is cut, each with its own statistics in training (ghost batch norm).
@@ -102,8 +102,9 @@ class Formula:
         evaluation_updates: whether evaluation moves the running statistics too.
         gate: none, learned, reversed, both (of both parts), first or second (of that part alone, the other is whole), or a
             number for a gate that does not learn.
-        gate_values: how the gate is used: raw, clamped, sigmoid or sigmoid_twice.
-        blend: what the gate blends: outputs, statistics, chained (the instance part is taken from the batch part's output), or
+        gate_values: how the gate is used: raw, clamped, clamped_in_place, sigmoid or sigmoid_twice.
+        blend: what the gate blends: outputs, statistics, chained (the instance part is taken from the batch part's output),
+            chained_reversed (the batch part from the instance part's), or
             instance_deviation (the batch part is divided by the instance's deviation).
     """
 
@@ -177,6 +178,8 @@ class FormulaNorm(nn.Module):
         laid_out = self._lay_out(x * weight + bias if formula.affine == "before" else x)
         dims = [_DIMENSIONS[letter] for letter in formula.axes]
         standardized = laid_out
+        if formula.blend == "chained_reversed":
+            laid_out = self._normalize(laid_out, *self._moments(laid_out, [3, 4]))
         if formula.blend not in ("statistics", "instance_deviation"):
             standardized = self._normalize(laid_out, *self._statistics(laid_out, dims))
         if formula.affine == "columns":
@@ -195,6 +198,7 @@ class FormulaNorm(nn.Module):
                 normalized = self._fold_back(self._normalize(laid_out, mean, deviation), x)
             source = standardized if formula.blend == "chained" else laid_out
             instance = self._normalize(source, *self._moments(source, [3, 4]))
+            instance = laid_out if formula.blend == "chained_reversed" else instance
             if formula.affine == "batch":
                 normalized = normalized * weight + bias
             normalized = gate * normalized + other * self._fold_back(instance, x)
@@ -217,6 +221,7 @@ class FormulaNorm(nn.Module):
             "swapped": lambda: normalized * bias + weight,
             "bias_first": lambda: (normalized + bias) * weight,
             "twice": lambda: (normalized * weight + bias) * weight + bias,
+            "weight_squared": lambda: normalized * weight * weight + bias,
             "of_input": lambda: x * weight + bias,
             "weight_as_bias": lambda: normalized * weight + weight,
             "bias_as_weight": lambda: normalized * bias + bias,
@@ -381,6 +386,7 @@ class FormulaNorm(nn.Module):
         values = {
             "raw": gate,
             "clamped": gate.clamp(0, 1),
+            "clamped_in_place": gate + (gate.clamp(0, 1) - gate).detach(),
             "sigmoid": gate.sigmoid(),
             "sigmoid_twice": gate.sigmoid().sigmoid(),
         }

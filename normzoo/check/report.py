@@ -28,6 +28,7 @@ WIDTH = 80
 _HINTS = {
     r"respect to argument 'running_mean'": "F.batch_norm takes given statistics as constants: in training let it "
     "compute them (training=True), or normalize by hand, (x − mean) / √(var + ε).",
+    r"normalized_shape": 'If the size of the maps is an argument, give it: --args "height=H, width=W".',
     r"must match the size of tensor": "A mean or parameter of shape (C,) does not broadcast with (N, C, H, W): use "
     "keepdim=True in mean and var, and view(1, −1, 1, 1) for values per channel.",
     r"running_mean must be defined": "Give F.batch_norm the layer's running_mean and running_var, registered as buffers.",

@@ -61,8 +61,7 @@ CONVENTIONS = {
     "σ is small.",
     "momentum-reversed": "momentum is the weight of the old statistics, as in TensorFlow; in torch that of the new batch.",
     "activation-inside": "",
-    "unbiased-normalization": "the variance is unbiased, Σ(x − μ)² / (C − 1), as in positional and channel normalization's own "
-    "code; torch's layer norm divides by C.",
+    "unbiased-normalization": "the variance is unbiased, Σ(x − μ)² / (n − 1), as in torch.std; torch's norms divide by n.",
     "gate-clamped": "the gate is clamped to [0, 1] in the forward pass, and gets no gradient outside. NormZoo clamps it after "
     "each step of the optimizer.",
     "gate-sigmoid": "sigmoid(gate) blends: a gate of 1 is 73% batch norm, so NormZoo's gates give another blend.",
@@ -414,7 +413,9 @@ class Subject:
                 continue
             for count in groups if kind.groups == "given" else groups[:1]:
                 for changes in _CONVENTIONS:
-                    if (changes.get("activation") and self.has_more) or ("variance" in changes and kind.key != "ln-position"):
+                    if (changes.get("activation") and self.has_more) or (
+                        list(changes) == ["variance"] and kind.key != "ln-position"
+                    ):
                         continue
                     if "gate_values" in changes and kind.key != "bin":
                         continue
@@ -585,11 +586,17 @@ def _seen_one(layer: nn.Module) -> nn.Module:
 
 
 #: How a gate may be used.
-_GATES: tuple[dict[str, Any], ...] = ({}, {"gate_values": "clamped"}, {"gate_values": "sigmoid"})
+_GATES: tuple[dict[str, Any], ...] = (
+    {},
+    {"gate_values": "clamped"},
+    {"gate_values": "clamped_in_place"},
+    {"gate_values": "sigmoid"},
+)
 #: Accepted conventions: none, ε outside the root, unbiased variance over channels, an activation after the norm.
 _CONVENTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"epsilon": "deviation"},
+    {"epsilon": "deviation", "variance": "unbiased"},
     {"variance": "unbiased"},
     *_GATES[1:],
     {"affine": "plus_one"},
@@ -622,5 +629,6 @@ def as_conventions(changes: Mapping[str, Any]) -> Guess:
 def changes_to_mistakes(changes: Mapping[str, Any]) -> list[str]:
     """Return the keys of the mistakes that correspond to conventions."""
     keys = {"epsilon": "eps-on-deviation", "variance": "unbiased-normalization", "activation": "activation-inside"}
-    keys |= {"gate_values": f"gate-{changes.get('gate_values')}", "affine": "weight-less-one"}
+    gate = str(changes.get("gate_values")).partition("_")[0]
+    keys |= {"gate_values": f"gate-{gate}", "affine": "weight-less-one"}
     return [key for setting, key in keys.items() if setting in changes]

@@ -225,7 +225,7 @@ SquaredEpsBatchNorm = wrong(BatchBase, "eps-squared", divide=lambda s, x, v: x /
 VarianceForDeviationInstanceNorm = wrong(Base, "variance-for-deviation", divide=lambda s, x, v: x / (v + s.eps))
 IgnoredEpsInstanceNorm = wrong(Base, "eps-other", divide=lambda s, x, v: x / (v + 1e-3).sqrt())
 UnbiasedEpsOnDeviationInstanceNorm = wrong(
-    Base, "eps-on-deviation unbiased-normalization", var=unbiased_var, divide=lambda s, x, v: x / (v.sqrt() + s.eps)
+    Base, "eps-on-deviation unbiased-normalization", True, var=unbiased_var, divide=lambda s, x, v: x / (v.sqrt() + s.eps)
 )
 MeanKept = wrong(LayerBase, "mean-not-subtracted", True, normalize=lambda s, x: x * (mean(x.square(), CHW) + s.eps).rsqrt())
 OtherCount = wrong(Base, "variance-by-other-count", var=lambda s, x: 20 * var(x))
