@@ -604,7 +604,7 @@ _CONVENTIONS: tuple[dict[str, Any], ...] = (
 )
 
 
-@lru_cache(maxsize=4096)  # 8 kB each; one layer needs a few hundred
+@lru_cache(maxsize=1 << 15)  # 8 kB each; one layer needs a few hundred, those of the tests 30,000
 def _formula_output(
     formula: Formula, eps: float, momentum: float, images: int, values: tuple[tuple[str, tuple[float, ...]], ...]
 ) -> Tensor:
