@@ -45,7 +45,7 @@ def write_tables(
             log(f"{model_set.name}  skipped")
             left_out = True
             continue
-        for variant in model_set.main_variants:
+        for variant in progress(model_set.main_variants, f"measuring {model_set.name}", str, log):
             rows = measure(model_set.checkpoints[variant])
             named = [{"recipe": model_set.recipe, "variant": variant, **row} for row in rows]
             for row in named:
