@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from normzoo import load_image
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.images.limits import MAX_BYTES
-from tests.browser.visitor import ZOO, choose_file, drop, open_tab
+from tests.browser.visitor import ZOO, answers, choose_file, drop, open_tab, wait_for_other_answers
 
 
 def picture(color: str = "orange", file_format: str = "PNG", **options: object) -> bytes:
@@ -84,10 +84,13 @@ def test_what_is_dropped_and_no_photo_is_refused_and_the_photo_stays(page):
 
 
 def test_a_photo_dropped_on_another_tab_is_shown_and_several_open_batches_and_leave_it(page):
+    expect(page.locator(".card")).to_have_count(ZOO)
+    first = answers(page)
     open_tab(page, "Curves & metrics")
     drop(page.locator("body"), ("mine.png", "image/png", picture()))
     expect_photo(page, "mine.png")
     expect(page.locator("#photo img")).to_be_visible()
+    wait_for_other_answers(page, first)
     before = everything(page)
     drop(page.locator("#photo"), ("one.png", "image/png", picture()), ("two.png", "image/png", picture("blue")))
     page.get_by_role("button", name="Photo by photo").click()
