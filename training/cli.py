@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 import shlex
 import sys
 from collections.abc import Iterable
@@ -41,7 +42,7 @@ from training.measurements.batch_statistics import measure_batch_statistics
 from training.measurements.ood import measure_ood
 from training.measurements.robustness import measure_contrast
 from training.package import package
-from training.runs import RunBusyError, device_name, replace_file
+from training.runs import RunBusyError, device_name
 from training.search import SAMPLERS, Interval, search
 from training.verify import evaluate, final_test
 
@@ -504,7 +505,10 @@ def _keep_study(chosen: Chosen, options: argparse.Namespace) -> None:
     path = folder / f"{options.file.stem if options.file else 'study'}.toml"
     if path.exists() and path.read_text(encoding="utf-8") != text:
         path = path.with_name(f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.toml")
-    replace_file(path, text.encode())
+    if not path.exists():
+        part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")  # another study may write the same file now
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
 
 
 def _workers(options: argparse.Namespace, device: torch.device) -> int:

@@ -28,6 +28,8 @@ def expect_photo(page: Page, name: str) -> None:
 
 def everything(page: Page) -> list[str | None]:
     """The photo and all answers to it."""
+    page.wait_for_timeout(300)  # until its events have begun
+    expect(page.locator("#report")).not_to_contain_text("processing")
     pictures = page.locator("#photo img, img.seen").all()
     return [page.locator("#report").inner_text(), *(each.get_attribute("src") for each in pictures)]
 
