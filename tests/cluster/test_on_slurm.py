@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_the_jobs_to_the_lines_that_it_prints(host, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    look, cancel = (re.search(rf"^  {word}: +(.+)$", err, re.MULTILINE) for word in ("look", "cancel"))
+    look, cancel = (re.search(rf"^  {word}: +(.+)$", err, re.MULTILINE) for word in ("show", "cancel"))
     assert look
     assert cancel
     assert len(host.call("sh", "-c", look[1]).splitlines()) == 3  # with the titles
