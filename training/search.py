@@ -14,6 +14,7 @@ from training.config import RECIPE_FIELDS, Execution, Recipe, Run, changed_recip
 from training.data.dataset import ImageData
 from training.engine.trainer import DivergedError, train
 from training.launch.local import STOPPING
+from training.runs import RunBusyError
 
 #: In the folder of runs; shared by all processes and machines that use it.
 STORAGE = "search.log"
@@ -81,13 +82,13 @@ def search(
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     root.mkdir(parents=True, exist_ok=True)
     name = f"{data.name} {data.digest[:8]} {run.recipe.name} {run.norm} {run.seed} {run.holdout} {intervals}"
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(root / STORAGE)))
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS, n_warmup_steps=run.recipe.epochs // 5)
     found = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="maximize", pruner=pruner)
-    seed = len(found.trials)  # another on each machine that joins
+    seed = len(found.trials)
     found.sampler = (
         optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
         if sampler == "tpe"
@@ -110,6 +111,9 @@ def search(
         words = ", ".join(f"{key} {value:g}" for key, value in chosen.items())
         try:
             state = train(tried, data, root, execution, lambda _: None, STOPPING, on_epoch)
+        except RunBusyError:  # another process began with the same values
+            found.sampler.reseed_rng()
+            raise
         except (optuna.TrialPruned, DivergedError) as error:
             reason = "diverged" if isinstance(error, DivergedError) else "ended early, below the median"
             say(f"{run.norm}, trial {trial.number + 1}: {words}: {reason}")
@@ -121,7 +125,7 @@ def search(
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     if sum(trial.state in ended for trial in found.trials) < trials:
         callback = optuna.study.MaxTrialsCallback(trials, states=ended)
-        found.optimize(objective, callbacks=[callback])
+        found.optimize(objective, callbacks=[callback], catch=RunBusyError)
     if not any(trial.state == ended[0] for trial in found.trials):
         raise TrainingError(f"Every trial of {run.norm} diverged. Search smaller values, or add --clip-norm 1.")
     return {**found.best_trial.user_attrs["chosen"], "accuracy": found.best_value}

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.tiny import FIELDS, load_tiny
 from training import cli
-from training.runs import iter_runs
+from training.runs import iter_runs, lock
 
 
 def search(root, *words):
@@ -47,3 +47,16 @@ def test_what_cannot_be_searched_is_said_before_anything_is_trained(tmp_path, mo
     assert search(tmp_path, f"--search={words}") == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_another_machine_trains_is_left_to_it(tmp_path, monkeypatch):
+    load_tiny(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    assert search(tmp_path / "first", "--search=lr=0.0001..0.01", "--trials=1") == 0
+    ((folder, _),) = iter_runs(tmp_path / "first" / "runs")
+    taken = tmp_path / "second" / folder.relative_to(tmp_path / "first")  # what a search begins with
+    taken.mkdir(parents=True)
+    with lock(taken):
+        assert search(tmp_path / "second", "--search=lr=0.0001..0.01", "--trials=2") == 0
+    assert len(list(iter_runs(tmp_path / "second" / "runs"))) == 2
+    assert not (taken / "state.pt").exists()
