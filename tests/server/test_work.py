@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from gradio.utils import get_upload_folder
 from normzoo.app import build_demo
 from normzoo.app.components import photo_sets as photos
 from normzoo.app.core import upload
+from normzoo.app.core.work import computing
 from normzoo.app.server.access import StaticFiles
 from normzoo.app.server.settings import ADVISED_BYTES, MEMORY, Limits
 from normzoo.images.preprocess import load_image
@@ -152,6 +154,18 @@ def test_work_ends_when_nobody_listens(port, visitor, monkeypatch):
     go_on.set()
     assert len(visitor.run(many, [{"set": "drawings"}, *CHOICE])[2]["photos"]) == 32
     assert len([source for source in done if isinstance(source, bytes)]) < 5
+
+
+def test_never_more_than_two_threads_compute():
+    together, seen = threading.Barrier(3), []
+
+    def compute(number):
+        with computing(), contextlib.suppress(threading.BrokenBarrierError):
+            seen.append(together.wait(0.2))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(compute, range(3)))
+    assert seen == []
 
 
 def test_whoever_makes_much_work_is_told_to_wait_and_no_other(tmp_path):

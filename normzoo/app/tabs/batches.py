@@ -17,12 +17,12 @@ from normzoo.analysis.statistics import SIGNIFICANT, Interval, McNemar, accuracy
 from normzoo.app.components.html import NO_NETWORKS, render, unavailable
 from normzoo.app.components.photo_sets import FIRST_SET, Photo, read_photos
 from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
-from normzoo.app.core.batching import computing_many
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.examples import PREPARED, Example
 from normzoo.app.core.upload import MOST
+from normzoo.app.core.work import computing
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, counted, listed, minus, p_text
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -361,7 +361,7 @@ def ask(models: Mapping[str, Model], batch: Batch, statistics: Statistics) -> di
     """Ask one network after the other, so that other visitors get their turn between them."""
     found: dict[str, BatchPredictions] = {}
     for variant, model in models.items():
-        with computing_many():
+        with computing():
             found |= predict_batch({variant: model}, batch.images, statistics, batch.groups)
     return found
 
@@ -603,7 +603,7 @@ def measure(
     ordered = [images[number], *(image for other, image in enumerate(images) if other != number)]
     found: Strips = {}
     for variant, model in models.items():
-        with computing_many():
+        with computing():
             found |= predict_in_batches({variant: model}, ordered, statistics, size, _draws(size))
     return found
 
