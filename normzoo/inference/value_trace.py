@@ -62,14 +62,6 @@ class LayerGates:
     def mean(self) -> float:
         return float(self.values.mean())
 
-    @property
-    def share_at_0(self) -> float:
-        return float((self.values <= 0).mean())
-
-    @property
-    def share_at_1(self) -> float:
-        return float((self.values >= 1).mean())
-
 
 def norm_layers(network: nn.Module) -> dict[str, nn.Module]:
     """The norm layers of a network by name, in order of depth."""

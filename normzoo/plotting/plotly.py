@@ -87,7 +87,7 @@ def _axis(axis: Axis, is_vertical: bool) -> dict[str, Any]:
     if axis.names:
         found |= {"tickmode": "array", "tickvals": list(range(len(axis.names))), "ticktext": [*map(html.escape, axis.names)]}
         ends = [-0.5, len(axis.names) - 0.5]
-        found |= {"range": ends[::-1] if is_vertical else ends, "showgrid": False}
+        found |= {"range": ends[::-1] if is_vertical else ends, "showgrid": False, "unifiedhovertitle": {}}
     elif axis.is_log or axis.ticks:
         ticks = list(axis.ticks) or LOG_TICKS
         found |= {"tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

@@ -28,6 +28,7 @@ from normzoo.inference.predict import predict_many
 from normzoo.inference.value_trace import LayerActivations, LayerGates, blocks, feature_maps, layer_activations, layer_gates
 from normzoo.nn.norms import gates as gates_of
 from normzoo.plotting import activations as insight_charts
+from normzoo.plotting import plotly
 from normzoo.plotting.activations import QUANTITIES
 from normzoo.plotting.spec import style_of
 from normzoo.pretrained.registry import Model, ModelSet
@@ -102,13 +103,13 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
         with computing():
             seen = {variant: layer_activations(model, picture) for variant, model in models.items()}
         gated = {variant: found for variant, model in models.items() if (found := layer_gates(model.network))}
-        before, after = (as_plot(figure) for figure in insight_charts.around_norms(seen, QUANTITIES[quantity]))
+        before, after = (as_plot(plotly.draw(chart)) for chart in insight_charts.around_norms(seen, QUANTITIES[quantity]))
         return (
             before,
             after,
             tell_ends(seen, quantity),
             tabulate_gates(gated),
-            gr.Plot(as_plot(insight_charts.gates(gated)), visible=bool(gated)),
+            gr.Plot(as_plot(plotly.draw(insight_charts.gates(gated))), visible=bool(gated)),
             {variant: as_data(seen[variant], gated.get(variant, [])) for variant in seen},
         )
 
