@@ -23,7 +23,6 @@ from normzoo.errors import ConfigError, DataError
 from normzoo.images.preprocess import to_pixels
 from normzoo.pretrained.serialization import replace_folder
 from training.data.sources import (
-    NO_ROOM,
     SOURCES,
     WHAT_TO_DO,
     Entry,
@@ -213,8 +212,6 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o755)
         replace_folder(temporary, folder)
     except OSError as error:
-        if error.errno in NO_ROOM:
-            raise DataError(f"No disk space left in {folder.parent}. Free some and run this again.") from error
         raise DataError(f"Could not write {folder} ({error}). Fix this and run the command again.") from error
     finally:
         if temporary:

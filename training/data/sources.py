@@ -2,14 +2,12 @@
 
 import csv
 import dataclasses
-import errno
 import hashlib
 import http.client
 import io
 import os
 import shutil
 import tarfile
-import urllib.error
 import urllib.request
 import zipfile
 import zlib
@@ -52,9 +50,6 @@ SYNSETS = {
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR_COMMIT = "d7d05618061fe37d830fb0419063d113c575ccbc"
-
-#: Error numbers of a full disk and of a full quota.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 #: (split, class index, path in the archive, bytes)
 Entry = tuple[str, int, str, bytes]
@@ -175,50 +170,24 @@ def digest(hashes: dict[str, str]) -> str:
 
 
 def download(url: str, folder: Path) -> Path:
-    """Download `url` into `folder`, resuming a partial download; a complete file is kept."""
+    """Download `url` into `folder`; a file that is there is kept."""
     target = folder / url.rstrip("/").rsplit("/", 1)[-1]
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            resumed = response.status == 206
-            length = response.headers.get("Content-Length")
-            total = int(length) + (have if resumed else 0) if length else None
-            if total and shutil.disk_usage(folder).free < total - (have if resumed else 0):
-                raise DataError(f"{folder} has no space for {total / 1e6:.0f} MB. Free some and run this again.")
-            with (
-                open(part, "ab" if resumed else "wb") as out,
-                tqdm(total=total, initial=have if resumed else 0, unit="B", unit_scale=True, desc=target.name) as bar,
-            ):
-                while chunk := response.read(1 << 20):
-                    out.write(chunk)
-                    bar.update(len(chunk))
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: asked for what follows the end, so nothing is missing
-            raise DataError(f"{url} returned {error.code} {error.reason}. Try again later, or use --archive PATH.") from error
-        total = _size_of_the_whole(error) or have
-        if total < have:
-            part.unlink()
-            raise DataError(f"{url} has changed since the download began. Run this again to start over.") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(url, timeout=60) as response, open(part, "wb") as out:
+            total = int(response.headers.get("Content-Length") or 0)
+            with tqdm.wrapattr(response, "read", total=total or None, desc=target.name) as content:
+                shutil.copyfileobj(content, out)
+        if total and part.stat().st_size != total:
+            raise ConnectionError(f"it ended after {part.stat().st_size:,} of {total:,} bytes")
+        os.replace(part, target)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise DataError(
-                f"No disk space left in {folder}. The partial download is kept: free some space and run this again."
-            ) from error
         raise DataError(
-            f"Could not fetch {url} ({error}). The partial download is kept: run this again to resume, or use --archive PATH."
+            f"Could not fetch {url} ({error}). Run this again, or download it another way and use --archive PATH."
         ) from error
-    if total is not None and part.stat().st_size != total:
-        raise DataError(f"The download of {url} stopped at {part.stat().st_size} of {total} bytes. Run this again to resume.")
-    os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
     return target
-
-
-def _size_of_the_whole(error: urllib.error.HTTPError) -> int | None:
-    """Return the length from the header of a 416 response: `Content-Range: bytes */1000`."""
-    size = error.headers.get("Content-Range", "").rpartition("/")[2]
-    return int(size) if size.isdecimal() else None

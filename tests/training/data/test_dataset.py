@@ -105,7 +105,7 @@ def test_two_by_two_pixels_become_their_mean_within_one_grey_level(archive, root
 
 def test_disk_that_fills_up_is_an_error_that_says_so_and_leaves_nothing(archive, tmp_path):
     with small_disk(tmp_path / "disk", 512) as disk:  # the cache takes 9 * 192 kB
-        with pytest.raises(DataError, match="No disk space left in"):
+        with pytest.raises(DataError, match="No space left on device"):
             fetch(NAME, 256, archive=archive, root=disk)
         assert list(disk.iterdir()) == []
 
