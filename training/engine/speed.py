@@ -1,12 +1,13 @@
 """Training speed of this machine: a few steps timed once per shape, and decisions based on it."""
 
+import contextlib
+import functools
 import io
 import json
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from training.runs import device_name, replace_file
 FILE = "speeds.json"
 WARM_STEPS, TIMED_STEPS = 2, 6
 TIMED_VAL_IMAGES = 128
-#: Defaults until something was compiled here: seconds of compiling, and the share of a step that it saves.
+#: Typical seconds of compiling, and the share of a step that it saves.
 COMPILE_SECONDS, SAVED = 25.0, 0.35
 
 
@@ -74,18 +75,15 @@ def choose_precision(choice: str, recipe: Recipe, device: torch.device, say: Cal
         return choice
     if not has_bf16(device):
         return "fp32"
-    run = Run("timing", recipe, "bn")
-    key = _key(run, device)
-    known = _read().get(key, {})
-    if not all(precision in known for precision in PRECISIONS):
-        data = made_up_data(recipe.batch_size, recipe.image_size)
-        known = {precision: time_steps(run, data, device, precision).step_seconds for precision in PRECISIONS}
-        _store(key, known)
-    chosen = min(PRECISIONS, key=lambda precision: known[precision])
-    rates = ", ".join(f"{recipe.batch_size / known[precision]:.0f} images/s in {precision}" for precision in PRECISIONS)
-    if key not in _told:
-        say(f"--amp auto uses {chosen}: {rates}, timed once on this machine ({data_root() / FILE}).")
-        _told.add(key)
+    data = functools.partial(made_up_data, recipe.batch_size, recipe.image_size)
+    seconds = {
+        precision: _step_seconds(Run("timing", recipe, "bn", precision=precision), data, device) for precision in PRECISIONS
+    }
+    chosen = min(PRECISIONS, key=lambda precision: seconds[precision])
+    rates = ", ".join(f"{recipe.batch_size / seconds[precision]:.0f} images/s in {precision}" for precision in PRECISIONS)
+    if (line := f"--amp auto uses {chosen}: {rates}, timed once on this machine ({data_root() / FILE}).") not in _told:
+        say(line)
+        _told.add(line)
     return chosen
 
 
@@ -97,31 +95,15 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
-def compiled_estimate(run: Run, eager_seconds: float, device: torch.device) -> tuple[float, float]:
-    """Return the seconds of compiling and of a compiled step: measured, or typical."""
-    stored = _read()
-    seen = [each for each in stored.values() if {"compile", "compiled", "eager"} <= each.keys()]
-    own = stored.get(_key(run, device), {})
-    compiling = own.get("compile") or statistics.median([each["compile"] for each in seen] or [COMPILE_SECONDS])
-    ratio = statistics.median([each["compiled"] / each["eager"] for each in seen] or [1 - SAVED])
-    return compiling, own.get("compiled") or eager_seconds * min(1.0, ratio)
-
-
-def repays_compile(run: Run, data: ImageData, device: torch.device, epochs: int) -> bool:
-    """Does compiling save time over the remaining steps?"""
-    key = _key(run, device)
-    eager = _read().get(key, {}).get("eager")
-    if eager is None:
-        eager = time_steps(run, data, device, run.precision).step_seconds
-        _store(key, {"eager": eager})
-    compiling, step_seconds = compiled_estimate(run, eager, device)
-    return (eager - step_seconds) * epochs * -(-len(data.labels["train"]) // run.recipe.batch_size) > compiling
+def compiled_seconds(steps: int, step_seconds: float) -> float:
+    """Estimate the time of so many compiled steps, with compiling, from that of an eager step."""
+    return COMPILE_SECONDS + steps * step_seconds * (1 - SAVED) if steps else 0.0
 
 
 def choose_compile(
     choice: str, run: Run, data: ImageData, device: torch.device, epochs: int, say: Callable[[str], None]
 ) -> bool:
-    """Return on or off; auto: on if the compiler is available and saves time."""
+    """Return on or off; auto: on if the compiler is available and saves time over the remaining epochs."""
     if choice != "auto":
         return choice == "on"
     if not epochs:
@@ -129,35 +111,27 @@ def choose_compile(
     if reason := missing_for_compile(device.type):
         say(f"Training without torch.compile ({reason}): same result, but slower.")
         return False
-    return repays_compile(run, data, device, epochs)
+    steps, eager = epochs * -(-len(data.labels["train"]) // run.recipe.batch_size), _step_seconds(run, lambda: data, device)
+    return compiled_seconds(steps, eager) < steps * eager
 
 
-def store_compiled(run: Run, device: torch.device, compile_seconds: float, step_seconds: float) -> None:
-    """Store the timing of a compiled run for later decisions."""
-    _store(_key(run, device), {"compile": compile_seconds, "compiled": step_seconds})
-
-
-def _key(run: Run, device: torch.device) -> str:
+def _step_seconds(run: Run, data: Callable[[], ImageData], device: torch.device) -> float:
+    """Return the seconds of an eager step: those stored for this machine and shape, or measured and stored."""
     recipe, name = run.recipe, torch.cuda.get_device_name() if device.type == "cuda" else device_name()
     kind = f"{run.norm} {run.precision} depth {recipe.depth} {recipe.image_size} px batch {recipe.batch_size}"
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}: {kind}"
+    key = f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}: {kind}"
+    if not isinstance(seconds := _read().get(key), float):
+        seconds = time_steps(run, data(), device, run.precision).step_seconds
+        path = data_root() / FILE
+        with contextlib.suppress(OSError):  # no place to keep it: measured again next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_name(f".{FILE}.lock")):
+                replace_file(path, json.dumps({**_read(), key: round(seconds, 6)}, indent=1).encode())
+    return seconds
 
 
-def _read() -> dict[str, dict[str, float]]:
+def _read() -> dict[str, Any]:
     try:
-        found: Any = json.loads((data_root() / FILE).read_text(encoding="utf-8"))
-        return {key: dict(value) for key, value in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return dict(json.loads((data_root() / FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}  # it is measured again, in a second
-
-
-def _store(key: str, figures: dict[str, float]) -> None:
-    path: Path = data_root() / FILE
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{FILE}.lock")):
-            stored = _read()
-            stored[key] = stored.get(key, {}) | {name: round(value, 6) for name, value in figures.items()}
-            replace_file(path, json.dumps(stored, indent=1).encode())
-    except OSError:
-        pass  # no place to keep it: measured again next time

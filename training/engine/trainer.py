@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import signal
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,14 +29,13 @@ from training.engine import metrics
 from training.engine.augment import Augmentation, epoch_order
 from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.metrics import METRICS
-from training.engine.speed import choose_compile, store_compiled
-from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, make_network, start_of, wait
+from training.engine.speed import choose_compile
+from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, make_network, start_of
 from training.runs import DOING, State, lock, provenance, set_aside, tell_doing
 
 #: Seconds between progress reports.
 WATCH_SECONDS = 2.0
 USUAL = Execution()
-TIMED_COMPILED_STEPS = 12
 
 
 class Interrupted(Exception):
@@ -117,7 +115,7 @@ def train(
             session |= {"replicas": replicas, "sync_norms": execution.sync_norms}
         state.sessions.append(session)
         start = time.perf_counter()
-        watch = closing.enter_context(Watch(run, folder if writes else None, device, compiled))
+        watch = closing.enter_context(Watch(run, folder if writes else None, compiled))
         for epoch in range(state.epoch + 1, last + 1):
             rows = _train_epoch(step, run, images, epoch, watch)
             state.history += rows
@@ -140,10 +138,8 @@ def train(
 class Watch:
     """Reports what a run is doing: on the terminal, and in its folder for a study."""
 
-    def __init__(self, run: Run, folder: Path | None, device: torch.device, compiled: bool) -> None:
-        self.run, self.folder, self.device = run, folder, device
-        self.compiling = compiled
-        self.seconds: list[float] = []
+    def __init__(self, run: Run, folder: Path | None, compiled: bool) -> None:
+        self.run, self.folder, self.compiling = run, folder, compiled
         self.last_report = 0.0
 
     def __enter__(self) -> "Watch":
@@ -154,31 +150,17 @@ class Watch:
             (self.folder / DOING).unlink(missing_ok=True)
 
     def steps(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Tensor]:
-        """The batches of an epoch; of a compiled run the first whole steps are timed."""
+        """The batches of an epoch; in the first one of a compiled run it compiles."""
         hidden = None if self.folder else True  # None: on a terminal only
         total = self.run.recipe.epochs
         with tqdm(batches, desc=f"{self.run.variant} {epoch}/{total}", unit="step", disable=hidden, leave=False) as bar:
             for number, positions in enumerate(bar):
-                if self.compiling and not self.seconds:
-                    self._tell("compiling")
-                    bar.set_postfix_str("compiling")
-                elif time.monotonic() - self.last_report > WATCH_SECONDS:
-                    self._tell(f"epoch {epoch}/{total}, {number / len(batches):.0%}")
-                start = time.perf_counter()
+                if self.compiling or time.monotonic() - self.last_report > WATCH_SECONDS:
+                    bar.set_postfix_str("compiling" if self.compiling else "")
+                    self._tell("compiling" if self.compiling else f"epoch {epoch}/{total}, {number / len(batches):.0%}")
                 yield positions
-                if self.compiling and len(positions) == self.run.recipe.batch_size:
-                    wait(self.device)
-                    self._time(time.perf_counter() - start, bar)
-
-    def _time(self, seconds: float, bar: tqdm) -> None:
-        self.seconds.append(seconds)
-        if len(self.seconds) == 1:
-            bar.set_postfix_str("")
-            self.last_report = 0.0
-        if len(self.seconds) == TIMED_COMPILED_STEPS:
-            first, *others = self.seconds
-            store_compiled(self.run, self.device, first, statistics.median(others))
-            self.compiling = False
+                if self.compiling:
+                    self.compiling, self.last_report = False, 0.0
 
     def _tell(self, what: str) -> None:
         self.last_report = time.monotonic()

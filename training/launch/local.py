@@ -21,7 +21,7 @@ from normzoo.errors import ConfigError, TrainingError
 from normzoo.formatting import counted
 from training.config import Run
 from training.data.dataset import ImageData
-from training.engine.speed import TIMED_STEPS, StepTiming, compiled_estimate, time_steps
+from training.engine.speed import TIMED_STEPS, StepTiming, compiled_seconds, time_steps
 from training.engine.step import missing_for_compile
 from training.runs import RunBusyError, State, is_busy, lock, read_doing, read_history, set_aside
 
@@ -245,9 +245,8 @@ def estimate(
         timing, steps = timings[kind], left * -(-len(data.labels["train"]) // run.recipe.batch_size)
         seconds = steps * timing.step_seconds
         if compiling != "off" and not missing_for_compile(device.type):
-            fixed, compiled_step = compiled_estimate(run, timing.step_seconds, device)
-            compiled_seconds = (fixed if left else 0.0) + steps * compiled_step
-            seconds = compiled_seconds if compiling == "on" else min(seconds, compiled_seconds)
+            compiled = compiled_seconds(steps, timing.step_seconds)
+            seconds = compiled if compiling == "on" else min(seconds, compiled)
         seconds += left * timing.val_seconds + (start_seconds if left else 0.0)
         found.append(RunEstimate(run, left, steps, timing, seconds))
     return found
