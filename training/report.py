@@ -16,8 +16,8 @@ from normzoo.analysis.robustness import BATCH_STATISTICS_COLUMNS, read_batch_sta
 from normzoo.analysis.statistics import Runs, accuracy
 from normzoo.errors import CheckpointError
 from normzoo.findings import OF_A_SET, Evidence, Finding, ResultTable, find_all
-from normzoo.findings.finding import DEFAULT_DATA, PACKAGE, study_command, where
-from normzoo.findings.learning_rate import best_rates, mean_sd, rated, rated_sets
+from normzoo.findings.finding import DEFAULT_DATA, PACKAGE, mean_sd, study_command, where
+from normzoo.findings.learning_rate import best_rates, rated, rated_sets
 from normzoo.findings.original_study import reproduces
 from normzoo.formatting import listed, to_csv
 from normzoo.nn.registry import NORM_LAYERS
@@ -189,7 +189,7 @@ def overview(evidence: Evidence) -> list[str]:
 
 
 def _with_n(runs: Runs) -> str:
-    return f"{mean_sd([100 * float(run.mean()) for run in runs.values()])} (n = {len(runs)})"
+    return f"{mean_sd(runs)} (n = {len(runs)})"
 
 
 def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from normzoo.findings.accuracy import accuracy_finding
-from normzoo.findings.batch_size import batch_size_finding
+from normzoo.findings.batch_size import batch_size_finding, ghost_batches_finding
 from normzoo.findings.batch_statistics import batch_statistics_finding
 from normzoo.findings.calibration import calibration_finding
 from normzoo.findings.changes import image_size_finding, recipe_change_finding
 from normzoo.findings.finding import Evidence, Finding, ResultTable
-from normzoo.findings.ghost_batches import ghost_batches_finding
 from normzoo.findings.learning_curves import learning_curves_finding
 from normzoo.findings.learning_rate import learning_rate_finding
 from normzoo.findings.ood import ood_finding

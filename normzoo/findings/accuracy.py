@@ -6,7 +6,7 @@ from typing import Any
 from normzoo.analysis import results
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.analysis.statistics import Runs, accuracy, kendall_tau, mean_accuracy, pooled_run_variance
-from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, training_commands, where
+from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, interval_row, training_commands, where
 from normzoo.findings.pairs import compare_pairs, rank, similar
 from normzoo.formatting import listed, minus, percent
 from normzoo.nn.registry import describe_norm
@@ -41,7 +41,7 @@ def accuracy_finding(evidence: Evidence) -> Finding | None:
             "Every image has one label, so micro F1 equals accuracy.",
         ],
         notes=[*_fit(rows.to_dict("records"), set(runs)), *_remarks(order)],
-        commands=training_commands(evidence.shown, evidence.shown.checkpoints),
+        commands=training_commands(evidence.shown.checkpoints, evidence.shown),
     )
 
 
@@ -74,8 +74,7 @@ def accuracy_chart(runs: Mapping[str, Runs]) -> Chart:
         if len(each) > 1:
             small = {"dash": None, "is_listed": False, "marker": "x", "is_faint": True}
             points.append(series(key, each, [place] * len(each), name=f"{short_name(key)}, runs", **small))
-        ends = {"low": [100 * found.low], "high": [100 * found.high]}
-        points.append(series(key, [100 * found.value], [place], **ends, dash=None, is_listed=False))
+        points.append(interval_row(key, place, found))
     return Chart(
         "Validation accuracy with 95% intervals (×: single runs)",
         Axis("Validation accuracy (%)"),

@@ -1,21 +1,35 @@
-"""Batch size: its effect on a norm with batch statistics, compared with one without."""
+"""Batch size: its effect on a norm with batch statistics, compared with one without; and ghost batches, parts of each batch."""
 
-from collections.abc import Sequence
+import re
 
 import pandas as pd
 
 from normzoo.analysis import results
 from normzoo.analysis.reference_study import batch_size_figures, nats
 from normzoo.analysis.results import METRICS, by_batch_size
-from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, mean_accuracy, pooled_run_variance
-from normzoo.findings.finding import TEST, Evidence, Finding, ResultTable, counts, training_commands, where, with_interval
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, holm, mean_accuracy, pooled_run_variance
+from normzoo.findings.finding import (
+    SINGLE_RUN,
+    TEST,
+    Evidence,
+    Finding,
+    ResultTable,
+    accuracy_against,
+    compare,
+    counts,
+    interval_series,
+    training_commands,
+    where,
+    with_interval,
+)
 from normzoo.formatting import listed, p_text, signed
-from normzoo.plotting.spec import Axis, Chart, Panel, series
+from normzoo.plotting.spec import Axis, Chart
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
 #: The control does not depend on the batch: its change is due to the number of steps.
 CONTROL, STUDIED = "gn", "bn"
+_SETTING = ",statistics_batch="
 
 
 def batch_size_finding(evidence: Evidence) -> Finding | None:
@@ -44,7 +58,7 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
             "The original study divides its loss by the batch size once more, so it falls as the batch grows; the table also "
             "has it in nats per image.",
         ],
-        commands=training_commands(model_set, finals["variant"]),
+        commands=training_commands(finals["variant"], model_set),
     )
 
 
@@ -117,12 +131,73 @@ def _chart(finals: pd.DataFrame, runs: dict[str, Runs]) -> Chart:
         ordered = rows[rows["variant"].isin(runs)].sort_values("batch_size")
         between_runs = pooled_run_variance(runs.values())
         found = [mean_accuracy(runs[variant], between_runs) for variant in ordered["variant"]]
-        ends = {end: [100 * getattr(each, end) for each in found] for end in ("low", "high")}
-        lines.append(series(str(norm), list(map(float, ordered["batch_size"])), [100 * each.value for each in found], **ends))
-    sizes: Sequence[float] = sorted(set(map(float, finals["batch_size"])))
-    return Chart(
-        "Validation accuracy against batch size, with 95% intervals",
-        Axis("Batch size", ticks=tuple(sizes), is_log=True),
-        Axis("Validation accuracy (%)"),
-        (Panel(tuple(lines)),),
+        lines.append(interval_series(str(norm), list(map(float, ordered["batch_size"])), found))
+    ticks = tuple(sorted(set(map(float, finals["batch_size"]))))
+    return accuracy_against("batch size, with 95% intervals", Axis("Batch size", ticks=ticks, is_log=True), lines)
+
+
+def without_ghost_batches(recipe: str) -> str:
+    """Return the name of a recipe without its ghost batches: "paper,statistics_batch=4" -> "paper"."""
+    return re.sub(f"{_SETTING}[0-9]+", "", recipe)
+
+
+def ghost_batches_finding(evidence: Evidence) -> Finding | None:
+    """Return the accuracy against the number of images that share statistics, all else equal."""
+    sets = dict[int, ModelSet]()
+    for each in evidence.model_sets:
+        base, found, size = each.recipe.partition(_SETTING)
+        if found and size.isdecimal() and (whole := evidence.find(base)) and whole.image_size == each.image_size:
+            sets = sets or {_whole_batch(whole): whole}
+            sets |= {int(size): each} if without_ghost_batches(each.recipe) == next(iter(sets.values())).recipe else {}
+    if len(sets) < 2:
+        return None
+    (full, whole), *_ = sets.items()
+    norms = [key for key in whole.main_variants if any(key in each.checkpoints for each in sets.values() if each is not whole)]
+    by_size = {
+        size: evidence.runs(sets[size], [key for key in norms if key in sets[size].checkpoints]) for size in sorted(sets)
+    }
+    between_runs = pooled_run_variance(runs for found in by_size.values() for runs in found.values())
+    rows = [(key, size, by_size[size][key]) for key in norms for size in by_size if key in by_size[size]]
+    changes = [None if size == full else compare(runs, by_size[full][key], between_runs) for key, size, runs in rows]
+    tested = [each for each in changes if each is not None]
+    p_values = iter(holm([each.p_value for each in tested]))
+    corrected = [None if each is None else next(p_values) for each in changes]
+    phrases = [
+        f"{short_name(key)} {with_interval(change, 1)} with {size}"
+        for (key, size, _), change in zip(rows, changes, strict=True)
+        if change is not None
+    ]
+    table = ResultTable(f"Validation accuracy, and its change from statistics of all {full} images")
+    table.add("Norm", [short_name(key) for key, _, _ in rows])
+    table.add("Images that share statistics", [size for _, size, _ in rows], "d")
+    ns = [len(runs) for _, _, runs in rows]
+    table.add_accuracy("Validation accuracy (%)", [runs for _, _, runs in rows])
+    table.add("n", ns, "d")
+    table.add_interval("Change (points)", changes)
+    table.add_tests(corrected)
+    lines = []
+    for key in norms:
+        points = [(size, mean_accuracy(runs, between_runs)) for each, size, runs in rows if each == key]
+        lines.append(interval_series(key, [size for size, _ in points], [found for _, found in points]))
+    return Finding(
+        key="ghost-batches",
+        title="Ghost batches",
+        headline=f"With batch statistics of fewer than {full} images and equally many steps, accuracy changes by (points): "
+        f"{listed(phrases)} (`{whole.recipe}` recipe, {counts(ns)}).",
+        chart=accuracy_against(
+            f"the number of images that share statistics, batches of {full}, with 95% intervals",
+            Axis("Images that share statistics", ticks=tuple(map(float, by_size)), is_log=True),
+            lines,
+        ),
+        tables=[table],
+        method=[
+            f"In training each batch of {full} is cut into parts, each normalized by its own statistics. Batch size, number of "
+            "steps and evaluation stay the same, so a change is due to the statistics. Wu & Johnson 2021 (arXiv:2105.07576).",
+            f"{TEST} {SINGLE_RUN}" if 1 in ns else TEST,
+        ],
+        commands=training_commands(norms, *sets.values()),
     )
+
+
+def _whole_batch(model_set: ModelSet) -> int:
+    return int(next(iter(model_set.checkpoints.values())).metrics["provenance"]["recipe"]["batch_size"])

@@ -2,9 +2,9 @@
 
 import re
 
-from normzoo.analysis.statistics import SIGNIFICANT, Contrast, accuracy, holm, pooled_run_variance
+from normzoo.analysis.statistics import Contrast, accuracy, holm, pooled_run_variance
+from normzoo.findings.batch_size import without_ghost_batches
 from normzoo.findings.finding import (
-    PACKAGE,
     SINGLE_RUN,
     TEST,
     Evidence,
@@ -15,10 +15,9 @@ from normzoo.findings.finding import (
     training_commands,
     with_interval,
 )
-from normzoo.findings.ghost_batches import without_ghost_batches
 from normzoo.findings.learning_rate import rated_sets
 from normzoo.findings.pairs import forest
-from normzoo.formatting import listed, p_text
+from normzoo.formatting import listed
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
 
@@ -95,8 +94,7 @@ def _finding(
     table.add("Before (%)", [100 * before for before, _, _ in found.values()], ".1f", higher_is_better=True)
     table.add("After (%)", [100 * after for _, after, _ in found.values()], ".1f", higher_is_better=True)
     table.add_interval("Change (points)", changes)
-    table.add("p (Holm)", corrected, texts=["–" if p != p else p_text(p) for p in corrected])
-    table.add("Significant", ["yes" if p < SIGNIFICANT else "no" for p in corrected])
+    table.add_tests(corrected)
     runs = counts(n for each in changes for n in each.runs)
     return Finding(
         key=key,
@@ -110,5 +108,5 @@ def _finding(
         tables=[table],
         method=[f"{TEST} {SINGLE_RUN}" if single else TEST],
         notes=notes,
-        commands=[*(line for each in sets for line in training_commands(each, found) if line != PACKAGE), PACKAGE],
+        commands=training_commands(found, *sets),
     )

@@ -1,17 +1,28 @@
 """A finding: one claim with its chart, tables, method and commands; and the stored results it is based on."""
 
 import functools
+import itertools
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.statistics import Contrast, Runs, RunVariance, contrast, pooled_run_variance
-from normzoo.formatting import listed, minus, signed
-from normzoo.plotting.spec import Chart
+from normzoo.analysis.statistics import (
+    SIGNIFICANT,
+    Contrast,
+    Interval,
+    Runs,
+    RunVariance,
+    accuracy,
+    contrast,
+    pooled_run_variance,
+)
+from normzoo.formatting import listed, minus, p_text, signed
+from normzoo.plotting.spec import Axis, Chart, Panel, Series, series
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import Variant, short_name
 
@@ -50,6 +61,17 @@ class ResultTable:
         """Add an estimate in points with its 95% interval, as one column."""
         texts = ["–" if each is None else with_interval(each) for each in found]
         self.add(title, [None if each is None else 100 * each.estimate.value for each in found], texts=texts)
+
+    def add_tests(self, p_values: Sequence[float | None]) -> None:
+        """Add corrected p-values and their verdict; None: not compared, NaN: not tested."""
+        self.add("p (Holm)", p_values, texts=["–" if p is None else p_text(p) for p in p_values])
+        self.add("Significant", ["–" if p is None else "yes" if p < SIGNIFICANT else "no" for p in p_values])
+
+    def add_accuracy(self, title: str, runs: Sequence[Runs | None], with_n: bool = False) -> None:
+        """Add mean accuracy ± standard deviation over runs, in per cent."""
+        texts = ["–" if each is None else mean_sd(each) + f" ({len(each)})" * with_n for each in runs]
+        means = [None if each is None else 100 * accuracy(each) for each in runs]
+        self.add(title, means, higher_is_better=True, texts=texts)
 
     @property
     def frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -139,6 +161,29 @@ def with_interval(found: Contrast, digits: int = 2) -> str:
     return f"{signed(found.estimate.value, digits)} ({' to '.join(ends)})"
 
 
+def mean_sd(runs: Runs) -> str:
+    """Return mean accuracy and standard deviation over runs, in per cent: "62.9 ± 0.4"; the mean alone of one run."""
+    values = np.array([100 * float(run.mean()) for run in runs.values()])
+    return f"{values.mean():.1f}" if len(values) == 1 else f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+
+
+def interval_series(variant: str, places: Sequence[float], found: Sequence[Interval], **changes: Any) -> Series:
+    """Return accuracies with their intervals at these places, in per cent."""
+    low, high = ([100 * getattr(each, end) for each in found] for end in ("low", "high"))
+    return series(variant, places, [100 * each.value for each in found], low=low, high=high, **changes)
+
+
+def interval_row(variant: str, place: int, found: Interval, **changes: Any) -> Series:
+    """Return an accuracy with its interval in a row of a sideways chart, in per cent."""
+    ends = {"low": [100 * found.low], "high": [100 * found.high], "dash": None, "is_listed": False}
+    return series(variant, [100 * found.value], [place], **{**ends, **changes})
+
+
+def accuracy_against(title: str, axis: Axis, lines: Iterable[Series]) -> Chart:
+    """Return accuracies with intervals against a setting."""
+    return Chart(f"Validation accuracy against {title}", axis, Axis("Validation accuracy (%)"), (Panel(tuple(lines)),))
+
+
 def counts(numbers: Iterable[int]) -> str:
     """Return "n = 3", or "n = 2 to 5"."""
     found = sorted(set(numbers))
@@ -188,13 +233,13 @@ def _norm_option(key: str) -> str:
     return key if Variant.parse(key).norm.islower() else f"norm.py:{key}"
 
 
-def training_commands(model_set: ModelSet, variants: Iterable[str]) -> list[str]:
-    """Return the commands that train and package these variants of a set."""
-    groups: dict[tuple[int | None, tuple[int, ...]], list[str]] = {}
-    for key in variants:
+def training_commands(variants: Iterable[str], *model_sets: ModelSet) -> list[str]:
+    """Return the commands that train and package these variants of the sets."""
+    groups: dict[tuple[str, str, int | None, tuple[int, ...]], list[str]] = {}
+    for model_set, key in itertools.product(model_sets, list(variants)):
         if key in model_set.checkpoints:
             variant, seeds = Variant.parse(key), model_set.checkpoints[key].metrics["seeds"]
             norm = Variant(variant.norm, is_reference=variant.is_reference).key
-            groups.setdefault((variant.batch_size, tuple(seeds)), []).append(norm)
-    lines = [study_command(model_set.data, model_set.recipe, norms, seeds, size) for (size, seeds), norms in groups.items()]
+            groups.setdefault((model_set.data, model_set.recipe, variant.batch_size, tuple(seeds)), []).append(norm)
+    lines = [study_command(data, recipe, norms, seeds, size) for (data, recipe, size, seeds), norms in groups.items()]
     return [*lines, PACKAGE]

@@ -40,7 +40,7 @@ def learning_curves_finding(evidence: Evidence) -> Finding | None:
             "Mean over the runs, ± one standard deviation. Training figures are collected during the epoch, on augmented "
             "images if the recipe augments, so they lag behind its end."
         ],
-        commands=training_commands(evidence.shown, evidence.shown.main_variants),
+        commands=training_commands(evidence.shown.main_variants, evidence.shown),
     )
 
 

@@ -11,10 +11,22 @@ from normzoo.analysis.statistics import (
     mean_accuracy,
     pooled_run_variance,
 )
-from normzoo.findings.finding import HOLM, PACKAGE, TEST, Evidence, Finding, ResultTable, counts, names, training_commands
+from normzoo.findings.finding import (
+    HOLM,
+    TEST,
+    Evidence,
+    Finding,
+    ResultTable,
+    accuracy_against,
+    counts,
+    interval_series,
+    names,
+    training_commands,
+)
 from normzoo.findings.pairs import compare_all, ranks
 from normzoo.formatting import listed, percent
-from normzoo.plotting.spec import Axis, Chart, Panel, series
+from normzoo.nn.registry import NORM_LAYERS
+from normzoo.plotting.spec import Axis, Chart
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import describe_variant, short_name
 
@@ -103,10 +115,7 @@ def learning_rate_finding(evidence: Evidence) -> Finding | None:
             f"{TEST} {HOLM} Networks with a single run are not tested. Rank: the range that significant differences allow.",
         ],
         notes=[*_edge(best, sets), *_same_machine(sets)],
-        commands=[
-            *(line for each in sets.values() for line in training_commands(each, each.main_variants) if line != PACKAGE),
-            PACKAGE,
-        ],
+        commands=training_commands(NORM_LAYERS, *sets.values()),
     )
 
 
@@ -117,8 +126,7 @@ def best_table(best: dict[str, Rated], between_runs: RunVariance) -> ResultTable
     table = ResultTable("Each norm at its best learning rate")
     table.add("Norm", [f"{short_name(key)}, {describe_variant(key)}" for key in best])
     table.add("Learning rate", [each.rate for each in best.values()], "g")
-    values = [[100 * float(run.mean()) for run in each.runs.values()] for each in best.values()]
-    table.add("Validation accuracy (%)", map(_mean, values), higher_is_better=True, texts=[mean_sd(each) for each in values])
+    table.add_accuracy("Validation accuracy (%)", [each.runs for each in best.values()])
     ends = [f"{percent(each.accuracy.low, 1)} to {percent(each.accuracy.high, 1)}" for each in best.values()]
     table.add("95% interval (%)", ends)
     table.add("n", [len(each.runs) for each in best.values()], "d")
@@ -133,22 +141,8 @@ def _table(found: list[Rated], order: list[str]) -> ResultTable:
     table.add("Norm", [short_name(key) for key in order])
     for rate in dict.fromkeys(each.rate for each in found):
         runs = {each.variant: each.runs for each in found if each.rate == rate}
-        values = [[100 * float(run.mean()) for run in runs[key].values()] if key in runs else [] for key in order]
-        texts = [f"{mean_sd(each)} ({len(each)})" if each else "–" for each in values]
-        table.add(f"{rate:g}", [_mean(each) if each else None for each in values], higher_is_better=True, texts=texts)
+        table.add_accuracy(f"{rate:g}", [runs.get(key) for key in order], with_n=True)
     return table
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def mean_sd(values: list[float]) -> str:
-    """Return "62.9 ± 0.4"; the mean alone of one value."""
-    mean = _mean(values)
-    if len(values) == 1:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ± {(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5:.1f}"
 
 
 def _edge(best: dict[str, Rated], sets: dict[float, ModelSet]) -> list[str]:
@@ -177,11 +171,6 @@ def _chart(found: list[Rated], recipe: str) -> Chart:
     lines = []
     for variant in dict.fromkeys(each.variant for each in found):
         mine = [each for each in found if each.variant == variant]
-        ends = {end: [100 * getattr(each.accuracy, end) for each in mine] for end in ("low", "high")}
-        lines.append(series(variant, [each.rate for each in mine], [100 * each.accuracy.value for each in mine], **ends))
-    return Chart(
-        f"Validation accuracy against learning rate, `{recipe}` recipe, with 95% intervals",
-        Axis("Learning rate", ticks=tuple(dict.fromkeys(each.rate for each in found)), is_log=True),
-        Axis("Validation accuracy (%)"),
-        (Panel(tuple(lines)),),
-    )
+        lines.append(interval_series(variant, [each.rate for each in mine], [each.accuracy for each in mine]))
+    axis = Axis("Learning rate", ticks=tuple(dict.fromkeys(each.rate for each in found)), is_log=True)
+    return accuracy_against(f"learning rate, `{recipe}` recipe, with 95% intervals", axis, lines)

@@ -55,7 +55,7 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
             _set_up(model_set),
             " ".join(["Errata of its report. Its loss is divided by the batch size once more.", *original.errata()]),
         ],
-        commands=training_commands(model_set, list(theirs)),
+        commands=training_commands(theirs, model_set),
     )
 
 

@@ -14,12 +14,13 @@ from normzoo.findings.finding import (
     ResultTable,
     compare,
     counts,
+    interval_row,
     names,
     training_commands,
     where,
 )
-from normzoo.formatting import counted, listed, p_text
-from normzoo.plotting.spec import Axis, Chart, Panel, Rule, series
+from normzoo.formatting import counted, listed
+from normzoo.plotting.spec import Axis, Chart, Panel, Rule
 from normzoo.variants import short_name
 
 
@@ -100,8 +101,7 @@ def pairs_finding(evidence: Evidence) -> Finding | None:
     table = ResultTable("Accuracy of the first minus that of the second, in points, with its 95% interval")
     table.add("Pair", [f"{short_name(pair.first)} − {short_name(pair.second)}" for pair in pairs])
     table.add_interval("Difference (points)", [pair.difference for pair in pairs])
-    table.add("p (Holm)", [pair.p_value for pair in pairs], texts=[p_text(pair.p_value) for pair in pairs])
-    table.add("Significant", ["yes" if pair.is_significant else "no" for pair in pairs])
+    table.add_tests([pair.p_value for pair in pairs])
     return Finding(
         key="pairs",
         title="Pairwise comparison",
@@ -110,7 +110,7 @@ def pairs_finding(evidence: Evidence) -> Finding | None:
         tables=[table],
         method=[SINGLE_RUN if single else f"{TEST} {HOLM}"],
         notes=[] if single else [f"The standard deviation between runs is {100 * evidence.run_variance.sd:.2f} points."],
-        commands=training_commands(evidence.shown, evidence.shown_runs),
+        commands=training_commands(evidence.shown_runs, evidence.shown),
     )
 
 
@@ -143,10 +143,6 @@ def _chart(pairs: Sequence[Pair]) -> Chart:
 
 def forest(title: str, axis: str, rows: Iterable[tuple[str, Contrast, dict[str, str]]]) -> Chart:
     """Return a forest plot: each contrast with its interval, in the style of its variant except for some fields."""
-    lines = []
-    for place, (variant, contrast, style) in enumerate(rows):
-        found = contrast.estimate
-        ends = {"low": [100 * found.low], "high": [100 * found.high]}
-        lines.append(series(variant, [100 * found.value], [place], **{**ends, "dash": None, "is_listed": False, **style}))
+    lines = [interval_row(variant, place, found.estimate, **style) for place, (variant, found, style) in enumerate(rows)]
     labels = Axis(names=tuple(line.name for line in lines))
     return Chart(title, Axis(axis), labels, (Panel(tuple(lines)),), (Rule(0.0, axis="x"),), is_sideways=True)

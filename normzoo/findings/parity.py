@@ -52,7 +52,7 @@ def parity_finding(evidence: Evidence) -> Finding | None:
         ]
         if spread
         else [],
-        commands=training_commands(model_set, (OURS, TORCHS)),
+        commands=training_commands((OURS, TORCHS), model_set),
     )
 
 

@@ -8,9 +8,8 @@ import torch
 from normzoo.analysis.results import correct_images
 from normzoo.findings import COMMON, OF_A_SET, Evidence, find_all
 from normzoo.findings.accuracy import accuracy_finding, lead_words
-from normzoo.findings.batch_size import batch_size_finding
+from normzoo.findings.batch_size import batch_size_finding, ghost_batches_finding
 from normzoo.findings.changes import image_size_finding, recipe_change_finding
-from normzoo.findings.ghost_batches import ghost_batches_finding
 from normzoo.findings.learning_rate import best_rates, learning_rate_finding, rated
 from normzoo.findings.original_study import original_study_finding
 from normzoo.findings.pairs import compare_pairs, pairs_finding, ranks, similar

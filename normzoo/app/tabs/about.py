@@ -82,7 +82,7 @@ def describe_training(model_set: ModelSet, variants: Sequence[str]) -> str:
         are_alike=are_alike,
         problems={variant: model_set.problems[variant] for variant in variants if variant in model_set.problems},
         others=len(variants_of(model_set)),
-        commands=training_commands(model_set, variants_of(model_set)),
+        commands=training_commands(variants_of(model_set), model_set),
         text=_text,
     )
 
