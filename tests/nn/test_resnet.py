@@ -1,4 +1,6 @@
-"""The network: its size, its shape, and that any norm drops in."""
+"""The network: its size, its shape, that any norm drops in, and that every norm has its words."""
+
+import dataclasses
 
 import pytest
 import torch
@@ -6,8 +8,9 @@ from torch import nn
 
 from normzoo.errors import ConfigError
 from normzoo.nn.norms import BatchInstanceNorm, BatchNorm, InstanceNorm, NoNorm
-from normzoo.nn.registry import NORM_LAYERS
+from normzoo.nn.registry import NORM_LAYERS, NormRecord, describe_norm
 from normzoo.nn.resnet import TORCH_NORM_LAYERS, BasicBlock, ResNet, norm_keys
+from normzoo.variants import describe_variant
 
 DEPTHS = [8, 14, 20]
 PER_CHANNEL = {"nn": 0, "bin": 3}  # trained numbers per channel of a norm: none; weight, bias, gate; else weight, bias
@@ -157,3 +160,19 @@ def test_norm_may_be_anything_that_makes_a_module():
     assert {block.norm1.momentum for block in blocks(network)} == {None}
     assert network(torch.randn(2, 3, 16, 16)).shape == (2, 5)
     assert ResNet(8, ScaleNorm, num_classes=5)(torch.randn(2, 3, 16, 16)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("key", NORM_LAYERS)
+def test_every_norm_says_everything(key):
+    said = dataclasses.asdict(describe_norm(key))
+    missing = [name for name, words in said.items() if not words and name != "remark"]  # not every norm has one
+    assert missing == (["pooled_axes"] if key == "nn" else [])
+    assert describe_variant(key) == said["title"]
+    assert all(axis in said["axes"] for axes in said["pooled_axes"] for axis in axes)  # in words as drawn
+
+
+def test_norm_that_was_only_added_is_called_by_its_key(monkeypatch):
+    monkeypatch.setitem(NORM_LAYERS, "scale", NORM_LAYERS["bn"])
+    for key in ("scale", "unknown"):
+        assert describe_norm(key) == NormRecord(title=key)
+        assert describe_variant(key) == key
