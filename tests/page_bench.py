@@ -31,13 +31,14 @@ STARTS = 5
 PREDICTIONS = 50
 DEAREST = 6
 OPENINGS = 6
-#: From a click on an element until nothing on the page has changed for half a second, less that half second.
+#: From a click on an element until nothing that is seen has changed for half a second, less that half second.
 SETTLE = """
 (element, value) => new Promise((done) => {
   const start = performance.now();
   let last = start, timer;
   const watcher = new MutationObserver((changes) => {
-    if (changes.some(({target}) => (target.nodeType === 1 ? target : target.parentElement)?.checkVisibility())) wait();
+    const isSeen = (each) => each?.checkVisibility() && !each.closest(".sr-only");
+    if (changes.some(({target}) => isSeen(target.nodeType === 1 ? target : target.parentElement))) wait();
   });
   const wait = () => {
     last = performance.now();

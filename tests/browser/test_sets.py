@@ -55,6 +55,18 @@ def test_another_set_brings_its_own_networks_to_every_tab(page):
     expect(page.locator("#results")).to_contain_text("51.1 ± 0.1")
 
 
+def test_a_chart_far_below_is_drawn_when_it_is_seen_of_the_set_that_is_chosen_then(page):
+    choose_second(page)
+    open_tab(page, "Curves & metrics")
+    expect(page.locator("#curves .legendtext")).to_have_count(1)
+    page.wait_for_load_state("networkidle")
+    drawn = page.locator("#per-class .heatmaplayer image")
+    expect(drawn).to_have_count(0)
+    page.locator("#per-class").scroll_into_view_if_needed()
+    expect(drawn).to_have_count(1)
+    expect(page.locator("#per-class .xtick text")).to_have_text(["BN"])
+
+
 def test_a_choice_asks_the_server_a_few_times_and_then_is_quiet(page):
     page.evaluate("""() => {
       window.told = [];

@@ -5,6 +5,7 @@ place.setAttribute("tabindex", "0");  // wider than a phone, it is scrolled with
 new IntersectionObserver((entries, observer) => {
   if (!entries.at(-1).isIntersecting) return;
   observer.disconnect();
+  place.dataset.seen = "";
   trigger("expand");
 }, {rootMargin: "100px"}).observe(place);
 document.addEventListener("pointerover", (event) => {

@@ -33,6 +33,11 @@ def listener(chart: str) -> gr.HTML:
     )
 
 
+def once_seen(chart: str) -> str:
+    """The selector of the chart of that id, once it has come into view."""
+    return f"#{chart}[data-seen]"
+
+
 def follow_clicks(
     clicks: gr.HTML, tell: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], words: str, turns: str
 ) -> Dependency:

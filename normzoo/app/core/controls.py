@@ -17,7 +17,7 @@ What happens then, in this order:
    again if something was chosen meanwhile (`always_last`), so that the last choice wins. To start again, Gradio repeats what
    had started it and everything that this starts; with a starter of its own a part repeats nothing but itself.
 3. Choices in the row above the tabs start the parts of the tab that is open. The others are noted as missed, and started when
-   their tab is opened. A part in a fold (`place`) is started only while it is shown.
+   their tab is opened. A part with a `place`, in a fold or far below, is started only while that is shown.
 4. After the answer the address bar follows: `?set=tiny-imagenet-25/paper&variants=bn,gn&tab=curves&knob=0.5`. Whoever opens the
    link finds the choices again; what is unknown here is left out, and said once. What a link asks for is never overwritten
    before it is shown: until then, nothing is written.
@@ -59,9 +59,10 @@ class Part:
 
     event: Dependency
     starter: gr.HTML
+    charts: Sequence[gr.Plot] = ()  # of what the event fills
     tab: gr.Tab | None = None  # that it is in
     on_open: bool = False  # started each time that the tab is opened
-    place: str = ""  # id of an element in something folded; where that was never opened, it is not on the page
+    place: str = ""  # selector of an element, without which the part is not started: of one in a fold, or of a chart in view
 
 
 def start(parts: Sequence[Part], triggers: Sequence[Any], name: str, place: str = "") -> None:
@@ -70,9 +71,9 @@ def start(parts: Sequence[Part], triggers: Sequence[Any], name: str, place: str 
     Args:
         triggers: listeners of components, such as `slider.input`.
         name: of this event.
-        place: id of an element without which nothing is started.
+        place: selector of an element without which nothing is started.
     """
-    condition = f"document.getElementById({json.dumps(place)})" if place else "true"
+    condition = f"document.querySelector({json.dumps(place)})" if place else "true"
     _start(lambda *given, **options: gr.on(list(triggers), *given, **options), parts, condition, name)
 
 
@@ -97,26 +98,50 @@ def start_shown(parts: Sequence[Part], listen: Callable[..., Any], tabs: Sequenc
     script = (
         "const missed = (window.missedParts ??= new Set()); const open = "
         "[...document.querySelectorAll('[role=\"tab\"]')].findIndex((tab) => tab.getAttribute('aria-selected') === 'true'); "
-        f"const ids = {json.dumps([part.place for part in parts])}, places = {json.dumps(places)}, names = "
-        f"{json.dumps(_names(parts))}; const isShown = (i) => {{ if (places[i] < 0 || places[i] === open) return !ids[i] || "
-        "document.getElementById(ids[i])?.offsetParent; missed.add(names[i]); };"
+        f"const tabs = {json.dumps(places)}, names = {json.dumps(_names(parts))}; const isShown = (i) => {{ "
+        f"if (tabs[i] < 0 || tabs[i] === open) return {_are_shown(parts)}; missed.add(names[i]); }};"
     )
     _start(listen, parts, "isShown(i)", name, script)
 
 
 def start_missed(parts: Iterable[Part], tabs: Sequence[gr.Tab]) -> None:
-    """Start the parts that missed a choice when their tab is opened, unless they are started then anyway."""
+    """Start the parts that missed a choice when their tab is opened, unless they are started then anyway.
+
+    Their charts are empty until the answer: drawing the old ones first would take as long as the new ones.
+    """
     for number, tab in enumerate(tabs):
         late = [part for part in parts if part.tab is tab and not part.on_open]
         if late:
-            _start(tab.select, late, f"window.missedParts?.delete({json.dumps(_names(late))}[i])", f"start_missed_{number}")
+            is_late = f"window.missedParts?.delete({json.dumps(_names(late))}[i])"
+            name, charts = f"start_missed_{number}", [chart for part in late for chart in part.charts]
+            _start(tab.select, late, f"{is_late} && {_are_shown(late)}", name, emptied=charts)
 
 
-def _start(listen: Callable[..., Any], parts: Sequence[Part], only_if: str, name: str, script: str = "") -> None:
-    """Have what `listen` hears start each part, the i-th of them, of which a JavaScript expression holds then."""
-    starters = [part.starter for part in parts]
-    js = f"(...old) => {{ {script} return old.map((one, i) => {only_if} ? Math.random() : one); }}"
-    listen(None, starters, starters, js=js, api_name=name, **UNDOCUMENTED)
+def _start(
+    listen: Callable[..., Any],
+    parts: Sequence[Part],
+    only_if: str,
+    name: str,
+    script: str = "",
+    emptied: Sequence[gr.Plot] = (),
+) -> None:
+    """Have what `listen` hears start each part, the i-th of them, of which a JavaScript expression holds then.
+
+    Args:
+        emptied: charts that are taken away where a part is started.
+    """
+    shown = [*(part.starter for part in parts), *emptied]
+    js = (
+        f"(...old) => {{ {script} let any = false; return old.map((one, i) => i >= {len(parts)} ? (any ? null : one) : "
+        f"{only_if} ? (any = true, Math.random()) : one); }}"
+    )
+    listen(None, shown, shown, js=js, api_name=name, **UNDOCUMENTED)
+
+
+def _are_shown(parts: Sequence[Part]) -> str:
+    """A JavaScript expression: whether the i-th part's place is shown, or it has none."""
+    places = json.dumps([part.place for part in parts])
+    return f"(!{places}[i] || document.querySelector({places}[i])?.offsetParent)"
 
 
 def _names(parts: Sequence[Part]) -> list[str]:
@@ -329,12 +354,14 @@ class Chooser:
 
         Args:
             on_open: also each time that the tab is opened: it shows something else that may have changed, or nothing at first.
-            place: id of an element in something folded: where it is not shown, nothing but `also` starts the function.
+            place: selector of an element; while that is not shown, nothing but `also` starts the function.
         """
         with self._unseen:
             starter = gr.HTML(0, html_template="", js_on_load=None)
         event = starter.change(function, list(inputs), outputs, api_name=api_name, **{**LAST_WINS, **options})
-        part = Part(event, starter, self.tab, on_open, place)
+        filled = outputs if isinstance(outputs, list) else [outputs]
+        charts = [each for each in filled if isinstance(each, gr.Plot)]
+        part = Part(event, starter, charts, self.tab, on_open, place)
         for choice in choices:
             self._parts[choice].append(part)
         if also:

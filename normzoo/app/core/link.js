@@ -51,8 +51,8 @@ window.writeLink = (change, {tab, isOpened} = {}) => {
   if (said().dataset.view !== shownView()) said().textContent = "";
 };
 
-// Only a page that was opened by a link asks the server.
-if (KEYS.some((key) => asked.has(key))) {
+// Only a page that was opened by a link to another view asks the server.
+if (KEYS.some((key) => asked.has(key) && asked.get(key) !== FIRST[key])) {
   waits.add("view");
   props.value = Object.fromEntries(KEYS.map((key) => [key, asked.get(key)]));
   trigger("select");

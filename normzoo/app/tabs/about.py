@@ -58,7 +58,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return describe_training(chosen_set, chosen(chosen_set, variants)), PROGRAMS
 
     chooser.follow(
-        about, chooser.inputs, [trained, calls], also=[fold_runs.expand], on_open=True, place="trained", api_name="about"
+        about, chooser.inputs, [trained, calls], also=[fold_runs.expand], on_open=True, place="#trained", api_name="about"
     )
 
 

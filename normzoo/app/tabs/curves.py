@@ -361,6 +361,7 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
         [words, plot, counts],
         choices=["set"],
         also=[clicks.expand, *(control.input for control in controls)],
+        place=charts.once_seen("confusion"),
         api_name="confusion",
         concurrency_id="confusion",
     )
@@ -476,6 +477,7 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
         chooser.inputs,
         [words, plot, table, f1],
         also=[clicks.expand],
+        place=charts.once_seen("per-class"),
         api_name="per_class",
         concurrency_id="per_class",
     )

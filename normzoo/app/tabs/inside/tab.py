@@ -130,7 +130,7 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
         [*plots, words, gates_words, gates, numbers],
         also=[quantity.input, fold.expand],
         on_open=True,
-        place="layers-text",
+        place="#layers-text",
         api_name="layers",
         **INSIGHT,
     )
@@ -210,7 +210,7 @@ def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> No
         choices=["set"],
         also=[*(control.input for control in controls), fold.expand],
         on_open=True,
-        place="features",
+        place="#features",
         api_name="feature_maps",
         **INSIGHT,
     )
@@ -323,7 +323,7 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
         [shown, numbers],
         also=[shift.input, border.input, severity.input, fold.expand],
         on_open=True,
-        place="turned",
+        place="#turned",
         api_name="turn",
         show_progress_on=shown,
         **INSIGHT,
