@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
+from normzoo.formatting import counted
 from normzoo.images.preprocess import to_input, to_pixels
 from normzoo.nn.base import moments, pool_batch
 from normzoo.pretrained.checkpoint import ModelConfig
@@ -343,9 +344,6 @@ def _predict_evenly(models: Mapping[str, Model], images: Sequence[Image.Image]) 
     return [answers for batch in batches for answers in batch][: len(images)]
 
 
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-
-
 @dataclass(frozen=True)
 class Agreement:
     """The predicted classes, most frequent first, each with its variants."""
@@ -354,42 +352,24 @@ class Agreement:
 
     @property
     def sentence(self) -> str:
-        """In words: "Four of six say lion (BN, IN, BIN, LN); NN says orange, GN says pizza."."""
-        total = sum(len(variants) for _, variants in self.groups)
-        if not total:
-            return "No network was asked."
-        if total == 1:
-            return f"{_who_says(*self.groups[0])}."
-        if len(self.groups) == 1:
-            return f"{'Both' if total == 2 else f'All {_number(total)}'} say {self.groups[0][0]}."
-        if len(self.groups) == total:
-            words = "They disagree" if total == 2 else "No two agree"
-            return f"{words}: {', '.join(_who_says(*group) for group in self.groups)}."
-        label, variants = self.groups[0]
-        first = f"{_number(len(variants)).capitalize()} of {_number(total)} say {label} ({_names(variants)})"
-        return f"{first}; {', '.join(_who_says(*group) for group in self.groups[1:])}."
+        """In words: "lion: 4 of 6 networks. Others: orange (NN), pizza (GN)."."""
+        headline, rest = self.verdict()
+        return f"{headline}. {rest}".rstrip()
 
     def verdict(self, truth: str = "") -> tuple[str, str]:
-        """A headline and the other predictions: ("Four of six correctly say lion", "NN says orange, GN says pizza.").
+        """A headline and the other predictions: ("lion: 4 of 6 networks correct", "Others: orange (NN), pizza (GN).").
 
         Args:
             truth: true class; empty if unknown.
         """
         total = sum(len(variants) for _, variants in self.groups)
-        if not truth or not total:
-            headline, mark, rest = self.sentence.rstrip(".").partition("; " if "; " in self.sentence else ": ")
-            return headline, f"{rest}." if mark else ""
-        right = len(dict(self.groups).get(truth, ()))
-        others = ", ".join(_who_says(*group) for group in self.groups if group[0] != truth)
-        if total == 1:
-            who = "It correctly says" if right else "It does not say"
-        elif right == total:
-            who = f"{'Both' if total == 2 else f'All {_number(total)}'} correctly say"
-        elif right:
-            who = f"{_number(right).capitalize()} of {_number(total)} correctly {'says' if right == 1 else 'say'}"
-        else:
-            who = f"{'Neither' if total == 2 else f'None of {_number(total)}'} says"
-        return f"{who} {truth}", f"{others[0].upper()}{others[1:]}." if others else ""
+        if not total:
+            return "No network was asked", ""
+        label = truth or self.groups[0][0]
+        count = len(dict(self.groups).get(label, ()))
+        others = [f"{other} ({', '.join(map(short_name, names))})" for other, names in self.groups if other != label]
+        headline = f"{label}: {count} of {counted(total, 'network')}{' correct' if truth else ''}"
+        return headline, f"Others: {', '.join(others)}." if others else ""
 
 
 def agreement(labels: Mapping[str, str]) -> Agreement:
@@ -403,17 +383,3 @@ def agreement(labels: Mapping[str, str]) -> Agreement:
         groups.setdefault(label, []).append(variant)
     ranked = sorted(groups.items(), key=lambda group: -len(group[1]))  # stable: ties stay in the order given
     return Agreement(tuple((label, tuple(variants)) for label, variants in ranked))
-
-
-def _who_says(label: str, variants: tuple[str, ...]) -> str:
-    if len(variants) == 1:
-        return f"{_names(variants)} says {label}"
-    return f"{_number(len(variants))} say {label} ({_names(variants)})"
-
-
-def _names(variants: tuple[str, ...]) -> str:
-    return ", ".join(short_name(variant) for variant in variants)
-
-
-def _number(count: int) -> str:
-    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)

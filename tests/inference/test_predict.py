@@ -106,36 +106,16 @@ SIX = ("nn", "bn", "in", "bin", "gn", "ln")
 
 
 @pytest.mark.parametrize(
-    ("answers", "sentence"),
-    [
-        ("lion " * 6, "All six say lion."),
-        ("pizza lion lion lion orange lion", "Four of six say lion (BN, IN, BIN, LN); NN says pizza, GN says orange."),
-        ("lion lion lion orange orange pizza", "Three of six say lion (NN, BN, IN); two say orange (BIN, GN), LN says pizza."),
-        ("a a b b c c", "Two of six say a (NN, BN); two say b (IN, BIN), two say c (GN, LN)."),
-        ("a b c d e f", "No two agree: NN says a, BN says b, IN says c, BIN says d, GN says e, LN says f."),
-        ("lion lion", "Both say lion."),
-        ("lion orange", "They disagree: NN says lion, BN says orange."),
-        ("lion", "NN says lion."),
-        ("", "No network was asked."),
-    ],
-)
-def test_the_sentence_says_who_agrees(answers, sentence):
-    assert agreement(dict(zip(SIX, answers.split(), strict=False))).sentence == sentence
-
-
-@pytest.mark.parametrize(
     ("answers", "truth", "verdict"),
     [
-        ("lion " * 6, "lion", ("All six correctly say lion", "")),
-        ("pizza lion lion lion orange lion", "lion", ("Four of six correctly say lion", "NN says pizza, GN says orange.")),
-        ("lion lion", "orange", ("Neither says orange", "Two say lion (NN, BN).")),
-        ("lion", "lion", ("It correctly says lion", "")),
-        ("lion lion orange", "", ("Two of three say lion (NN, BN)", "IN says orange.")),
-        ("a b", "", ("They disagree", "NN says a, BN says b.")),
+        ("lion " * 6, "lion", ("lion: 6 of 6 networks correct", "")),
+        ("pizza lion lion lion orange lion", "", ("lion: 4 of 6 networks", "Others: pizza (NN), orange (GN).")),
+        ("lion lion", "orange", ("orange: 0 of 2 networks correct", "Others: lion (NN, BN).")),
+        ("a b", "", ("a: 1 of 2 networks", "Others: b (BN).")),
         ("", "lion", ("No network was asked", "")),
     ],
 )
-def test_the_verdict_says_who_is_right_where_that_is_known(answers, truth, verdict):
+def test_the_verdict_says_who_agrees_and_who_is_right_where_that_is_known(answers, truth, verdict):
     assert agreement(dict(zip(SIX, answers.split(), strict=False))).verdict(truth) == verdict
 
 
