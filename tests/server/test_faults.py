@@ -1,11 +1,13 @@
-"""The real server where things are broken: a code folder that nobody may write, a full disk, a sudden end."""
+"""The real server where things are broken: a code folder that nobody may write, a full disk, an end that is held up."""
 
 import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
+import sys
 import threading
 import time
 
@@ -133,3 +135,49 @@ def test_on_a_full_disk_the_reason_is_told_and_logged_and_the_page_goes_on_once_
             for number in range(2):
                 assert visitor.upload(large + bytes(number)).status == 200
         assert "Traceback" not in server.log.read_text()
+
+
+HELD_UP = """
+import time, types
+from normzoo.app.server import launch
+launch.END_SECONDS = 0.5
+with launch.lifetime() as life:
+    server = types.SimpleNamespace(config=types.SimpleNamespace())
+    life.demo = types.SimpleNamespace(
+        is_running=True, server=server, app=types.SimpleNamespace(middleware_stack=types.SimpleNamespace(close=print)),
+        _queue="", close=lambda verbose: time.sleep(600))
+    print("ready", flush=True)
+    life.wait()
+"""
+
+
+def test_a_process_that_is_told_to_stop_ends_even_where_its_server_does_not(tmp_path):
+    path = tmp_path / "out"
+    with path.open("wb") as out:
+        process = warm.Popen([sys.executable, "-c", HELD_UP], ROOT, stdout=out)
+    try:
+        while path.read_text() != "ready\n":
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 1
+    finally:
+        process.kill()
+
+
+FAILED = """
+import time
+from normzoo.app.server import launch
+launch.END_SECONDS = 0.1
+try:
+    with launch.lifetime():
+        raise RuntimeError("no port")
+except RuntimeError as error:
+    print(error)
+time.sleep(0.4)
+print("still here")
+"""
+
+
+def test_a_process_in_which_serving_has_failed_lives_on(tmp_path):
+    assert warm.run([sys.executable, "-c", FAILED], tmp_path, None, ROOT)[:2] == (0, "no port\nstill here\n")

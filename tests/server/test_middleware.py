@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from normzoo.app.server.access import AccessMiddleware
-from normzoo.app.server.answer import Policy
-from normzoo.app.server.request import Refusal
-from normzoo.app.server.settings import Limits
-from normzoo.app.server.visitors import Sessions, Visitors, client_ip
+from normzoo.app.server.request import Refusal, Sessions, Visitors, client_ip
+from normzoo.app.server.settings import Limits, Settings
 from tests.support.asgi import App, ask
 
 UPLOADS = Path("/tmp/uploads/normzoo-1")
@@ -24,8 +22,8 @@ MULTIPART = {"Content-Type": "multipart/form-data; boundary=----WebKitFormBounda
 LIMITS = Limits(event_bytes=1000, upload_bytes=5000)
 
 
-def gate(app, limits=LIMITS, policy=None):
-    return AccessMiddleware(app, UPLOADS, limits, policy or Policy())
+def gate(app, limits=LIMITS, **settings):
+    return AccessMiddleware(app, UPLOADS, Settings(limits=limits, **settings))
 
 
 def event(**fields):
@@ -263,9 +261,9 @@ def test_every_answer_has_the_security_headers(method, path, status):
 
 @pytest.mark.parametrize("path", ["/", "/config", "/nothing"])
 def test_the_host_names_who_may_frame_the_page(path):
-    policy = Policy(frame_ancestors="'self' https://canvas.example.edu")
-    headers = ask(gate(App(), policy=policy), "GET", path).headers
-    assert re.search(r"frame-ancestors ([^;]*)", headers["content-security-policy"])[1] == policy.frame_ancestors
+    named = "'self' https://canvas.example.edu"
+    headers = ask(gate(App(), frame_ancestors=named), "GET", path).headers
+    assert re.search(r"frame-ancestors ([^;]*)", headers["content-security-policy"])[1] == named
     assert "x-frame-options" not in headers  # it knows no list of sites, and browsers that know both ignore it
 
 

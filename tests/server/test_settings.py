@@ -33,7 +33,7 @@ def test_what_is_not_set_or_empty_has_its_default():
     names = ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "SYSTEM", "NORMZOO_THREADS")
     names += ("NORMZOO_MAX_FILE_SIZE", "NORMZOO_RATE_LIMIT", "NORMZOO_TRUST_PROXY", "NORMZOO_FRAME_ANCESTORS")
     assert Settings.from_environment({}) == Settings.from_environment(dict.fromkeys(names, "")) == Settings()
-    assert Settings() == Settings("127.0.0.1", None, None, "20mb", 1, Limits(), False)
+    assert Settings() == Settings("127.0.0.1", None, None, "20mb", 1, limits=Limits())
 
 
 def test_settings_come_from_the_environment():
@@ -54,7 +54,7 @@ def test_settings_come_from_the_environment():
         "/zoo",
         "5mb",
         2,
-        Limits(requests_per_second=0, trust_proxy=True),
+        limits=Limits(requests_per_second=0, trust_proxy=True),
         frame_ancestors="'self' https://canvas.example.edu https://*.Example.edu:8443 https://localhost:*",
     )
 

@@ -1,13 +1,20 @@
-"""Starting the page: how it is served to strangers."""
+"""Serving the page to strangers: a folder for uploads from the start, and a tidy end at SIGTERM as at Ctrl-C."""
 
+import atexit
+import contextlib
+import logging
 import os
-from collections.abc import Callable
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normzoo.allocator import limit_malloc_arenas
-from normzoo.app.server.lifecycle import lifetime
 from normzoo.app.server.settings import SESSIONS, Settings, find_port
+from normzoo.app.server.uploads import UploadFolder
 from normzoo.errors import ConfigError, NormZooError
 from normzoo.nn.own_norm import name_own_norms
 
@@ -69,10 +76,8 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
 
     from normzoo.app.core import examples
     from normzoo.app.server.access import around
-    from normzoo.app.server.answer import Policy
 
     port = find_port(settings.host, settings.port)
-    policy = Policy(settings.on_spaces, settings.frame_ancestors)
     # Told each second how long the queue is: told after every answer, a hundred who wait cost more than the answers.
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False, status_update_rate=1)
     # Only a font that Gradio serves itself, in bold: its file of the default theme's half-bold holds no Latin letters. Indigo,
@@ -105,7 +110,7 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
             state_session_capacity=SESSIONS,
             app_kwargs={
                 "openapi_url": None,
-                "lifespan": around(Path(get_upload_folder()), settings.limits, policy, sweep),
+                "lifespan": around(Path(get_upload_folder()), settings, sweep),
             },
             prevent_thread_lock=True,
             quiet=True,
@@ -133,3 +138,88 @@ def gpu_name() -> str:
     import torch
 
     return torch.cuda.get_device_name()
+
+
+#: What is computed when the process is told to stop may take as long, then what is sent; it ends in any case before a container
+#: is killed, which is after ten.
+FINISH_SECONDS, GRACE_SECONDS, END_SECONDS = 3, 1, 8
+#: How often the waiting main thread looks whether a signal has come that did not wake it.
+WAKE_SECONDS = 1
+
+
+class ServerProcess:
+    """What has to be tidied up in the end."""
+
+    def __init__(self, uploads: UploadFolder) -> None:
+        self._uploads = uploads
+        self.demo: GuardedBlocks | None = None
+
+    def clear_proxy_env(self) -> None:
+        """Forget the host's proxies: Gradio asks its own server whether it is there, and would ask them instead."""
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            del os.environ[name]
+
+    def sweep(self) -> None:
+        """Remove uploads that are too old, or too much."""
+        self._uploads.sweep()
+
+    def wait(self, forget: Callable[[], None] = lambda: None) -> None:
+        """Serve until the process is told to stop.
+
+        Args:
+            forget: forgets what was made of uploads that are gone; called after each sweep.
+        """
+        self._uploads.keep()
+        self._uploads.start_sweeping(forget)
+        told_to_stop = threading.Event()  # never set: a signal raises
+        while not told_to_stop.wait(WAKE_SECONDS):
+            pass
+
+    def end(self) -> None:
+        """Stop serving and remove the uploads."""
+        if self.demo is not None and self.demo.is_running:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            last_resort = threading.Timer(END_SECONDS, os._exit, [1])
+            last_resort.daemon = True
+            last_resort.start()
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback for every answer that is cut off
+            gate: Any = self.demo.app.middleware_stack
+            gate.close(self.demo._queue, FINISH_SECONDS)
+            self.demo.server.config.timeout_graceful_shutdown = GRACE_SECONDS
+            self.demo.close(verbose=False)
+        self._uploads.close()
+
+
+@contextlib.contextmanager
+def lifetime() -> Iterator[ServerProcess]:
+    """To be entered before Gradio is imported; the process ends with the block, unless that raises.
+
+    Uploads go to a new folder below `$GRADIO_TEMP_DIR`, or below the system's.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parent = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    try:
+        uploads = UploadFolder(Path(parent))
+    except OSError as error:
+        raise ConfigError(f"GRADIO_TEMP_DIR must be a folder to write to, got {parent!r} ({error.strerror}).") from None
+    life = ServerProcess(uploads)
+    _set_environment(uploads.path)
+    try:
+        yield life
+    except KeyboardInterrupt:
+        pass
+    finally:
+        life.end()
+    # All is tidy: to take torch and Gradio apart would cost another second of those that a host allows.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _set_environment(uploads: Path) -> None:
+    """What Gradio and uvicorn read while they are imported; what a host sets reaches Gradio through `Settings` alone."""
+    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+        del os.environ[name]
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # the gate decides whether a proxy is believed

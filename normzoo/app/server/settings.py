@@ -6,10 +6,10 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from normzoo.app.core.work import DECODED_BYTES, SMALL_BYTES
 from normzoo.errors import ConfigError
@@ -19,21 +19,37 @@ from normzoo.images.limits import MAX_BYTES
 FRAME_ANCESTORS = "'self' https://huggingface.co https://*.hf.space"
 #: Photos of all visitors, at most half of what these and the free room of the disk make; beyond it the oldest go first.
 UPLOADS_BYTES = 400_000_000
+MAX_THREADS = 256
+#: What a host may choose by environment variables, and what each must be.
+_MUST = {
+    "GRADIO_SERVER_NAME": "an address of this machine, such as 0.0.0.0",
+    "GRADIO_SERVER_PORT": "a port from 1 to 65535",
+    "GRADIO_ROOT_PATH": "a path such as /zoo, or a URL",
+    "NORMZOO_MAX_FILE_SIZE": "a size such as 5mb",
+    "NORMZOO_THREADS": f"a number from 1 to {MAX_THREADS}",
+    "NORMZOO_RATE_LIMIT": "a number of requests, 0 for no limit",
+    "NORMZOO_TRUST_PROXY": "0 or 1",
+    "NORMZOO_FRAME_ANCESTORS": "'self' and sites such as https://lms.example.edu or https://*.example.edu, separated by spaces",
+}
+
+
+def _named(variable: str, **bounds: Any) -> Any:
+    return Field(validation_alias=variable, **bounds)
 
 
 @dataclass(frozen=True)
 class Limits:
     """The bounds of the gate. A host may choose those that name an environment variable."""
 
-    # NORMZOO_RATE_LIMIT: requests that make work, which one visitor may sustain; 0 lifts the limit, for a load test. A photo
-    # takes three and one more for each megabyte. On two cores this leaves half of the page to the others.
-    requests_per_second: float = 10
+    # Requests that make work, which one visitor may sustain; 0 lifts the limit, for a load test. A photo takes three and one
+    # more for each megabyte. On two cores this leaves half of the page to the others.
+    requests_per_second: Annotated[float, _named("NORMZOO_RATE_LIMIT", ge=0, allow_inf_nan=False)] = 10
     # For each second of a core that a visitor's events take besides: decoding, and networks.
     requests_per_core_second: float = 20
     # As many at once on top of that: a class of thirty behind one address all drop a photo in the same minute.
     burst: int = 400
-    # NORMZOO_TRUST_PROXY: the host's proxy sets X-Forwarded-For; without a proxy anyone could, so not by default.
-    trust_proxy: bool = False
+    # The host's proxy sets X-Forwarded-For; without a proxy anyone could, so not by default.
+    trust_proxy: Annotated[bool, BeforeValidator(("0", "1").index), _named("NORMZOO_TRUST_PROXY")] = False
     # Body of an event, in bytes: the largest that the page sends has not one thousand, a `data:` photo would have more.
     event_bytes: int = 64_000
     # Body of an upload: the largest photo that the loader takes, and what multipart adds to it.
@@ -82,7 +98,6 @@ MEMORY = {
 ADVISED_BYTES = 2 << 30
 #: Tried one after the other where no port is set.
 PORTS = range(7860, 7960)
-MAX_THREADS = 256
 _LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _SITE = rf"'self'|https://(\*\.)?{_LABEL}(\.{_LABEL})*(:([1-9]\d{{0,4}}|\*))?"
 
@@ -101,62 +116,34 @@ def _sites(text: str) -> str:
 class Settings:
     """What the page is started with."""
 
-    host: str = "127.0.0.1"  # 0.0.0.0 in a container, :: for IPv6 as well
-    port: int | None = None  # None takes the first free one from 7860 on
-    root_path: str | None = None  # behind a proxy that serves the page below a path
-    max_file_size: str = "20mb"  # of one upload
-    threads: int = 1  # of one prediction: the networks are too small for more to help
+    # 0.0.0.0 in a container, :: for IPv6 as well
+    host: Annotated[str, AfterValidator(lambda text: text.strip("[]")), _named("GRADIO_SERVER_NAME")] = "127.0.0.1"
+    # None takes the first free one from 7860 on
+    port: Annotated[int | None, _named("GRADIO_SERVER_PORT", ge=1, le=65535)] = None
+    # behind a proxy that serves the page below a path
+    root_path: Annotated[
+        str | None, AfterValidator(lambda path: path and path.rstrip("/")), _named("GRADIO_ROOT_PATH", pattern="^(/|https?://)")
+    ] = None
+    # of one upload
+    max_file_size: Annotated[str, _named("NORMZOO_MAX_FILE_SIZE", pattern="(?i)^0*[1-9][0-9]*[ \t]*(b|kb|mb|gb)$")] = "20mb"
+    # of one prediction: the networks are too small for more to help
+    threads: Annotated[int, _named("NORMZOO_THREADS", ge=1, le=MAX_THREADS)] = 1
+    # the sites that may show the page in a frame
+    frame_ancestors: Annotated[str, AfterValidator(_sites), _named("NORMZOO_FRAME_ANCESTORS")] = FRAME_ANCESTORS
     limits: Limits = field(default_factory=Limits)
-    on_spaces: bool = False  # SYSTEM, which Hugging Face sets
-    frame_ancestors: str = FRAME_ANCESTORS  # the sites that may show the page in a frame
+    on_spaces: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """The settings, with defaults for what is not set or empty."""
-        fields = _Environment.model_fields
-        given = {name: text for name in fields if (text := environment.get(name, "").strip())}
-        on_spaces = environment.get("SYSTEM") == "spaces"  # Gradio goes by this variable as well
+        given: dict[str, Any] = {name: text for name in _MUST if (text := environment.get(name, "").strip())}
+        on_spaces = environment.get("SYSTEM") == "spaces"  # Hugging Face sets it, and Gradio goes by it as well
         try:
-            found = _Environment(**given)  # type: ignore[arg-type]
+            limits = TypeAdapter(Limits).validate_python({"NORMZOO_TRUST_PROXY": "01"[on_spaces], **given})
+            return TypeAdapter(cls).validate_python({**given, "limits": limits, "on_spaces": on_spaces})
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
-            raise ConfigError(f"{name} must be {fields[name].description}, got {given[name]!r}.") from None
-        trust_proxy = on_spaces if found.NORMZOO_TRUST_PROXY is None else found.NORMZOO_TRUST_PROXY == "1"
-        return cls(
-            found.GRADIO_SERVER_NAME.removeprefix("[").removesuffix("]"),  # that an IPv6 address has in a URL
-            found.GRADIO_SERVER_PORT,
-            found.GRADIO_ROOT_PATH and found.GRADIO_ROOT_PATH.rstrip("/"),
-            found.NORMZOO_MAX_FILE_SIZE,
-            found.NORMZOO_THREADS,
-            Limits(requests_per_second=found.NORMZOO_RATE_LIMIT, trust_proxy=trust_proxy),
-            on_spaces,
-            found.NORMZOO_FRAME_ANCESTORS,
-        )
-
-
-def _must(sentence: str, **bounds: Any) -> Any:
-    return Field(description=sentence, **bounds)
-
-
-class _Environment(BaseModel):
-    """What a host may choose, by the names of the variables."""
-
-    GRADIO_SERVER_NAME: Annotated[str, _must("an address of this machine, such as 0.0.0.0")] = Settings.host
-    GRADIO_SERVER_PORT: Annotated[int | None, _must("a port from 1 to 65535", ge=1, le=65535)] = None
-    GRADIO_ROOT_PATH: Annotated[str | None, _must("a path such as /zoo, or a URL", pattern="^(/|https?://)")] = None
-    NORMZOO_MAX_FILE_SIZE: Annotated[str, _must("a size such as 5mb", pattern="(?i)^0*[1-9][0-9]*[ \t]*(b|kb|mb|gb)$")] = (
-        Settings.max_file_size
-    )
-    NORMZOO_THREADS: Annotated[int, _must(f"a number from 1 to {MAX_THREADS}", ge=1, le=MAX_THREADS)] = Settings.threads
-    NORMZOO_RATE_LIMIT: Annotated[float, _must("a number of requests, 0 for no limit", ge=0, allow_inf_nan=False)] = (
-        Limits.requests_per_second
-    )
-    NORMZOO_TRUST_PROXY: Annotated[Literal["0", "1"] | None, _must("0 or 1")] = None
-    NORMZOO_FRAME_ANCESTORS: Annotated[
-        str,
-        AfterValidator(_sites),
-        _must("'self' and sites such as https://canvas.example.edu or https://*.example.edu, with spaces between them"),
-    ] = FRAME_ANCESTORS
+            raise ConfigError(f"{name} must be {_MUST[name]}, got {given[name]!r}.") from None
 
 
 def find_port(host: str, port: int | None) -> int:
