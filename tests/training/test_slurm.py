@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sys
-import threading
 import time
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from normzoo.errors import TrainingError
 from tests.support.tiny import OPTIONS, RECIPE, load_tiny, train_tiny
 from training import cli as command_line
-from training.config import Execution, Recipe, Run
+from training.config import Execution, Run
 from training.engine import step
 from training.launch import slurm
 from training.launch.local import finished
@@ -59,38 +58,6 @@ def calls(commands):
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def test_ctrl_c_leaves_the_jobs_and_says_how_to_look_at_and_cancel_them_and_the_next_call_finds_them(
-    commands, tmp_path, monkeypatch, capsys
-):
-    looks = []
-    queue = slurm.queue
-
-    def look():
-        looks.append(1)
-        if len(looks) % 3 == 0:
-            raise KeyboardInterrupt
-        return queue()
-
-    monkeypatch.setattr(slurm, "queue", look)
-    (commands / "squeue.jobs").write_text("1_0 RUNNING None\n1_1 PENDING JobArrayTaskLimit\n99 RUNNING None\n")
-    command = [*STUDY, f"--runs={tmp_path / 'runs'}", "--cpus-per-run=2", "--time=120", "--array-limit=20"]
-    assert command_line.main(command) == 130
-    told = capsys.readouterr()
-    assert told.out == (
-        "2 runs.\nSubmitted as job 1: 2 runs, each on 2 CPUs for up to 120 minutes before it is queued again; "
-        "up to 2 at a time: 4 CPUs.\n"
-    )
-    assert told.err == (
-        "Stopped watching. 2 runs continue on the cluster.\n"
-        "  show:    squeue --jobs=1\n"
-        '  cancel:  scancel "1_[0,1]"\n'
-        "The same command watches them again.\n"
-    )
-    assert command_line.main(command) == 130
-    assert capsys.readouterr().out == "2 runs: 2 in the queue.\n"
-    assert calls(commands) == 1
-
-
 def test_script_asks_for_what_the_options_say(commands, tmp_path):
     resources = Resources(cpus_per_run=4, gpus_per_run=1, time=90, array_limit=20, partition="gpu")
     executor = slurm.open_executor(tmp_path / "slurm", resources, 30)
@@ -126,28 +93,6 @@ def test_variables_of_slurm_add_to_the_script_and_do_not_change_it(commands, tmp
     assert "SBATCH_PARTITION=mine\n" in (commands / "sbatch.environment").read_text()
     assert slurm.queue() == {}
     assert "SQUEUE_USERS" not in (commands / "squeue.environment").read_text()
-
-
-def test_two_people_who_give_the_same_command_at_once_submit_every_run_once(commands, tmp_path):
-    every_task = 'for job in $(seq "$(wc -l < "${0%/*}/sbatch.calls")"); do printf "%s PENDING x\\n" ${job}_0 ${job}_1; done'
-    script(commands, "squeue", every_task)
-    (commands / "sbatch.calls").touch()
-    runs = [Run("tiny", Recipe(name="quick"), norm) for norm in ("bn", "gn")]
-    told = []
-    threads = [
-        threading.Thread(
-            target=slurm._ClusterStudy(runs, tmp_path / "runs", Resources(), Execution(), None, told.append).begin, args=[False]
-        )
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert calls(commands) == 1
-    assert "2 runs: 2 in the queue." in told
-    jobs = [json.loads((run.folder(tmp_path / "runs") / slurm.JOB).read_text())["job"] for run in runs]
-    assert jobs == ["1_0", "1_1"]
 
 
 def test_controller_that_does_not_answer_is_waited_for(commands, tmp_path, monkeypatch, capsys):

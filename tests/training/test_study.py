@@ -1,16 +1,19 @@
-"""A study: each run in a process of its own, what is done is skipped, what failed is named, nothing is trained unasked."""
+"""A study: each run in a process, what is done is skipped, what failed is named; killed, nothing is lost or trained twice."""
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 
 from tests.support import warm
 from tests.support.tiny import OPTIONS, RECIPE, ROOT, load_tiny, subprocess_environment, train_tiny
+from tests.training.test_config import recipe_of
 from training import cli
 from training.config import Run
 from training.engine.step import choose_device
@@ -145,31 +148,6 @@ def test_busy_run_ends_train_with_a_code_of_its_own(folder, capsys):
     assert "Another process is training" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_whatever_ends_a_study_ends_its_runs_after_their_epoch(name, folder):
-    runs = folder / "runs"
-    code = "import sys; from tests.support import warm; from training import cli; from training.launch import local; "
-    # Whoever starts the tests in the background may have had these ignored.
-    code += "import signal as s; s.signal(s.SIGHUP, s.SIG_DFL); s.signal(s.SIGINT, s.default_int_handler); "
-    code += "local.subprocess = warm.forking; sys.exit(cli.main())"
-    words = ["study", "--norm=bn", "--workers=1", *OPTIONS, "--epochs=2000", f"--runs={runs}"]
-    with open(folder / "log", "wb") as log:
-        process = warm.Popen(
-            [sys.executable, "-c", code, *words], cwd=ROOT, env=subprocess_environment(folder / "data"), stdout=log, stderr=log
-        )
-    deadline = time.monotonic() + 60
-    while not list(runs.rglob("state.pt")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, getattr(signal, name))
-    assert process.wait(30) == local.EXIT_INTERRUPTED, (folder / "log").read_text()
-    (path,) = runs.rglob("lock")
-    with lock(path.parent):  # nobody trains it any more
-        state = State.load(path.parent)
-    assert 0 < state.epoch < 2000
-    assert len(state.history) == 2 * state.epoch
-    assert "Stopped after epoch" in (path.parent / "train.log").read_text()
-
-
 def test_dry_run_says_what_is_left_and_writes_nothing(folder, capsys):
     command = [*OPTIONS, "--epochs=4", f"--runs={folder / 'runs'}"]
     assert cli.main(["train", "--norm=bn", "--stop-after=1", *command]) == 0
@@ -200,3 +178,89 @@ def test_estimates_in_bytes_and_words(folder):
     assert found.timing.state_bytes == pytest.approx(size, rel=0.05)
     assert [makespan([3, 2, 2, 1], 2), makespan([5], 4), makespan([], 2)] == [4, 5, 0]
     assert [duration(seconds) for seconds in (3, 59, 61, 3600 * 5 + 60 * 7)] == ["3 s", "1 min", "1 min", "5 h 07"]
+
+
+#: `python -m training`, whose runs begin sooner. Whoever starts the tests in the background may have had signals ignored.
+QUICKER = """
+import signal, sys
+from tests.support import warm
+from training.cli import main
+from training.launch import local
+signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGINT, signal.default_int_handler)
+local.subprocess = warm.forking
+sys.exit(main())
+"""
+
+
+def start(runs, log, *words):
+    """A study in a process group of its own, which can be killed as a whole, as when a machine fails."""
+    command = [sys.executable, "-c", QUICKER, "study", "--workers=1", *OPTIONS, f"--runs={runs}", *words]
+    with open(log, "wb") as file:
+        environment = subprocess_environment(runs.parent / "data")
+        return warm.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_whatever_ends_a_study_ends_its_runs_after_their_epoch(name, folder):
+    runs = folder / "runs"
+    process = start(runs, folder / "log", "--norm=bn", "--epochs=2000")
+    deadline = time.monotonic() + 60
+    while not list(runs.rglob("state.pt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, getattr(signal, name))
+    assert process.wait(30) == local.EXIT_INTERRUPTED, (folder / "log").read_text()
+    (path,) = runs.rglob("lock")
+    with lock(path.parent):  # nobody trains it any more
+        state = State.load(path.parent)
+    assert 0 < state.epoch < 2000
+    assert len(state.history) == 2 * state.epoch
+    assert "Stopped after epoch" in (path.parent / "train.log").read_text()
+
+
+NORMS, EPOCHS, KILLS, DEADLINE_SECONDS = ("bn", "nn"), 9, 2, 400
+
+
+def states(runs):
+    return [state for path in sorted(runs.glob("*/*/*/seed-0")) if (state := State.load(path))]
+
+
+def kill(study):
+    os.killpg(study.pid, signal.SIGKILL)
+    study.wait()
+
+
+def test_two_studies_killed_at_random_train_every_run_once(tmp_path):
+    data, runs, draw = load_tiny(tmp_path / "data"), tmp_path / "runs", random.Random(0)
+    words = [f"--norm={','.join(NORMS)}", f"--epochs={EPOCHS}"]
+    studies = [start(runs, tmp_path / "log", *words) for _ in range(2)]
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    kills = 0
+    try:
+        while any(study.poll() is None for study in studies) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            epochs = [state.epoch for state in states(runs)]
+            if kills < KILLS and epochs and max(epochs) > kills * EPOCHS // (KILLS + 1):
+                victim = draw.randrange(2)
+                kill(studies[victim])
+                studies[victim] = start(runs, tmp_path / "log", *words)
+                kills += 1
+        assert [study.poll() for study in studies] == [0, 0]
+    finally:
+        for study in studies:
+            if study.poll() is None:
+                kill(study)
+    assert kills == KILLS
+
+    recipe = recipe_of(" ".join([*OPTIONS, f"--epochs={EPOCHS}"]))
+    assert len(states(runs)) == len(NORMS)
+    for state in states(runs):
+        assert [(row["epoch"], row["split"]) for row in state.history] == [
+            (epoch, split) for epoch in range(1, EPOCHS + 1) for split in ("train", "val")
+        ]
+        assert sorted({session["first_epoch"] for session in state.sessions}) == [
+            session["first_epoch"] for session in state.sessions
+        ]
+        whole = train_tiny(data, tmp_path / "whole", state.run.norm, recipe=recipe)
+        torch.testing.assert_close(state.model, whole.model, rtol=0, atol=0)
+        torch.testing.assert_close(state.optimizer["state"], whole.optimizer["state"], rtol=0, atol=0)
+        assert [{**row, "seconds": 0} for row in state.history] == [{**row, "seconds": 0} for row in whole.history]

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from normzoo.analysis.robustness import CONTRAST_COLUMNS, read_contrast_table
-from normzoo.pretrained.checkpoint import CONTRAST_TABLE
+from normzoo.pretrained.checkpoint import CONTRAST_TABLE, open_checkpoint
 from normzoo.pretrained.serialization import file_sha256, read_tensors, write_csv
-from tests.support.tiny import PACKAGED
+from tests.support.own_images import silent
+from tests.support.tiny import CLASSES, PACKAGED, load_tiny
 from training import cli as command_line
 from training import verify
+from training.data.image_folder import load_folder
 from training.measurements import batch_statistics, robustness
 from training.measurements.robustness import CHECKED, measure_contrast
 from training.package import split_logits
@@ -185,3 +188,28 @@ def test_weights_that_do_not_make_the_figures_are_found_from_the_images(folder):
     assert "logits from the images are up to" in found
     assert "train loss of seed 0 is" in found
     assert "val loss of seed 0 is" in found
+
+
+def test_images_for_a_final_test_are_measured_as_validation_images_and_never_trained_on(packaged, tmp_path, capsys):
+    data, mine = load_tiny(packaged / "data"), tmp_path / "mine"
+    for number, (pixels, label) in enumerate(zip(data.pixels["val"].numpy(), data.labels["val"].tolist(), strict=True)):
+        (mine / "test" / CLASSES[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(mine / "test" / CLASSES[label] / f"{number}.png")
+    (mine / "test" / CLASSES[0] / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    command = ["test", str(mine), "--set=tiny/quick", f"--checkpoints={packaged / 'checkpoints'}"]
+    assert command_line.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "torn.png" in printed
+    rows = dict(line.split(maxsplit=1) for line in printed.splitlines() if line.startswith(("BN", "BIN", "GN")))
+    for variant in ("bn", "bin", "gn"):
+        final = open_checkpoint(packaged / "checkpoints/tiny/quick" / variant).metrics["final"]["val"]
+        accuracy, _, _, macro_f1 = rows[variant.upper()].split()
+        assert (accuracy, macro_f1) == tuple(f"{100 * final[name]['values'][0]:.1f}" for name in ("accuracy", "macro_f1"))
+
+    shutil.copytree(mine / "test", mine / "train")
+    before = load_folder(mine, 16, silent, tmp_path / "data").digest
+    (mine / "test" / "midnight").mkdir()
+    assert command_line.main(command) == 2
+    assert "midnight" in capsys.readouterr().err
+    shutil.rmtree(mine / "test")
+    assert load_folder(mine, 16, silent, tmp_path / "data").digest == before

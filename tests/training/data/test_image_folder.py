@@ -1,10 +1,14 @@
 """A person's own images: any folder of class folders becomes a data set, and what is odd in it is named."""
 
+import io
 import os
 import shutil
+import sys
+import tarfile
 import unicodedata
 from collections import Counter
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -15,7 +19,9 @@ from normzoo.app.core.catalog import Catalog
 from normzoo.errors import DataError
 from normzoo.images.preprocess import load_image, to_pixels
 from tests.support import warm
+from tests.support.hub_server import client_environment, serve_hub
 from tests.support.own_images import CLASSES, make_photo, rows_of, save_colours, silent
+from tests.support.tiny import ROOT
 from training import cli as command_line
 from training.data.image_folder import load_folder, open_images
 
@@ -214,3 +220,173 @@ def test_from_a_folder_to_predictions(photos, tmp_path, monkeypatch, capsys):
     answers = normzoo.predict(models, make_photo("red <b>bird & co", 1234), k=5)
     assert {len(answer.top) for answer in answers.values()} == {3}
     assert answers["bn"].top[0][0] in CLASSES
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["bus", "plane", "train"], "has train beside bus, plane"),
+        (["train/ant", "train/bee", "val/ant", "valid/ant"], "has both val and valid. Keep one of them"),
+        (["val/ant", "test/ant"], "has test, val, but no train"),
+        (["train/ant", "train/bee", "val/wasp"], "not in train: wasp"),
+        (["line\nbreak", "bee"], "control character"),
+        (["ant"], "at least 2 classes"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_or_would_be_passed_over_is_refused(tmp_path, root, folders, message):
+    for number, name in enumerate(folders):
+        save_colours(tmp_path / "set", name, 1, number)
+    with pytest.raises(DataError, match=message):
+        load_folder(tmp_path / "set", 16, silent, root)
+
+
+def test_no_file_is_passed_over_without_a_word(tmp_path, root):
+    folder = tmp_path / "set"
+    for level, name in enumerate(("ant", "bee")):
+        save_colours(folder, name, 4, level)
+    (folder / "stray.png").write_bytes((folder / "ant/0.png").read_bytes())
+    (folder / "bee/all").symlink_to(folder)  # pulls in what is no bee
+    for left_behind in ("__MACOSX", "__pycache__"):
+        (folder / left_behind).mkdir()
+    (folder / "bee/gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "bee/README").write_text("Bees.")
+    (folder / "bee/.DS_Store").write_bytes(b"")
+    (folder / "bee/two\rlines.png").write_bytes(b"no image")
+    lines = []
+    data = load_folder(folder, 16, lines.append, root)
+    assert data.classes == ("ant", "bee")
+    assert sum(len(labels) for labels in data.labels.values()) == 8
+    assert not any("\r" in line for line in lines)
+    skipped = {row["file"]: row["problem"] for row in rows_of(data) if row["split"] == "skipped"}
+    assert skipped.pop(r"bee/two\rlines.png")
+    assert skipped == {
+        "stray.png": "It is not in a class folder.",
+        "bee/all": "It is a link to a folder with other classes.",
+        "bee/gone.png": "It is a broken link.",
+        "bee/README": "Its name is not that of an image.",
+        "bee/.DS_Store": "It is hidden.",
+    }
+    assert any(line.startswith("5 of 13 files were skipped") for line in lines)
+
+
+def test_a_flat_folder_is_told_what_to_do(tmp_path, root):
+    save_colours(tmp_path, "set", 3, 0)
+    with pytest.raises(DataError, match=r"holds 3 files but no class folders.*metadata\.csv"):
+        load_folder(tmp_path / "set", 16, silent, root)
+
+
+def test_that_all_are_copies_is_said(tmp_path, root):
+    for level, name in enumerate(("ant", "bee")):
+        for copy in ("a", "b"):
+            save_colours(tmp_path / "set" / name, copy, 3, level)
+    with pytest.raises(DataError, match="every image has copies"):
+        load_folder(tmp_path / "set", 16, silent, root)
+
+
+def test_an_image_under_two_classes_and_a_class_without_validation_images_are_said(tmp_path, root):
+    for level, name in enumerate(("ant", "bee", "wasp")):
+        save_colours(tmp_path / "set/train", name, 2, level)
+    shutil.copyfile(tmp_path / "set/train/ant/0.png", tmp_path / "set/train/bee/same.png")
+    for level, name in enumerate(("ant", "bee")):
+        save_colours(tmp_path / "set/val", name, 1, 10 + level)
+    lines = []
+    load_folder(tmp_path / "set", 16, lines.append, root)
+    assert "1 image in two or more classes, such as one in ant and bee." in lines
+    assert "1 of 3 classes have no validation image (wasp): macro F1 is over the others." in lines
+
+
+def _empty_class(photos):
+    (photos / "nothing").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_empty_class, "No image to train on in .* for nothing"),
+        (shutil.rmtree, "There is no folder"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_folder_that_will_not_do_says_why(change, message, photos, root):
+    change(photos)
+    with pytest.raises(DataError, match=message):
+        open_images(str(photos), 16, silent, root)
+    assert not list(root.glob("*px"))
+
+
+def test_another_folder_of_the_same_name_is_refused(photos, root, tmp_path):
+    load_folder(photos, 16, silent, root)
+    other = tmp_path / "other" / photos.name
+    shutil.copytree(photos, other)
+    (other / "空" / "photo 1.jpg").unlink()
+    with pytest.raises(DataError, match=rf"holds the images of {photos}. Rename {other}, or delete that cache"):
+        load_folder(other, 16, silent, root)
+    shutil.rmtree(photos)
+    assert len(load_folder(other, 16, silent, root).labels["train"]) == 59
+
+
+def test_name_of_a_known_data_set_is_refused(tmp_path, root):
+    (tmp_path / "cifar-10").mkdir()
+    with pytest.raises(DataError, match=r"cifar-10 is the name of a data set .* Rename"):
+        load_folder(tmp_path / "cifar-10", 16, silent, root)
+
+
+PACKED = ("a/b: red", "green")
+
+
+def contents(folder):
+    """Images as bytes, with their labels: 12 of each class."""
+    for label in range(len(PACKED)):
+        save_colours(folder, str(label), 12, 100 * label)
+    return [(path.read_bytes(), int(path.parent.name)) for path in sorted(folder.glob("*/*.png"))]
+
+
+def write_parquet(folder, images):
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=list(PACKED)))
+    for split, part in (("train", images[::2]), ("validation", images[1::2])):
+        rows = {"image": [{"bytes": content} for content, _ in part], "label": [label for _, label in part]}
+        datasets.Dataset.from_dict(rows, features).to_parquet(folder / f"{split}-0.parquet")
+
+
+def write_shards(folder, images):
+    with tarfile.open(folder / "train-0.tar", "w") as shard:
+        for number, (image, label) in enumerate(images):
+            for suffix, content in (("png", image), ("cls", str(label).encode())):
+                entry = tarfile.TarInfo(f"{number:04d}.{suffix}")
+                entry.size = len(content)
+                shard.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("write", [write_parquet, write_shards])
+def test_packed_images_are_those_of_the_files_and_new_ones_are_seen(tmp_path, write):
+    images = contents(tmp_path / "files")
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    write(folder, images)
+    data = open_images(str(folder), 16, silent, tmp_path / "data")
+    assert len(data.classes) == 2
+    seen = np.concatenate([data.pixels[split][:, 8, 8].numpy() for split in ("train", "val")])
+    assert sorted(map(tuple, seen.tolist())) == sorted((100 * label, number, 0) for label in (0, 1) for number in range(12))
+    if write is write_parquet:
+        assert data.classes == ("a-b- red", "green"), "a name that no folder can have"
+        assert len(data.labels["val"]) == 12
+    write(folder, images[:-2])
+    fewer = open_images(str(folder), 16, silent, tmp_path / "data")
+    assert sum(map(len, fewer.labels.values())) == 22
+
+
+def test_a_data_set_of_the_hub_is_unpacked_once(tmp_path):
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    write_parquet(folder, contents(tmp_path / "files"))
+    with serve_hub() as hub:
+        hub.add("you/pets", folder, kind="datasets")
+        environment = client_environment(tmp_path / "home", hub.url)
+        environment |= {"NORMZOO_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+        words = ["study", "--data=hf://datasets/you/pets", "--norm=bn", "--depth=8", "--amp=fp32", "--compile=off", "--dry-run"]
+        for asked in (True, False):
+            hub.requests.clear()
+            code, printed, errors = warm.run([sys.executable, "-m", "training", *words], tmp_path, environment)
+            assert code == 0, errors
+            assert "bn" in printed
+            assert bool(hub.requests) == asked

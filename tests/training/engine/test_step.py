@@ -1,18 +1,22 @@
-"""One training step: learning rates, optimizer, gates, clipping, and the loss that is shown."""
+"""The network of a run and one training step: learning rates, optimizer, gates, clipping, the loss shown, the figures."""
 
+import copy
 import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from normzoo.errors import ConfigError
 from normzoo.images.preprocess import to_input
 from normzoo.nn.norms import BatchInstanceNorm, gates
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import ResNet
-from training.config import Recipe
-from training.engine.step import TrainStep, class_weights, learning_rates, make_optimizer, missing_for_compile
+from normzoo.pretrained.registry import load_model
+from training.config import Recipe, Run, changed_recipe
+from training.engine import metrics
+from training.engine.step import TrainStep, class_weights, learning_rates, make_network, make_optimizer, missing_for_compile
 
 CLASSES = 4
 HALF = torch.full((3,), 0.5)
@@ -199,3 +203,66 @@ def test_balanced_classes_count_the_same_however_many_images_they_have():
     torch.testing.assert_close(loss, torch.stack([each[labels == label].mean() for label in range(3)]).mean())
     shown, _ = step(pixels, labels, 0.1)
     torch.testing.assert_close(shown, each.mean())
+
+
+PARTS, SIZE = 4, 8
+
+
+def networks(norm: str) -> tuple[nn.Module, nn.Module, Tensor]:
+    """A network as it is, the same one with ghost batches, and a batch."""
+    torch.manual_seed(0)
+    network = make_network(Run("toy", changed_recipe("paper", {}), norm), 4)
+    in_parts = make_network(Run("toy", changed_recipe("paper", {"statistics_batch": SIZE}), norm), 4)
+    in_parts.load_state_dict(network.state_dict())
+    return network, in_parts, torch.randn(PARTS * SIZE, 3, 16, 16)
+
+
+@pytest.mark.parametrize("norm", ["bn", "bin", "torch-bn"])
+def test_statistics_are_those_of_a_part_in_training_alone(norm):
+    network, in_parts, x = networks(norm)
+    each = torch.cat([copy.deepcopy(network)(part) for part in x.split(SIZE)])
+    torch.testing.assert_close(in_parts(x), each)
+    assert not torch.allclose(network(x), each, atol=1e-3)
+    assert int(in_parts.norm1.num_batches_tracked) == PARTS
+    network.load_state_dict(in_parts.state_dict())
+    torch.testing.assert_close(in_parts.eval()(x), network.eval()(x))
+
+
+def test_a_norm_over_one_image_does_not_change():
+    network, in_parts, x = networks("gn")
+    torch.testing.assert_close(in_parts(x), network(x))
+
+
+def test_the_recipe_says_it_and_older_ones_stay_as_they_were():
+    recipe = changed_recipe("paper", {"statistics_batch": SIZE})
+    assert recipe.name == f"paper,statistics_batch={SIZE}"
+    assert recipe.to_dict()["statistics_batch"] == SIZE
+    assert "statistics_batch" not in changed_recipe("paper", {}).to_dict()
+
+
+def test_a_network_starts_from_packaged_weights_of_its_norm_with_a_new_last_layer(packaged, monkeypatch):
+    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(packaged / "checkpoints"))
+    recipe = changed_recipe("paper", {"start_from": "tiny/quick", "depth": 8})
+    assert recipe.name == "paper,depth=8,start_from=tiny+quick"
+    start = load_model(packaged / "checkpoints/tiny/quick/bn").network.state_dict()
+    found = make_network(Run("toy", recipe, "bn"), 7).state_dict()
+    assert found["fc.weight"].shape[0] == 7
+    assert all(torch.equal(found[key], start[key]) for key in start if not key.startswith("fc."))
+    for changes, norm, said in [({}, "in", "has no in to start from"), ({"depth": 14}, "bn", "depth 14, got 8")]:
+        with pytest.raises(ConfigError, match=said):
+            make_network(Run("toy", recipe.changed(**changes), norm), 7)
+    with pytest.raises(ConfigError, match="no/such"):
+        make_network(Run("toy", recipe.changed(start_from="no/such"), "bn"), 7)
+
+
+def test_figures_are_over_the_classes_that_there_are_images_of_in_float64_and_over_seeds_with_their_deviation():
+    logits, labels = (
+        F.one_hot(torch.tensor([0, 1, 3]), 5),
+        torch.tensor([0, 1, 1]),
+    )  # of the labels 2, 3 and 4 there is no image
+    assert metrics.from_logits(logits, labels)["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+    assert metrics.confusion(logits, labels)[1] == [0, 1, 0, 1, 0], "predictions of the second class, in the second row"
+    far = torch.tensor([[30000.0, -30000.0]], dtype=torch.float16)
+    assert metrics.from_logits(far, torch.tensor([1]))["loss"] == 2 * far[0, 0].item()
+    assert metrics.mean_std([1.0, 3.0]) == {"mean": 2.0, "sd": pytest.approx(2**0.5), "values": [1.0, 3.0]}
+    assert metrics.mean_std([0.5])["sd"] is None

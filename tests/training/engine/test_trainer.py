@@ -1,8 +1,12 @@
-"""A training run: resumed to the same result, refused where it would not be, stopped where it makes no sense."""
+"""A training run: resumed to the same result, refused where it would not be, stopped when asked; its log and speed."""
 
 import csv
+import json
 import math
 import os
+import signal
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,14 +16,16 @@ from normzoo.errors import ConfigError, TrainingError
 from normzoo.nn.norms import gates
 from normzoo.nn.resnet import ResNet
 from tests.support.small_disk import fill, small_disk
-from tests.support.tiny import RECIPE, load_tiny, train_tiny
-from training import runs
+from tests.support.tiny import OPTIONS, RECIPE, load_tiny, train_tiny
+from training import cli, runs
+from training import cli as command_line
 from training.config import Execution, Run
 from training.data.dataset import ImageData, hold_out
 from training.engine import speed, trainer
+from training.engine.speed import StepTiming, choose_compile, choose_precision
 from training.engine.step import TrainStep
-from training.engine.trainer import train
-from training.runs import State, lock
+from training.engine.trainer import LOGS, import_log, open_log, train
+from training.runs import DOING, State, iter_runs, lock, read_doing
 
 RESUMED = RECIPE.changed(epochs=6, crop_padding=2, horizontal_flip=True)
 COLUMNS = ["seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds"]
@@ -211,3 +217,165 @@ def test_missing_compiler_is_said_in_one_line(data, tmp_path, monkeypatch):
     assert lines[0] == "Training without torch.compile (no C++ compiler): same result, but slower."
     assert lines[1].startswith("bn seed 0 epoch 1/2  train loss ")
     assert len(lines) == 2
+
+
+@pytest.fixture
+def press_ctrl_c(monkeypatch):
+    """Presses Ctrl-C in the middle of steps, counted from 1, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    made = []
+
+    def arrange(*steps):
+        class Interrupting(TrainStep):
+            def __call__(self, *batch):
+                made.append(len(made) + 1)
+                if made[-1] in steps:
+                    os.kill(os.getpid(), signal.SIGINT)
+                return super().__call__(*batch)
+
+        monkeypatch.setattr(trainer, "TrainStep", Interrupting)
+        return made
+
+    yield arrange
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "code", "epochs", "said"),
+    [
+        ((5,), [], 130, 2, "Ctrl-C again to stop at once.\nStopped after epoch 2 of 3."),
+        ((4, 5), [], 130, 1, "Saved results are kept; the same command resumes."),
+        ((3,), ["--stop-after=1"], 0, 1, ""),
+    ],
+    ids=["once", "twice", "in the last epoch"],
+)
+def test_ctrl_c_finishes_the_epoch_and_a_second_one_stops_at_once(
+    steps, options, code, epochs, said, press_ctrl_c, tmp_path, monkeypatch, capsys
+):
+    load_tiny(tmp_path / "data")
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    made = press_ctrl_c(*steps)
+    words = ["train", "--norm=bin", *OPTIONS, "--epochs=3", f"--runs={tmp_path / 'runs'}", *options]
+    assert command_line.main(words) == code
+    ((_, state),) = iter_runs(tmp_path / "runs")
+    assert state.epoch == epochs
+    assert made[-1] == (steps[-1] if len(steps) > 1 else 3 * epochs)
+    assert said in capsys.readouterr().err
+
+
+NAMES = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1", "micro_f1")} | {"lr"}
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_the_figures_of_every_epoch_are_logged(kind, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    told, logged = [], {1: {}, 2: {}}
+    api = SimpleNamespace(
+        init=lambda **about: told.append((about["project"], about["name"], about["config"]["norm"])),
+        log=lambda figures, step: logged[step].update(figures),
+        finish=lambda: told.append("closed"),
+    )
+    writer = SimpleNamespace(
+        add_scalar=lambda name, value, epoch: logged[epoch].update({name: value}),
+        add_hparams=lambda settings, final, run_name: told.append((settings["norm"], final["final/val/loss"])),
+        close=lambda: told.append("closed"),
+    )
+    fake = SimpleNamespace(SummaryWriter=lambda folder: writer) if kind == "tensorboard" else api
+    monkeypatch.setitem(sys.modules, LOGS[kind], fake)
+    run, execution = Run("tiny", RECIPE, "nn"), Execution(compile="off", log_to=kind)
+    state = train(run, load_tiny(tmp_path / "data"), tmp_path / "runs", execution, say=lambda line: None)
+    assert os.environ.pop("WANDB_MODE", "") == ("offline" if kind == "wandb" else "")
+    final = ("nn", state.history[-1]["loss"])
+    assert told == ([final] if kind == "tensorboard" else [("normzoo-tiny", "quick/nn/seed-0", "nn")]) + ["closed"]
+    for row in state.history:
+        figures = logged[row["epoch"]]
+        assert set(figures) == NAMES
+        assert figures[f"{row['split']}/loss"] == row["loss"]
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_missing_package_is_named(kind, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, LOGS[kind], None)
+    with (
+        pytest.raises(ConfigError, match=f"--log-to {kind} needs a package that is not installed: pip install {kind}"),
+        open_log(kind, Run("tiny", RECIPE, "nn"), tmp_path),
+    ):
+        pass
+
+
+def test_unknown_log_is_refused():
+    with pytest.raises(ConfigError, match="log-to must be one of tensorboard, trackio, wandb, got 'paper'"):
+        import_log("paper")
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def _speeds(tmp_path, monkeypatch):
+    """No speed is stored yet, of a processor with bf16."""
+    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    load_tiny(tmp_path / "data")
+
+
+@pytest.mark.usefixtures("_speeds")
+@pytest.mark.parametrize(("fp32", "bf16", "chosen"), [(1.0, 2.0, "fp32"), (2.0, 1.0, "bf16")])
+def test_precision_is_the_faster_one_timed_once_for_each_shape(fp32, bf16, chosen, monkeypatch):
+    timed = []
+    seconds = {"fp32": fp32, "bf16": bf16}
+
+    def time_steps(run, data, device, precision):
+        timed.append((precision, run.recipe.batch_size))
+        return StepTiming(seconds[precision], 0, 0)
+
+    monkeypatch.setattr(speed, "time_steps", time_steps)
+    told = []
+    assert {choose_precision("auto", RECIPE, CPU, told.append) for _ in range(2)} == {chosen}
+    assert timed == [("fp32", 40), ("bf16", 40)]
+    assert all(line.startswith(f"--amp auto uses {chosen}: {40 / fp32:.0f} images/s in fp32") for line in told)
+    choose_precision("auto", RECIPE.changed(batch_size=8), CPU, told.append)
+    assert timed[2:] == [("fp32", 8), ("bf16", 8)]
+    assert choose_precision("bf16", RECIPE, CPU) == "bf16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    assert choose_precision("auto", RECIPE, CPU) == "fp32"  # no hardware for the other
+
+
+@pytest.mark.usefixtures("_speeds")
+@pytest.mark.parametrize(("epochs", "repays"), [(0, False), (3, False), (30, True)])
+def test_compiling_is_chosen_where_the_steps_to_come_repay_it(epochs, repays, data, monkeypatch):
+    run = Run("tiny", RECIPE, "bn")
+    monkeypatch.setattr(speed, "missing_for_compile", lambda device: None)
+    monkeypatch.setattr(speed, "time_steps", lambda *_: StepTiming(1.0, 0, 0))  # 3 steps an epoch
+    (speed.data_root() / speed.FILE).write_text("[1]")  # what cannot be read is measured again
+    assert choose_compile("auto", run, data, CPU, epochs, print) is repays
+    assert (choose_compile("on", run, data, CPU, 0, print), choose_compile("off", run, data, CPU, 99, print)) == (True, False)
+    if epochs:
+        assert list(json.loads((speed.data_root() / speed.FILE).read_text()).values()) == [1.0]
+
+
+def test_a_run_says_that_it_compiles(data, tmp_path, monkeypatch):
+    run, said = Run("tiny", RECIPE.changed(epochs=2), "nn"), []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+
+    class Looking(trainer.TrainStep):
+        def __call__(self, *batch):
+            said.append(read_doing(run.folder(tmp_path)))
+            return super().__call__(*batch)
+
+    monkeypatch.setattr(trainer, "TrainStep", Looking)
+    trainer.train(run, data, tmp_path, Execution(compile="on"), say=lambda line: None)
+    assert said[0] == "compiling"
+    assert said[1] == "epoch 1/2, 33%"
+    assert not (run.folder(tmp_path) / DOING).exists()
+
+
+@pytest.mark.usefixtures("_speeds")
+def test_auto_keeps_the_precision_that_a_run_was_begun_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "choose_precision", lambda choice, *_: "fp32" if choice == "auto" else choice)
+    words = [word for word in OPTIONS if "amp" not in word]
+    command = ["train", "--norm=nn", *words, "--epochs=2", f"--runs={tmp_path / 'runs'}"]
+    assert cli.main([*command, "--amp=bf16", "--stop-after=1"]) == 0
+    assert cli.main(command) == 0
+    ((_, state),) = iter_runs(tmp_path / "runs")
+    assert (state.run.precision, state.epoch) == ("bf16", 2)
