@@ -10,6 +10,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 from normzoo.errors import ConfigError
 
 SEVERITIES = (1, 2, 3, 4, 5)
+#: 0: the original.
+ALL_SEVERITIES = (0, *SEVERITIES)
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,15 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
+def check_corruption(kind: object, severity: object) -> tuple[str, int]:
+    """Check a kind and a severity, 0 to 5, that may come from anyone."""
+    if not isinstance(kind, str) or kind not in CORRUPTIONS:
+        raise ConfigError(f"Unknown corruption. Choose one of: {', '.join(CORRUPTIONS)}.")
+    if isinstance(severity, bool) or not isinstance(severity, int | float) or severity not in ALL_SEVERITIES:
+        raise ConfigError(f"severity must be a whole number from 0 to {SEVERITIES[-1]}.")
+    return kind, int(severity)
+
+
 def corrupt(image: Image.Image, name: str, severity: int, seed: int = 0) -> Image.Image:
     """Return the corrupted image; severity 0 does not change it.
 
@@ -118,10 +129,7 @@ def corrupt(image: Image.Image, name: str, severity: int, seed: int = 0) -> Imag
     Reference:
         Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, ICLR 2019.
     """
-    if name not in CORRUPTIONS:
-        raise ConfigError(f"Unknown corruption {name!r}. Choose one of: {', '.join(CORRUPTIONS)}.")
-    if severity not in (0, *SEVERITIES):
-        raise ConfigError(f"severity must be a whole number from 0 to 5, got {severity!r}.")
+    name, severity = check_corruption(name, severity)
     if severity == 0:
         return image
     kind = CORRUPTIONS[name]

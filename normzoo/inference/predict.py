@@ -237,7 +237,6 @@ _BLANK = Image.new("RGB", (8, 8))
 class BatchPredictions:
     """Predictions of one network for the images of a batch."""
 
-    variant: str
     depends: bool  # whether the network takes statistics of the batch
     running: tuple[Prediction, ...]  # with running statistics, photo by photo
     own: tuple[Prediction, ...]  # with those that were asked for
@@ -256,92 +255,67 @@ class BatchPredictions:
 
 
 def predict_batch(
-    models: Mapping[str, Model],
-    images: Sequence[Image.Image],
-    statistics: Statistics,
-    groups: Sequence[Sequence[int]] | None = None,
-) -> dict[str, BatchPredictions]:
-    """Return each network's predictions for images in a batch, and for each image alone.
+    model: Model, images: Sequence[Image.Image], statistics: Statistics, groups: Sequence[Sequence[int]]
+) -> BatchPredictions:
+    """Return a network's predictions for images in batches, and for each image alone.
 
     The predictions for single images are computed separately, so independence of the batch is measured, not assumed; for
     networks without running statistics on at most `SAMPLED` images.
 
     Args:
-        models: as for `predict`.
         images: RGB, of any size.
-        statistics: of networks with running ones; see `normzoo.inference.predict`.
-        groups: batches, each the positions of its images; None: one batch.
+        statistics: of a network with running ones; see `normzoo.inference.predict`.
+        groups: batches, each the positions of its images.
     """
-    together: list[dict[str, Prediction]] = [{} for _ in images]
-    for group in [range(len(images))] if groups is None else groups:
-        answers = _predict_together(models, [images[number] for number in group], statistics)
-        for number, answer in zip(group, answers, strict=True):
-            together[number] = answer
-    found = {}
-    for variant, model in models.items():
-        own = tuple(answers[variant] for answers in together)
-        depends, running = has_running_statistics(model.network), list(own)
-        sample = range(0, len(images), max(2, -(-len(images) // SAMPLED)))
-        halves = [range(0, len(images), 2), range(1, len(images), 2)]
-        for places in halves if depends else [sample]:
-            alone = _predict_evenly({variant: model}, [images[place] for place in places])
-            for place, answer in zip(places, alone, strict=True):
-                running[place] = answer[variant]
-        found[variant] = BatchPredictions(variant, depends, tuple(running), own)
-    return found
+    together: dict[int, Prediction] = {}
+    for group in groups:
+        together |= zip(group, _predict_together(model, [images[place] for place in group], statistics), strict=True)
+    own = [together[place] for place in range(len(images))]
+    depends, running = has_running_statistics(model.network), list(own)
+    sample = slice(0, len(images), max(2, -(-len(images) // SAMPLED)))
+    for places in [slice(0, len(images), 2), slice(1, len(images), 2)] if depends else [sample]:
+        running[places] = _predict_evenly(model, images[places])
+    return BatchPredictions(depends, tuple(running), tuple(own))
 
 
 def predict_in_batches(
-    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics, size: int, draws: int, seed: int = 0
-) -> dict[str, tuple[str, tuple[float, ...]]]:
-    """Return the probability of the predicted class of the first image, in batches with others drawn at random.
+    model: Model, images: Sequence[Image.Image], statistics: Statistics, size: int, draws: int, seed: int = 0
+) -> tuple[str, tuple[float, ...]]:
+    """Return a network's prediction for the first image, and the probability of that class in batches with others.
 
-    Networks without running statistics get only `FEW_BATCHES` batches with at most `FEW_OTHERS` others.
+    The others are drawn at random. A network without running statistics gets only `FEW_BATCHES` batches with at most
+    `FEW_OTHERS` others.
 
     Args:
-        models, statistics: as for `predict_batch`.
         images: the image in question, then those to draw from.
+        statistics: as for `predict_batch`.
         size: of each batch, including the image in question.
         draws: number of batches.
         seed: of the drawing.
-
-    Returns:
-        variant -> its prediction with running statistics, and the probability of that class in each batch.
     """
     first, others = images[0], images[1:]
-    dice = np.random.default_rng(seed)
-    number = min(size - 1, len(others))
+    dice, number = np.random.default_rng(seed), min(size - 1, len(others))
     batches = [[first, *(others[i] for i in dice.choice(len(others), number, replace=False))] for _ in range(draws)]
-    own_answers = _predict_evenly(models, [first])[0]
-    best = {variant: int(answer.probabilities.argmax()) for variant, answer in own_answers.items()}
-    found: dict[str, list[float]] = {variant: [] for variant in models}
-    for variant, model in models.items():
-        depends = has_running_statistics(model.network)
-        for batch in batches if depends else batches[:FEW_BATCHES]:
-            company = batch if depends else batch[: FEW_OTHERS + 1]
-            answer = _predict_together({variant: model}, company, statistics)[0][variant]
-            found[variant].append(float(answer.probabilities[best[variant]]))
-    return {variant: (own_answers[variant].label, tuple(values)) for variant, values in found.items()}
+    if not has_running_statistics(model.network):
+        batches = [batch[: FEW_OTHERS + 1] for batch in batches[:FEW_BATCHES]]
+    own = _predict_evenly(model, [first])[0]
+    best = int(own.probabilities.argmax())
+    answers = [_predict_together(model, batch, statistics)[0] for batch in batches]
+    return own.label, tuple(float(answer.probabilities[best]) for answer in answers)
 
 
-def _predict_together(
-    models: Mapping[str, Model], images: Sequence[Image.Image], statistics: Statistics
-) -> list[dict[str, Prediction]]:
-    """Return the predictions for images in one batch, image by image."""
-    dependent = {variant: model for variant, model in models.items() if has_running_statistics(model.network)}
-    independent = {variant: model for variant, model in models.items() if variant not in dependent}
-    if statistics == "running" or not images:
-        found = [_predict_evenly(part, images) for part in (dependent, independent)]
-    else:
-        found = [predict_many(dependent, images, 1, statistics), _predict_evenly(independent, images)]
-    return [own | others for own, others in zip(*found, strict=True)]
+def _predict_together(model: Model, images: Sequence[Image.Image], statistics: Statistics) -> list[Prediction]:
+    """Return the predictions for images in one batch."""
+    if statistics == "running" or not has_running_statistics(model.network):
+        return _predict_evenly(model, images)
+    return [answers[model.variant] for answers in predict_many({model.variant: model}, images, 1, statistics)]
 
 
-def _predict_evenly(models: Mapping[str, Model], images: Sequence[Image.Image]) -> list[dict[str, Prediction]]:
+def _predict_evenly(model: Model, images: Sequence[Image.Image]) -> list[Prediction]:
     """Return the predictions for independent images, in batches that fit into the processor's cache."""
     even = [*images, *[_BLANK] * (-len(images) % _EVEN)]
-    batches = [predict_many(models, even[start : start + _EVEN], 1) for start in range(0, len(even), _EVEN)]
-    return [answers for batch in batches for answers in batch][: len(images)]
+    batches = [predict_many({model.variant: model}, even[start : start + _EVEN], 1) for start in range(0, len(even), _EVEN)]
+    return [answers[model.variant] for batch in batches for answers in batch][: len(images)]
 
 
 @dataclass(frozen=True)

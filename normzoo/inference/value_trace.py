@@ -1,5 +1,5 @@
-"""Inside a network: activations around each norm, feature maps, class-activation maps, gates, and the computation of one
-value."""
+"""Inside a network: activations around each norm, feature maps, class-activation maps, gates, the computation of one value,
+and interventions on a copy: other gates, other padding."""
 
 import copy
 import dataclasses
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
 from normzoo.inference.predict import as_batch
+from normzoo.nn.norms import gates
 from normzoo.nn.registry import NORM_LAYERS, describe_norm, get_norm_layer
-from normzoo.nn.resnet import BasicBlock
+from normzoo.nn.resnet import BasicBlock, ResNet
 from normzoo.pretrained.registry import Model
 
 
@@ -417,3 +418,41 @@ def _map(model: Model, image: Image.Image, label: str | None) -> ActivationMap:
     evidence = torch.tensordot(weight[k], features, 1) / features[0].numel()  # (h, w)
     probability = float(logits.softmax(0)[k])
     return ActivationMap(model.variant, classes[k], probability, float(logits[k]), float(bias[k]), evidence.numpy())
+
+
+#: Padding of the convolutions -> description.
+BORDERS = {
+    "zeros": "zeros, as trained",
+    "first": "replicated pixels in the first convolution",
+    "all": "replicated pixels in every convolution",
+}
+
+
+def altered(model: Model, gate_shift: float = 0.0, border: str = "zeros") -> Model:
+    """Return a copy of a model with other gates or another border.
+
+    Args:
+        gate_shift: -1: all gates 0 (instance norm); 0: as learned; 1: all gates 1 (batch norm).
+        border: a key of `BORDERS`.
+    """
+    if isinstance(gate_shift, bool) or not isinstance(gate_shift, int | float) or not -1 <= gate_shift <= 1:
+        raise ConfigError("gate_shift must be a number from -1 to 1.")
+    if not isinstance(border, str) or border not in BORDERS:
+        raise ConfigError(f"Unknown border. Choose one of: {', '.join(BORDERS)}.")
+    is_turned = border != "zeros" or (gate_shift and gates(model.network))
+    if not is_turned:
+        return model
+    network = with_border(model.network, border)
+    target = 1.0 if gate_shift > 0 else 0.0
+    for gate in gates(network):
+        gate.data.lerp_(gate.new_tensor(target), abs(gate_shift))
+    return dataclasses.replace(model, network=network)
+
+
+def with_border(network: ResNet, border: str) -> ResNet:
+    """Return a copy of a network whose convolutions pad as in `BORDERS`."""
+    network = copy.deepcopy(network)
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    for convolution in {"zeros": [], "first": [network.conv1], "all": convolutions}[border]:
+        convolution.padding_mode = "replicate"
+    return network

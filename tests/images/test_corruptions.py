@@ -1,10 +1,13 @@
-"""Harm to pictures: graded, repeatable, and each kind does what its name says."""
+"""Corruptions of pictures: graded, repeatable, and each kind does what its name says."""
+
+import math
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corrupt_pixels
+from normzoo.errors import ConfigError
+from normzoo.images.corruptions import ALL_SEVERITIES, CORRUPTIONS, check_corruption, corrupt, corrupt_pixels
 
 
 def picture():
@@ -18,64 +21,52 @@ def values(image):
     return np.asarray(image).astype(float)
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_harm_grows_with_severity(name):
-    distances = [np.abs(values(corrupt(picture(), name, severity)) - values(picture())).mean() for severity in SEVERITIES]
-    assert distances[0] > 0
-    assert distances == sorted(distances)
-    assert distances[4] > distances[0]
+def corrupted(name, severity):
+    return values(corrupt(picture(), name, severity))
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_harm_is_repeatable_and_keeps_size_and_mode(name):
+def test_each_grows_with_severity_is_repeatable_and_leaves_the_picture(name):
     before = picture()
-    first, again = corrupt(before, name, 3), corrupt(before, name, 3)
-    assert first.size == (32, 32)
-    assert first.mode == "RGB"
-    np.testing.assert_array_equal(values(first), values(again))
+    steps = [corrupt(before, name, severity) for severity in ALL_SEVERITIES]
+    distances = [np.abs(values(step) - values(picture())).mean() for step in steps]
+    assert distances[0] == 0 < distances[1]
+    assert distances == sorted(distances)
+    assert distances[5] > distances[1]
+    assert {(step.size, step.mode) for step in steps} == {((32, 32), "RGB")}
+    np.testing.assert_array_equal(corrupted(name, 3), values(steps[3]))
     np.testing.assert_array_equal(values(before), values(picture()))
 
 
-def test_brightness_goes_up_and_down():
-    mean = values(picture()).mean()
-    assert values(corrupt(picture(), "brightness_up", 2)).mean() > 1.2 * mean
-    assert values(corrupt(picture(), "brightness_down", 2)).mean() == pytest.approx(0.6 * mean, rel=0.02)
+def test_each_kind_does_what_its_name_says():
+    original, grey = values(picture()), np.array(picture().convert("L"))
+    assert corrupted("brightness_up", 2).mean() > 1.2 * original.mean()
+    assert corrupted("brightness_down", 2).mean() == pytest.approx(0.6 * original.mean(), rel=0.02)
+    contrast = corrupt(picture(), "contrast", 2)
+    assert values(contrast).std() < 0.6 * original.std()
+    assert np.array(contrast.convert("L")).mean() == pytest.approx(grey.mean(), abs=1.5)
+    assert np.ptp(corrupted("saturation", 5), axis=2).max() == 0
 
-
-def test_contrast_shrinks_the_spread_and_keeps_the_mean():
-    harmed = values(corrupt(picture(), "contrast", 2))
-    assert harmed.std() < 0.6 * values(picture()).std()
-    assert np.array(Image.fromarray(harmed.astype(np.uint8)).convert("L")).mean() == pytest.approx(
-        np.array(picture().convert("L")).mean(), abs=1.5
-    )
-
-
-def test_no_saturation_left_is_grey():
-    harmed = values(corrupt(picture(), "saturation", 5))
-    np.testing.assert_array_equal(harmed[..., 0], harmed[..., 1])
-    np.testing.assert_array_equal(harmed[..., 0], harmed[..., 2])
-
-
-def test_blur_removes_grain_and_noise_adds_it():
     def roughness(image):
-        return float(np.abs(np.diff(values(image), axis=1)).mean())
+        return float(np.abs(np.diff(image, axis=1)).mean())
 
-    assert (
-        roughness(corrupt(picture(), "gaussian_blur", 5))
-        < roughness(picture())
-        < roughness(corrupt(picture(), "gaussian_noise", 1))
-    )
+    assert roughness(corrupted("gaussian_blur", 5)) < roughness(original) < roughness(corrupted("gaussian_noise", 1))
 
 
-def test_noise_has_its_standard_deviation_and_depends_on_the_seed():
+def test_noise_has_its_standard_deviation_and_each_picture_of_a_batch_its_own():
     grey = Image.new("RGB", (64, 64), (128, 128, 128))
     assert values(corrupt(grey, "gaussian_noise", 5)).std() == pytest.approx(25.5, rel=0.05)
-    assert (values(corrupt(grey, "gaussian_noise", 5, seed=1)) != values(corrupt(grey, "gaussian_noise", 5))).any()
+    batch = corrupt_pixels(np.stack([np.asarray(picture())] * 2), "gaussian_noise", 1)
+    assert batch.dtype == np.uint8
+    for seed, each in enumerate(batch):
+        np.testing.assert_array_equal(each, np.asarray(corrupt(picture(), "gaussian_noise", 1, seed)))
+    assert (batch[0] != batch[1]).any()
 
 
-def test_batch_is_harmed_one_by_one():
-    batch = np.stack([np.asarray(picture())] * 2)
-    harmed = corrupt_pixels(batch, "gaussian_noise", 1)
-    assert harmed.shape == batch.shape
-    assert harmed.dtype == np.uint8
-    np.testing.assert_array_equal(harmed[1], np.asarray(corrupt(picture(), "gaussian_noise", 1, seed=1)))
+@pytest.mark.parametrize(
+    ("kind", "severity"),
+    [("rain", 1), (None, 1), (["jpeg"], 1), *(("jpeg", severity) for severity in (6, -1, 1.5, "2", None, True, [2], math.nan))],
+)
+def test_what_is_no_kind_or_no_severity_is_refused(kind, severity):
+    with pytest.raises(ConfigError, match=r"Choose one of: brightness_up|severity must be a whole number from 0 to 5"):
+        check_corruption(kind, severity)

@@ -11,8 +11,8 @@ from torch import Tensor
 from normzoo.analysis.robustness import CHANGES, CONTRAST_COLUMNS, read_contrast_table
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.images.preprocess import to_input
-from normzoo.inference.interventions import with_border
 from normzoo.inference.predict import BATCH_SIZE, compute_logits
+from normzoo.inference.value_trace import with_border
 from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once

@@ -25,7 +25,7 @@ from normzoo.app.core.upload import MOST
 from normzoo.app.core.work import computing
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, counted, listed, minus, p_text
-from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, check_corruption, corrupt
 from normzoo.inference.predict import (
     FEW_BATCHES,
     FEW_OTHERS,
@@ -339,10 +339,8 @@ def gather(
         kind, severity: of the corruption, as it may come from anyone.
         labels: whether folders that name a class count.
     """
-    kind = check_choice("corruption", kind, (UNCHANGED, *CORRUPTIONS))
+    kind, level = (UNCHANGED, 0) if kind == UNCHANGED else check_corruption(kind, severity)
     composition = check_choice("composition", composition, COMPOSITIONS)
-    if isinstance(severity, bool) or not isinstance(severity, int | float) or severity not in SEVERITIES:
-        raise ConfigError(f"severity must be a whole number from 1 to {SEVERITIES[-1]}.")
     if isinstance(count, bool) or not isinstance(count, int | float) or not count >= 1:
         raise ConfigError("The number of photos must be at least 1.")
     here = [number for number, photo in enumerate(photos) if who in (EVERYBODY, photo.folder)]
@@ -350,10 +348,8 @@ def gather(
     members = [photos[here[position]] for position in sorted(order)]
     mapping = match_classes({photo.folder for photo in members}, classes) if labels else {}
     images = [
-        photo.square if kind == UNCHANGED else corrupt(photo.square, kind, int(severity), seed=number)
-        for number, photo in enumerate(members)
+        corrupt(photo.square, kind, level, seed=number) if level else photo.square for number, photo in enumerate(members)
     ]
-    level = 0 if kind == UNCHANGED else int(severity)
     return Batch(tuple(members), tuple(images), tuple(mapping.get(photo.folder) for photo in members), kind, level, composition)
 
 
@@ -362,7 +358,7 @@ def ask(models: Mapping[str, Model], batch: Batch, statistics: Statistics) -> di
     found: dict[str, BatchPredictions] = {}
     for variant, model in models.items():
         with computing():
-            found |= predict_batch({variant: model}, batch.images, statistics, batch.groups)
+            found[variant] = predict_batch(model, batch.images, statistics, batch.groups)
     return found
 
 
@@ -604,7 +600,7 @@ def measure(
     found: Strips = {}
     for variant, model in models.items():
         with computing():
-            found |= predict_in_batches({variant: model}, ordered, statistics, size, _draws(size))
+            found[variant] = predict_in_batches(model, ordered, statistics, size, _draws(size))
     return found
 
 

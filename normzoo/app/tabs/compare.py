@@ -26,9 +26,8 @@ from normzoo.app.core.work import computing
 from normzoo.findings import Evidence
 from normzoo.findings.accuracy import lead_words
 from normzoo.formatting import capital, listed
-from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from normzoo.images.corruptions import ALL_SEVERITIES, CORRUPTIONS, SEVERITIES, check_corruption, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
-from normzoo.inference.interventions import ALL_SEVERITIES, check_corruption, severity_curves
 from normzoo.inference.predict import Prediction, agreement, has_running_statistics, predict, predict_many
 from normzoo.inference.value_trace import ActivationMap, activation_maps
 from normzoo.plotting import plotly
@@ -393,24 +392,22 @@ def tabulate_answers(catalog: Catalog, model_set: ModelSet, variants: list[str],
 
 def draw_severities(models: Mapping[str, Model], photo: Image.Image, kind: str) -> tuple[PlotData, dict[str, Any]]:
     """The probability of each network's answer to the original at every severity: a chart, and data for the API."""
+    square = Image.fromarray(to_pixels(photo, next(iter(models.values())).config.image_size))
     with computing():
-        curves, _ = severity_curves(models, photo, kind)
-    lines = [
-        series(variant, range(len(curve.probabilities)), [100 * probability for probability in curve.probabilities])
-        for variant, curve in curves.items()
-    ]
-    title = "Probability of the uncorrupted prediction (%)"
-    chart = Chart(title, Axis("Severity", ticks=(0, *SEVERITIES)), Axis(title, limits=(0, 100)), (Panel(tuple(lines)),))
-    networks = {
-        variant: {
+        steps = predict_many(models, [corrupt(square, kind, severity) for severity in ALL_SEVERITIES], k=1)
+    networks: dict[str, dict[str, Any]] = {}
+    for variant in models:
+        best = int(steps[0][variant].probabilities.argmax())
+        networks[variant] = {
             "name": short_name(variant),
-            "answer": curve.label,
+            "answer": steps[0][variant].label,
             "severities": list(ALL_SEVERITIES),
-            "probabilities": [round(probability, 6) for probability in curve.probabilities],
-            "answers": [label for label, _ in curve.answers],
+            "probabilities": [round(float(step[variant].probabilities[best]), 6) for step in steps],
+            "answers": [step[variant].label for step in steps],
         }
-        for variant, curve in curves.items()
-    }
+    lines = [series(v, ALL_SEVERITIES, [100 * each for each in one["probabilities"]]) for v, one in networks.items()]
+    title = "Probability of the uncorrupted prediction (%)"
+    chart = Chart(title, Axis("Severity", ticks=ALL_SEVERITIES), Axis(title, limits=(0, 100)), (Panel(tuple(lines)),))
     return as_plot(plotly.draw(chart)), {"kind": kind, "networks": networks}
 
 

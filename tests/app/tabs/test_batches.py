@@ -108,7 +108,7 @@ def test_who_is_there_how_many_and_how_corrupted(zoo) -> None:
     assert [photo.folder for photo in only.photos] == ["orange"] * 4
     assert only.labels == (None,) * 4
     assert only.severity == 0
-    for wrong in (("x", 3, 10), (["contrast"], 3, 10), ("contrast", 0, 10), ("contrast", True, 10), ("contrast", 3, 0)):
+    for wrong in (("x", 3, 10), (["contrast"], 3, 10), ("contrast", 6, 10), ("contrast", True, 10), ("contrast", 3, 0)):
         with pytest.raises(ConfigError):
             batches.gather(read, classes, batches.EVERYBODY, wrong[2], wrong[0], wrong[1], True)
 
@@ -220,7 +220,7 @@ def test_what_failed_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
         ["mix", "x", "everybody", 8, "none", 3, True],
         ["mix", -1, "everybody", 8, "none", 3, True],
         ["batch", 16, "everybody", "8", "none", 3, True],
-        ["batch", 16, "everybody", 8, "none", "3", True],
+        ["batch", 16, "everybody", 8, "blur", "3", True],
     ],
 )
 def test_choices_that_there_are_not_are_refused_in_a_sentence(events: dict[str, Any], inputs: list[Any]) -> None:

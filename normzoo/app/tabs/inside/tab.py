@@ -22,10 +22,19 @@ from normzoo.app.core.upload import open_photo
 from normzoo.app.core.work import computing
 from normzoo.app.tabs.inside import explorer
 from normzoo.formatting import capital
-from normzoo.images.corruptions import SEVERITIES
-from normzoo.inference.interventions import BORDERS, altered, check_corruption, corrupted
+from normzoo.images.corruptions import SEVERITIES, check_corruption, corrupt
+from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import predict_many
-from normzoo.inference.value_trace import LayerActivations, LayerGates, blocks, feature_maps, layer_activations, layer_gates
+from normzoo.inference.value_trace import (
+    BORDERS,
+    LayerActivations,
+    LayerGates,
+    altered,
+    blocks,
+    feature_maps,
+    layer_activations,
+    layer_gates,
+)
 from normzoo.nn.norms import gates as gates_of
 from normzoo.plotting import activations as insight_charts
 from normzoo.plotting import plotly
@@ -336,8 +345,8 @@ def intervene(
 ) -> dict[str, dict[str, tuple[str, float]]]:
     """Return each network's class and its probability: `as_trained` and `turned`, and both with less contrast (`…_faded`)."""
     turned = {variant: altered(model, gate_shift, border) for variant, model in models.items()}
-    steps = corrupted(photo, "contrast", next(iter(models.values())).config.image_size)
-    photos = [steps[0], steps[level]]
+    square = Image.fromarray(to_pixels(photo, next(iter(models.values())).config.image_size))
+    photos = [square, corrupt(square, "contrast", level)]
     before = predict_many(models, photos, k=1)
     # Most of them are the same networks as before where only the gates are changed.
     changed = {variant: model for variant, model in turned.items() if model is not models[variant]}
