@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from normzoo.app.components.photo_sets import FIRST_SET
+from normzoo.app.components.photo import FIRST_SET
 from normzoo.app.core import controls as chooser
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.errors import GuardedBlocks

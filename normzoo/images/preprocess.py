@@ -17,9 +17,8 @@ from torch import Tensor
 
 from normzoo.errors import ImageError
 from normzoo.images.color import to_srgb
-from normzoo.images.formats import AVIF, BMP, GIF, TIFF, WEBP
+from normzoo.images.formats import AVIF, BMP, GIF, JPEG, TIFF, WEBP
 from normzoo.images.geometry import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb, upright
-from normzoo.images.jpeg import JPEG
 from normzoo.images.limits import DAMAGED, INCOMPLETE, MAX_BYTES, Decoded, Format, check_bytes
 from normzoo.images.png import PNG
 

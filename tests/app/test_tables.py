@@ -10,7 +10,8 @@ import urllib.request
 import pandas as pd
 import pytest
 
-from normzoo.app.components.tables import csv_link, sortable
+from normzoo.app.components.downloads import csv_link
+from normzoo.app.components.html import sortable
 
 
 def test_the_csv_is_the_table():

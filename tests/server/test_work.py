@@ -23,7 +23,7 @@ from gradio import brotli_middleware
 from gradio.utils import get_upload_folder
 
 from normzoo.app import build_demo
-from normzoo.app.components import photo_sets as photos
+from normzoo.app.components import photo as photos
 from normzoo.app.core import upload
 from normzoo.app.core.work import computing
 from normzoo.app.server.access import StaticFiles

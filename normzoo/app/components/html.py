@@ -1,13 +1,15 @@
-"""HTML by templates, which escape whatever is put into them; small pictures as part of it, so that nothing else is fetched."""
+"""HTML by templates, which escape whatever is put into them; small pictures as part of it; tables that can be sorted."""
 
 import base64
 import functools
 import io
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
@@ -16,6 +18,10 @@ from normzoo.plotting.spec import style_of
 from normzoo.variants import describe_variant, short_name
 
 NO_NETWORKS = '<p class="hint">Choose at least one network at the top of the page.</p>'
+#: What a marked cell means, to be said once below its table.
+BEST_NOTE = '<p class="explanation">★ the best of its column.</p>'
+#: Tables are not Gradio's Dataframe, whose headings cannot be reached by keyboard, and whose cells are drawn twice.
+SORT_SCRIPT = Path(__file__).with_name("tables.js").read_text(encoding="utf-8")
 
 
 @functools.cache
@@ -74,3 +80,32 @@ def _url(picture: Image.Image, file_format: str) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, file_format)
     return f"data:image/{file_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def sortable(
+    numbers: pd.DataFrame, texts: pd.DataFrame, caption: str, higher_is_better: Mapping[str, bool] | None = None
+) -> str:
+    """Return a table whose first column names its rows.
+
+    Args:
+        numbers: what to sort by.
+        texts: what to show, of the same shape.
+        caption: what it is a table of.
+        higher_is_better: the columns in which the best is marked, and in which direction.
+    """
+    best = {title: _best(numbers[title], higher) for title, higher in (higher_is_better or {}).items()}
+    rows = [
+        [
+            {"value": value, "text": text, "is_best": row in best.get(title, ())}
+            for title, value, text in zip(texts.columns, values, shown, strict=True)
+        ]
+        for row, (values, shown) in enumerate(zip(numbers.itertuples(index=False), texts.itertuples(index=False), strict=True))
+    ]
+    return render("table.html", caption=caption, titles=list(texts.columns), rows=rows)
+
+
+def _best(column: pd.Series, higher: bool) -> list[int]:
+    """The rows that hold the best number; none where all hold the same."""
+    values = pd.to_numeric(column, errors="coerce").reset_index(drop=True)
+    best = values.max() if higher else values.min()
+    return [] if values.nunique() < 2 else values.index[values == best].tolist()

@@ -1,8 +1,12 @@
-"""The photo on the page: the picture as it was decoded, the buttons for another one, the strip of examples."""
+"""Photos on the page: the one that is shown, with buttons and examples; many from files, archives and prepared sets."""
 
+import contextlib
+import functools
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.events import Dependency
@@ -12,11 +16,15 @@ from normzoo.app.components.html import jpeg_url, render
 from normzoo.app.core.controls import UNDOCUMENTED, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
 from normzoo.app.core.examples import EXAMPLES, PREPARED, Example
-from normzoo.app.core.upload import chosen_path, open_photo
+from normzoo.app.core.upload import MOST, Kept, chosen_path, open_photo, photo_path
+from normzoo.app.core.work import SMALL_BYTES, check_wanted, computing
+from normzoo.errors import ConfigError, ImageError
+from normzoo.images.archive import MAX_TOTAL_BYTES, is_archive, list_archive, read_archive
+from normzoo.images.preprocess import count_pixels, load_image, to_pixels
 
 #: Longest side of the picture that is shown; sharp on a screen of two pixels to one.
 PREVIEW_PIXELS = 640
-THUMBNAIL_PIXELS = 112
+EXAMPLE_PIXELS = 112
 
 #: Tells `upload.js` that it may ask about the next choice.
 ANSWERED = 'document.dispatchEvent(new Event("photo-answered"));'
@@ -69,10 +77,10 @@ def _label(choice: Any) -> str:
 def strip_of_examples() -> str:
     """The buttons, which `upload.js` hears, with their pictures in them: nothing to fetch, nothing that moves on loading."""
     examples = [
-        (example.title, json.dumps({"set": "examples", "number": number}), _thumbnail(example.path))
+        (example.title, json.dumps({"set": "examples", "number": number}), _example_picture(example.path))
         for number, example in enumerate(EXAMPLES)
     ]
-    return render("examples.html", examples=examples, size=THUMBNAIL_PIXELS)
+    return render("examples.html", examples=examples, size=EXAMPLE_PIXELS)
 
 
 def open_prepared(name: str) -> list[Any]:
@@ -97,10 +105,202 @@ def show(path: Path | None) -> str:
     return render("photo.html", photo={"url": jpeg_url(small), "name": path.name})
 
 
-def _thumbnail(path: Path) -> str:
+def _example_picture(path: Path) -> str:
     with Image.open(path) as image:
-        image.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
+        image.draft("RGB", (2 * EXAMPLE_PIXELS, 2 * EXAMPLE_PIXELS))
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         box = (left, top, left + side, top + side)
-        return jpeg_url(image.convert("RGB").resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), box=box))
+        return jpeg_url(image.convert("RGB").resize((EXAMPLE_PIXELS, EXAMPLE_PIXELS), box=box))
+
+
+FIRST_SET = "drawings"
+THUMBNAIL_PIXELS = 48
+#: Of all photos together, as `count_pixels` counts them: decoding so many takes about two seconds.
+MAX_PIXELS = 100_000_000
+_NAME_LETTERS = 80
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo, small. Names come from its visitor, and are untrusted.
+
+    Args:
+        square: what a network gets to see of it.
+        thumbnail: a `data:` address.
+        folder: that it lies in, which may name what it shows.
+        choice: what puts it into Classify.
+    """
+
+    name: str
+    folder: str
+    square: Image.Image
+    thumbnail: str
+    choice: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos that could be read, and for the others the reason, in the order that they came."""
+
+    read: tuple[Photo, ...]
+    problems: tuple[str, ...]
+
+
+def read_photos(wanted: object, image_size: int, tell: Callable[[int, int], None] = lambda done, count: None) -> Photos:
+    """Read what a visitor wants to see together.
+
+    Args:
+        wanted: a prepared set, `{"set": "drawings"}`, or a list of uploads: `{"path": …}`, with `name` and `folder` or without.
+        image_size: of the networks.
+        tell: is told how many of how many files are read.
+    """
+    if isinstance(wanted, dict) and "set" in wanted:
+        name = wanted["set"]
+        if not isinstance(name, str) or name not in PREPARED:
+            raise ImageError(f"There is no such set of photos. Choose one of: {', '.join(PREPARED)}.")
+        return Photos(tuple(_prepared(name, number, image_size) for number in range(len(PREPARED[name]))), ())
+    uploads = _check(wanted)
+    answers: list[list[_Small | str] | str] = []
+    for done, (path, _, _) in enumerate(uploads, start=1):
+        answers.append(_read(path, image_size))
+        tell(done, len(uploads))
+    read: list[Photo] = []
+    problems: list[str] = []
+    for (path, name, folder), answer in zip(uploads, answers, strict=True):
+        if isinstance(answer, str):
+            problems.append(f"{name}: {answer}")
+            continue
+        file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        for number, member in enumerate(answer):
+            if isinstance(member, str):
+                problems.append(f"{name}, {member}")
+            elif member.name:
+                read.append(Photo(*member, {"file": file, "member": number}))
+            else:
+                read.append(Photo(name, folder, member.square, member.thumbnail, {"file": file}))
+    return Photos(tuple(read), tuple(problems))
+
+
+def _prepared(name: str, number: int, image_size: int) -> Photo:
+    example = PREPARED[name][number]
+    answer = _read(example.path, image_size)
+    if isinstance(answer, str) or isinstance(answer[0], str):
+        raise ImageError(f"The picture {example.file} of this page is damaged; install it again.")
+    return Photo(example.title, example.folder, answer[0].square, answer[0].thumbnail, {"set": name, "number": number})
+
+
+def _check(wanted: object) -> list[tuple[Path, str, str]]:
+    """Path, name and folder of each upload."""
+    if not isinstance(wanted, list) or not all(isinstance(each, dict) for each in wanted):
+        raise ImageError(f'The photos must be a list of files, or a prepared set such as {{"set": "{FIRST_SET}"}}.')
+    if len(wanted) > MOST:
+        raise ImageError(f"These are {len(wanted)} files, more than the {MOST} that go through together; choose fewer.")
+    uploads = []
+    for each in wanted:
+        path = photo_path(each)
+        if path is None:
+            raise ImageError("A photo did not arrive as a file; choose it again.")
+        uploads.append((path, _words(each.get("name") or each.get("orig_name") or path.name), _words(each.get("folder"))))
+    uploads = [upload for number, upload in enumerate(uploads) if upload[0] not in {path for path, *_ in uploads[:number]}]
+    try:
+        total = sum(path.stat().st_size for path, _, _ in uploads)
+        if total <= MAX_TOTAL_BYTES:  # of archives what they declare is added up before any of it is unpacked
+            total = sum(_declared.get(path, functools.partial(_declare, path)) for path, _, _ in uploads)
+        if total > MAX_TOTAL_BYTES:
+            most = MAX_TOTAL_BYTES // 10**6
+            raise ImageError(f"These files have {total / 1e6:.0f} MB, more than the {most} MB allowed; choose fewer.")
+        counted = [_counted.get(path, functools.partial(_count, path)) for path, _, _ in uploads]
+    except OSError:
+        raise ImageError("These photos are no longer here; choose them again.") from None
+    pixels = [number for each in counted if not isinstance(each, str) for number in each]
+    if len(pixels) > MOST:
+        raise ImageError(f"These are {len(pixels)} photos, more than the {MOST} that go through together; choose fewer.")
+    if sum(pixels) > MAX_PIXELS:
+        raise ImageError(
+            f"These photos have more than {MAX_PIXELS // 10**6} million pixels together; choose fewer or smaller ones."
+        )
+    return uploads
+
+
+def _declare(path: Path) -> int:
+    """The size in bytes of a file, of an archive that of its files as they declare it; nothing of one that cannot be read."""
+    try:
+        return sum(list_archive(path, MOST)) if is_archive(path) else path.stat().st_size
+    except ImageError:
+        return 0
+
+
+def _count(path: Path) -> list[int] | str:
+    """How many pixels each picture in a file has, before any is decoded, or why it is refused; nothing else in it counts."""
+    found = []
+    try:
+        for content in [path] if not is_archive(path) else (file.content for file in read_archive(path, MOST)):
+            check_wanted()
+            with contextlib.suppress(ImageError):  # which is told when it is read
+                found.append(count_pixels(content))
+    except ImageError as error:
+        return str(error)
+    return found
+
+
+def _words(value: object) -> str:
+    return value[-_NAME_LETTERS:] if isinstance(value, str) else ""
+
+
+class _Small(NamedTuple):
+    """A photo of a file; name and folder are those within an archive, empty for a photo by itself."""
+
+    name: str
+    folder: str
+    square: Image.Image
+    thumbnail: str
+
+
+_declared = Kept[int](SMALL_BYTES // 10, lambda _: 200)
+_counted = Kept[list[int] | str](SMALL_BYTES // 10, lambda counted: 200 + 40 * len(counted))
+_small = Kept[list[_Small | str] | str](
+    SMALL_BYTES, lambda kept: sum(map(_bytes, kept)) if isinstance(kept, list) else len(kept)
+)
+
+
+def _bytes(small: _Small | str) -> int:
+    """What is kept takes in memory, about."""
+    return 1000 + (len(small) if isinstance(small, str) else 4 * small.square.width**2 + len(small.thumbnail))
+
+
+def _read(path: Path, image_size: int) -> list[_Small | str] | str:
+    """The photos in a file, or the sentence that says why there are none."""
+    try:
+        return _small.get(path, lambda: _read_once(path, image_size), image_size)
+    except (ImageError, OSError):
+        return "It is no longer here; choose it again."
+
+
+def _read_once(path: Path, image_size: int) -> list[_Small | str] | str:
+    """A refusal is an answer like others; what may be a moment's, such as that the file is gone, is raised."""
+    try:
+        if not is_archive(path):
+            return [_Small("", "", *_reduce(path, image_size))]
+        if isinstance(refusal := _counted.get(path, functools.partial(_count, path)), str):
+            return refusal
+        return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
+    except (ImageError, ConfigError) as error:
+        if not path.is_file():
+            raise OSError from error
+        return str(error)
+
+
+def _read_member(name: str, folder: str, content: bytes, image_size: int) -> _Small | str:
+    name = _words(name) or "photo"
+    try:
+        return _Small(name, _words(folder), *_reduce(content, image_size))
+    except ImageError as error:
+        return f"{name}: {error}"
+
+
+def _reduce(source: Path | bytes, image_size: int) -> tuple[Image.Image, str]:
+    with computing(count_pixels(source)):
+        picture = load_image(source)
+        square = Image.fromarray(to_pixels(picture, image_size))
+        return square, jpeg_url(Image.fromarray(to_pixels(picture, THUMBNAIL_PIXELS)))

@@ -147,9 +147,10 @@ class Answer:
         """Answer with a sentence, unless an answer is under way or the visitor has left."""
         if self.has_started or not await self._body.drain():
             return
-        response = (self._body.refusal or refusal).response(as_text=self._kind in (Kind.PAGE, Kind.UPLOAD))
-        response.raw_headers += self._headers(None)
-        await response({"type": "http"}, self._body, self._put)
+        start, body = (self._body.refusal or refusal).messages(as_text=self._kind in (Kind.PAGE, Kind.UPLOAD))
+        start["headers"] += self._headers(None)
+        await self._put(start)
+        await self._put(body)
 
     async def end(self) -> None:
         """Tell in a sentence what Gradio answered with an error; complete a stream that it broke off."""

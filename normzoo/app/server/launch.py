@@ -95,7 +95,7 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
             max_file_size=settings.max_file_size,
             allowed_paths=[str(examples.FOLDER)],
             # Few: Gradio resolves each of them for every file. What is not allowed is refused without them.
-            blocked_paths=[str(path) for path in (*([root] if root else []), *examples.FOLDER.rglob("*.py"))],
+            blocked_paths=[str(root)] if root else [],
             share=False,
             show_error=False,
             enable_monitoring=False,

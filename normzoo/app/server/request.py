@@ -14,8 +14,6 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-
 from normzoo.app.server.settings import Limits
 
 _SENTENCES = {
@@ -47,16 +45,18 @@ class Refusal(Exception):
     sentence: str = ""
     retry_seconds: float = 0
 
-    def response(self, as_text: bool) -> Response:
-        """What says it: JSON in which Gradio's page and clients find the sentence, or plain text."""
+    def messages(self, as_text: bool) -> list[dict[str, Any]]:
+        """The ASGI messages that say it: JSON in which Gradio's page and clients find the sentence, or plain text."""
         sentence = self.sentence or _SENTENCES.get(self.status) or _OTHERWISE.get(self.status // 100, _SENTENCES[400])
-        retry = self.retry_seconds or _RETRY_SECONDS.get(self.status, 0)
-        headers = {"retry-after": str(max(1, round(retry)))} if retry else None
-        if as_text:
-            return PlainTextResponse(sentence, self.status, headers)
         # With 422 alone, Gradio's Python client shows more than the status, and expects what fails to be listed.
         listed = [{"__type__": "validate", "is_valid": False, "parameter_name": "inputs", "message": sentence}]
-        return JSONResponse({"detail": listed if self.status == 422 else sentence}, self.status, headers)
+        body = (sentence if as_text else json.dumps({"detail": listed if self.status == 422 else sentence})).encode()
+        kind = b"text/plain; charset=utf-8" if as_text else b"application/json"
+        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        if retry := self.retry_seconds or _RETRY_SECONDS.get(self.status, 0):
+            headers.append((b"retry-after", str(max(1, round(retry))).encode()))
+        start = {"type": "http.response.start", "status": self.status, "headers": headers}
+        return [start, {"type": "http.response.body", "body": body}]
 
 
 class Kind(Enum):

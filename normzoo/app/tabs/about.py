@@ -7,8 +7,7 @@ import gradio as gr
 import pandas as pd
 from markupsafe import Markup
 
-from normzoo.app.components.html import render
-from normzoo.app.components.tables import SORT_SCRIPT, sortable
+from normzoo.app.components.html import SORT_SCRIPT, render, sortable
 from normzoo.app.core.catalog import Catalog, chosen, variants_of
 from normzoo.app.core.controls import Chooser
 from normzoo.app.core.errors import guarded

@@ -14,9 +14,9 @@ from PIL import Image
 
 from normzoo.analysis.results import Confusion
 from normzoo.analysis.statistics import SIGNIFICANT, Interval, McNemar, accuracy_interval, holm, mcnemar
-from normzoo.app.components.html import NO_NETWORKS, render, unavailable
-from normzoo.app.components.photo_sets import FIRST_SET, Photo, read_photos
-from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
+from normzoo.app.components.downloads import csv_link
+from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, render, sortable, unavailable
+from normzoo.app.components.photo import FIRST_SET, Photo, read_photos
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded

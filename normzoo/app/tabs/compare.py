@@ -14,9 +14,9 @@ from PIL import Image
 from normzoo.analysis.results import val_accuracy
 from normzoo.app.components import charts, cubes, photo
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import NO_NETWORKS, jpeg_url, marked, png_url, render
-from normzoo.app.components.photo_sets import read_photos
-from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
+from normzoo.app.components.downloads import csv_link
+from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, jpeg_url, marked, png_url, render, sortable
+from normzoo.app.components.photo import read_photos
 from normzoo.app.core import examples
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after

@@ -25,8 +25,8 @@ from normzoo.analysis.results import (
 )
 from normzoo.app.components import charts, downloads
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import NO_NETWORKS, render, unavailable
-from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
+from normzoo.app.components.downloads import csv_link
+from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, render, sortable, unavailable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice, guarded

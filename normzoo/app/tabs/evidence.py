@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from normzoo.app.components import charts, downloads
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import marked, render
-from normzoo.app.components.tables import BEST_NOTE, SORT_SCRIPT, csv_link, sortable
+from normzoo.app.components.downloads import csv_link
+from normzoo.app.components.html import BEST_NOTE, SORT_SCRIPT, marked, render, sortable
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.controls import Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from normzoo import NORM_LAYERS
-from normzoo.app.components import photo_sets as photos
-from normzoo.app.components.photo_sets import read_photos
+from normzoo.app.components import photo as photos
+from normzoo.app.components.photo import read_photos
 from normzoo.app.core.catalog import Catalog, classes_of, main_variants_of
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, PREPARED
 from normzoo.app.core.upload import MOST, chosen_path

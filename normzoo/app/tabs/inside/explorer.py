@@ -7,8 +7,7 @@ from typing import Any
 import gradio as gr
 
 from normzoo.app.components import downloads
-from normzoo.app.components.html import unavailable
-from normzoo.app.components.tables import SORT_SCRIPT
+from normzoo.app.components.html import SORT_SCRIPT, unavailable
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded

@@ -11,9 +11,8 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor, nn
 
-from normzoo.app.components.downloads import file_name
-from normzoo.app.components.html import png_url, render
-from normzoo.app.components.tables import csv_link, sortable
+from normzoo.app.components.downloads import csv_link, file_name
+from normzoo.app.components.html import png_url, render, sortable
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo, photo_path
 from normzoo.app.core.work import computing
@@ -195,12 +194,12 @@ def table(scene: Scene, values: Mapping[str, NormalizedValue]) -> str:
 
 def as_file(scene: Scene, position: Position, norm: str, model_set: str, file_format: str) -> tuple[str, bytes]:
     """Return the maps with what is lit and the arithmetic as one picture for slides: a name without ending, and the content."""
-    from normzoo.plotting import matplotlib, one_value  # only for those who want a file
+    from normzoo.plotting import matplotlib  # only for those who want a file
 
     value = normalized_values(scene.norm_layer, scene.x, position)[norm]
     window = scene.window(position.channel)
     shown_maps = scene.x[:, window.start : window.stop].numpy()
-    figure = one_value.draw(
+    figure = matplotlib.draw_value(
         shown_maps,
         window,
         _grey_limits(shown_maps),

@@ -13,8 +13,8 @@ from PIL import Image
 
 from normzoo.app.components import charts, cubes
 from normzoo.app.components.charts import as_plot
-from normzoo.app.components.html import NO_NETWORKS, png_url, render, unavailable
-from normzoo.app.components.tables import SORT_SCRIPT, csv_link, sortable
+from normzoo.app.components.downloads import csv_link
+from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, png_url, render, sortable, unavailable
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, Chooser, Linked
 from normzoo.app.core.errors import check_choice, guarded
