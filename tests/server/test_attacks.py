@@ -105,15 +105,6 @@ def test_a_path_in_the_folder_of_uploads_is_refused_unless_it_is_an_upload(visit
     assert "/" not in str(failed.value)
 
 
-def test_a_data_url_is_refused_whatever_its_size(visitor, classify):
-    large, small = (f"data:image/png;base64,{'A' * size}" for size in (5_000_000, 1000))
-    upload = json.loads(visitor.upload(PHOTO).body)[0]
-    for field in ("path", "url"):
-        check_refused(visitor.join(classify, arguments({**file_value("x"), field: large})), 413)
-        check_refused(visitor.join(classify, arguments({**file_value(upload), field: small})), 422)
-    check_refused(visitor.join(classify, arguments(small)), 422)
-
-
 def test_a_photo_above_the_limit_is_refused_declared_or_not(newcomer):
     assert newcomer().upload(b"\xff" * MAX_BYTES).status == 200
     check_refused(newcomer().upload(b"\xff" * 3 * MAX_BYTES), 413)
@@ -186,13 +177,6 @@ def test_missing_wrong_and_needless_inputs_are_answered_in_a_sentence(visitor, i
             failed.add(name)
             check_sentence(failure.args[0].replace("toy/paper", ""))
     assert failed >= {"classify", "learning_curves", "results"}
-
-
-@pytest.mark.parametrize("variants", ["bn", 7, {"bn": 1}, [["bn"]], [{"bn": 1}], [7]], ids=str)
-def test_networks_that_are_no_list_of_names_are_refused(visitor, classify, variants):
-    photo = file_value(json.loads(visitor.upload(PHOTO).body)[0])
-    with pytest.raises(Failed, match="The networks must be a list of names"):
-        visitor.run(classify, [photo, "toy/paper", variants])
 
 
 def test_a_function_or_an_input_that_there_is_not_is_named_as_such(visitor):

@@ -1,26 +1,10 @@
 """An ASGI application that answers what it is told, and a visitor that asks it; no server in between."""
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass
-class Reply:
-    """What a visitor got."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def sentence(self):
-        """What an error says, in JSON or as text."""
-        if self.headers["content-type"] != "application/json":
-            return self.body.decode()
-        detail = json.loads(self.body)["detail"]
-        return detail[0]["message"] if self.status == 422 else detail
+from tests.support.visitor import Reply
 
 
 @dataclass

@@ -41,6 +41,9 @@ def test_only_known_variants_are_chosen_in_the_zoos_order(catalog):
     model_set = catalog.get("toy/extras")
     assert chosen(model_set, ["torch-bn", "nothing", "gn", "bn"]) == ["bn", "gn", "torch-bn"]
     assert chosen(model_set, None) == main_variants_of(model_set) == ["bn", "gn"]
+    for wrong in ("bn", 7, {"bn": 1}, [["bn"]], [{"bn": 1}], [7]):
+        with pytest.raises(ConfigError, match="The networks must be a list of names"):
+            chosen(model_set, wrong)
 
 
 def test_a_network_is_loaded_once(catalog):
