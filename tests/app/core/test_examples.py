@@ -6,12 +6,13 @@ from PIL import Image
 
 from normzoo import load_image, load_models, predict_many
 from normzoo.app.core.catalog import Catalog
-from normzoo.app.core.examples import EXAMPLES, FOLDER
+from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
 
 
 def test_every_example_is_small_credited_and_opens():
+    assert (len(DRAWINGS), len({drawing.title for drawing in DRAWINGS})) == (32, 8)
+    assert sum(drawing.path.stat().st_size for drawing in DRAWINGS) < 250_000
     credited = set(re.findall(r"^\| `([\w-]+\.jpg)`", (FOLDER / "CREDITS.md").read_text(), re.MULTILINE))
-    assert len(EXAMPLES) >= 6
     assert {example.file for example in EXAMPLES} == credited == {path.name for path in FOLDER.glob("*.jpg")}
     for example in EXAMPLES:
         assert example.path.stat().st_size < 60_000

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 import json
 import re
 import shutil
@@ -10,7 +9,6 @@ import shutil
 import gradio as gr
 import numpy as np
 import pytest
-from PIL import Image
 from torch import nn
 
 from normzoo import NORM_LAYERS
@@ -106,12 +104,6 @@ def test_a_norm_of_somebodys_own_is_explained_as_far_as_it_says(follow, monkeypa
     assert data["own<"]["result"] == abs(data["own<"]["x"])
 
 
-def test_instance_norm_cancels_what_a_darker_photo_changes(follow):
-    before, dark = (follow(network="in", at=(1, 1, 16, 16), brightness=share)[3] for share in (100, 50))
-    moved = {key: abs(dark[key]["result"] - before[key]["result"]) for key in ("bn", "in")}
-    assert moved["in"] < 0.5 * moved["bn"]
-
-
 def test_without_a_photo_a_network_or_a_number_there_is_nothing_to_follow(follow, maps, events):
     assert follow(photo=None) == ("", "", "", {})
     assert maps(photo=None)[0] == ""
@@ -149,19 +141,12 @@ def test_a_strip_is_grey_between_its_ends_and_see_through_between_maps():
 
 
 @pytest.mark.parametrize("norm", NORM_LAYERS)
-def test_the_picture_for_slides_holds_the_maps_and_the_arithmetic(events, norm):
-    asked = (PHOTO, "toy/paper", "bn", LAYER, 1, 4, 16, 16, norm, 100, 100)
-    picture = Image.open(io.BytesIO(base64.b64decode(events["value_png"](*asked)["base64"])))
-    assert picture.size == (1800, 1012)
-    saved = events["value_svg"](*asked)
-    assert saved["name"] == f"normzoo-toy-paper-value-{norm}.svg"
-    assert base64.b64decode(saved["base64"]).count(b"<image") == 4 * 8
-
-
-def test_a_name_of_a_file_is_no_formula_in_the_picture(events, tmp_path):
+def test_the_picture_for_slides_holds_the_maps_and_a_name_is_no_formula(events, norm, tmp_path):
     path = tmp_path / r"$\frac{1}$.jpg"
     shutil.copy(EXAMPLES[0].path, path)
-    assert events["value_svg"]({"path": str(path)}, "toy/paper", "bn", LAYER, 1, 4, 16, 16, "gn", 100, 100)["base64"]
+    saved = events["value_svg"]({"path": str(path)}, "toy/paper", "bn", LAYER, 1, 4, 16, 16, norm, 100, 100)
+    assert saved["name"] == f"normzoo-toy-paper-value-{norm}.svg"
+    assert base64.b64decode(saved["base64"]).count(b"<image") == 4 * 8
 
 
 def linked(events, value, photo=""):
