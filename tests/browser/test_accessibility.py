@@ -12,8 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.page import TABS
 from normzoo.plotting.spec import style_of
-from tests.browser.driver import Visit, window
-from tests.browser.visitor import ZOO, open_tab
+from tests.browser.driver import ZOO, Visit, open_tab, window
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 #: On what is visible: other tabs, whose turn is when they are open, are taken out meanwhile. By rules of serious or critical

@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from normzoo.app.core.examples import DRAWINGS, FOLDER
-from tests.browser.visitor import ZOO, drop, open_tab
+from tests.browser.driver import ZOO, drop, open_tab
 
 
 @pytest.fixture
@@ -157,11 +157,3 @@ def test_too_many_are_told_and_the_first_ones_taken(page: Page) -> None:
     expect(page.get_by_test_id("toast-body")).to_contain_text("The first 64 of these 70 files are taken.")
     page.get_by_role("button", name="Photo by photo").click()
     expect(rows(page)).to_have_count(64)
-
-
-@pytest.mark.parametrize("viewport", ["phone"])
-def test_it_works_on_a_phone(many: Page, viewport: str) -> None:
-    assert many.evaluate("document.documentElement.scrollWidth") <= 375
-    many.locator("#many-kind input").click()
-    many.get_by_role("option", name="Blur").click()
-    expect(many.locator("#many-report .verdict")).to_contain_text("blur")

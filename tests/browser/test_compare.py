@@ -1,16 +1,12 @@
 """Compare as a person uses it: right and wrong, the slider, the switch, what opens below."""
 
-import csv
-import io
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from normzoo.app.core.catalog import Catalog, classes_of
 from normzoo.app.core.examples import EXAMPLES
-from tests.browser.visitor import ZOO, answers, choose_file, wait_for_other_answers
+from tests.browser.driver import ZOO, answers, choose_file, wait_for_other_answers
 
 KNOWN, UNKNOWN = EXAMPLES[1], EXAMPLES[-1]
 
@@ -74,18 +70,6 @@ def test_what_is_folded_opens_and_follows_the_photo(page):
         assert float(photo) + (1 if sign == "+" else -1) * float(bias) == pytest.approx(float(total), abs=0.011)
     page.get_by_role("button", name="All severities").click()
     expect(page.locator("#severities .legendtext")).to_have_count(ZOO)
-
-
-def test_the_table_holds_every_probability_and_its_csv_the_same(page):
-    page.get_by_role("button", name="All probabilities").click()
-    table = page.locator("#probabilities")
-    expect(table.locator("tbody tr")).to_have_count(len(classes_of(Catalog().default)))
-    rows = [row.locator("th, td").all_inner_texts() for row in table.locator("table tr").all()]
-    for column in range(1, ZOO + 1):
-        assert sum(float(row[column]) for row in rows[1:]) == pytest.approx(100, abs=0.2)
-    with page.expect_download() as download:
-        table.get_by_role("link", name="Download as CSV").click()
-    assert list(csv.reader(io.StringIO(Path(download.value.path()).read_text()))) == rows
 
 
 @pytest.mark.parametrize("viewport", ["phone"])

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.visitor import ZOO, open_tab
+from tests.browser.driver import ZOO, open_tab
 
 #: Open a fold, and focus the slider in it a frame after it is there.
 OPEN = """(button) => new Promise((done) => {
@@ -55,13 +55,6 @@ def test_what_is_chosen_while_a_fold_opens_is_kept(page, chart):
     slow.detach()
     expect(page).to_have_url(re.compile("curves=accuracy/Validation/0.05/"))
     expect(slider).to_have_value("0.05")
-
-
-def test_a_network_of_another_set_stands_beside_in_chart_and_table(page, chart):
-    page.get_by_label("Add networks").click()
-    page.get_by_role("option", name="BN batch 8 · 32×32 · original recipe (paper)", exact=True).click()
-    expect(chart.locator(".legendtext")).to_have_count(ZOO + 1)
-    expect(page.locator("#results tbody tr")).to_have_count(ZOO + 1)
 
 
 def test_the_values_under_the_pointer_are_told_and_the_legend_hides_lines(page, chart):

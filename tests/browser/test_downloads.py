@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.visitor import open_tab
+from tests.browser.driver import open_tab
 
 BUTTON = "button:visible:text-matches('^\\\\s*(Download|Save) ', 'i')"
 FOLDED = "details:not([open]) > summary:visible, button[aria-expanded=false]:visible"

@@ -9,7 +9,7 @@ from normzoo.app.core.controls import FORMER_TABS, UNKNOWN
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.page import TABS
 from normzoo.variants import short_name
-from tests.browser.visitor import ZOO, choose_file, open_tab
+from tests.browser.driver import ZOO, choose_file, open_tab
 
 #: Choose an example, until it is there.
 CHOOSE = """(button) => new Promise((done) => {

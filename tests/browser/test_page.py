@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.variants import short_name
-from tests.browser.visitor import ZOO, choose_file, open_tab
+from tests.browser.driver import ZOO, choose_file, open_tab
 
 
 def test_the_page_opens_with_an_example_that_is_classified_others_to_choose_and_what_the_networks_know(page):
@@ -51,3 +51,19 @@ def test_a_choice_asks_for_the_open_tab_alone_and_for_the_others_when_they_are_o
     expect(page.locator(".card")).to_have_count(ZOO - 1)
     open_tab(page, "Curves & metrics")
     expect(page.locator("#results tbody tr")).to_have_count(ZOO - 1)
+
+
+def test_about_tells_norms_the_chosen_runs_endpoints_and_terms(page, server_url):
+    open_tab(page, "About")
+    for title in ("Formulas and papers", "Recipe, data, runs", "Credits and terms"):
+        page.get_by_role("button", name=title).click()
+    expect(page.locator("#norms li")).to_have_count(len(NORM_LAYERS))
+    expect(page.locator("#trained")).to_contain_text("python -m training study --recipe")
+    expect(page.locator("#trained tbody tr")).to_have_count(len(NORM_LAYERS))
+    expect(page.locator("#credits tbody tr")).to_have_count(len(EXAMPLES))
+    expect(page.locator("#credits")).to_contain_text("non-commercial")
+    page.get_by_role("checkbox", name="NN", exact=True).uncheck()
+    expect(page.locator("#trained tbody tr")).to_have_count(len(NORM_LAYERS) - 1)
+    page.get_by_role("button", name="Use via API").click()
+    expect(page.locator(".api-docs")).to_contain_text(f'Client("{server_url.rstrip("/")}")')
+    expect(page.locator(".api-docs")).to_contain_text("/learning_curves")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from normzoo import load_image
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.images.limits import MAX_BYTES
-from tests.browser.visitor import ZOO, answers, choose_file, drop, open_tab, wait_for_other_answers
+from tests.browser.driver import ZOO, answers, choose_file, drop, open_tab, wait_for_other_answers
 
 
 def picture(color: str = "orange", file_format: str = "PNG", **options: object) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from normzoo.app import build_demo
-from tests.browser.visitor import ZOO, open_tab
+from tests.browser.driver import ZOO, open_tab
 from tests.support.checkpoints import save_variant, save_zoo
 from tests.support.page import served
 

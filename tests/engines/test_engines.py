@@ -12,8 +12,7 @@ import pytest
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.page import TABS
-from tests.browser.driver import ROOT, running_server
-from tests.browser.visitor import DROP
+from tests.browser.driver import DROP, ROOT, running_server
 from tests.engines.driver import ENGINES, PROGRAMS, Browser
 
 LINKS_EACH = 20
