@@ -12,7 +12,7 @@ import pandas as pd
 from normzoo.analysis.ood import read_ood
 from normzoo.analysis.reference_study import final_figures
 from normzoo.analysis.results import METRICS, SPLITS
-from normzoo.analysis.robustness import BATCH_STATISTICS_COLUMNS, read_batch_statistics, robustness
+from normzoo.analysis.robustness import read_batch_statistics, robustness
 from normzoo.analysis.statistics import Runs, accuracy
 from normzoo.errors import CheckpointError
 from normzoo.findings import OF_A_SET, Evidence, Finding, ResultTable, find_all
@@ -210,7 +210,7 @@ def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
                 (model_set.name, row["variant"], row["seed"], "val", condition, key, row[key]) for key in ("loss", "accuracy")
             ]
         for row in read_batch_statistics(model_set, model_set.main_variants).to_dict("records"):
-            kinds = [f"{name} {row[name]}" for name in BATCH_STATISTICS_COLUMNS[3:8]]
+            kinds = [f"{name} {row[name]}" for name in ("images", "severity", "order", "batch", "source_weight")]
             condition = f"batch statistics: {', '.join(kinds)}"
             rows.append((model_set.name, row["variant"], row["seed"], "val", condition, "accuracy", row["accuracy"]))
         for variant, found in read_ood(model_set, model_set.main_variants).items():

@@ -2,17 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from normzoo.analysis.results import measured_rows
 from normzoo.pretrained.checkpoint import OOD_TABLE
 from normzoo.pretrained.registry import ModelSet
-from normzoo.pretrained.serialization import read_table
 
-OOD_COLUMNS = (
-    *("recipe", "variant", "against", "seed", "known", "unknown", "auroc", "standard_error"),
-    *("fpr95", "threshold", "known_flagged", "unknown_flagged", "noise_confidence"),
-)
 #: In the column `variant`: mean probabilities of all networks of the set.
 ENSEMBLE = "ensemble"
 #: At most this share of known images may be below the threshold.
@@ -66,18 +60,13 @@ def read_ood_differences(model_set: ModelSet, variants: Iterable[str]) -> dict[t
     return {pair: each for pair, each in found.items() if pair[1] and (pair[1], "") in found}
 
 
-def read_ood_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; empty if there is no table."""
-    return read_table(path, lambda row: [float(row[name] or "nan") for name in OOD_COLUMNS[3:]])
-
-
 def _read(model_set: ModelSet, variants: Iterable[str]) -> dict[tuple[str, str], Ood]:
     wanted = set(variants)
     if wanted >= set(model_set.main_variants):
         wanted.add(ENSEMBLE)
-    rows = measured_rows(model_set, wanted, OOD_TABLE, read_ood_table)
+    rows = measured_rows(model_set, wanted, OOD_TABLE)
     return {
-        (row["variant"], row["against"]): Ood(*(float(row[each.name] or "nan") for each in fields(Ood)))
+        (row["variant"], row["against"]): Ood(*(row[each.name] for each in fields(Ood)))
         for row in rows
         if row["against"] in {"", *wanted}
     }

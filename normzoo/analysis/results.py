@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -96,26 +95,13 @@ def read_each(
     return found, problems
 
 
-def measured_rows(
-    model_set: ModelSet, variants: Iterable[str], table: str, read: Callable[[Path], list[dict[str, str]]]
-) -> list[dict[str, str]]:
-    """Return the rows of these variants in a table of the data set, if they belong to these weights.
-
-    `covers` names the weights of a row; older tables without it are valid for a single variant.
-
-    Args:
-        table: file name.
-        read: returns the rows of a file.
-    """
+def measured_rows(model_set: ModelSet, variants: Iterable[str], table: str) -> list[dict[str, Any]]:
+    """Return the rows of these variants in one of `TABLES` of the data set, if they were measured with these weights."""
     wanted, checkpoint = set(variants), next(iter(model_set.checkpoints.values()), None)
-    rows = read(checkpoint.folder.parents[1] / table) if checkpoint else []
+    rows = checkpoint.measured(table) if checkpoint else []
     own = [row for row in rows if row["recipe"] == model_set.recipe and row["variant"] in wanted]
     covered = {variant: model_set.covers(variant) for variant in {row["variant"] for row in own}}
-    return [
-        row
-        for row in own
-        if row.get("covers") == covered[row["variant"]] or (not row.get("covers") and row["variant"] in model_set.checkpoints)
-    ]
+    return [row for row in own if row["covers"] == covered[row["variant"]]]
 
 
 def history(model_set: ModelSet, variants: Iterable[str]) -> Table:

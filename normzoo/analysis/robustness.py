@@ -1,17 +1,14 @@
 """Robustness: accuracy of the packaged weights on corrupted validation images, with running or batch statistics."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from normzoo.analysis.results import Table, measured_rows, read_each
-from normzoo.pretrained.checkpoint import BATCH_STATISTICS_TABLE, CONTRAST_TABLE, ROBUSTNESS_COLUMNS, Checkpoint
+from normzoo.pretrained.checkpoint import BATCH_STATISTICS_TABLE, CONTRAST_TABLE, ROBUSTNESS_COLUMNS, TABLES, Checkpoint
 from normzoo.pretrained.registry import ModelSet
-from normzoo.pretrained.serialization import read_table
 
-CONTRAST_COLUMNS = ("recipe", "variant", "factor", "change", "accuracy")
 #: change of the images at the lowest contrast -> heading of its column.
 CHANGES = {
     "none": "Clean",
@@ -75,20 +72,12 @@ def by_severity(frame: pd.DataFrame) -> pd.DataFrame:
 
 def read_contrast(model_set: ModelSet, variants: Iterable[str]) -> dict[tuple[str, str], float]:
     """Return (variant, change) -> accuracy, for the changes in `CHANGES`; empty if not measured."""
-    rows = measured_rows(model_set, variants, CONTRAST_TABLE, read_contrast_table)
-    return {(row["variant"], row["change"]): float(row["accuracy"]) for row in rows}
-
-
-def read_contrast_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; empty if there is no table."""
-    return read_table(path, lambda row: float(row["accuracy"]))
+    rows = measured_rows(model_set, variants, CONTRAST_TABLE)
+    return {(row["variant"], row["change"]): row["accuracy"] for row in rows}
 
 
 #: Share of images whose prediction changes in other random batches.
 CHANGED = "changed"
-BATCH_STATISTICS_COLUMNS = (
-    *("recipe", "variant", "seed", "images", "severity", "order", "batch", "source_weight", "accuracy", CHANGED),
-)
 RANDOM, BY_CLASS = "random", "by class"
 #: In the column of the images: every image under every corruption and severity, mixed; severity 0.
 CLEAN, MIXED = "clean", "mixed"
@@ -103,20 +92,8 @@ BLEND_BATCH = "32"
 
 def read_batch_statistics(model_set: ModelSet, variants: Iterable[str]) -> pd.DataFrame:
     """Return the measurements of these variants of a set; empty if not measured."""
-    rows = measured_rows(model_set, variants, BATCH_STATISTICS_TABLE, read_batch_statistics_table)
-    frame = pd.DataFrame(rows, columns=list(BATCH_STATISTICS_COLUMNS))
-    whole = {"severity": int, "source_weight": int, "accuracy": float}
-    return frame.assign(**{name: frame[name].astype(kind) for name, kind in whole.items()})
-
-
-def read_batch_statistics_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; empty if there is no table."""
-
-    def check(row: Mapping[str, str]) -> None:
-        int(row["severity"]), int(row["source_weight"]), float(row["accuracy"]), float(row[CHANGED] or 0)
-        [row[name] for name in BATCH_STATISTICS_COLUMNS]
-
-    return read_table(path, check)
+    rows = measured_rows(model_set, variants, BATCH_STATISTICS_TABLE)
+    return pd.DataFrame(rows, columns=list(TABLES[BATCH_STATISTICS_TABLE]))
 
 
 def mean_accuracy_with(

@@ -67,10 +67,9 @@ def _finding(model_set: ModelSet, frame: pd.DataFrame, running: pd.DataFrame) ->
 
 
 def _changed(frame: pd.DataFrame, variant: str, batch: str) -> str:
-    rows = frame[
-        (frame["variant"] == variant) & (frame["batch"] == batch) & (frame[CHANGED] != "") & (frame["source_weight"] == 0)
-    ]
-    return percent(float(rows[CHANGED].iloc[0]), 1) if len(rows) else "–"
+    rows = frame[(frame["variant"] == variant) & (frame["batch"] == batch) & (frame["source_weight"] == 0)]
+    found = rows[CHANGED].dropna()
+    return percent(found.iloc[0], 1) if len(found) else "–"
 
 
 def _table(frame: pd.DataFrame, clean: pd.Series, corrupted: pd.Series) -> ResultTable:

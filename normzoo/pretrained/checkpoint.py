@@ -1,6 +1,5 @@
 """One packaged checkpoint: a folder of safetensors, JSON and CSV that rebuilds a network and its results."""
 
-import csv
 import dataclasses
 import functools
 import inspect
@@ -25,6 +24,7 @@ from normzoo.pretrained.serialization import (
     file_sha256,
     file_size,
     parse_json,
+    read_rows,
     read_tensors,
     read_text,
     replace_folder,
@@ -46,8 +46,19 @@ FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
     "robustness.csv",
     "README.md",
 )
-#: Tables of all networks of a data set, beside the folders of its recipes.
-TABLES = BATCH_STATISTICS_TABLE, CONTRAST_TABLE, OOD_TABLE = ("batch_statistics.csv", "contrast.csv", "ood.csv")
+BATCH_STATISTICS_TABLE, CONTRAST_TABLE, OOD_TABLE = "batch_statistics.csv", "contrast.csv", "ood.csv"
+#: Tables of all networks of a data set, beside the folders of its recipes -> columns; `covers` names the measured weights.
+TABLES = {
+    BATCH_STATISTICS_TABLE: (
+        *("recipe", "variant", "seed", "images", "severity", "order", "batch", "source_weight"),
+        *("accuracy", "changed", "covers"),
+    ),
+    CONTRAST_TABLE: ("recipe", "variant", "factor", "change", "accuracy", "covers"),
+    OOD_TABLE: (
+        *("recipe", "variant", "against", "seed", "known", "unknown", "auroc", "standard_error"),
+        *("fpr95", "threshold", "known_flagged", "unknown_flagged", "noise_confidence", "covers"),
+    ),
+}
 #: Field of the provenance with a sha256 -> file.
 HASHED = {"weights_sha256": WEIGHTS, "history_sha256": HISTORY, "logits_sha256": LOGITS, "robustness_sha256": ROBUSTNESS}
 #: Fields of a configuration that are empty for most networks.
@@ -155,11 +166,16 @@ class Checkpoint:
 
     def history(self) -> list[dict[str, Any]]:
         """One row per seed, epoch and split, with the columns `HISTORY_COLUMNS`."""
-        return _read_rows(self.folder / HISTORY, HISTORY_COLUMNS)
+        return read_rows(self.folder / HISTORY, HISTORY_COLUMNS)
 
     def robustness(self) -> list[dict[str, Any]]:
         """One row per corruption and severity, on the validation images, with the columns `ROBUSTNESS_COLUMNS`."""
-        return _read_rows(self.folder / ROBUSTNESS, ROBUSTNESS_COLUMNS)
+        return read_rows(self.folder / ROBUSTNESS, ROBUSTNESS_COLUMNS)
+
+    def measured(self, table: str) -> list[dict[str, Any]]:
+        """All rows of one of `TABLES`, also of other networks of its data set; none if there is no table."""
+        path = self.folder.parents[1] / table
+        return read_rows(path, TABLES[table]) if path.exists() else []
 
     def val_logits(self) -> tuple[dict[int, Tensor], Tensor]:
         """Stored validation logits per seed, float16 (num_val, classes), and the labels, int64 (num_val,)."""
@@ -171,18 +187,6 @@ class Checkpoint:
         if not fits or not len(labels) or len(by_seed) != len(tensors) or shapes != {(len(labels), classes)}:
             raise CheckpointError(f"{LOGITS} has invalid content. Package the run again.")
         return dict(sorted(by_seed.items())), labels
-
-
-#: Column -> type, if not float.
-_COLUMN_TYPES: dict[str, type] = {"seed": int, "epoch": int, "severity": int, "split": str, "corruption": str}
-
-
-def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    try:
-        with open(path, newline="") as file:
-            return [{key: _COLUMN_TYPES.get(key, float)(row[key]) for key in columns} for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise CheckpointError(f"{path.name} is missing or damaged. Package the run again.") from error
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

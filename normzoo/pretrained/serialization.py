@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,22 +72,23 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         raise CheckpointError(f"Could not write {path} ({error}).") from error
 
 
-def read_table(path: Path, check: Callable[[Mapping[str, str]], object]) -> list[dict[str, str]]:
-    """Return the rows of a measured table; empty if there is no table.
+#: Columns of texts and of whole numbers, in any table; the others have numbers, some of which may be missing.
+_TEXTS = {"split", "corruption", "recipe", "variant", "against", "images", "order", "batch", "change", "covers"}
+_WHOLE = {"seed", "epoch", "epochs", "severity", "source_weight"}
+_MAY_BE_MISSING = {"changed", "fpr95", "threshold", "known_flagged", "unknown_flagged", "noise_confidence"}
 
-    Args:
-        check: raises ValueError, KeyError or TypeError for an invalid row.
-    """
-    if not path.exists():
-        return []
+
+def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, Any]]:
+    """Return these columns of a table as texts and numbers, NaN where one is missing."""
+
+    def value(name: str, text: str) -> Any:
+        return text if name in _TEXTS else int(text) if name in _WHOLE else float(text or "nan" * (name in _MAY_BE_MISSING))
+
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            check(row)
+            return [{name: value(name, row[name]) for name in columns} for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise CheckpointError(f"{path.name} is damaged. Download it or measure it again.") from error
-    return rows
+        raise CheckpointError(f"{path.name} is missing or damaged. Download, package or measure it again.") from error
 
 
 def to_json(value: Any) -> str:

@@ -69,7 +69,7 @@ def test_detection_is_measured_stored_checked_and_found(folder):
     table.write_text(text.replace(",20,", ",21,", 1))
     assert "unknown 21" in check_ood(model_set)[0]
     table.write_text(text.replace(",20,", ",many,", 1))
-    with pytest.raises(CheckpointError, match=r"ood\.csv is damaged"):
+    with pytest.raises(CheckpointError, match=r"ood\.csv is missing or damaged"):
         read_ood(model_set, model_set.main_variants)
 
 
@@ -163,5 +163,5 @@ def test_batch_statistics_are_measured_stored_checked_and_found(folder):
     table.write_text("\n".join(lines[:-3]) + "\n")
     assert "lacks corruptions" in check_batch_statistics(open_checkpoint(folder / "tiny/quick/bin"), network, data)[0]
     table.write_text("\n".join([lines[0], lines[1].replace(",random,", ",random").replace(",by class,", ",by class")]) + "\n")
-    with pytest.raises(CheckpointError, match=r"batch_statistics\.csv is damaged"):
+    with pytest.raises(CheckpointError, match=r"batch_statistics\.csv is missing or damaged"):
         read_batch_statistics(model_set, model_set.main_variants)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from normzoo.analysis.robustness import (
-    BATCH_STATISTICS_COLUMNS,
     BATCHES,
     BLEND_BATCH,
     BY_CLASS,
@@ -18,7 +17,6 @@ from normzoo.analysis.robustness import (
     MIXED,
     RANDOM,
     SOURCE_WEIGHTS,
-    read_batch_statistics_table,
 )
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
@@ -58,7 +56,6 @@ def measure_batch_statistics(checkpoints: Path, log: Callable[[str], None] = pri
     return write_tables(
         checkpoints,
         BATCH_STATISTICS_TABLE,
-        BATCH_STATISTICS_COLUMNS,
         _rows,
         log,
         data=data,
@@ -70,7 +67,7 @@ def check_batch_statistics(
     checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[Case, ...] = SAMPLE
 ) -> list[str]:
     """Return the differences from the stored rows of a network."""
-    stored = {case_of(row): row for row in stored_rows(checkpoint, BATCH_STATISTICS_TABLE, read_batch_statistics_table)}
+    stored = {case_of(row): row for row in stored_rows(checkpoint, BATCH_STATISTICS_TABLE)}
     if not stored:
         return []
     if set(stored) != set(CASES):
@@ -80,13 +77,13 @@ def check_batch_statistics(
         f"{BATCH_STATISTICS_TABLE} has {key} {stored[case_of(row)][key]} for {case_of(row)}, found is {row[key]}"
         for row in _measure(network, data, cases)
         for key in ("accuracy", CHANGED)
-        if row[key] != "" and abs(float(stored[case_of(row)][key]) - row[key]) > tolerance
+        if row[key] != "" and abs(stored[case_of(row)][key] - row[key]) > tolerance
     ]
 
 
 def case_of(row: dict[str, Any]) -> Case:
     """Return the case of a row."""
-    return row["images"], int(row["severity"]), row["order"], row["batch"], int(row["source_weight"])
+    return row["images"], row["severity"], row["order"], row["batch"], row["source_weight"]
 
 
 def _rows(checkpoint: Checkpoint) -> list[Row]:

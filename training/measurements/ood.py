@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from normzoo.analysis.ood import ENSEMBLE, FALSE_ALARMS, OOD_COLUMNS, UNKNOWN_CLASSES, read_ood_table
+from normzoo.analysis.ood import ENSEMBLE, FALSE_ALARMS, UNKNOWN_CLASSES
 from normzoo.analysis.results import measured_rows
 from normzoo.analysis.statistics import auroc_covariance, wilson_interval
 from normzoo.errors import DataError
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import compute_logits
-from normzoo.pretrained.checkpoint import OOD_TABLE, Checkpoint
+from normzoo.pretrained.checkpoint import OOD_TABLE, TABLES, Checkpoint
 from normzoo.pretrained.registry import ModelSet
 from training.data.dataset import ImageData, data_root, load_once
 from training.data.sources import SOURCES, own_image_size
@@ -35,14 +36,14 @@ Floats = NDArray[np.float64]
 def measure_ood(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the main networks of every model set; write one table per data set."""
     return write_tables(
-        checkpoints, OOD_TABLE, OOD_COLUMNS, lambda checkpoint: [], log, _rows, data, lambda model_set: model_set.data in ASKED
+        checkpoints, OOD_TABLE, lambda checkpoint: [], log, _rows, data, lambda model_set: model_set.data in ASKED
     )
 
 
 def check_ood(model_set: ModelSet) -> list[str]:
     """Return the differences from the stored rows of a set; without the images, of the noise only."""
     variants = [*model_set.main_variants, ENSEMBLE]
-    stored = {(row["variant"], row["against"]): row for row in measured_rows(model_set, variants, OOD_TABLE, read_ood_table)}
+    stored = {(row["variant"], row["against"]): row for row in measured_rows(model_set, variants, OOD_TABLE)}
     try:
         found = _rows(model_set) if stored else []
     except DataError:
@@ -50,13 +51,9 @@ def check_ood(model_set: ModelSet) -> list[str]:
     problems = []
     for row in found:
         kept = stored.get((row["variant"], row["against"]), {})
-        for name in OOD_COLUMNS[3:]:
-            value, expected = row.get(name, kept.get(name, "")), kept.get(name, "")
-            if "" in (value, expected):
-                is_same = value == expected
-            else:
-                is_same = abs(float(expected) - float(value)) <= _TOLERANCE
-            if not is_same:
+        for name in (name for name in TABLES[OOD_TABLE][3:-1] if name in row):
+            value, expected = (math.nan if each == "" else each for each in (row[name], kept.get(name, "")))
+            if not np.isclose(value, expected, rtol=0, atol=_TOLERANCE, equal_nan=True):
                 problems.append(f"{OOD_TABLE} has {name} {expected} for {row['variant']} {row['against']}, found is {value}")
     return problems
 

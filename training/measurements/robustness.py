@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normzoo.analysis.robustness import CHANGES, CONTRAST_COLUMNS, read_contrast_table
+from normzoo.analysis.robustness import CHANGES
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt_pixels
 from normzoo.images.preprocess import to_input
 from normzoo.inference.predict import BATCH_SIZE, compute_logits
@@ -54,7 +54,7 @@ FACTOR = CORRUPTIONS["contrast"].levels[-1]
 
 def measure_contrast(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the main networks of every model set with available images; write one table per data set."""
-    return write_tables(checkpoints, CONTRAST_TABLE, CONTRAST_COLUMNS, _rows, log, data=data)
+    return write_tables(checkpoints, CONTRAST_TABLE, _rows, log, data=data)
 
 
 def _rows(checkpoint: Checkpoint) -> list[Row]:
@@ -78,8 +78,8 @@ def contrast_accuracies(network: ResNet, data: ImageData, variant: str, changes:
 
 def check_contrast(checkpoint: Checkpoint, network: ResNet, data: ImageData, changes: Iterable[str] = CHECKED) -> list[str]:
     """Return the differences from the stored rows of a network, for these `changes`."""
-    rows = stored_rows(checkpoint, CONTRAST_TABLE, read_contrast_table)
-    stored = {row["change"]: float(row["accuracy"]) for row in rows}
+    rows = stored_rows(checkpoint, CONTRAST_TABLE)
+    stored = {row["change"]: row["accuracy"] for row in rows}
     if not stored:
         return []
     position = checkpoint.metrics["seeds"].index(min(checkpoint.metrics["seeds"]))

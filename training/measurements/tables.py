@@ -1,7 +1,7 @@
 """Tables of measurements on packaged networks, one per data set; figures rounded as stored."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from normzoo.errors import CheckpointError
-from normzoo.pretrained.checkpoint import Checkpoint
+from normzoo.pretrained.checkpoint import TABLES, Checkpoint
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import write_csv
 
@@ -20,7 +20,6 @@ Row = dict[str, Any]
 def write_tables(
     checkpoints: Path,
     name: str,
-    columns: Sequence[str],
     measure: Callable[[Checkpoint], list[Row]],
     log: Callable[[str], None],
     together: Callable[[ModelSet], list[Row]] = lambda model_set: [],
@@ -30,7 +29,7 @@ def write_tables(
     """Measure the main networks of every model set; write one table per data set.
 
     Args:
-        name: of the file, in the folder of the data set.
+        name: one of `TABLES`.
         measure: returns the rows of a network, without recipe and variant.
         together: returns the rows of all networks of a set together, without the recipe.
         data: data set; None: all.
@@ -61,16 +60,15 @@ def write_tables(
             f"No packaged checkpoint under {checkpoints / (data or '')}. Package runs with: python -m training package"
         )
     for path, rows in tables.items():
-        write_csv(path, (*columns, "covers"), rows)
+        write_csv(path, TABLES[name], rows)
         log(f"{path}  {len(rows)} rows")
     return list(tables)
 
 
-def stored_rows(checkpoint: Checkpoint, name: str, read: Callable[[Path], list[dict[str, str]]]) -> list[dict[str, str]]:
+def stored_rows(checkpoint: Checkpoint, name: str) -> list[Row]:
     """Return the rows of one network in a table of its data set."""
     recipe, variant = checkpoint.metrics["recipe"], checkpoint.metrics["variant"]
-    rows = read(checkpoint.folder.parents[1] / name)
-    return [row for row in rows if (row["recipe"], row["variant"]) == (recipe, variant)]
+    return [row for row in checkpoint.measured(name) if (row["recipe"], row["variant"]) == (recipe, variant)]
 
 
 #: Decimals of stored figures: finer differences depend on the processor. Ratios of numbers of images are exact, and rounded

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
-from normzoo.analysis.ood import ENSEMBLE, OOD_COLUMNS
+from normzoo.analysis.ood import ENSEMBLE
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo
@@ -22,6 +22,7 @@ from normzoo.findings.accuracy import lead_words
 from normzoo.images.corruptions import CORRUPTIONS, corrupt
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import predict_many
+from normzoo.pretrained.checkpoint import OOD_TABLE, TABLES
 from normzoo.pretrained.registry import get_model_set
 from tests.support.checkpoints import CLASSES, save_zoo
 from tests.support.page import words
@@ -157,7 +158,7 @@ def test_what_is_not_there_is_left_out_or_refused_in_a_sentence(catalog, toy, pi
         assert re.fullmatch(r"[A-Za-z].*\.", refused.value.message)
 
 
-UNKNOWNS = f"{','.join(OOD_COLUMNS)},covers\npaper,{ENSEMBLE},,0,4,4,0.9,0.1,0.5,0.99,0.1,0.8,,COVERS\n"
+UNKNOWNS = f"{','.join(TABLES[OOD_TABLE])}\npaper,{ENSEMBLE},,0,4,4,0.9,0.1,0.5,0.99,0.1,0.8,,COVERS\n"
 
 
 @pytest.mark.parametrize(
