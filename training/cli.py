@@ -599,10 +599,10 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from training.publish import Upload, publish  # brings the Hub's client, which no other command needs
+    from training.publish import publish  # brings the Hub's client, which no other command needs
 
-    upload = Upload(options.repository, options.what, options.private, options.hardware, options.license)
-    publish(upload, options.checkpoints, options.only, options.dry_run, say)
+    new = given(options, ("private", "hardware", "license"))
+    publish(options.repository, options.what, options.checkpoints, options.only, options.dry_run, say, **new)
 
 
 def _bench(options: argparse.Namespace) -> None:

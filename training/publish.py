@@ -2,8 +2,8 @@
 
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware, get_token
 
@@ -24,62 +24,35 @@ SPACE_FOLDERS = ("normzoo/", "checkpoints/")
 Files = dict[str, Path | bytes]  # path in the repository -> a file here, or what it holds
 
 
-@dataclass(frozen=True)
-class Upload:
-    """Destination on the Hub, and the kind of repository."""
-
-    repository: str
-    what: str  # models or space
-    private: bool = False  # where the repository is new
-    hardware: str | None = None  # of a new Space, by the Hub's name; None takes what the Hub gives
-    license: str | None = None  # of the networks, by its name on the Hub
-
-    @property
-    def kind(self) -> str:
-        """The Hub's name of the kind."""
-        return "space" if self.what == "space" else "model"
-
-    def send(self, api: HfApi, files: Files, message: str) -> str:
-        """Create the repository if needed, and commit the files; return the address of the commit."""
-        is_space = self.kind == "space"
-        api.create_repo(
-            self.repository,
-            repo_type=self.kind,
-            private=self.private or None,
-            exist_ok=True,
-            space_sdk="gradio" if is_space else None,
-            space_hardware=SpaceHardware(self.hardware) if self.hardware else None,
-        )
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(name, file) for name, file in files.items()
-        ]
-        if is_space:
-            there = api.list_repo_files(self.repository, repo_type=self.kind)
-            stale = [name for name in there if name.startswith(SPACE_FOLDERS) and name not in files]
-            operations += [CommitOperationDelete(name) for name in stale]
-        return api.create_commit(self.repository, operations, commit_message=message, repo_type=self.kind).commit_url
-
-
 def publish(
-    upload: Upload,
+    repository: str,
+    what: str,
     checkpoints: Path,
     only: Sequence[str] | None = None,
     dry_run: bool = False,
     say: Callable[[str], None] = print,
+    *,
+    private: bool = False,
+    hardware: str | None = None,
+    license: str | None = None,
 ) -> None:
     """Upload packaged model sets with a card, or the page with them as a Space, in one commit.
 
     Args:
+        what: models or space.
         only: names of the model sets; None: all.
+        private: where the repository is new.
+        hardware: of a new Space, by the Hub's name; None takes what the Hub gives.
+        license: of the networks, by its name on the Hub.
     """
-    repository, kind = upload.repository, upload.kind
     require_name(repository)
     model_sets = _whole_sets(checkpoints, only)
-    files = _checkpoint_files(model_sets, checkpoints, upload.license)
+    files = _checkpoint_files(model_sets, checkpoints, license)
+    kind = "space" if what == "space" else "model"
     if kind == "space":
         files = page_files() | {f"checkpoints/{name}": file for name, file in files.items()}
     else:
-        files = {CARD: repository_card(repository, model_sets, upload.license).encode(), **files}
+        files = {CARD: repository_card(repository, model_sets, license).encode(), **files}
     sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
     total = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB"
     if dry_run:
@@ -89,8 +62,17 @@ def publish(
         return
     if get_token() is None:
         raise HubError("The Hugging Face Hub needs a token with write access. Run `hf auth login`, or set HF_TOKEN.")
+    api = HfApi()
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [CommitOperationAdd(*each) for each in files.items()]
     try:
-        url = upload.send(HfApi(), files, f"NormZoo: {total}")
+        new: dict[str, Any] = {"space_sdk": "gradio"} if kind == "space" else {}
+        new |= {"space_hardware": SpaceHardware(hardware)} if hardware else {}
+        api.create_repo(repository, repo_type=kind, private=private or None, exist_ok=True, **new)
+        if kind == "space":
+            there = api.list_repo_files(repository, repo_type=kind)
+            stale = [name for name in there if name.startswith(SPACE_FOLDERS) and name not in files]
+            operations += [CommitOperationDelete(name) for name in stale]
+        url = api.create_commit(repository, operations, commit_message=f"NormZoo: {total}", repo_type=kind).commit_url
     except Exception as error:  # the Hub's own, those of its HTTP client, and those of the disk have no common base
         raise HubError(explain(error, repository)) from error
     say(f"{total} are at {url}")

@@ -26,7 +26,7 @@ from training import benchmark
 from training import cli as command_line
 from training.config import Run
 from training.launch import local
-from training.publish import Upload, publish
+from training.publish import publish
 from training.runs import State
 from training.verify import _check_folder
 
@@ -137,7 +137,7 @@ def test_a_changed_copy_and_one_from_the_hub_are_refused_also_where_copies_are_a
 def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monkeypatch):
     lines = []
     name_own_norm(own(folder))
-    publish(Upload("user/zoo", "models"), folder / "checkpoints", dry_run=True, say=lines.append)
+    publish("user/zoo", "models", folder / "checkpoints", dry_run=True, say=lines.append)
     assert any(f"FRN/{COPY}" in line for line in lines)
     asked = {}
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, **options: asked.update(options) or folder)

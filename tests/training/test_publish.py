@@ -22,7 +22,7 @@ from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 from training.cards import repository_card
 from training.cli import build_parser
-from training.publish import Upload, _whole_sets, page_files
+from training.publish import _whole_sets, page_files
 from training.publish import publish as publish_here
 
 pytestmark = pytest.mark.process
@@ -165,10 +165,10 @@ def test_only_tracked_files_and_the_sets_that_are_named_go_and_the_licence_is_th
     options = build_parser().parse_args(["publish", "models", "me/pets", "--only=pets/paper,lr=0.1", "--only=toy/paper"])
     assert options.only == ["pets/paper,lr=0.1", "toy/paper"]  # a comma is part of a name
     lines = []
-    publish_here(Upload("me/pets", "models"), tmp_path / "zoo", ["pets/paper"], dry_run=True, say=lines.append)
+    publish_here("me/pets", "models", tmp_path / "zoo", ["pets/paper"], dry_run=True, say=lines.append)
     assert {line.split()[1].partition("/")[0] for line in lines[:-1]} == {"README.md", "pets"}
     with pytest.raises(ConfigError, match="Unknown model set 'pets/strong'"):
-        publish_here(Upload("me/pets", "models"), tmp_path / "zoo", ["pets/strong"], dry_run=True)
+        publish_here("me/pets", "models", tmp_path / "zoo", ["pets/strong"], dry_run=True)
     sets = _whole_sets(tmp_path / "zoo", ["pets/paper"])
     for license in (None, "mit"):
         front = yaml.safe_load(repository_card("me/pets", sets, license).split("---\n")[1])

@@ -25,7 +25,7 @@ from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import BATCH_STATISTICS_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.measurements.robustness import ALL, corrupted_pixels
-from training.measurements.tables import Row, rounded, stored_rows, write_tables
+from training.measurements.tables import Row, of_each, rounded, stored_rows, write_tables
 
 #: images, severity, order, batch, weight of the running statistics.
 Case = tuple[str, int, str, str, int]
@@ -53,14 +53,8 @@ TOLERANCE_IMAGES = 3
 
 def measure_batch_statistics(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the networks with running statistics of every unchanged recipe; write one table per data set."""
-    return write_tables(
-        checkpoints,
-        BATCH_STATISTICS_TABLE,
-        _rows,
-        log,
-        data=data,
-        concerns=lambda model_set: "," not in model_set.recipe,
-    )
+    measure = of_each(_rows, log)
+    return write_tables(checkpoints, BATCH_STATISTICS_TABLE, measure, log, data, lambda model_set: "," not in model_set.recipe)
 
 
 def check_batch_statistics(

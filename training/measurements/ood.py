@@ -35,9 +35,7 @@ Floats = NDArray[np.float64]
 
 def measure_ood(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the main networks of every model set; write one table per data set."""
-    return write_tables(
-        checkpoints, OOD_TABLE, lambda checkpoint: [], log, _rows, data, lambda model_set: model_set.data in ASKED
-    )
+    return write_tables(checkpoints, OOD_TABLE, _rows, log, data, lambda model_set: model_set.data in ASKED)
 
 
 def check_ood(model_set: ModelSet) -> list[str]:

@@ -17,7 +17,7 @@ from normzoo.nn.resnet import ResNet
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE, Checkpoint
 from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
-from training.measurements.tables import Row, on_each_core, rounded, stored_rows, write_tables
+from training.measurements.tables import Row, of_each, on_each_core, rounded, stored_rows, write_tables
 
 #: Severity 0 is the clean image, the same for every corruption.
 ALL = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
@@ -54,7 +54,7 @@ FACTOR = CORRUPTIONS["contrast"].levels[-1]
 
 def measure_contrast(checkpoints: Path, log: Callable[[str], None] = print, data: str | None = None) -> list[Path]:
     """Measure the main networks of every model set with available images; write one table per data set."""
-    return write_tables(checkpoints, CONTRAST_TABLE, _rows, log, data=data)
+    return write_tables(checkpoints, CONTRAST_TABLE, of_each(_rows, log), log, data)
 
 
 def _rows(checkpoint: Checkpoint) -> list[Row]:

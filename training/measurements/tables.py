@@ -20,9 +20,8 @@ Row = dict[str, Any]
 def write_tables(
     checkpoints: Path,
     name: str,
-    measure: Callable[[Checkpoint], list[Row]],
+    measure: Callable[[ModelSet], Iterable[Row]],
     log: Callable[[str], None],
-    together: Callable[[ModelSet], list[Row]] = lambda model_set: [],
     data: str | None = None,
     concerns: Callable[[ModelSet], bool] = lambda model_set: True,
 ) -> list[Path]:
@@ -30,31 +29,21 @@ def write_tables(
 
     Args:
         name: one of `TABLES`.
-        measure: returns the rows of a network, without recipe and variant.
-        together: returns the rows of all networks of a set together, without the recipe.
+        measure: yields the rows of a set, without the recipe.
         data: data set; None: all.
         concerns: whether a set can be measured.
     """
     tables: dict[Path, list[Row]] = {}
     left_out = False
     for model_set in list_model_sets(checkpoints):
-        if data not in (None, model_set.data):
+        if data not in (None, model_set.data) or not model_set.main_variants:
             continue
         if not concerns(model_set):
             log(f"{model_set.name}  skipped")
             left_out = True
             continue
-        for variant in progress(model_set.main_variants, f"measuring {model_set.name}", str, log):
-            rows = measure(model_set.checkpoints[variant])
-            named = [{"recipe": model_set.recipe, "variant": variant, **row} for row in rows]
-            for row in named:
-                row["covers"] = model_set.covers(variant)
-            tables.setdefault(checkpoints / model_set.data / name, []).extend(named)
-        if model_set.main_variants:
-            rows = [
-                {"recipe": model_set.recipe, **row, "covers": model_set.covers(row["variant"])} for row in together(model_set)
-            ]
-            tables[checkpoints / model_set.data / name].extend(rows)
+        rows = [{"recipe": model_set.recipe, **row, "covers": model_set.covers(row["variant"])} for row in measure(model_set)]
+        tables.setdefault(checkpoints / model_set.data / name, []).extend(rows)
     if not tables and not left_out:
         raise CheckpointError(
             f"No packaged checkpoint under {checkpoints / (data or '')}. Package runs with: python -m training package"
@@ -63,6 +52,16 @@ def write_tables(
         write_csv(path, TABLES[name], rows)
         log(f"{path}  {len(rows)} rows")
     return list(tables)
+
+
+def of_each(measure: Callable[[Checkpoint], list[Row]], log: Callable[[str], None]) -> Callable[[ModelSet], Iterator[Row]]:
+    """Measure the main networks of a set one by one; `measure` returns the rows of a network, without the variant."""
+
+    def rows(model_set: ModelSet) -> Iterator[Row]:
+        for variant in progress(model_set.main_variants, f"measuring {model_set.name}", str, log):
+            yield from ({"variant": variant, **row} for row in measure(model_set.checkpoints[variant]))
+
+    return rows
 
 
 def stored_rows(checkpoint: Checkpoint, name: str) -> list[Row]:
