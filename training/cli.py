@@ -27,7 +27,7 @@ from normzoo.nn.own_norm import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_o
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
 from normzoo.pretrained.registry import get_model_set
-from training.compare import FIGURES, chart, chosen_rows, differences, finished_runs, table
+from training.compare import FIGURES, FORMATS, chart, chosen_rows, differences, finished_runs, table
 from training.config import PLANS, RECIPE_FIELDS, RECIPES, SEARCH_HOLDOUT, Execution, Run, Study, flag
 from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
@@ -158,7 +158,7 @@ def build_parser() -> Parser:
     command.add_argument("--where", action="append", default=[], metavar="SETTING=VALUE", help=words)
     words = f"comma-separated settings and figures ({', '.join(FIGURES)}) to show (default: those that differ)"
     command.add_argument("--columns", metavar="NAMES", help=words)
-    command.add_argument("--format", default="text", metavar="FORM", help="text, csv or latex (default: text)")
+    command.add_argument("--format", choices=FORMATS, default="text", help="(default: text)")
     words = "draw validation accuracy against the setting of --by, one line per norm, as PNG or SVG"
     command.add_argument("--chart", type=Path, metavar="FILE", help=words)
     _add_folders(command, "runs", "checkpoints")

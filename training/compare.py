@@ -132,8 +132,6 @@ def table(runs: pd.DataFrame, columns: Sequence[str] = (), by: str = "", form: s
         by: a setting to compare, so that the rows of a norm are adjacent.
     """
     _check_columns([*columns, *([by] if by else [])], (*_KEYS, "n", "seeds", *FIGURES))
-    if form not in FORMATS:
-        raise ConfigError(f"format must be one of {', '.join(FORMATS)}, got {form!r}.")
     differing, groups = grouped(runs, columns, by)
     shown = list(columns) or [*differing, "n", *FIGURES]
     if form == "csv":

@@ -4,8 +4,6 @@ import dataclasses
 import functools
 import inspect
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,11 +21,11 @@ from normzoo.nn.resnet import TORCH_NORM_LAYERS, NormLayer, ResNet
 from normzoo.pretrained.serialization import (
     file_sha256,
     file_size,
+    new_folder,
     parse_json,
     read_rows,
     read_tensors,
     read_text,
-    replace_folder,
     text_sha256,
     to_json,
     write_rows,
@@ -222,33 +220,26 @@ def save_checkpoint(folder: Path, contents: Contents) -> None:
     This sets the hashes of the files in `metrics["provenance"]`.
     """
     config, metrics = contents.config, contents.metrics
-    temporary = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        metadata = {"format_version": str(FORMAT_VERSION), "config_sha256": text_sha256(config.to_json())}
-        write_tensors(temporary / WEIGHTS, contents.model.state_dict(), metadata)
-        (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
-        (temporary / CARD).write_text(contents.card, encoding="utf-8")
-        stored = {f"seed_{seed}": logits.half() for seed, logits in contents.val_logits.items()}
-        write_tensors(temporary / LOGITS, {**stored, "labels": contents.labels})
-        write_rows(temporary / HISTORY, HISTORY_COLUMNS, contents.history)
-        write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, contents.robustness)
-        source = own_source(config.norm) if config.norm_sha256 else None
-        if source is not None:
-            (temporary / COPY).write_text(source, encoding="utf-8", newline="")
-        hashes = {key: file_sha256(temporary / name) for key, name in HASHED.items()}
-        provenance = {**metrics["provenance"], **hashes}
-        (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}), encoding="utf-8")
-        for path in temporary.iterdir():
-            path.chmod(0o644)
-        temporary.chmod(0o755)
-        replace_folder(temporary, folder)
+        with new_folder(folder) as temporary:
+            metadata = {"format_version": str(FORMAT_VERSION), "config_sha256": text_sha256(config.to_json())}
+            write_tensors(temporary / WEIGHTS, contents.model.state_dict(), metadata)
+            (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+            (temporary / CARD).write_text(contents.card, encoding="utf-8")
+            stored = {f"seed_{seed}": logits.half() for seed, logits in contents.val_logits.items()}
+            write_tensors(temporary / LOGITS, {**stored, "labels": contents.labels})
+            write_rows(temporary / HISTORY, HISTORY_COLUMNS, contents.history)
+            write_rows(temporary / ROBUSTNESS, ROBUSTNESS_COLUMNS, contents.robustness)
+            source = own_source(config.norm) if config.norm_sha256 else None
+            if source is not None:
+                (temporary / COPY).write_text(source, encoding="utf-8", newline="")
+            hashes = {key: file_sha256(temporary / name) for key, name in HASHED.items()}
+            provenance = {**metrics["provenance"], **hashes}
+            (temporary / METRICS).write_text(to_json({**metrics, "provenance": provenance}), encoding="utf-8")
+            for path in temporary.iterdir():
+                path.chmod(0o644)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"Could not write {folder} ({error}). The previous version is kept.") from error
-    finally:
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def count_parameters(model: torch.nn.Module) -> int:

@@ -1,12 +1,14 @@
 """Files read strictly and written atomically."""
 
+import contextlib
 import csv
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,26 @@ from normzoo.errors import CheckpointError
 from normzoo.formatting import csv_cell
 
 
-def replace_folder(new: Path, folder: Path) -> None:
-    """Replace `folder` by `new`; the old one is renamed first."""
-    old = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
-    if folder.exists():
-        os.replace(folder, old)
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that replaces `folder` when the block succeeds, and is deleted otherwise."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        os.replace(new, folder)
-    except OSError:
-        if old.exists():
-            os.replace(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        yield temporary
+        temporary.chmod(0o755)
+        old = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(temporary, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,15 +1,11 @@
 """The image cache: a data set as two memory-mapped arrays of pixels, built once."""
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import io
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +17,7 @@ from tqdm import tqdm
 
 from normzoo.errors import ConfigError, DataError
 from normzoo.images.preprocess import to_pixels
-from normzoo.pretrained.serialization import replace_folder
+from normzoo.pretrained.serialization import new_folder
 from training.data.sources import (
     SOURCES,
     WHAT_TO_DO,
@@ -185,13 +181,15 @@ def write_cache(
     texts: dict[str, str] | None = None,
 ) -> None:
     """Write a data set atomically, with texts by file name; an older one is replaced."""
-    with _new_folder(folder) as temporary:
-        for split in SPLITS:
-            _save_array(temporary / f"{split}_pixels.npy", pixels[split])
-            _save_array(temporary / f"{split}_labels.npy", labels[split])
-        for name, text in (texts or {}).items():
-            (temporary / name).write_text(text, encoding="utf-8")
-        (temporary / "dataset.json").write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
+    try:
+        with new_folder(folder) as temporary:
+            for split in SPLITS:
+                _save_array(temporary / f"{split}_pixels.npy", pixels[split])
+                _save_array(temporary / f"{split}_labels.npy", labels[split])
+            for name, text in {**(texts or {}), "dataset.json": json.dumps(description, indent=1, ensure_ascii=False)}.items():
+                (temporary / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"Could not write {folder} ({error}). Fix this and run the command again.") from error
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
@@ -199,23 +197,6 @@ def _save_array(path: Path, array: np.ndarray) -> None:
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(np.ascontiguousarray(array).data)
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that replaces `folder` when the block succeeds, and is deleted otherwise."""
-    temporary = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        yield temporary
-        os.chmod(temporary, 0o755)
-        replace_folder(temporary, folder)
-    except OSError as error:
-        raise DataError(f"Could not write {folder} ({error}). Fix this and run the command again.") from error
-    finally:
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load(name: str, image_size: int | None = None, root: Path | None = None) -> ImageData:

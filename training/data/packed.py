@@ -3,13 +3,12 @@
 import importlib.util
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from normzoo.errors import DataError
-from normzoo.pretrained.serialization import replace_folder
+from normzoo.pretrained.serialization import new_folder
 from training.data.splits import TEST_NAMES, TRAIN_NAMES, VAL_NAMES
 
 PREFIX = "hf://datasets/"
@@ -56,9 +55,7 @@ def unpack(name: str, root: Path, say: Callable[[str], None] = print) -> Path:
         raise DataError(f"{name} needs the datasets library: pip install datasets")
     if folder.exists() and before[:1] != state[:1]:
         raise DataError(f"{folder} already holds the images of another data set. Delete it, or rename one of them.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         for split, rows in _load(name, temporary / "cache").items():
             part = next((part for part, names in _PLACES.items() if split.lower() in names), None)
             if part is None:
@@ -67,9 +64,6 @@ def unpack(name: str, root: Path, say: Callable[[str], None] = print) -> Path:
                 _write(rows, temporary / part, name)
         shutil.rmtree(temporary / "cache", ignore_errors=True)
         (temporary / SOURCE).write_text("\n".join(state), encoding="utf-8")
-        replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

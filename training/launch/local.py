@@ -56,8 +56,6 @@ def study(
         arguments: options of `python -m training train` for all runs, which do not change the result.
         digest: returns the digest of the images of a run.
     """
-    if workers < 1:
-        raise ConfigError(f"workers must be at least 1, got {workers}.")
     runs = list(dict.fromkeys(runs))  # the same one twice would only meet its own lock
     waiting = [run for run in runs if not finished(run, root, digest)]
     say(f"{counted(len(runs), 'run')}, {len(runs) - len(waiting)} finished before, {workers} at a time.")
