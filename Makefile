@@ -69,7 +69,7 @@ load: $(DEV_READY) ## simulate 100 visitors with one photo and 8 with many; on a
 test-cluster: $(DEV_READY) ## test studies on a Slurm cluster on this host; as root, with slurm-wlm and munge
 	timeout 900 $(BIN)/python -m pytest tests/cluster
 
-test-browsers: $(DEV_READY) ## test the page in three engines; with chromium-driver, firefox-esr, webkit2gtk-driver, xvfb
+test-browsers: $(DEV_READY) ## test the page in two more engines; with firefox-esr, webkit2gtk-driver, xvfb
 	timeout 1800 $(BIN)/python -m pytest tests/engines -rA
 
 test-container: $(DEV_READY) ## build and test the container image; ten minutes, with Docker or CONTAINER_*

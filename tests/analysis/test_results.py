@@ -9,38 +9,12 @@ from normzoo import NORM_LAYERS
 from normzoo.analysis.results import METRICS, final_metrics, history, over_seeds, smoothed, val_accuracy
 from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import get_model_set, list_model_sets
-from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.checkpoints import save_zoo
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = save_zoo(tmp_path_factory.mktemp("zoo"))
-    save_variant(root, "bn", "toy/three-seeds", seeds=(0, 1, 2), epochs=4)
-    return root
-
-
-@pytest.fixture
-def zoo(root):
-    return get_model_set("toy/paper", root)
-
-
-def test_history_has_a_row_for_every_variant_seed_epoch_and_split(zoo):
-    table = history(zoo, ["bn", "ln"])
-    assert table.problems == {}
-    assert len(table.frame) == 2 * 1 * 3 * 2
-    assert list(table.frame["variant"].unique()) == ["bn", "ln"]
-    row = table.frame[(table.frame["variant"] == "bn") & (table.frame["epoch"] == 2) & (table.frame["split"] == "val")]
-    assert row[["seed", "loss", "accuracy"]].to_numpy().tolist() == [[0, 0.75, 0.4]]
-
-
-def test_over_seeds_gives_mean_sample_deviation_and_n(root):
-    frame = history(get_model_set("toy/three-seeds", root), ["bn"]).frame
-    averaged = over_seeds(frame, "loss")
-    assert len(averaged) == 4 * 2
-    last = averaged[(averaged["epoch"] == 4) & (averaged["split"] == "val")].iloc[0]
-    assert last["n"] == 3
-    assert last["mean"] == pytest.approx(1.5 / 4 + 1)
-    assert last["sd"] == pytest.approx(1.0)
+def zoo(tmp_path_factory):
+    return get_model_set("toy/paper", save_zoo(tmp_path_factory.mktemp("zoo")))
 
 
 def test_final_metrics_are_the_stored_ones(zoo):

@@ -1,14 +1,13 @@
-"""Three browsers by the WebDriver protocol, of which this page needs nine commands.
+"""Two browsers by the WebDriver protocol, of which this page needs nine commands; tests/browser has the third, Chromium.
 
-Chromium and WebKitGTK take them over HTTP from Debian's `chromium-driver` and `webkit2gtk-driver`; Firefox ESR takes the same
-ones through its own Marionette, since Debian has no geckodriver.
+WebKitGTK takes them over HTTP from Debian's `webkit2gtk-driver`; Firefox ESR takes the same ones through its own Marionette,
+since Debian has no geckodriver.
 """
 
 import base64
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -33,7 +32,6 @@ COMMANDS = {
     "SetWindowRect": ("POST", "/window/rect"),
     "TakeScreenshot": ("GET", "/screenshot"),
 }
-CHROMIUM_OPTIONS = {"args": ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"], "binary": "chromium"}
 PREFERENCES = {
     "app.update.enabled": False,
     "browser.shell.checkDefaultBrowser": False,
@@ -94,23 +92,32 @@ class Browser:
 
 
 @contextlib.contextmanager
-def chromium(folder: Path) -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
-    options = {**CHROMIUM_OPTIONS, "args": [*CHROMIUM_OPTIONS["args"], f"--user-data-dir={folder}"]}
-    options["binary"] = shutil.which("chromium")
-    with _over_http("chromedriver", {"goog:chromeOptions": options}, os.environ) as browser:
-        yield browser
-
-
-@contextlib.contextmanager
 def webkit(folder: Path) -> Iterator[Browser]:
     """Debian's WebKitGTK in its MiniBrowser, on a screen that nobody sees."""
     binary = next(Path("/usr/lib").glob("*/webkit2gtk-4*/MiniBrowser"))
+    port, session = free_port(), ""
+
+    def send(name: str, parameters: dict[str, Any]) -> Any:
+        method, path = COMMANDS[name]
+        path, rest = path.format(**parameters), {key: value for key, value in parameters.items() if f"{{{key}}}" not in path}
+        body = json.dumps(rest).encode() if method == "POST" else None
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/session{session}{path}", body, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=2 * WAIT_SECONDS) as reply:
+                return json.load(reply)["value"]
+        except urllib.error.HTTPError as error:
+            raise Refused(f"{name}: {error.read().decode()[:500]}") from error
+
     with _screen() as display:
         environment = {**os.environ, "DISPLAY": display, "HOME": str(folder), "WEBKIT_DISABLE_COMPOSITING_MODE": "1"}
-        options = {"binary": str(binary), "args": ["--automation"]}
-        with _over_http("WebKitWebDriver", {"webkitgtk:browserOptions": options}, environment) as browser:
-            yield browser
+        with _process(["WebKitWebDriver", f"--port={port}"], environment):
+            _connect(port).close()
+            options = {"binary": str(binary), "args": ["--automation"]}
+            made = send("NewSession", {"capabilities": {"alwaysMatch": {"webkitgtk:browserOptions": options}}})
+            session = f"/{made['sessionId']}"
+            yield Browser("WebKitGTK", made["capabilities"]["browserVersion"], send)
+            with contextlib.suppress(Refused, OSError):
+                send("DeleteSession", {})
 
 
 @contextlib.contextmanager
@@ -157,36 +164,8 @@ def firefox(folder: Path) -> Iterator[Browser]:
             send("Marionette:Quit", {"flags": ["eForceQuit"]})
 
 
-ENGINES = {"chromium": chromium, "firefox": firefox, "webkit": webkit}
-#: What has to be installed for each.
-PROGRAMS = {"chromium": "chromedriver", "firefox": "firefox-esr", "webkit": "WebKitWebDriver"}
-
-
-@contextlib.contextmanager
-def _over_http(program: str, capabilities: dict[str, Any], environment: Any) -> Iterator[Browser]:
-    port = free_port()
-    session = ""
-
-    def send(name: str, parameters: dict[str, Any]) -> Any:
-        method, path = COMMANDS[name]
-        path, rest = path.format(**parameters), {key: value for key, value in parameters.items() if f"{{{key}}}" not in path}
-        body = json.dumps(rest).encode() if method == "POST" else None
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/session{session}{path}", body, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=2 * WAIT_SECONDS) as reply:
-                return json.load(reply)["value"]
-        except urllib.error.HTTPError as error:
-            raise Refused(f"{name}: {error.read().decode()[:500]}") from error
-
-    with _process([program, f"--port={port}"], environment):
-        with _connect(port):
-            pass
-        made = send("NewSession", {"capabilities": {"alwaysMatch": capabilities}})
-        session = f"/{made['sessionId']}"
-        name = {"MiniBrowser": "WebKitGTK", "chrome": "Chromium"}.get(made["capabilities"]["browserName"])
-        yield Browser(name or made["capabilities"]["browserName"], made["capabilities"]["browserVersion"], send)
-        with contextlib.suppress(Refused, OSError):
-            send("DeleteSession", {})
+#: What has to be installed for each -> how it is started.
+ENGINES = {"firefox-esr": firefox, "WebKitWebDriver": webkit}
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""The page in three browser engines: what a visitor does first, and twenty times every link into it.
+"""The page in two more browser engines: what a visitor does first, and twenty times every link into it.
 
-`make test-browsers` runs it, by itself: it needs Debian's chromium-driver, firefox-esr, webkit2gtk-driver and xvfb.
+`make test-browsers` runs it, by itself: it needs Debian's firefox-esr, webkit2gtk-driver and xvfb.
 """
 
 import base64
@@ -13,7 +13,7 @@ from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.page import TABS
 from tests.browser.driver import DROP, ROOT, running_server
-from tests.engines.driver import ENGINES, PROGRAMS, Browser
+from tests.engines.driver import ENGINES, Browser
 
 LINKS_EACH = 20
 SIZES = {"wide": (1280, 900, "light"), "phone": (390, 844, "dark")}
@@ -59,8 +59,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=list(ENGINES))
 def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if shutil.which(PROGRAMS[request.param]) is None:
-        pytest.skip(f"There is no {PROGRAMS[request.param]} here.")
+    if shutil.which(request.param) is None:
+        pytest.skip(f"There is no {request.param} here.")
     with ENGINES[request.param](tmp_path_factory.mktemp("profile")) as browser:
         print(f"{browser.name} {browser.version}")
         yield browser

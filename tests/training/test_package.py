@@ -15,7 +15,7 @@ from filelock import FileLock
 
 import normzoo
 from normzoo.analysis.results import METRICS
-from normzoo.errors import CheckpointError, DataError, TrainingError
+from normzoo.errors import CheckpointError, TrainingError
 from normzoo.nn.own_norm import forget_own_norms
 from normzoo.pretrained.checkpoint import HASHED
 from normzoo.pretrained.serialization import file_sha256
@@ -115,12 +115,6 @@ def test_runs_on_held_out_images_become_a_table(runs, tmp_path):
         (row,) = csv.DictReader(file)
     assert (row["recipe"], row["variant"], row["epochs"], row["holdout"]) == ("quick", "bn", "2", "0.25")
     assert float(row["holdout_accuracy"]) == pytest.approx(state.history[-1]["accuracy"], abs=1e-6)
-
-
-def test_missing_images_are_said(runs, tmp_path, monkeypatch):
-    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match="tiny"):
-        package(runs, tmp_path / "checkpoints", silent)
 
 
 def test_figure_that_is_no_number_is_never_written(runs, tmp_path, monkeypatch):
