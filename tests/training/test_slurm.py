@@ -1,7 +1,6 @@
 """What is said to Slurm and made of its answers, with scripts in the place of its commands. tests/cluster has a real one."""
 
 import contextlib
-import json
 import os
 import sys
 import time
@@ -14,7 +13,6 @@ from training import cli as command_line
 from training.config import Execution, Run
 from training.engine import step
 from training.launch import slurm
-from training.launch.local import finished
 from training.launch.slurm import FAILURE, Resources, Task
 from training.runs import lock
 
@@ -182,29 +180,16 @@ def test_what_failed_is_told_and_submitted_again_only_when_asked(commands, tmp_p
     assert any("it diverged" in line for line in told)
 
 
-def test_run_that_another_process_trains_is_left_to_it_and_taken_over_when_it_dies(commands, tmp_path, monkeypatch):
-    runs, run = tmp_path / "runs", Run("tiny", RECIPE, "nn")
-    run.folder(runs).mkdir(parents=True)
-    told = []
+def test_run_that_another_process_trains_is_left_to_it_and_its_end_is_told(commands, tmp_path, monkeypatch):
+    run, told = Run("tiny", RECIPE, "nn"), []
+    run.folder(tmp_path).mkdir(parents=True)
     with contextlib.ExitStack() as other_process:
-        other_process.enter_context(lock(run.folder(runs)))
-
-        def queue():
-            if told:
-                other_process.close()  # it is dead
-            return {}
-
-        def submit(executor, tasks):
-            for task in tasks:
-                train_tiny(load_tiny(tmp_path / "data"), runs, task.run.norm)
-            return ["7"]
-
-        monkeypatch.setattr(slurm, "queue", queue)
-        monkeypatch.setattr(slurm, "submit", submit)
-        slurm.cluster_study([run, run], runs, Resources(), Execution(), say=told.append)
+        other_process.enter_context(lock(run.folder(tmp_path)))
+        monkeypatch.setattr(slurm, "queue", lambda: (told and other_process.close()) or {})  # it dies
+        with pytest.raises(TrainingError, match="Of 1 run, 1 stopped"):
+            slurm.cluster_study([run, run], tmp_path, Resources(), Execution(), say=told.append)
     assert told[0] == "1 run: 1 trained by another process."
-    assert json.loads((run.folder(runs) / "job.json").read_text()) == {"job": "7"}
-    assert finished(run, runs)
+    assert calls(commands) == 0
 
 
 def test_task_that_finds_its_run_busy_ends_in_peace(commands, tmp_path):

@@ -197,7 +197,6 @@ class _ClusterStudy:
         self.left: list[Run] = []  # still under way
         self.failed: list[Run] = []  # by themselves, with an error
         self.stopped: list[Run] = []  # from outside
-        self.others: set[Run] = set()  # in the hands of a process that is no job
 
     def begin(self, retry: bool) -> None:
         """Report the state of the runs, and submit the rest."""
@@ -215,7 +214,6 @@ class _ClusterStudy:
             ids = ", ".join(sorted({job.split("_")[0] for job in submitted.values()}))
             self.say(f"Submitted as job {ids}: {self.resources.total(len(submitted))}")
         self.left = [run for run in self.runs if before[run] in ("queued", "busy") or run in submitted]
-        self.others = {run for run in self.runs if before[run] == "busy"}
         self.failed = [run for run in self.runs if before[run] == "failed" and run not in submitted]
         for run in self.failed:
             self._tell_end(run, "failed; --retry submits it again")
@@ -260,12 +258,6 @@ class _ClusterStudy:
 
     def _is_under_way(self, run: Run, jobs: dict[str, str]) -> bool:
         standing = self._standing(run, jobs)
-        if standing == "busy":
-            self.others.add(run)
-        if standing == "open" and run in self.others:
-            self.others.remove(run)
-            self._submit([run], ("open",))  # what was trained elsewhere is taken over
-            return True
         if standing == "failed":
             self.failed.append(run)
             self._tell_end(run, "failed")
