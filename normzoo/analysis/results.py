@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from normzoo.analysis.reference_study import original_study
 from normzoo.analysis.statistics import Runs
 from normzoo.errors import CheckpointError, ConfigError
 from normzoo.pretrained.checkpoint import HISTORY_COLUMNS, Checkpoint
 from normzoo.pretrained.registry import ModelSet
-from normzoo.variants import Variant
 
 Read = TypeVar("Read")
 Shares = NDArray[np.float64]
@@ -240,32 +238,6 @@ def _count(checkpoint: Checkpoint) -> Confusion:
 def _divide(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Shares:
     """parts / wholes; 0 if the whole is 0."""
     return np.divide(parts, wholes, out=np.zeros(np.broadcast_shapes(parts.shape, wholes.shape)), where=wholes != 0)
-
-
-def by_batch_size(model_set: ModelSet) -> pd.DataFrame:
-    """The final figures of the runs of norms whose batch size the original study varied, by norm and by batch size.
-
-    As `final_metrics` gives them, with `norm`, `batch_size`, that of the recipe, `steps`, and the losses by the original
-    study's convention, `val_loss_divided` and `train_loss_divided`: divided by the batch size once more.
-    """
-    norms, sizes = list(original_study()["batch_size_study_train"]), dict[str, tuple[int, int]]()
-    for variant, checkpoint in model_set.checkpoints.items():
-        parsed = Variant.parse(variant)
-        recipe = checkpoint.metrics["provenance"].get("recipe")
-        size = recipe.get("batch_size") if isinstance(recipe, dict) else None
-        if parsed.norm in norms and not parsed.is_reference and isinstance(size, int) and size > 0:
-            sizes[variant] = norms.index(parsed.norm), size
-    finals = final_metrics(model_set, sorted(sizes, key=lambda variant: sizes[variant])).frame
-    if finals.empty:
-        return finals
-    finals = finals.assign(
-        norm=[norms[sizes[variant][0]] for variant in finals["variant"]],
-        batch_size=[sizes[variant][1] for variant in finals["variant"]],
-        steps=[steps_of(model_set.checkpoints[variant].metrics) for variant in finals["variant"]],
-    )
-    for split in SPLITS:
-        finals[f"{split}_loss_divided"] = finals[f"{split}_loss"] / finals["batch_size"]
-    return finals
 
 
 def steps_of(metrics: dict[str, Any]) -> int | None:

@@ -189,11 +189,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def epochs_to(accuracies: Sequence[float], level: float) -> int | None:
-    """Return the first epoch, from 1, with accuracy of at least `level`, or None."""
-    return next((epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= level), None)
-
-
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
     """Return Kendall's tau-b of two rankings: 1 the same, -1 reversed; NaN if one has only ties.
 

@@ -5,8 +5,8 @@ import re
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.reference_study import batch_size_figures, nats
-from normzoo.analysis.results import METRICS, by_batch_size
+from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
+from normzoo.analysis.results import METRICS, steps_of
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, holm, mean_accuracy, pooled_run_variance
 from normzoo.findings.finding import (
     SINGLE_RUN,
@@ -25,7 +25,7 @@ from normzoo.findings.finding import (
 from normzoo.formatting import listed, p_text, signed
 from normzoo.plotting.spec import Axis, Chart
 from normzoo.pretrained.registry import ModelSet
-from normzoo.variants import short_name
+from normzoo.variants import Variant, short_name
 
 #: The control does not depend on the batch: its change is due to the number of steps.
 CONTROL, STUDIED = "gn", "bn"
@@ -34,10 +34,10 @@ _SETTING = ",statistics_batch="
 
 def batch_size_finding(evidence: Evidence) -> Finding | None:
     """Return the effect of batch size, with the loss in both conventions, and the original study's figures."""
-    model_set = next((each for each in (evidence.shown, *evidence.model_sets) if len(_sizes(each)) > 1), None)
-    if model_set is None:
+    sets = ((each, _finals(each)) for each in (evidence.shown, *evidence.model_sets))
+    model_set, finals = next(((each, found) for each, found in sets if found["batch_size"].nunique() > 1), (None, None))
+    if model_set is None or finals is None:
         return None
-    finals = by_batch_size(model_set)
     found = difference_in_differences(model_set, finals)
     runs = results.correct_images(model_set, finals["variant"])[0]
     phrases = "" if found is None else _headline(model_set, found)
@@ -45,7 +45,7 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
         key="batch-size",
         title="Batch size",
         headline=phrases
-        or f"Accuracy at batch sizes {listed([str(size) for size in _sizes(model_set)])} ({where(model_set)}).",
+        or f"Accuracy at batch sizes {listed(list(map(str, sorted(set(finals['batch_size'])))))} ({where(model_set)}).",
         chart=_chart(finals, runs),
         tables=[_table(finals)],
         method=[
@@ -62,9 +62,17 @@ def batch_size_finding(evidence: Evidence) -> Finding | None:
     )
 
 
-def _sizes(model_set: ModelSet) -> list[int]:
-    finals = by_batch_size(model_set)
-    return [] if finals.empty else sorted(set(map(int, finals["batch_size"])))
+def _finals(model_set: ModelSet) -> pd.DataFrame:
+    """Return final figures, norm, batch size and steps of the norms whose batch size the original study varied."""
+    rows, norms = [], list(original_study()["batch_size_study_train"])
+    for variant, checkpoint in model_set.checkpoints.items():
+        parsed, size = Variant.parse(variant), checkpoint.metrics["provenance"].get("recipe", {}).get("batch_size")
+        if parsed.norm in norms and not parsed.is_reference and size:
+            rows.append((variant, parsed.norm, int(size), steps_of(checkpoint.metrics)))
+    rows.sort(key=lambda row: (norms.index(row[1]), row[2]))
+    own = pd.DataFrame(rows, columns=["variant", "norm", "batch_size", "steps"])
+    finals = results.final_metrics(model_set, own["variant"]).frame
+    return own if finals.empty else finals.merge(own, on="variant")
 
 
 def difference_in_differences(model_set: ModelSet, finals: pd.DataFrame) -> tuple[list[int], list[float], Contrast] | None:
@@ -115,7 +123,7 @@ def _table(finals: pd.DataFrame) -> ResultTable:
         texts = [metric.with_sd(row[f"{split}_accuracy"], row[f"{split}_accuracy_sd"]) for row in finals.to_dict("records")]
         table.add(f"{title} accuracy (%)", 100 * finals[f"{split}_accuracy"], higher_is_better=True, texts=texts)
     table.add("Training loss (nats)", finals["train_loss"], ".4f", higher_is_better=False)
-    table.add("Divided by the batch size", finals["train_loss_divided"], ".5f")
+    table.add("Divided by the batch size", finals["train_loss"] / finals["batch_size"], ".5f")
     sized = list(zip(finals["norm"], map(int, finals["batch_size"]), strict=True))
     printed = [(batch_size_figures(norm, size) or {}).get("loss") for norm, size in sized]
     in_nats = [None if loss is None else nats(loss, size) for loss, (_, size) in zip(printed, sized, strict=True)]
