@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import io
-import json
 import os
 import platform
 import subprocess
@@ -25,7 +24,7 @@ LOCK = "lock"
 #: `is_busy` holds the lock for a moment; if it is locked for longer, another process is training.
 PROBE_SECONDS = 0.2
 #: In the folder of a run: what it is doing.
-DOING = "doing.json"
+DOING = "doing"
 #: On Windows a file cannot be replaced while a reader or virus scanner holds it.
 REPLACE_SECONDS = 2.0
 
@@ -128,14 +127,14 @@ def set_aside(folder: Path) -> Path:
 def tell_doing(folder: Path, what: str) -> None:
     """Write down what a run is doing, for observers."""
     with contextlib.suppress(OSError):
-        (folder / DOING).write_text(json.dumps({"doing": what, "time": time.time()}), encoding="utf-8")
+        (folder / DOING).write_text(what, encoding="utf-8")
 
 
 def read_doing(folder: Path) -> str:
     """Return what a run is doing, as written down; empty if unknown."""
     try:
-        return str(json.loads((folder / DOING).read_text(encoding="utf-8"))["doing"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return (folder / DOING).read_text(encoding="utf-8")
+    except OSError:
         return ""
 
 

@@ -293,19 +293,23 @@ def first_interrupt_waits(signals: tuple[int, ...] = (signal.SIGINT,)) -> Iterat
         if came.count(signal.SIGINT) > 1:
             raise KeyboardInterrupt
 
-    previous: dict[int, Any] = {}
-    try:
-        for number in signals:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                previous[number] = signal.signal(number, remember)
-    except ValueError:  # not the main thread, which handles signals
-        yield lambda: False
-        return
-    try:
+    with handling(signals, remember):
         yield lambda: bool(came)
+
+
+@contextlib.contextmanager
+def handling(signals: tuple[int, ...], handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle signals in this way, except those that are ignored, as under nohup."""
+    previous: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # not the main thread, which handles signals
+        for number in signals:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, handler)
+    try:
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 #: Value of the option, the same as the package -> module.

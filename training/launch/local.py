@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tabulate import tabulate
@@ -23,6 +22,7 @@ from training.config import Run
 from training.data.dataset import ImageData
 from training.engine.speed import TIMED_STEPS, StepTiming, compiled_seconds, time_steps
 from training.engine.step import missing_for_compile
+from training.engine.trainer import handling
 from training.runs import RunBusyError, State, is_busy, lock, read_doing, read_history, set_aside
 
 POLL_SECONDS = 2.0
@@ -113,32 +113,23 @@ def _stopping(active: dict[Run, "subprocess.Popen[bytes]"]) -> Iterator[None]:
             _leave_terminal(number)
         raise KeyboardInterrupt
 
-    before: dict[int, Any] = {}
-    with contextlib.suppress(ValueError):  # not the main thread, which handles signals
-        for number in STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if active:
-            print(
-                f"Finishing the epoch of {counted(len(active), 'run')}. Press Ctrl-C again to stop at once.",
-                file=sys.stderr,
-                flush=True,
-            )
-        for process in active.values():
-            process.terminate()
-        for process in active.values():
-            process.wait()
-        raise
-    finally:
-        for process in active.values():
-            if process.poll() is None:
-                process.kill()  # what was saved stays
+    with handling(STOPPING, interrupt):
+        try:
+            yield
+        except KeyboardInterrupt:
+            if active:
+                words = f"Finishing the epoch of {counted(len(active), 'run')}. Press Ctrl-C again to stop at once."
+                print(words, file=sys.stderr, flush=True)
+            for process in active.values():
+                process.terminate()
+            for process in active.values():
                 process.wait()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            raise
+        finally:
+            for process in active.values():
+                if process.poll() is None:
+                    process.kill()  # what was saved stays
+                    process.wait()
 
 
 def _leave_terminal(number: int) -> None:
