@@ -3,9 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from normzoo.analysis.results import correct_images
 from normzoo.findings import COMMON, OF_A_SET, Evidence, find_all
 from normzoo.findings.accuracy import accuracy_finding, lead_words
 from normzoo.findings.batch_size import batch_size_finding, ghost_batches_finding
@@ -176,13 +174,6 @@ def test_the_best_recipe_of_the_search_has_the_best_mean_over_all_norms(tmp_path
     assert "it is the recipe" in finding.headline
     assert finding.tables[0].numbers["Mean of all"][:2] == pytest.approx([70, 60])
     assert np.isnan(finding.tables[0].numbers["Mean of all"][2])
-
-
-def test_runs_are_read_seed_by_seed(tmp_path):
-    save(tmp_path, "toy/paper", "bn", 50, 60)
-    found, problems = correct_images(list_model_sets(tmp_path)[0], ["bn"])
-    assert {seed: int(torch.tensor(run).sum()) for seed, run in found["bn"].items()} == {0: 50, 1: 60}
-    assert not problems
 
 
 def test_ghost_batches_are_compared_with_the_statistics_of_whole_batches(tmp_path):

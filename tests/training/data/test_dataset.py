@@ -281,22 +281,6 @@ def test_what_cannot_be_fetched_is_said_with_what_to_do(server, tmp_path):
             download(f"http://127.0.0.1:{unused.getsockname()[1]}/a.zip", tmp_path)
 
 
-def test_a_server_that_speaks_no_http_is_said(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer():
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1000)
-                connection.sendall(b"220 mail server ready\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(DataError, match="Could not fetch"):
-            download(f"http://127.0.0.1:{listener.getsockname()[1]}/a.zip", tmp_path)
-        thread.join()
-
-
 def test_a_disk_that_fills_up_while_downloading_is_said(server, tmp_path):
     server.content = bytes(200_000)
     with small_disk(tmp_path / "disk", 100) as disk:
@@ -347,15 +331,3 @@ def test_a_wrong_archive_is_refused_with_what_to_do_and_leaves_nothing(kind, tmp
     assert str(archive) in str(caught.value)
     assert "--archive PATH-OR-URL." in str(caught.value)
     assert not root.exists() or list(root.iterdir()) == []
-
-
-@pytest.mark.usefixtures("_expected")
-def test_a_wrong_archive_that_was_downloaded_names_the_file_to_delete(server, tmp_path):
-    server.content = b"<html>Please log in</html>"
-    with pytest.raises(DataError, match="Delete it") as caught:
-        fetch(NAME, archive=server.url, root=tmp_path)
-    path = tmp_path / "downloads" / "tiny-imagenet-200.zip"
-    assert str(path) in str(caught.value)
-    path.unlink()
-    server.content = ARCHIVE
-    assert fetch(NAME, archive=server.url, root=tmp_path).is_dir()

@@ -1,16 +1,11 @@
 """One run in two processes, over gloo on the CPU: the same result as in one."""
 
-import re
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 from normzoo.errors import ConfigError, TrainingError
-from tests.support import warm
-from tests.support.page import free_port
-from tests.support.tiny import FIELDS, RECIPE, ROOT, load_tiny, subprocess_environment
+from tests.support.tiny import RECIPE, load_tiny
 from tests.support.warm import two_processes
 from training.config import Execution, Run
 from training.engine.distributed import on_cpu, synchronize_norms
@@ -95,23 +90,3 @@ def test_one_process_writes(trained):
 def test_everything_that_is_saved_comes_to_the_cpu():
     nest = {"state": {0: {"step": torch.ones(2)}}, "groups": [{"lr": 0.1, "params": [0, 1]}]}
     torch.testing.assert_close(on_cpu(nest), nest)
-
-
-def test_with_torchruns_variables_two_processes_train_one_run_of_which_the_first_speaks(tmp_path):
-    """The launcher itself starts two runs in `tests/cluster`."""
-    load_tiny(tmp_path / "data")
-    fields = [f"--{name.replace('_', '-')}={value}" for name, value in FIELDS.items()]
-    command = ["-m", "training", "train", "--norm=bn", "--data=tiny", "--amp=fp32", "--epochs=1", *fields]
-    shared = subprocess_environment(tmp_path / "data") | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    shared["MASTER_PORT"], paths, processes = str(free_port()), [tmp_path / "first", tmp_path / "second"], []
-    for rank, path in enumerate(paths):
-        with path.open("wb") as log, path.with_suffix(".errors").open("wb") as errors:
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            arguments = [sys.executable, *command, f"--runs={tmp_path / 'runs'}"]
-            processes.append(warm.Popen(arguments, ROOT, shared | own, log, errors))
-    assert [process.wait(120) for process in processes] == [0, 0], [path.with_suffix(".errors").read_text() for path in paths]
-    first, epoch, last = paths[0].read_text().splitlines()
-    assert re.findall(r"\d+", first) == ["2", "40"]
-    assert epoch.startswith("bn seed 0 epoch 1/1  train loss ")
-    assert last.startswith("bn: 1 of 1 epochs ")
-    assert paths[1].read_text() == ""

@@ -87,13 +87,9 @@ def test_gates_alone_are_in_a_group_of_their_own_without_weight_decay(norm):
     for group in second:
         assert [id(p) for p in group["params"]] == [id(gate) for gate in gated]
         assert group["weight_decay"] == 0
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_gates_learn_ten_times_as_fast(optimizer):
-    step = make_step("bin", RECIPE.changed(optimizer=optimizer))
+    step = make_step(norm)
     step(*batch(), 0.02)
-    assert [group["lr"] for group in step.optimizer.param_groups] == [0.02, 0.2]
+    assert [group["lr"] for group in step.optimizer.param_groups] == [0.02, 0.2][: 1 + bool(gated)]
 
 
 def test_gates_that_a_step_itself_pushes_out_are_put_back():
