@@ -14,14 +14,14 @@ from normzoo.app.core.errors import GuardedBlocks
 from normzoo.app.tabs import about, batches, compare, curves, evidence
 from normzoo.app.tabs.inside import tab as inside
 
-#: Of each tab its name in links, its title, and what builds its parts.
-TABS: tuple[tuple[str, str, tuple[Callable[..., None], ...]], ...] = (
-    ("compare", "Compare", (compare.build,)),
-    ("batches", "Batches", (batches.build,)),
-    ("curves", "Curves & metrics", (curves.build,)),
-    ("evidence", "Evidence", (evidence.build,)),
-    ("inside", "Inside", (inside.build,)),
-    ("about", "About", (about.build,)),
+#: Of each tab its name in links, its title, and what builds it.
+TABS: tuple[tuple[str, str, Callable[..., None]], ...] = (
+    ("compare", "Compare", compare.build),
+    ("batches", "Batches", batches.build),
+    ("curves", "Curves & metrics", curves.build),
+    ("evidence", "Evidence", evidence.build),
+    ("inside", "Inside", inside.build),
+    ("about", "About", about.build),
 )
 BATCHES = [key for key, *_ in TABS].index("batches")
 
@@ -58,10 +58,9 @@ def build(catalog: Catalog) -> GuardedBlocks:
             controls = chooser.build(default, catalog.titles, link_button, FIRST_SET, BATCHES)
             with gr.Tabs(overflow_behavior="wrap"):  # on a phone all stay in sight
                 tabs = {}
-                for key, title, parts in TABS:
+                for key, title, build_tab in TABS:
                     with gr.Tab(title) as tabs[key]:
-                        for build_part in parts:
-                            build_part(catalog, default, dataclasses.replace(controls, tab=tabs[key]))
+                        build_tab(catalog, default, dataclasses.replace(controls, tab=tabs[key]))
             controls.connect(catalog, tabs)
     keep_signatures(demo)
     return demo

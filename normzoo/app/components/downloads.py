@@ -13,7 +13,6 @@ from tabulate import tabulate
 
 from normzoo.app.components.html import render
 from normzoo.app.core.controls import LAST_WINS, UNDOCUMENTED
-from normzoo.app.core.errors import guarded
 from normzoo.formatting import to_csv
 from normzoo.plotting.spec import Chart
 
@@ -84,7 +83,6 @@ def file_name(model_set_name: str, *words: str) -> str:
 
 
 def _maker(make: Callable[..., tuple[str, bytes]], file_format: str) -> Callable[..., dict[str, str]]:
-    @guarded
     def make_file(*values: Any) -> dict[str, str]:
         """A file: its name, its media type, and its content in base64."""
         name, content = make(*values, file_format)

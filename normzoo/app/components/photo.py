@@ -14,7 +14,7 @@ from PIL import Image
 
 from normzoo.app.components.html import jpeg_url, render
 from normzoo.app.core.controls import UNDOCUMENTED, Chooser, Linked
-from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.errors import check_choice
 from normzoo.app.core.examples import EXAMPLES, PREPARED, Example
 from normzoo.app.core.upload import MOST, Kept, chosen_path, open_photo, photo_path
 from normzoo.app.core.work import SMALL_BYTES, check_wanted, computing
@@ -40,7 +40,6 @@ def build(chooser: Chooser) -> tuple[Dependency, gr.Textbox]:
     preview = gr.HTML(show(EXAMPLES[0].path), js_on_load=None, elem_id="photo")
     gr.HTML(render("photo_controls.html"), js_on_load=None)
 
-    @guarded
     def choose_photo(choice: object) -> tuple[Path | None, str, str]:
         """Put what was chosen in the place of the photo, if it is a picture; if not, nothing changes."""
         path = chosen_path(choice)
@@ -50,7 +49,6 @@ def build(chooser: Chooser) -> tuple[Dependency, gr.Textbox]:
         choose_photo,
         chooser.photo_choice,
         [chooser.photo, preview, truth],
-        api_name="choose_photo",
         **UNDOCUMENTED,
     )
     names = {prepared: [_in_link(photo) for photo in photos] for prepared, photos in PREPARED.items()}
@@ -155,39 +153,28 @@ def read_photos(wanted: object, image_size: int, tell: Callable[[int, int], None
         image_size: of the networks.
         tell: is told how many of how many files are read.
     """
+    files: list[tuple[Path, str, str, dict[str, Any]]]
     if isinstance(wanted, dict) and "set" in wanted:
-        name = wanted["set"]
-        if not isinstance(name, str) or name not in PREPARED:
-            raise ImageError(f"There is no such set of photos. Choose one of: {', '.join(PREPARED)}.")
-        return Photos(tuple(_prepared(name, number, image_size) for number in range(len(PREPARED[name]))), ())
-    uploads = _check(wanted)
-    answers: list[list[_Small | str] | str] = []
-    for done, (path, _, _) in enumerate(uploads, start=1):
-        answers.append(_read(path, image_size))
-        tell(done, len(uploads))
-    read: list[Photo] = []
-    problems: list[str] = []
-    for (path, name, folder), answer in zip(uploads, answers, strict=True):
+        name = check_choice("set of photos", wanted["set"], PREPARED)
+        files = [(each.path, each.title, each.folder, {"set": name, "number": n}) for n, each in enumerate(PREPARED[name])]
+    else:
+        sent = {"meta": {"_type": "gradio.FileData"}}
+        files = [(path, name, where, {"file": {"path": str(path), **sent}}) for path, name, where in _check(wanted)]
+    read, problems = list[Photo](), list[str]()
+    for done, (path, name, folder, choice) in enumerate(files, start=1):
+        answer = _read(path, image_size)
+        tell(done, len(files))
         if isinstance(answer, str):
             problems.append(f"{name}: {answer}")
             continue
-        file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
         for number, member in enumerate(answer):
             if isinstance(member, str):
                 problems.append(f"{name}, {member}")
             elif member.name:
-                read.append(Photo(*member, {"file": file, "member": number}))
+                read.append(Photo(*member, {**choice, "member": number}))
             else:
-                read.append(Photo(name, folder, member.square, member.thumbnail, {"file": file}))
+                read.append(Photo(name, folder, member.square, member.thumbnail, choice))
     return Photos(tuple(read), tuple(problems))
-
-
-def _prepared(name: str, number: int, image_size: int) -> Photo:
-    example = PREPARED[name][number]
-    answer = _read(example.path, image_size)
-    if isinstance(answer, str) or isinstance(answer[0], str):
-        raise ImageError(f"The picture {example.file} of this page is damaged; install it again.")
-    return Photo(example.title, example.folder, answer[0].square, answer[0].thumbnail, {"set": name, "number": number})
 
 
 def _check(wanted: object) -> list[tuple[Path, str, str]]:
@@ -270,25 +257,24 @@ def _bytes(small: _Small | str) -> int:
 
 
 def _read(path: Path, image_size: int) -> list[_Small | str] | str:
-    """The photos in a file, or the sentence that says why there are none."""
+    """The photos in a file, or the sentence that says why there are none: a refusal is an answer like others."""
+
+    def read() -> list[_Small | str] | str:
+        try:
+            if not is_archive(path):
+                return [_Small("", "", *_reduce(path, image_size))]
+            if isinstance(refusal := _counted.get(path, functools.partial(_count, path)), str):
+                return refusal
+            return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
+        except (ImageError, ConfigError) as error:
+            if not path.is_file():  # what may be a moment's is raised, and not kept
+                raise OSError from error
+            return str(error)
+
     try:
-        return _small.get(path, lambda: _read_once(path, image_size), image_size)
+        return _small.get(path, read, image_size)
     except (ImageError, OSError):
         return "It is no longer here; choose it again."
-
-
-def _read_once(path: Path, image_size: int) -> list[_Small | str] | str:
-    """A refusal is an answer like others; what may be a moment's, such as that the file is gone, is raised."""
-    try:
-        if not is_archive(path):
-            return [_Small("", "", *_reduce(path, image_size))]
-        if isinstance(refusal := _counted.get(path, functools.partial(_count, path)), str):
-            return refusal
-        return [_read_member(file.name, file.folder, file.content, image_size) for file in read_archive(path, MOST)]
-    except (ImageError, ConfigError) as error:
-        if not path.is_file():
-            raise OSError from error
-        return str(error)
 
 
 def _read_member(name: str, folder: str, content: bytes, image_size: int) -> _Small | str:

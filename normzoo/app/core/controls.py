@@ -4,8 +4,8 @@ A new control of a tab takes five lines:
 
     knob = gr.Slider(0, 1, value=0, label="Knob")                            # in `build`, where it shall stand
     shown = gr.HTML(js_on_load=None, label="report")                          # `label` is its name for programs
-    def turn_knob(model_set: str, variants: list[str] | None, knob: float = 0) -> str: ...  # @guarded, with a docstring
-    part = chooser.follow(turn_knob, [*chooser.inputs, knob], shown, also=[knob.input], api_name="turn_knob")
+    def turn_knob(model_set: str, variants: list[str] | None, knob: float = 0) -> str: ...  # with a docstring
+    part = chooser.follow(turn_knob, [*chooser.inputs, knob], shown, also=[knob.input])
     chooser.add_to_link(Linked("knob", [part.event], [knob]))                 # and "knob" in `KEYS`
 
 What happens then, in this order:
@@ -37,7 +37,6 @@ from gradio.events import Dependency
 
 from normzoo.app.core import upload as photo
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
-from normzoo.app.core.errors import guarded
 from normzoo.errors import ConfigError
 from normzoo.pretrained.registry import ModelSet
 from normzoo.variants import short_name
@@ -345,10 +344,12 @@ class Chooser:
         also: Sequence[Any] = (),
         on_open: bool = False,
         place: str = "",
-        api_name: str,
+        api_name: str = "",
         **options: Any,
     ) -> Part:
         """Run a function that fills a part of a tab after these choices made here, and after the events in `also`.
+
+        Programs call it by its name, or by `api_name`.
 
         A choice made while another tab is open is followed when this one is opened.
 
@@ -356,6 +357,7 @@ class Chooser:
             on_open: also each time that the tab is opened: it shows something else that may have changed, or nothing at first.
             place: selector of an element; while that is not shown, nothing but `also` starts the function.
         """
+        api_name = api_name or function.__name__
         with self._unseen:
             starter = gr.HTML(0, html_template="", js_on_load=None)
         event = starter.change(function, list(inputs), outputs, api_name=api_name, **{**LAST_WINS, **options})
@@ -402,13 +404,11 @@ class Chooser:
             lists = [update for function, _ in self._lists for update in function(model_set)]
             return [gr.CheckboxGroup(_choices(model_set), value=ticked), *lists]
 
-        @guarded
         def list_variants(model_set: str) -> list[Any]:
             """The variants of a model set, with the zoo's norms ticked, and what else can be chosen from it."""
             chosen_set = catalog.get(model_set)
             return bring(chosen_set, main_variants_of(chosen_set))
 
-        @guarded
         def open_link(model_set: str, asked: object) -> list[Any]:
             """What a link asks for."""
             linked, ticked, is_known = read_link(catalog, model_set, asked)

@@ -53,13 +53,13 @@ def check_choice(what: str, value: object, known: Collection[str]) -> str:
 class GuardedEvents(BlocksConfig):
     """The events of a page: every one is made here, whatever listener sets it up.
 
-    Functions get their inputs as they were sent, and check them: Gradio would hand a file to any of Pillow's decoders, before
-    the project's own loader sees it, and refuse a program a network that the model set chosen at first does not have.
+    Functions are `guarded`, get their inputs as they were sent, and check them: Gradio would hand a file to any of Pillow's
+    decoders, before the project's own loader sees it, and refuse a program a network that the first model set does not have.
     """
 
     def set_event_trigger(self, targets: Any, fn: Any, inputs: Any, outputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Add an event."""
-        block_fn, index = super().set_event_trigger(targets, fn, inputs, outputs, *args, **kwargs)
+        block_fn, index = super().set_event_trigger(targets, fn and guarded(fn), inputs, outputs, *args, **kwargs)
         block_fn.preprocess = False
         return block_fn, index
 

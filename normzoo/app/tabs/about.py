@@ -10,7 +10,6 @@ from markupsafe import Markup
 from normzoo.app.components.html import SORT_SCRIPT, render, sortable
 from normzoo.app.core.catalog import Catalog, chosen, variants_of
 from normzoo.app.core.controls import Chooser
-from normzoo.app.core.errors import guarded
 from normzoo.app.core.examples import FOLDER
 from normzoo.findings.finding import training_commands
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
@@ -50,15 +49,12 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     with gr.Accordion("Credits and terms", open=False):
         gr.Markdown(TERMS + (FOLDER / "CREDITS.md").read_text(encoding="utf-8"), elem_id="credits")
 
-    @guarded
     def about(model_set: str, variants: list[str] | None) -> tuple[str, str]:
         """How the networks of a model set were trained, read from their files, and how to call this page, as HTML."""
         chosen_set = catalog.get(model_set)
         return describe_training(chosen_set, chosen(chosen_set, variants)), PROGRAMS
 
-    chooser.follow(
-        about, chooser.inputs, [trained, calls], also=[fold_runs.expand], on_open=True, place="#trained", api_name="about"
-    )
+    chooser.follow(about, chooser.inputs, [trained, calls], also=[fold_runs.expand], on_open=True, place="#trained")
 
 
 def describe_norms() -> str:

@@ -19,7 +19,7 @@ from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, render, sortab
 from normzoo.app.components.photo import FIRST_SET, Photo, read_photos
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
-from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.errors import check_choice
 from normzoo.app.core.examples import PREPARED, Example
 from normzoo.app.core.upload import MOST
 from normzoo.app.core.work import computing
@@ -147,7 +147,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     def is_first(photos: object, *rest: object) -> bool:
         return (photos, *rest) == ({"set": FIRST_SET}, "batch", FIRST_KIND, SEVERITIES[-1])
 
-    @guarded
     def choose_photos(choice: object, model_set: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         """Take many photos: a prepared set, or files that were uploaded; what cannot be read is named with the answers."""
         wanted = choice.get("photos", choice) if isinstance(choice, dict) else choice
@@ -155,7 +154,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         folders = _folders([one.folder for one in read])
         return [wanted, gr.Dropdown(folders, value=EVERYBODY), gr.Dropdown(_numbered(read), value=0)]
 
-    @guarded
     def many_photos(
         photos: object,
         model_set: str,
@@ -203,7 +201,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         words = describe(batch, answers, which, read.problems, hidden) + unavailable(problems)
         return words, tabulate(batch, answers), as_data(batch, answers, which)
 
-    @guarded
     def other_batches(
         photos: object,
         model_set: str,
@@ -245,7 +242,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         data = {variant: {"answer": label, "probabilities": list(each)} for variant, (label, each) in answers.items()}
         return draw_strips(models, answers, size), data
 
-    @guarded
     def switch_controls(statistics: str, kind: str) -> list[Any]:
         """Switch off what has no effect, and say why."""
         return [gr.Slider(**_prior(statistics)), gr.Slider(**_severity(kind)), gr.Radio(**_composition(statistics))]
@@ -255,7 +251,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         switch_controls,
         [statistics, kind],
         [prior, severity, composition],
-        api_name="switch_controls",
         **UNDOCUMENTED,
     )
     shared = [chooser.photos, *chooser.inputs, statistics, prior]
@@ -266,7 +261,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         [report, table, found],
         also=[*changed, who.input, count.input, labels.input, composition.input],
         on_open=True,
-        api_name="many_photos",
         show_progress_on=report,
         **{**TAKE_TURNS, "show_progress": "full"},
     )
@@ -284,7 +278,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         choose_photos,
         [chooser.photos_choice, chooser.model_set],
         [chooser.photos, who, photo],
-        api_name="choose_photos",
         show_progress_on=report,
         concurrency_id="batches",
         **{**UNDOCUMENTED, "show_progress": "full"},

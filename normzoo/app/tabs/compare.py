@@ -20,7 +20,7 @@ from normzoo.app.components.photo import read_photos
 from normzoo.app.core import examples
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
-from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.errors import check_choice
 from normzoo.app.core.upload import open_photo, photo_path
 from normzoo.app.core.work import computing
 from normzoo.findings import Evidence
@@ -114,7 +114,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     with gr.Accordion(_classes_title(default), open=False) as accordion:
         known = gr.HTML(list_classes(default), js_on_load=None, elem_id="classes")
 
-    @guarded
     def classify(
         photo: dict[str, Any] | None,
         model_set: str,
@@ -146,14 +145,12 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         truth = truth or ("" if path is None else examples.label_of(path))
         return answer(catalog, chosen_set, shown, picture, truth, kind, level, batch)
 
-    @guarded
     def every_probability(photo: dict[str, Any] | None, model_set: str, variants: list[str] | None) -> str:
         """The probability of every class for a photo, by every chosen network, as an HTML table."""
         chosen_set = catalog.get(model_set)
         picture = open_photo(photo)
         return "" if picture is None else tabulate_answers(catalog, chosen_set, chosen(chosen_set, variants), picture)
 
-    @guarded
     def explain(
         photo: dict[str, Any] | None,
         model_set: str,
@@ -174,13 +171,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         kind, level = check_corruption(kind, severity)
         return draw_maps(catalog, chosen_set, chosen(chosen_set, variants), picture, label, kind, level)
 
-    @guarded
     def why_cubes(model_set: str, variants: list[str] | None, statistics: str = RUNNING) -> str:
         """The cubes of the networks' norms, as HTML. statistics: as for classify."""
         chosen_set = catalog.get(model_set)
         return draw_cubes(catalog, chosen_set, chosen(chosen_set, variants), statistics)
 
-    @guarded
     def severities(
         photo: dict[str, Any] | None, model_set: str, variants: list[str] | None, kind: str = FIRST_KIND
     ) -> tuple[PlotData | None, dict[str, Any]]:
@@ -195,7 +190,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         models, _ = catalog.load(chosen_set, chosen(chosen_set, variants))
         return (None, {}) if picture is None or not models else draw_severities(models, picture, kind)
 
-    @guarded
     def disturb(
         photo: dict[str, Any] | None,
         model_set: str,
@@ -226,14 +220,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         [*asked, truth, *view, chooser.photos],
         [report, predictions],
         also=[control.input for control in view],
-        api_name="classify",
         show_progress_on=report,
         **predicting,
     )
     # Only while somebody sees them.
-    tabulated = chooser.follow(
-        every_probability, asked, table, choices=(), also=[open_table.expand], api_name="every_probability", **predicting
-    )
+    tabulated = chooser.follow(every_probability, asked, table, choices=(), also=[open_table.expand], **predicting)
     mapping = chooser.follow(
         explain,
         [*asked, wanted, kind, severity],
@@ -250,14 +241,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         [curve_plot, curve_data],
         choices=(),
         also=[open_curves.expand],
-        api_name="severities",
         show_progress_on=curve_plot,
         **INSIGHT,
     )
     chooser.offer(disturb, [*asked, kind, severity], [(gr.HTML, "report"), (gr.JSON, "curves")])
-    chooser.follow(
-        why_cubes, [*chooser.inputs, statistics], cube_row, also=[statistics.input], api_name="why_cubes", **UNDOCUMENTED
-    )
+    chooser.follow(why_cubes, [*chooser.inputs, statistics], cube_row, also=[statistics.input], **UNDOCUMENTED)
     for part, place in ((tabulated, "probabilities"), (mapping, "maps"), (tracing, "severities")):
         start_after(classified.event, [part], only_if=f'document.querySelector("#{place}")?.offsetParent')
     nothing = f"() => {json.dumps([NO_ANSWER, '', ''])}"

@@ -29,7 +29,7 @@ from normzoo.app.components.downloads import csv_link
 from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, render, sortable, unavailable
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of, variants_of
 from normzoo.app.core.controls import FIRST_SPLITS, SPLIT_CHOICES, Chooser, Linked, start_after
-from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.errors import check_choice
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital
 from normzoo.plotting import plotly
@@ -86,7 +86,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     table = gr.HTML(finals, js_on_load=SORT_SCRIPT, elem_id="results", label="table")
     rows = gr.JSON(visible=False, label="rows")
 
-    @guarded
     def learning_curves(
         model_set: str,
         variants: list[str] | None = None,
@@ -105,7 +104,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return draw(catalog, chosen_set, chosen(chosen_set, variants), metric, splits, smoothing, log_axes, others)[:2]
 
-    @guarded
     def results(
         model_set: str, variants: list[str] | None = None, others: list[str] | None = None
     ) -> tuple[str, list[dict[str, Any]]]:
@@ -117,7 +115,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return tabulate(catalog, chosen_set, chosen(chosen_set, variants), others)
 
-    @guarded
     def learning_panels(
         model_set: str,
         variant: list[str] | str | None = None,
@@ -143,19 +140,14 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return [*figures, told]
 
     changed = [smoothing.input, log_axes.input, others.input]
-    drawing = chooser.follow(
-        learning_curves, inputs, [plot, explanation], also=[metric.input, splits.input, *changed], api_name="learning_curves"
-    )
-    chooser.follow(
-        results, [*chooser.inputs, others], [table, rows], also=[others.input], api_name="results", show_progress_on=table
-    )
+    drawing = chooser.follow(learning_curves, inputs, [plot, explanation], also=[metric.input, splits.input, *changed])
+    chooser.follow(results, [*chooser.inputs, others], [table, rows], also=[others.input], show_progress_on=table)
     panels = chooser.follow(
         learning_panels,
         [*chooser.inputs, smoothing, log_axes, others],
         [*plots, panels_words],
         choices=(),
         also=[open_panels.expand],
-        api_name="learning_panels",
     )
     start_after(drawing.event, [panels], only_if='document.querySelector("#panel-loss")?.offsetParent')
     chooser.add_to_link(Linked("curves", [drawing.event], [metric, splits, smoothing, log_axes]))
@@ -337,7 +329,6 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
     clicks = charts.listener("confusion")
     counts = gr.JSON(visible=False, label="counts")
 
-    @guarded
     def confusion(
         model_set: str, network: str, other: str = NONE, label: str = NONE
     ) -> tuple[str, PlotData | None, dict[str, Any]]:
@@ -349,7 +340,6 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
         """
         return tell_confusion(catalog.get(model_set), network, other, label)
 
-    @guarded
     def confusion_cell(model_set: str, network: str, other: str, clicked: object) -> tuple[Any, str]:
         """What the clicked cell means, in words; and its class, to be told about."""
         said, label = charts.cell(clicked)
@@ -362,7 +352,6 @@ def _build_confusion(catalog: Catalog, default: ModelSet, chooser: Chooser) -> N
         choices=["set"],
         also=[clicks.expand, *(control.input for control in controls)],
         place=charts.once_seen("confusion"),
-        api_name="confusion",
         concurrency_id="confusion",
     )
     given = [chooser.model_set, *controls[:2]]
@@ -455,7 +444,6 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
         table = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="per-class-table", label="table")
     f1 = gr.JSON(visible=False, label="f1")
 
-    @guarded
     def per_class(model_set: str, variants: list[str] | None = None) -> tuple[str, PlotData | None, str, dict[str, Any]]:
         """How well each of the chosen networks knows each class.
 
@@ -464,7 +452,6 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
         chosen_set = catalog.get(model_set)
         return tell_classes(chosen_set, chosen(chosen_set, variants))
 
-    @guarded
     def per_class_cell(model_set: str, variants: list[str] | None, clicked: object) -> str:
         """What the clicked cell means, in words."""
         name, label = charts.cell(clicked)
@@ -478,7 +465,6 @@ def _build_per_class(catalog: Catalog, chooser: Chooser) -> None:
         [words, plot, table, f1],
         also=[clicks.expand],
         place=charts.once_seen("per-class"),
-        api_name="per_class",
         concurrency_id="per_class",
     )
     charts.follow_clicks(clicks, per_class_cell, chooser.inputs, [words], "per-class-text", "per_class")

@@ -19,7 +19,7 @@ from normzoo.app.components.downloads import csv_link
 from normzoo.app.components.html import BEST_NOTE, SORT_SCRIPT, marked, render, sortable
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.controls import Chooser, Linked
-from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.errors import check_choice
 from normzoo.errors import ConfigError
 from normzoo.findings import COMMON, OF_A_SET, Evidence, Finding, ResultTable, find_all
 from normzoo.formatting import capital
@@ -56,7 +56,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     def found(name: str) -> dict[str, Finding]:
         return {finding.key: finding for finding in find_all(Evidence(catalog.get(name), catalog.sets.values()))}
 
-    @guarded
     def evidence(model_set: str, finding: str = KEYS[0]) -> tuple[Any, str, PlotData | None, str, Any, dict[str, Any]]:
         """What the stored results say about one question.
 
@@ -71,7 +70,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         files = gr.Column(visible=shown.chart is not None)  # tables have links of their own
         return listed, headline(shown), figure(shown), details(shown), files, as_data(shown)
 
-    @guarded
     def make(model_set: str, finding: str, file_format: str) -> tuple[str, bytes]:
         shown = found(catalog.get(model_set).name).get(check_choice("finding", finding, KEYS))
         return as_file(shown, model_set, file_format)
@@ -85,12 +83,11 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         choices=["set"],
         also=[index.input],
         on_open=True,
-        api_name="evidence",
         show_progress_on=plot,
     )
     chooser.add_to_link(Linked("finding", [following.event], [index]))
     for name, (keys, parts, ignored) in FORMER.items():
-        event = api(guarded(_former(catalog, found, keys, parts, ignored)), api_name=name)
+        event = api(_former(catalog, found, keys, parts, ignored), api_name=name)
         for output, part in zip(page.fns[event["id"]].outputs if page else (), parts, strict=False):
             setattr(output, "label", part)  # noqa: B010 (a block of any kind, to the type checker)
 

@@ -17,7 +17,7 @@ from normzoo.app.core.examples import EXAMPLES, PREPARED
 from normzoo.app.core.upload import MOST, chosen_path
 from normzoo.app.tabs import batches
 from normzoo.app.tabs.batches import paired_tests
-from normzoo.errors import ConfigError, ImageError
+from normzoo.errors import ConfigError, ImageError, NormZooError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import predict_many
 from tests.support.page import words
@@ -54,7 +54,7 @@ def test_photos_are_read_small_and_what_cannot_be_is_named(tmp_path):
     "wanted", [None, "drawings", 3, [3], [{}], [{"path": 3}], {"set": "x"}, {"set": ["drawings"]}, [{"path": "a"}] * 65]
 )
 def test_what_is_no_list_of_photos_is_refused_in_a_sentence(wanted: object):
-    with pytest.raises(ImageError, match=r"^[A-Z].*\.$"):
+    with pytest.raises(NormZooError, match=r"^[A-Z].*\.$"):
         read_photos(wanted, 16)
 
 

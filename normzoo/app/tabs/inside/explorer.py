@@ -10,7 +10,7 @@ from normzoo.app.components import downloads
 from normzoo.app.components.html import SORT_SCRIPT, unavailable
 from normzoo.app.core.catalog import Catalog, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked
-from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.errors import check_choice
 from normzoo.app.tabs.inside import explorer_view as view
 from normzoo.app.tabs.inside.explorer_view import BRIGHTNESS, CONTRAST, PHOTOS, Scene, look
 from normzoo.errors import CheckpointError, ConfigError
@@ -87,7 +87,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             raise CheckpointError(problems[network])
         return look(photo, models[network], layer, brightness, contrast)
 
-    @guarded
     def value_maps(
         photo: dict[str, Any] | None,
         model_set: str,
@@ -125,7 +124,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         place = scene.position(inside)
         return [view.maps(scene, place), *updates, *tell(scene, place, norm)]
 
-    @guarded
     def follow_value(
         photo: dict[str, Any] | None,
         model_set: str,
@@ -158,7 +156,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     choices = [network, layer, *position, norm, *changes]
     first = "/".join(str(component.value) for component in choices)
 
-    @guarded
     def make(photo: dict[str, Any] | None, model_set: str, *rest: Any) -> tuple[str, bytes]:
         network, layer, *at, norm, brightness, contrast, to = rest
         scene = scene_of(photo, model_set, network, layer, brightness, contrast)
@@ -176,7 +173,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         telling,
         choices=(),
         also=[norm.input, *(number.input for number in (position[0], *position[2:]))],
-        api_name="follow_value",
         show_progress_on=said,
         **INSIGHT,
     )
@@ -187,7 +183,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         choices=["set"],
         also=[network.input, layer.input, position[1].input, *(slider.input for slider in changes)],
         on_open=True,
-        api_name="value_maps",
         show_progress_on=maps,
         **INSIGHT,
     )

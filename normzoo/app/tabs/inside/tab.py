@@ -17,7 +17,7 @@ from normzoo.app.components.downloads import csv_link
 from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, png_url, render, sortable, unavailable
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, Chooser, Linked
-from normzoo.app.core.errors import check_choice, guarded
+from normzoo.app.core.errors import check_choice
 from normzoo.app.core.upload import open_photo
 from normzoo.app.core.work import computing
 from normzoo.app.tabs.inside import explorer
@@ -92,7 +92,6 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
         gates = charts.place("gates", "gates_figure", visible=False)
     numbers = gr.JSON(visible=False, label="activations")
 
-    @guarded
     def layers(
         photo: dict[str, Any] | None, model_set: str, variants: list[str] | None = None, quantity: str = "spread"
     ) -> tuple[PlotData | None, PlotData | None, str, str, Any, dict[str, Any]]:
@@ -122,7 +121,6 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
             {variant: as_data(seen[variant], gated.get(variant, [])) for variant in seen},
         )
 
-    @guarded
     def inside(
         photo: dict[str, Any] | None, model_set: str, variants: list[str] | None = None, quantity: str = "spread"
     ) -> tuple[Any, ...]:
@@ -140,7 +138,6 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
         also=[quantity.input, fold.expand],
         on_open=True,
         place="#layers-text",
-        api_name="layers",
         **INSIGHT,
     )
     chooser.add_to_link(Linked("layers", [shown.event], [quantity]))
@@ -202,7 +199,6 @@ def _build_features(catalog: Catalog, default: ModelSet, chooser: Chooser) -> No
             controls = [gr.Dropdown(**settings) for settings in _feature_controls(catalog, default)]
         shown = gr.HTML(js_on_load=None, elem_id="features", label="report")
 
-    @guarded
     def compare(photo: dict[str, Any] | None, model_set: str, block: str, left: str, right: str) -> str:
         """The feature maps of one block for a photo, of two networks side by side, as HTML.
 
@@ -298,7 +294,6 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
         shown = gr.HTML(js_on_load=SORT_SCRIPT, elem_id="turned", label="report")
     numbers = gr.JSON(visible=False, label="predictions")
 
-    @guarded
     def turn(
         photo: dict[str, Any] | None,
         model_set: str,
@@ -333,7 +328,6 @@ def _build_interventions(catalog: Catalog, chooser: Chooser) -> None:
         also=[shift.input, border.input, severity.input, fold.expand],
         on_open=True,
         place="#turned",
-        api_name="turn",
         show_progress_on=shown,
         **INSIGHT,
     )
