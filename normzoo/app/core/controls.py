@@ -204,7 +204,8 @@ class Linked:
         if self.written is not None:
             return self.written
         first = json.dumps([component.value for component in self.inputs])
-        return f'JSON.stringify(given) === JSON.stringify({first}) ? "" : given.map(encodeURIComponent).join("/")'
+        words = 'given.map((each) => String(each).replace(/[%/]/g, encodeURIComponent)).join("/")'
+        return f'JSON.stringify(given) === JSON.stringify({first}) ? "" : {words}'
 
     def updates(self, model_set: ModelSet, text: str) -> Sequence[Any]:
         """What a text in a link brings to the targets."""

@@ -1,6 +1,6 @@
 """The part of Inside that follows one value through each norm: its controls and its events."""
 
-import json
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,6 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return NOTHING if scene is None else tell(scene, scene.position([at, channel, row, column]), norm)
 
     choices = [network, layer, *position, norm, *changes]
-    first = "/".join(str(component.value) for component in choices)
 
     def make(photo: dict[str, Any] | None, model_set: str, *rest: Any) -> tuple[str, bytes]:
         network, layer, *at, norm, brightness, contrast, to = rest
@@ -204,15 +203,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         api_name="choose_value",
         **UNDOCUMENTED,
     )
-    chooser.add_to_link(
-        Linked(
-            "value",
-            [told.event, drawn.event],
-            choices,
-            f'given.join("/") === {json.dumps(first)} ? "" : given.join("/")',
-            settings=lambda model_set: _controls(catalog, model_set),
-        )
-    )
+    settings = functools.partial(_controls, catalog)
+    chooser.add_to_link(Linked("value", [told.event, drawn.event], choices, settings=settings))
 
 
 def tell(scene: Scene, place: Position, norm: str) -> tuple[str, str, str, dict[str, object]]:
