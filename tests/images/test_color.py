@@ -14,8 +14,8 @@ from normzoo.app.core.examples import EXAMPLES
 from normzoo.images.color import MAX_PROFILE_BYTES, minimal_icc_profile
 from normzoo.images.preprocess import to_pixels
 from tests.images.test_preprocess import scene
+from tests.support import profiles
 from tests.support.image_files import plain, png_chunk, save
-from tests.support.variants import profiles
 
 #: How red, green, blue of 200, 100, 50 look in Chromium.
 LOOKS = {

@@ -7,11 +7,9 @@ import io
 import json
 import re
 import select
-import struct
 import threading
 import time
 import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
@@ -29,6 +27,7 @@ from normzoo.app.core.work import computing
 from normzoo.app.server.access import StaticFiles
 from normzoo.app.server.settings import ADVISED_BYTES, MEMORY, Limits
 from normzoo.images.preprocess import load_image
+from tests.support import image_files
 from tests.support.checkpoints import save_zoo
 from tests.support.page import served
 from tests.support.visitor import API, Failed, Visitor
@@ -40,13 +39,7 @@ CHOICE = ["toy/paper", ["bn"], "batch", 16, "everybody", 64, "none", 5, False]
 
 def png(width, height):
     """A black picture in a file of hardly any bytes."""
-
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    pixels = zlib.compress(bytes((1 + 3 * width) * height), 9)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return image_files.png(width, height, 8, 2, bytes((1 + 3 * width) * height))
 
 
 def archive(*contents):

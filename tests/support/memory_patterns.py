@@ -16,10 +16,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from normzoo.errors import ImageError
 from normzoo.images.preprocess import load_image
-from tests.support.image_files import fax_bomb, png, save, short_strips
+from tests.support.image_files import fax_bomb, png, png_chunk, save, short_strips
 from tests.support.nasties import NASTIES
+from tests.support.profiles import LINEAR_GREY, P3, cmyk_profile
 from tests.support.variants import variants
-from tests.support.variants.profiles import LINEAR_GREY, P3, cmyk_profile
 
 #: What glibc must find when the process starts, so that every block comes filled.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
@@ -122,9 +122,7 @@ def _end_png(data):
     start = data.find(b"IDAT")
     if start < 0:
         return data
-    content = data[start + 4 :]
-    chunk = struct.pack(">I", len(content)) + b"IDAT" + content + struct.pack(">I", zlib.crc32(b"IDAT" + content))
-    return data[: start - 4] + chunk + struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+    return data[: start - 4] + png_chunk(b"IDAT", data[start + 4 :]) + png_chunk(b"IEND", b"")
 
 
 def _end_png_stream(data):
