@@ -235,8 +235,6 @@ def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
 
 #: Comma-separated `FILE.py:CLASS`; child processes read it as well.
 NAMES_VARIABLE = "NORMZOO_OWN_NORMS"
-#: 1: run the copies in local folders of checkpoints or runs, never those from the Hugging Face Hub.
-ALLOW_VARIABLE = "NORMZOO_ALLOW_OWN_NORMS"
 #: Copy of the file in a run or a checkpoint.
 COPY = "norm.py.txt"
 #: Name of the class -> layer, for custom norms registered in this process.
@@ -273,44 +271,26 @@ def own_source(key: str) -> str | None:
 
 
 def require_own_norm(key: str, sha256: str, folder: Path) -> None:
-    """Ensure that a custom norm can be built: the user named its file, or allowed the copy.
+    """Ensure that a custom norm can be built: the user has named its file.
 
     Args:
         key: name of its class.
         sha256: of the file that the networks were trained with.
-        folder: in which the copy lies.
+        folder: in which a copy of the file lies.
 
     Raises:
-        CheckpointError: neither, or the file differs.
+        CheckpointError: no file, or another one.
     """
     shown = Path(*folder.parts[-3:], COPY)  # visitors of the page read these words: no path of the host
-    if key in OWN_NORMS:
-        if OWN_NORMS[key].sha256 != sha256:
-            raise CheckpointError(
-                f"{key} was trained with another version of {OWN_NORMS[key].path.name}. Give that version; {shown} is a copy."
-            )
-        return
-    if os.environ.get(ALLOW_VARIABLE) != "1" or is_from_hub(folder):
+    if key not in OWN_NORMS:
         raise CheckpointError(
             f"{key} is a custom norm, whose code runs only if you allow it. Read {shown}, then set "
-            f"{NAMES_VARIABLE}=FILE.py:{key} with your copy of the file"
-            + ("." if is_from_hub(folder) else f", or {ALLOW_VARIABLE}=1 to run copies in local folders.")
+            f"{NAMES_VARIABLE}=FILE.py:{key} with your copy of the file."
         )
-    try:
-        source = (folder / COPY).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{shown} is missing or damaged. Package the run again.") from error
-    if source_sha256(source) != sha256:  # before a line of it is run
-        raise CheckpointError(f"{shown} is not the file that the network was trained with. Download or package it again.")
-    try:
-        _enter(run_source(source, key, folder / COPY))
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error
-
-
-def is_from_hub(folder: Path) -> bool:
-    """Is a folder in the cache of the Hugging Face Hub?"""
-    return any(part.startswith("models--") for part in (*folder.parts, *folder.resolve().parts))
+    if OWN_NORMS[key].sha256 != sha256:
+        raise CheckpointError(
+            f"{key} was trained with another version of {OWN_NORMS[key].path.name}. Give that version; {shown} is a copy."
+        )
 
 
 def forget_own_norms() -> None:

@@ -12,7 +12,7 @@ from normzoo.analysis.results import final_metrics
 from normzoo.app import build_demo
 from normzoo.app.components import cubes
 from normzoo.errors import CheckpointError, ConfigError, HubError
-from normzoo.nn.own_norm import ALLOW_VARIABLE, COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm
+from normzoo.nn.own_norm import COPY, NAMES_VARIABLE, forget_own_norms, name_own_norm
 from normzoo.nn.registry import NORM_LAYERS, describe_norm
 from normzoo.plotting.matplotlib import _MARKERS
 from normzoo.plotting.spec import MARKERS, OTHER_COLOURS, OTHER_MARKERS, style_of
@@ -38,8 +38,7 @@ FRN = ROOT / "examples" / "frn.py"
 def _own_process(monkeypatch):
     """Each test begins as a new process does: no norm is named."""
     forget_own_norms()
-    for variable in (NAMES_VARIABLE, ALLOW_VARIABLE):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv(NAMES_VARIABLE, raising=False)
     yield
     forget_own_norms()
 
@@ -99,10 +98,7 @@ def test_its_code_is_not_run_unless_the_user_says_so_and_the_others_are_loaded_a
     assert type(models["FRN"].network.norm1).__name__ == "FRN"
 
 
-def test_it_loads_where_the_environment_names_the_file_or_allows_the_copies(folder, monkeypatch, capsys):
-    monkeypatch.setenv(ALLOW_VARIABLE, "1")
-    assert load_model(folder / "checkpoints" / SET / "FRN").variant == "FRN"
-    monkeypatch.delenv(ALLOW_VARIABLE)
+def test_it_loads_where_the_environment_names_the_file(folder, monkeypatch, capsys):
     monkeypatch.setenv(NAMES_VARIABLE, own(folder))
     photo = ROOT / "normzoo" / "app" / "photos" / "cat.jpg"
     assert normzoo_main(["predict", str(photo), "--model-set", SET, "--checkpoints", str(folder / "checkpoints")]) == 0
@@ -118,20 +114,6 @@ def test_another_text_of_the_file_is_refused_and_a_run_does_not_go_on_with_it(fo
     code = command_line.main(["train", f"--norm={own(folder)}", *OPTIONS, "--epochs=1", f"--runs={folder / 'runs'}"])
     assert code == 2
     assert "norm_sha256" in capsys.readouterr().err
-
-
-def test_a_changed_copy_and_one_from_the_hub_are_refused_also_where_copies_are_allowed(folder, monkeypatch):
-    monkeypatch.setenv(ALLOW_VARIABLE, "1")
-    cache = folder / "models--user--zoo" / "snapshots" / "abc"
-    shutil.copytree(folder / "checkpoints" / SET / "FRN", cache)
-    with pytest.raises(CheckpointError, match="runs only if you allow it") as caught:
-        load_model(cache)
-    assert ALLOW_VARIABLE not in str(caught.value)
-    copy = folder / "checkpoints" / SET / "FRN" / COPY
-    copy.write_text(f"{copy.read_text()}\nimport pathlib\npathlib.Path({str(folder / 'has-run')!r}).touch()\n")
-    with pytest.raises(CheckpointError, match="is not the file that the network was trained with"):
-        load_model(copy.parent)
-    assert not (folder / "has-run").exists()
 
 
 def test_the_copy_is_sent_to_the_hub_and_fetched_from_there_as_text(folder, monkeypatch):
