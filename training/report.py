@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from normzoo.analysis.ood import read_ood
-from normzoo.analysis.reference_study import final_figures
 from normzoo.analysis.results import METRICS, SPLITS
 from normzoo.analysis.robustness import read_batch_statistics, robustness
 from normzoo.analysis.statistics import Runs, accuracy
@@ -18,7 +17,7 @@ from normzoo.errors import CheckpointError
 from normzoo.findings import OF_A_SET, Evidence, Finding, ResultTable, find_all
 from normzoo.findings.finding import DEFAULT_DATA, PACKAGE, mean_sd, study_command, where
 from normzoo.findings.learning_rate import best_rates, rated, rated_sets
-from normzoo.findings.original_study import reproduces
+from normzoo.findings.original_study import final_figures, reproduces
 from normzoo.formatting import listed, to_csv
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.plotting.spec import Chart, Heatmap

@@ -5,7 +5,6 @@ import re
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.reference_study import batch_size_figures, nats, original_study
 from normzoo.analysis.results import METRICS, steps_of
 from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, holm, mean_accuracy, pooled_run_variance
 from normzoo.findings.finding import (
@@ -22,6 +21,7 @@ from normzoo.findings.finding import (
     where,
     with_interval,
 )
+from normzoo.findings.original_study import batch_size_figures, nats, original_study
 from normzoo.formatting import listed, p_text, signed
 from normzoo.plotting.spec import Axis, Chart
 from normzoo.pretrained.registry import ModelSet

@@ -1,12 +1,13 @@
 """Comparison with the original study: which of its rankings hold here."""
 
+import functools
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from normzoo.analysis import reference_study as original
 from normzoo.analysis import results
-from normzoo.analysis.reference_study import nats, original_study
 from normzoo.analysis.results import METRICS, SPLITS, steps_of
 from normzoo.analysis.statistics import Runs, kendall_interval
 from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, training_commands, where
@@ -19,6 +20,11 @@ from normzoo.variants import short_name
 RECIPE, BASELINE_RECIPE = "paper", "paper-sgd"
 #: Row of that recipe in the table.
 BASELINE = "BN, first recipe"
+_FILE = Path(__file__).with_suffix(".json")
+#: Approximate number of photos of its data set, and their side in pixels.
+IMAGES, SIDE = 30_000, 256
+#: Variant -> its name in the file, if different.
+_NAMES = {"torch-bn": "torch_bn"}
 
 
 def original_study_finding(evidence: Evidence) -> Finding | None:
@@ -26,7 +32,7 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
     model_set = evidence.shown if evidence.shown.recipe == RECIPE else evidence.find(RECIPE)
     if model_set is None or not reproduces(model_set):
         return None
-    theirs = {key: figures for key in model_set.checkpoints if (figures := original.final_figures(key))}
+    theirs = {key: figures for key in model_set.checkpoints if (figures := final_figures(key))}
     there = {key: value for key in model_set.main_variants if (value := _accuracy(theirs.get(key))) is not None}
     evidence = Evidence(model_set, evidence.model_sets)
     runs = {key: each for key, each in evidence.shown_runs.items() if key in there}
@@ -44,7 +50,7 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
         f"are reversed and {len(open_)} are undecided; Kendall's τ = {ends} ({where(model_set)}, "
         f"{counts(map(len, runs.values()))}).",
         chart=_chart(runs, there),
-        tables=[_table([*rows, *_baseline(evidence)], {**theirs, BASELINE: original.baseline_figures()})],
+        tables=[_table([*rows, *_baseline(evidence)], {**theirs, BASELINE: baseline_figures()})],
         method=[
             f"The original: *{original_study()['title']}*. It used other images, so only rankings can be compared; it reports "
             "one figure per network, without seeds. A ranking is confirmed or reversed if the difference here is significant. "
@@ -53,7 +59,7 @@ def original_study_finding(evidence: Evidence) -> Finding | None:
         notes=[
             *_notes(holds, reversed_, open_),
             _set_up(model_set),
-            " ".join(["Errata of its report. Its loss is divided by the batch size once more.", *original.errata()]),
+            " ".join(["Errata of its report. Its loss is divided by the batch size once more.", *errata()]),
         ],
         commands=training_commands(theirs, model_set),
     )
@@ -92,10 +98,10 @@ def _set_up(model_set: ModelSet) -> str:
     checkpoint = next(iter(model_set.checkpoints.values()))
     steps, size, study = steps_of(checkpoint.metrics), checkpoint.config.image_size, original_study()
     final = study["protocol"]["final"]
-    there = math.ceil(original.IMAGES / final["batch_size"]) * final["epochs"]
+    there = math.ceil(IMAGES / final["batch_size"]) * final["epochs"]
     return (
-        f"The original had about {original.IMAGES:,} photos of {study['architecture']['classes_r']} bird species at "
-        f"{original.SIDE}×{original.SIDE} pixels, not {size}×{size}."
+        f"The original had about {IMAGES:,} photos of {study['architecture']['classes_r']} bird species at "
+        f"{SIDE}×{SIDE} pixels, not {size}×{size}."
         + (f" Steps: {steps:,} here, about {there:,} there." if steps else "")
         + " Optimizer, rate, schedule, epochs, batch size and depth are the same."
     )
@@ -136,3 +142,48 @@ def _chart(runs: Mapping[str, Runs], there: Mapping[str, float]) -> Chart:
         Axis("Here (%)"),
         (Panel(tuple(points)),),
     )
+
+
+@functools.cache
+def original_study() -> dict[str, Any]:
+    """Return its title, protocol, results and errata."""
+    study: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
+    return study
+
+
+def final_figures(variant: str) -> dict[str, dict[str, float | None]] | None:
+    """Return its final figures of a variant, split -> metric -> value: fractions, and the loss as printed (see `nats`).
+
+    None if it has none; a missing metric is None.
+    """
+    printed = original_study()["results"].get(_NAMES.get(variant, variant))
+    return printed and {split: _fractions(figures) for split, figures in printed.items()}
+
+
+def baseline_figures() -> dict[str, dict[str, float | None]]:
+    """Return the same for its first recipe, with batch normalization."""
+    return {split: _fractions(figures) for split, figures in original_study()["results"]["baseline_sgd_bn_augmented"].items()}
+
+
+def batch_size_figures(norm: str, batch_size: int) -> dict[str, float | None] | None:
+    """Return its training `loss` (as printed) and `accuracy` of a norm at a batch size, or None."""
+    if batch_size == original_study()["protocol"]["final"]["batch_size"]:
+        found = final_figures(norm)
+        return {key: found["train"][key] for key in ("loss", "accuracy")} if found else None
+    printed = original_study()["batch_size_study_train"].get(norm, {}).get(str(batch_size))
+    return printed and _fractions(printed)
+
+
+def nats(printed_loss: float, batch_size: int) -> float:
+    """Convert a printed loss to mean cross entropy: the original divides it by the batch size once more."""
+    return printed_loss * batch_size
+
+
+def errata() -> list[str]:
+    """Return the known errors of its report."""
+    known: list[str] = original_study()["known_slips_in_the_report"]
+    return known
+
+
+def _fractions(figures: dict[str, float | None]) -> dict[str, float | None]:
+    return {key: value if value is None or key == "loss" else value / 100 for key, value in figures.items()}

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from normzoo.analysis.reference_study import original_study
 from normzoo.errors import ConfigError
 from normzoo.findings.finding import study_command
+from normzoo.findings.original_study import original_study
 from training.cli import build_parser, chosen_study
 from training.config import (
     PLANS,

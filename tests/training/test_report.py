@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from normzoo.analysis import reference_study as original
 from normzoo.errors import CheckpointError
+from normzoo.findings import original_study as original
 from normzoo.pretrained.checkpoint import METRICS
 from normzoo.pretrained.registry import get_model_set, list_model_sets
 from tests.support.checkpoints import save_variant, write_answers
