@@ -1,15 +1,14 @@
 """The image cache: built whole or not at all, the same from any copy of the archive, refused when damaged."""
 
-import contextlib
 import dataclasses
-import http.server
+import hashlib
 import io
 import json
 import socket
-import threading
+import tarfile
 import zipfile
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,30 +16,96 @@ import torch
 from PIL import Image
 
 from normzoo.errors import ConfigError, DataError
-from tests.support.made_up_archives import (
-    ROOT,
-    USED,
-    jpeg,
-    tiny_imagenet_files,
-    tiny_source,
-    used_files,
-    write_cifar_archive,
-    zip_bytes,
-)
 from tests.support.small_disk import small_disk
 from tests.support.tiny import load_tiny
 from training.data import dataset as data_module
 from training.data.dataset import FORMAT_VERSION, fetch, hold_out, load, made_up_data
-from training.data.sources import SOURCES, SYNSETS, download
+from training.data.sources import CIFAR_CLASSES, CIFAR_COMMIT, SOURCES, SYNSETS, download
+
+ROOT, URL = "tiny-imagenet-200", "http://127.0.0.1:1/none.zip"
+UNUSED_SYNSET = "n99999999"
+USED = list(SYNSETS)[:3]
+
+
+def jpeg(seed, size=64):
+    """A picture of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def tiny_imagenet_files():
+    """path -> bytes of an archive with two training images and a validation image of three used classes, and of another."""
+    files, annotations = {}, []
+    for number, synset in enumerate([*USED, UNUSED_SYNSET]):
+        for i in range(2):
+            files[f"{ROOT}/train/{synset}/images/{synset}_{i}.JPEG"] = jpeg(10 * number + i)
+        files[f"{ROOT}/train/{synset}/{synset}_boxes.txt"] = b"not an image"
+        files[f"{ROOT}/val/images/val_{number}.JPEG"] = jpeg(10 * number + 9)
+        annotations.append(f"val_{number}.JPEG\t{synset}\t0\t0\t62\t62\n")
+    files[f"{ROOT}/val/val_annotations.txt"] = "".join(annotations).encode()
+    files[f"{ROOT}/test/images/test_0.JPEG"] = jpeg(99)
+    return files
+
+
+def used_files(files):
+    """Those that the reader takes."""
+    numbers = range(len(USED))
+    val = {f"{ROOT}/val/images/val_{number}.JPEG" for number in numbers}
+    return {p: c for p, c in files.items() if p in val or (p.endswith(".JPEG") and any(f"/train/{s}/" in p for s in USED))}
+
+
+def digest_of(files):
+    lines = [f"{path}\t{hashlib.sha256(files[path]).hexdigest()}\n" for path in sorted(files)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def zip_bytes(files, compression=zipfile.ZIP_STORED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return buffer.getvalue()
+
+
+def tiny_source(files):
+    """The source of `tiny-imagenet-25`, expecting these files."""
+    used = used_files(files)
+    num_train = sum("/train/" in path for path in used)
+    return dataclasses.replace(
+        SOURCES["tiny-imagenet-25"], url=URL, num_train=num_train, num_val=len(used) - num_train, digest=digest_of(used)
+    )
+
+
+def write_cifar_archive(path):
+    """Write an archive like CIFAR-10's, one training and one validation image a class, and give its source."""
+    root = f"CIFAR-10-images-{CIFAR_COMMIT}"
+    files = {
+        f"{root}/{split}/{name}/0000.jpg": jpeg(100 * (split == "test") + number, 32)
+        for split in ("train", "test")
+        for number, name in enumerate(CIFAR_CLASSES)
+    }
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in {**files, f"{root}/README.md": b"words"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return dataclasses.replace(SOURCES["cifar-10"], num_train=10, num_val=10, digest=digest_of(files))
+
 
 NAME = "tiny-imagenet-25"
 FILES = tiny_imagenet_files()
 
 
 @pytest.fixture
-def archive(tmp_path, monkeypatch):
-    """A made-up archive that is the expected one."""
+def _expected(monkeypatch):
+    """`FILES` are what is expected, wherever they come from."""
     monkeypatch.setitem(SOURCES, NAME, tiny_source(FILES))
+
+
+@pytest.fixture
+def archive(_expected, tmp_path):
     path = tmp_path / "archive.zip"
     path.write_bytes(zip_bytes(FILES))
     return str(path)
@@ -195,57 +260,23 @@ def test_few_images_and_one_class_of_most_are_told_before_training():
 ARCHIVE = zip_bytes(FILES)
 
 
-@dataclass
-class Server:
-    """A web server with one file, and how it fails."""
-
-    url: str
-    content: bytes = ARCHIVE
-    cut_after: int | None = None  # ends the connection after so many bytes of an answer
-    says_length: bool = True
-    requests: list[str] = field(default_factory=list)
-
-
-@contextlib.contextmanager
-def serve():
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            served.requests.append(self.path)
-            if not served.url.endswith(self.path):
-                self.send_error(404)
-                return
-            self.send_response(200)
-            if served.says_length:
-                self.send_header("Content-Length", str(len(served.content)))
-            self.end_headers()
-            self.wfile.write(served.content[: served.cut_after])
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        served = Server(f"http://127.0.0.1:{server.server_port}/tiny-imagenet-200.zip")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield served
-        finally:
-            server.shutdown()
-            thread.join()
+class Response(io.BytesIO):
+    headers: dict
 
 
 @pytest.fixture
-def server(monkeypatch):
-    """The official place of the archive."""
-    with serve() as served:
-        monkeypatch.setitem(SOURCES, NAME, tiny_source(FILES, served.url))
-        yield served
+def web(_expected, monkeypatch):
+    """What is fetched from anywhere, how long it is said to be, and what was asked for."""
+    web = SimpleNamespace(content=ARCHIVE, length=len(ARCHIVE), asked=[])
 
+    def urlopen(url, timeout):
+        web.asked.append(url)
+        response = Response(web.content)
+        response.headers = {"Content-Length": web.length}
+        return response
 
-@pytest.fixture
-def _expected(monkeypatch):
-    """`FILES` are what is expected, wherever they come from."""
-    monkeypatch.setitem(SOURCES, NAME, tiny_source(FILES))
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    return web
 
 
 def test_twenty_five_classes_in_the_order_of_the_design():
@@ -254,38 +285,36 @@ def test_twenty_five_classes_in_the_order_of_the_design():
     assert SOURCES[NAME].classes == tuple(classes)
 
 
-def test_fetch_downloads_once_whatever_the_image_size(server, tmp_path):
+def test_fetch_downloads_once_whatever_the_image_size(web, tmp_path):
     folder = fetch(NAME, root=tmp_path)
     assert folder == tmp_path / "tiny-imagenet-25-32px"
     assert fetch(NAME, root=tmp_path) == folder
     assert fetch(NAME, 16, root=tmp_path) != folder
-    assert len(server.requests) == 1
-    assert (tmp_path / "downloads" / "tiny-imagenet-200.zip").read_bytes() == ARCHIVE
+    assert web.asked == [SOURCES[NAME].url]
+    assert [path.read_bytes() for path in (tmp_path / "downloads").iterdir()] == [ARCHIVE]
 
 
-def test_an_interrupted_download_leaves_nothing_and_the_next_call_fetches_it(server, tmp_path):
-    server.cut_after = len(ARCHIVE) // 2
-    with pytest.raises(DataError, match=f"after {server.cut_after:,} of {len(ARCHIVE):,} bytes.*--archive PATH"):
-        download(server.url, tmp_path)
+def test_an_interrupted_download_leaves_nothing_and_the_next_call_fetches_it(web, tmp_path):
+    web.content = ARCHIVE[: len(ARCHIVE) // 2]
+    with pytest.raises(DataError, match=f"after {len(web.content):,} of {len(ARCHIVE):,} bytes.*--archive PATH"):
+        download(URL, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    server.cut_after, server.says_length = None, False
-    assert download(server.url, tmp_path).read_bytes() == ARCHIVE
+    web.content, web.length = ARCHIVE, None
+    assert download(URL, tmp_path).read_bytes() == ARCHIVE
 
 
-def test_what_cannot_be_fetched_is_said_with_what_to_do(server, tmp_path):
-    with pytest.raises(DataError, match=r"404.*Not Found.*--archive PATH"):
-        download(f"{server.url}.moved", tmp_path)
+def test_no_server_is_said_with_what_to_do(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(DataError, match=r"Could not fetch .*--archive PATH"):
             download(f"http://127.0.0.1:{unused.getsockname()[1]}/a.zip", tmp_path)
 
 
-def test_a_disk_that_fills_up_while_downloading_is_said(server, tmp_path):
-    server.content = bytes(200_000)
+def test_a_disk_that_fills_up_while_downloading_is_said(web, tmp_path):
+    web.content = bytes(200_000)
     with small_disk(tmp_path / "disk", 100) as disk:
         with pytest.raises(DataError, match="No space left on device"):
-            download(server.url, disk)
+            download(URL, disk)
         assert list(disk.iterdir()) == []
 
 
