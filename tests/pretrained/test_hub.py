@@ -12,10 +12,11 @@ import pytest
 from normzoo.app.core.examples import FOLDER
 from normzoo.pretrained.checkpoint import FILES, TABLES
 from normzoo.pretrained.hub import HubId
+from normzoo.pretrained.registry import Model
 from tests.browser.driver import ROOT, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_variant
-from tests.support.hub_server import READ, WRITE, client_environment, serve_hub
+from tests.support.hub_server import READ, Api, client_environment, serve_hub
 from tests.support.page import free_port
 from tests.support.visitor import Visitor, file_value
 
@@ -126,18 +127,15 @@ print(json.dumps([len(model_set.checkpoints["bn"].history()) for model_set in (
     assert {request.rpartition("/toy/")[2] for request in others} == set(TABLES)
 
 
-def test_a_network_in_a_repository_of_its_own(hub, packaged, tmp_path):
-    code = """
-model = normzoo.Model.from_pretrained(sys.argv[1])
-print(json.dumps(model.push_to_hub("me/gn")))
-print(json.dumps(normzoo.Model.from_pretrained("hf://me/gn").variant))
-"""
-    environment = client_environment(tmp_path / "home", hub.url, WRITE)
-    commit, variant = run(code, packaged / SET / "gn", environment=environment, folder=tmp_path)
-    assert variant == "gn"
-    assert "/me/gn/commit/" in commit
-    files = hub.repositories["models", "me/gn"].files
+def test_a_network_in_a_repository_of_its_own(hub, packaged, tmp_path, monkeypatch):
+    api = Api()
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    assert "/me/gn/commit/" in Model.from_pretrained(packaged / SET / "gn").push_to_hub("me/gn")
+    files = api.repositories["model", "me/gn"]
     assert files == _contents(packaged / SET / "gn")
+    hub.add("me/gn").commit(files)
+    code = "print(json.dumps(normzoo.Model.from_pretrained('hf://me/gn').variant))"
+    assert run(code, environment=client_environment(tmp_path / "home", hub.url), folder=tmp_path) == ["gn"]
 
 
 SENTENCES = {

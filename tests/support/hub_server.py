@@ -1,9 +1,7 @@
-"""The Hugging Face Hub on this machine: the routes that its client asks for, with real revisions, tokens and large files.
-
-Found in the client's source (huggingface_hub 2.4): `snapshot_download`, `create_repo`, `list_repo_files`, `create_commit`.
+"""The Hugging Face Hub on this machine: what `snapshot_download` asks for, with real revisions, tokens and large files; and
+what stands in for `HfApi`, to write there.
 """
 
-import base64
 import contextlib
 import hashlib
 import http.server
@@ -11,11 +9,15 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
+import httpx2
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.utils import filter_repo_objects, hf_raise_for_status
+
 WRITE, READ = "hf_write", "hf_read"  # the tokens that it knows; both are of the user `me`
-FREE_ACCOUNTS = ("free",)
 
 
 @dataclass
@@ -26,7 +28,6 @@ class Repository:
     gated: bool = False
     commits: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
-    creation: dict[str, Any] = field(default_factory=dict)  # what was asked for
 
     def commit(self, files):
         """Add a commit of exactly these files; gives its hash."""
@@ -63,7 +64,6 @@ def _error(status, code, message):
 
 NOT_FOUND = _error(404, "RepoNotFound", "Repository not found")
 UNAUTHORIZED = _error(401, "", "Invalid username or password.")
-FORBIDDEN = _error(403, "", "You don't have the rights to do this")
 
 
 def is_large(path):
@@ -89,7 +89,7 @@ class Hub:
             repository.commit({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
         return repository
 
-    def answer(self, method, address, token, body):
+    def answer(self, method, address, token):
         path = unquote(urlsplit(address).path)
         self.requests.append(f"{method} {path}")
         if self.down:
@@ -97,18 +97,12 @@ class Hub:
         if token is not None and token not in (WRITE, READ):
             return _error(401, "", "Invalid credentials in Authorization header")
         if match := re.fullmatch(r"/large/(\w+)", path):
-            return self._large(method, match[1], body)
-        if method == "POST" and path == "/api/repos/create":
-            return self._create(json.loads(body), token)
-        if method == "POST" and path == "/api/validate-yaml":
-            return _json({"errors": [], "warnings": []})
+            return Answer(200, self.large[match[1]]) if match[1] in self.large else _error(404, "EntryNotFound", "Not found")
         if match := re.fullmatch(
-            r"/api/(models|spaces|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info|preupload|commit)/([^/]+)(?:/.*)?)?",
+            r"/api/(models|spaces|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/.*)?)?",
             path,
         ):
             kind, name, action, revision = match[1], match[2], match[3] or "revision", match[4] or "main"
-        elif match := re.fullmatch(r"/(spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
-            kind, name, action, revision = "spaces" if match[1] else "models", match[2], "batch", "main"
         elif match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             kind, name, action, revision = "datasets" if match[1] else "models", match[2], "resolve", match[3]
         else:
@@ -118,8 +112,6 @@ class Hub:
             return NOT_FOUND if token else UNAUTHORIZED
         if repository.gated:
             return _error(403, "GatedRepo", "Access to this model is restricted")
-        if action in ("preupload", "batch", "commit"):
-            return self._write(repository, name, action, token, body)
         found = repository.find(revision)
         if found is None:
             return _error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -128,54 +120,6 @@ class Hub:
         if action == "tree":
             return _json([_entry(name, content) for name, content in sorted(found[1].items())])
         return _json({"id": name, "sha": found[0], "private": repository.private, "tags": [], "siblings": []})
-
-    def _create(self, asked, token):
-        user, name = asked["organization"], asked["name"]
-        kind = f"{asked.get('type', 'model')}s"
-        if token is None:
-            return UNAUTHORIZED
-        if (kind, f"{user}/{name}") in self.repositories:
-            return _json({"error": "You already created this repo", "url": f"{self.url}/{user}/{name}"}, 409)
-        if token != WRITE or user not in ("me", *FREE_ACCOUNTS):
-            return FORBIDDEN
-        if user in FREE_ACCOUNTS and kind == "spaces" and asked.get("hardware") != "zero-a10g":
-            return _error(402, "", "Payment required")
-        self.add(f"{user}/{name}", kind=kind, private=asked.get("visibility") == "private").creation = asked
-        return _json({"url": f"{self.url}/{'spaces/' if kind == 'spaces' else ''}{user}/{name}"})
-
-    def _write(self, repository, name, action, token, body):
-        if token != WRITE or name.partition("/")[0] not in ("me", *FREE_ACCOUNTS):
-            return FORBIDDEN
-        if action == "preupload":
-            paths = [file["path"] for file in json.loads(body)["files"]]
-            modes = {path: "lfs" if is_large(path) else "regular" for path in paths}
-            return _json({"files": [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]})
-        if action == "batch":
-            objects = [{"oid": asked["oid"], "size": asked["size"]} for asked in json.loads(body)["objects"]]
-            for each in objects:
-                if each["oid"] not in self.large:
-                    each["actions"] = {"upload": {"href": f"{self.url}/large/{each['oid']}"}}
-            return _json({"transfer": "basic", "objects": objects})
-        files = dict(repository.files)
-        for line in body.splitlines():
-            operation = json.loads(line)
-            key, value = operation["key"], operation["value"]
-            if key == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif key == "lfsFile":
-                files[value["path"]] = self.large[value["oid"]]
-            elif key == "deletedFile":
-                del files[value["path"]]
-        sha = repository.commit(files)
-        return _json({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/{name}/commit/{sha}"})
-
-    def _large(self, method, oid, body):
-        if method == "PUT":
-            if hashlib.sha256(body).hexdigest() != oid:
-                return _error(400, "", "These bytes have another sha256")
-            self.large[oid] = body
-            return Answer(200)
-        return Answer(200, self.large[oid]) if oid in self.large else _error(404, "EntryNotFound", "Not found")
 
     def _resolve(self, sha, files, path):
         if path not in files:
@@ -197,6 +141,40 @@ def _entry(path, content):
     return entry
 
 
+class Api:
+    """`HfApi` as far as publishing needs it: it keeps what is written, and refuses as the Hub does, in its client's errors."""
+
+    def __init__(self):
+        self.repositories = {}  # (kind, name) -> files
+        self.token = WRITE
+
+    def create_repo(self, name, repo_type="model", private=None, exist_ok=False, space_sdk=None, space_hardware=None):
+        user = name.partition("/")[0]
+        status = 401 if self.token not in (WRITE, READ) else 403 if self.token == READ or user not in ("me", "free") else 200
+        status = 402 if (status, user, repo_type, space_hardware) == (200, "free", "space", None) else status
+        request = httpx2.Request("POST", "https://huggingface.co/api/repos/create")
+        hf_raise_for_status(httpx2.Response(status, request=request))
+        self.repositories.setdefault((repo_type, name), {})
+
+    def list_repo_files(self, name, repo_type):
+        return list(self.repositories[repo_type, name])
+
+    def create_commit(self, name, operations, commit_message, repo_type="model"):
+        files = self.repositories[repo_type, name]
+        for operation in operations:
+            if isinstance(operation, CommitOperationDelete):
+                del files[operation.path_in_repo]
+            else:
+                file = operation.path_or_fileobj
+                files[operation.path_in_repo] = file if isinstance(file, bytes) else Path(file).read_bytes()
+        return SimpleNamespace(commit_url=f"https://huggingface.co/{name}/commit/0")
+
+    def upload_folder(self, repo_id, folder_path, allow_patterns, commit_message):
+        names = filter_repo_objects([path.name for path in folder_path.iterdir()], allow_patterns=allow_patterns)
+        operations = [CommitOperationAdd(name, folder_path / name) for name in names]
+        return self.create_commit(repo_id, operations, commit_message)
+
+
 @contextlib.contextmanager
 def serve_hub():
     """A Hub at `url`, for as long as the block lasts."""
@@ -204,14 +182,8 @@ def serve_hub():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def _answer(self):
-            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            if self.headers["Transfer-Encoding"] == "chunked":
-                while size := int(self.rfile.readline(), 16):
-                    body += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
             authorization = self.headers["Authorization"]
-            answer = hub.answer(self.command, self.path, authorization and authorization.removeprefix("Bearer "), body)
+            answer = hub.answer(self.command, self.path, authorization and authorization.removeprefix("Bearer "))
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -220,7 +192,7 @@ def serve_hub():
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815
+        do_GET = do_HEAD = _answer  # noqa: N815
 
         def log_message(self, *_):
             pass
