@@ -197,11 +197,7 @@ def as_batch(images: Sequence[Image.Image], config: ModelConfig) -> Tensor:
 
 @torch.inference_mode()
 def compute_logits(
-    model: nn.Module,
-    pixels: Tensor,
-    mean: Tensor,
-    std: Tensor,
-    memory_format: torch.memory_format = torch.contiguous_format,
+    model: nn.Module, pixels: Tensor, mean: Tensor, std: Tensor, memory_format: torch.memory_format = torch.contiguous_format
 ) -> Tensor:
     """Logits of a network in evaluation mode, in float32; its mode is restored.
 

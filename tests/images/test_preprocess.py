@@ -81,8 +81,7 @@ def test_load_image_keeps_the_middle_of_a_long_picture():
 
 
 @pytest.mark.parametrize(
-    ("size", "file_format"),
-    [((4000, 3000), "JPEG"), ((2160, 3840), "JPEG"), ((1600, 1067), "JPEG"), ((1600, 1067), "PNG")],
+    ("size", "file_format"), [((4000, 3000), "JPEG"), ((2160, 3840), "JPEG"), ((1600, 1067), "JPEG"), ((1600, 1067), "PNG")]
 )
 def test_the_networks_see_the_same_average_of_a_reduced_picture(size, file_format):
     file = save(scene(*size), file_format)

@@ -35,10 +35,7 @@ from normzoo.nn.registry import NORM_LAYERS, NORM_RECORDS, NormRecord
 from normzoo.nn.resnet import ResNet
 from tests.support.toy_models import CLASSES, IMAGE_SIZE, make_model, make_photo
 
-ALL_LAYERS = [
-    "stem, norm 1",
-    *[f"stage {stage}, block 1, norm {norm}" for stage in (1, 2, 3) for norm in (1, 2)],
-]
+ALL_LAYERS = ["stem, norm 1", *[f"stage {stage}, block 1, norm {norm}" for stage in (1, 2, 3) for norm in (1, 2)]]
 LAYERS = ["stem, norm 1", "stage 2, block 1, norm 1", "stage 3, block 1, norm 2"]
 
 

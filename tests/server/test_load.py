@@ -7,17 +7,7 @@ import pytest
 
 from normzoo.app import build_demo
 from normzoo.app.server.settings import Limits
-from tests.load import (
-    Batch,
-    Photo,
-    Tally,
-    drive,
-    drive_many,
-    make_batches,
-    make_photos,
-    report,
-    report_many,
-)
+from tests.load import Batch, Photo, Tally, drive, drive_many, make_batches, make_photos, report, report_many
 from tests.support.checkpoints import save_zoo
 from tests.support.page import served
 

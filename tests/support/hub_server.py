@@ -98,10 +98,7 @@ class Hub:
             return _error(401, "", "Invalid credentials in Authorization header")
         if match := re.fullmatch(r"/large/(\w+)", path):
             return Answer(200, self.large[match[1]]) if match[1] in self.large else _error(404, "EntryNotFound", "Not found")
-        if match := re.fullmatch(
-            r"/api/(models|spaces|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/.*)?)?",
-            path,
-        ):
+        if match := re.fullmatch(r"/api/(models|spaces|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/.*)?)?", path):
             kind, name, action, revision = match[1], match[2], match[3] or "revision", match[4] or "main"
         elif match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             kind, name, action, revision = "datasets" if match[1] else "models", match[2], "resolve", match[3]

@@ -6,11 +6,7 @@ import numpy as np
 from PIL import Image
 
 #: Class -> its colour and how many images it has.
-CLASSES = {
-    "Grüner Baum": ((40, 160, 60), 24),
-    "red <b>bird & co": ((200, 40, 40), 30),
-    "空": ((60, 90, 210), 12),
-}
+CLASSES = {"Grüner Baum": ((40, 160, 60), 24), "red <b>bird & co": ((200, 40, 40), 30), "空": ((60, 90, 210), 12)}
 SIZES = ((40, 30), (30, 64), (48, 48), (200, 20))
 
 

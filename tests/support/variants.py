@@ -435,21 +435,7 @@ def _jpeg():
 
 #: Two things are written so that Chromium 156 reads them right: it takes alpha, and a sequence, for narrow range even where the
 #: file says full. So alpha is all or nothing here, and sequences are narrow.
-_CICP = (
-    (12, 13),
-    (9, 14),
-    (9, 16),
-    (9, 18),
-    (1, 1),
-    (1, 8),
-    (2, 2),
-    (12, 4),
-    (12, 16),
-    (10, 13),
-    (4, 4),
-    (6, 6),
-    (8, 13),
-)
+_CICP = ((12, 13), (9, 14), (9, 16), (9, 18), (1, 1), (1, 8), (2, 2), (12, 4), (12, 16), (10, 13), (4, 4), (6, 6), (8, 13))
 
 
 def _avif():

@@ -86,11 +86,7 @@ def _maker(make: Callable[..., tuple[str, bytes]], file_format: str) -> Callable
     def make_file(*values: Any) -> dict[str, str]:
         """A file: its name, its media type, and its content in base64."""
         name, content = make(*values, file_format)
-        return {
-            "name": f"{name}.{file_format}",
-            "type": FORMATS[file_format],
-            "base64": base64.b64encode(content).decode(),
-        }
+        return {"name": f"{name}.{file_format}", "type": FORMATS[file_format], "base64": base64.b64encode(content).decode()}
 
     return make_file
 

@@ -45,12 +45,7 @@ def build(chooser: Chooser) -> tuple[Dependency, gr.Textbox]:
         path = chosen_path(choice)
         return path, show(path), _label(choice)
 
-    chosen = chooser.photo_choice.select(
-        choose_photo,
-        chooser.photo_choice,
-        [chooser.photo, preview, truth],
-        **UNDOCUMENTED,
-    )
+    chosen = chooser.photo_choice.select(choose_photo, chooser.photo_choice, [chooser.photo, preview, truth], **UNDOCUMENTED)
     names = {prepared: [_in_link(photo) for photo in photos] for prepared, photos in PREPARED.items()}
     chooser.add_to_link(
         Linked(

@@ -108,10 +108,7 @@ def serve(demo: "GuardedBlocks", settings: Settings, root: Path | None = None, s
             i18n=gr.I18n(en={"common.complete": "Done."}),  # which Gradio 6.31 tells screen readers by its key
             favicon_path=None,  # Gradio resizes one to any size that a request names
             state_session_capacity=SESSIONS,
-            app_kwargs={
-                "openapi_url": None,
-                "lifespan": around(Path(get_upload_folder()), settings, sweep),
-            },
+            app_kwargs={"openapi_url": None, "lifespan": around(Path(get_upload_folder()), settings, sweep)},
             prevent_thread_lock=True,
             quiet=True,
         )

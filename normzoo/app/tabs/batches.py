@@ -246,13 +246,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         """Switch off what has no effect, and say why."""
         return [gr.Slider(**_prior(statistics)), gr.Slider(**_severity(kind)), gr.Radio(**_composition(statistics))]
 
-    gr.on(
-        [statistics.input, kind.input],
-        switch_controls,
-        [statistics, kind],
-        [prior, severity, composition],
-        **UNDOCUMENTED,
-    )
+    gr.on([statistics.input, kind.input], switch_controls, [statistics, kind], [prior, severity, composition], **UNDOCUMENTED)
     shared = [chooser.photos, *chooser.inputs, statistics, prior]
     changed = [statistics.input, prior.input, kind.input, severity.input]
     answering = chooser.follow(

@@ -191,11 +191,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         return (None, {}) if picture is None or not models else draw_severities(models, picture, kind)
 
     def disturb(
-        photo: dict[str, Any] | None,
-        model_set: str,
-        variants: list[str] | None,
-        kind: str = FIRST_KIND,
-        severity: float = 3,
+        photo: dict[str, Any] | None, model_set: str, variants: list[str] | None, kind: str = FIRST_KIND, severity: float = 3
     ) -> tuple[str, dict[str, Any]]:
         """Deprecated, use severities: the same data with the severity, and who changes the answer there as HTML."""
         level = check_corruption(kind, severity)[1]
