@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from normzoo.errors import ImageError
-from normzoo.images.limits import MAX_BYTES
+from normzoo.images.limits import MAX_BYTES, in_sentences
 
 #: Limits of one archive: files, their total size, and its table of contents.
 MAX_FILES = 1_000
@@ -53,7 +53,7 @@ def read_archive(path: Path, most: int, only: object = None) -> Iterator[Archive
         for position, entry in enumerate(entries):
             if only is not None and only != position:
                 continue
-            with _sentence(), archive.open(entry) as file:  # what it declares of its size may be wrong
+            with in_sentences(_DAMAGED, _DAMAGED), archive.open(entry) as file:  # what it declares of its size may be wrong
                 content = file.read(MAX_BYTES + 1)
             left -= len(content)
             if left < 0:
@@ -66,24 +66,13 @@ def read_archive(path: Path, most: int, only: object = None) -> Iterator[Archive
 def _opened(path: Path, most: int) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
     """The archive and its files, after checking its table of contents."""
     with open(path, "rb") as file:
-        with _sentence():
+        with in_sentences(_DAMAGED, _DAMAGED):
             _check_contents(file)
             archive = zipfile.ZipFile(file)
             entries = [entry for entry in archive.infolist() if not _is_clutter(entry.filename) and not entry.is_dir()]
             _check(entries, most)
         with archive:
             yield archive, entries
-
-
-@contextlib.contextmanager
-def _sentence() -> Iterator[None]:
-    """Turn any exception of `zipfile` on hostile bytes into an ImageError."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except Exception as error:
-        raise ImageError(_DAMAGED) from error
 
 
 def is_archive(path: Path) -> bool:

@@ -1,7 +1,9 @@
 """Limits of a file and its image, their error messages, and Pillow's decoders within these limits."""
 
+import contextlib
 import io
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,6 +33,18 @@ Plugin = TypeVar("Plugin", bound=ImageFile)
 def too_many(parts: str, limit: int) -> ImageError:
     """Return the error for a file with too many parts."""
     return ImageError(f"This picture's file has more than {limit:,} {parts}; save it as JPEG or PNG and try again.")
+
+
+@contextlib.contextmanager
+def in_sentences(damaged: str = DAMAGED, incomplete: str = INCOMPLETE) -> Iterator[None]:
+    """Turn any exception of a decoder on hostile bytes into an ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:
+        is_short = isinstance(error, IndexError | struct.error) or "truncated" in str(error).lower()
+        raise ImageError(incomplete if is_short else damaged) from error
 
 
 def check_bytes(size: int) -> None:

@@ -5,10 +5,7 @@ Ghostscript) ever runs. Images never contain memory that the file did not write 
 as in a browser (`tests/browser/test_pictures.py`).
 """
 
-import contextlib
 import re
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +16,7 @@ from normzoo.errors import ImageError
 from normzoo.images.color import to_srgb
 from normzoo.images.formats import AVIF, BMP, GIF, JPEG, TIFF, WEBP
 from normzoo.images.geometry import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb, upright
-from normzoo.images.limits import DAMAGED, INCOMPLETE, MAX_BYTES, Decoded, Format, check_bytes
+from normzoo.images.limits import MAX_BYTES, Decoded, Format, check_bytes, in_sentences
 from normzoo.images.png import PNG
 
 _UNKNOWN = "This file is not a picture in a supported format; save it as JPEG or PNG and try again."
@@ -58,27 +55,15 @@ def load_image(source: bytes | str | Path, max_side: int = MAX_SIDE, *, allow_ti
         ImageError: with one sentence for the user.
     """
     data = _read(source)
-    with _sentences():
+    with in_sentences():
         return _finish(_format_of(data, allow_tiff).decode(data, max_side), max_side)
 
 
 def count_pixels(source: bytes | str | Path) -> int:
     """Number of declared pixels that `load_image` would decode."""
     data = _read(source)
-    with _sentences():
+    with in_sentences():
         return int(_format_of(data, allow_tiff=False).pixels(data))
-
-
-@contextlib.contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn any exception of a decoder on hostile bytes into an ImageError."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except Exception as error:
-        is_short = isinstance(error, IndexError | struct.error) or "truncated" in str(error).lower()
-        raise ImageError(INCOMPLETE if is_short else DAMAGED) from error
 
 
 def _read(source: bytes | str | Path) -> bytes:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from normzoo.errors import ConfigError
+from normzoo.formatting import minus
 from normzoo.inference.predict import as_batch
 from normzoo.nn.norms import gates
 from normzoo.nn.registry import NORM_LAYERS, describe_norm, get_norm_layer
@@ -211,7 +212,7 @@ class NormalizedValue:
         for digits in range(3, _MOST_DIGITS + 1):
             rounded = self._rounded(digits)
             if max(abs(rounded.left_side - right_side) for right_side in (self.result, float(result))) < 0.5 * 10**-decimals:
-                return f"{rounded._left_side_in_words()} = {_minus(result)}"
+                return f"{rounded._left_side_in_words()} = {minus(result)}"
         return ""
 
     @property
@@ -323,7 +324,7 @@ def photo_gaps(maps: np.ndarray) -> np.ndarray:
 
 def shown(number: float) -> str:
     """Format a number without an exponent, with a true minus sign."""
-    return _minus(np.format_float_positional(number, trim="-"))
+    return minus(np.format_float_positional(number, trim="-"))
 
 
 def _value(key: str, norm: nn.Module, x: Tensor, position: Position, has_affine: bool) -> NormalizedValue:
@@ -364,10 +365,6 @@ def _shared(axes: tuple[str, ...], x: Tensor, position: Position, num_groups: in
 def _at(norm: nn.Module, name: str, position: Position) -> float | None:
     parameter = getattr(norm, name, None)
     return float(parameter[position.channel]) if isinstance(parameter, Tensor) else None
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
 
 
 def _enclosed(number: float) -> str:

@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +70,22 @@ def unavailable(problems: Mapping[str, str]) -> str:
 def png_url(pixels: np.ndarray) -> str:
     """Pixels, uint8 (H, W), (H, W, 3) or (H, W, 4), as a `data:` address, exactly."""
     return _url(Image.fromarray(pixels), "PNG")
+
+
+def tiles(maps: np.ndarray, columns: int) -> np.ndarray:
+    """Grey maps side by side in rows of so many, see-through between.
+
+    Args:
+        maps: uint8, (N, h, w).
+
+    Returns:
+        uint8, (rows·(h+1) - 1, columns·(w+1) - 1, 4).
+    """
+    count, height, width = maps.shape
+    rows = math.ceil(count / columns)
+    cells = np.zeros((rows * columns, height + 1, width + 1, 4), np.uint8)
+    cells[:count, :-1, :-1, :3], cells[:count, :-1, :-1, 3] = maps[..., None], 255
+    return cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2).reshape(rows * (height + 1), -1, 4)[:-1, :-1]
 
 
 def jpeg_url(picture: Image.Image) -> str:

@@ -7,13 +7,11 @@ import re
 import shutil
 
 import gradio as gr
-import numpy as np
 import pytest
 from torch import nn
 
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
-from normzoo.app.tabs.inside import explorer_view
 from normzoo.nn.registry import NORM_RECORDS, NormRecord
 from tests.support.page import words
 
@@ -131,13 +129,6 @@ def test_without_a_photo_a_network_or_a_number_there_is_nothing_to_follow(follow
 def test_what_is_not_there_is_refused_in_a_sentence(follow, wrong, sentence):
     with pytest.raises(gr.Error, match=re.escape(sentence)):
         follow(**wrong)
-
-
-def test_a_strip_is_grey_between_its_ends_and_see_through_between_maps():
-    values = np.array([[[-9.0, 0.0]], [[explorer_view.EXTREME, 9.0]]])
-    pixels = explorer_view.strip(values)
-    assert pixels[0, :, 0].tolist() == [0, 128, 0, 255, 255]
-    assert pixels[0, :, 3].tolist() == [255, 255, 0, 255, 255]
 
 
 @pytest.mark.parametrize("norm", NORM_LAYERS)

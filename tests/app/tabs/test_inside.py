@@ -8,6 +8,7 @@ import pytest
 
 from normzoo import NORM_LAYERS, load_image
 from normzoo.app.components import cubes
+from normzoo.app.components.html import tiles
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs.inside import tab as inside
 from normzoo.nn.registry import describe_norm
@@ -48,16 +49,14 @@ def test_a_norm_is_drawn_once_however_often_it_was_trained(catalog):
     assert [name.split()[0] for name in re.findall(r'class="chip"[^>]*>([^<]+)', drawn)] == ["BN", "GN"]
 
 
-def test_a_mosaic_is_white_at_the_strongest_value_and_see_through_between():
-    values = np.zeros((10, 2, 3), np.float32)
-    values[9, 1, 2] = 4
-    values[0, 0, 0] = 1  # a quarter of it
-    pixels = inside.mosaic(values)
-    assert pixels.shape == (2 * 3 - 1, inside.COLUMNS * 4 - 1, 4)
+def test_maps_lie_side_by_side_and_it_is_see_through_between():
+    maps = np.zeros((10, 2, 3), np.uint8)
+    maps[9, 1, 2], maps[0, 0, 0] = 255, 128
+    pixels = tiles(maps, 8)
+    assert pixels.shape == (2 * 3 - 1, 8 * 4 - 1, 4)
     assert pixels[0, 0].tolist() == [128, 128, 128, 255]
     assert pixels[4, 6].tolist() == [255, 255, 255, 255]
-    assert pixels[2, :, 3].max() == 0
-    assert inside.mosaic(np.zeros((8, 2, 2), np.float32))[..., :3].max() == 0
+    assert pixels[2, :, 3].max() == pixels[:, 3, 3].max() == pixels[3:, 8:, 3].max() == 0
 
 
 def test_a_broken_network_is_named_beside_the_other(catalog):

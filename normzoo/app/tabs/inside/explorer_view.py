@@ -12,12 +12,12 @@ from PIL import Image, ImageEnhance
 from torch import Tensor, nn
 
 from normzoo.app.components.downloads import csv_link, file_name
-from normzoo.app.components.html import png_url, render, sortable
+from normzoo.app.components.html import png_url, render, sortable, tiles
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.core.upload import open_photo, photo_path
 from normzoo.app.core.work import computing
 from normzoo.errors import ConfigError
-from normzoo.formatting import capital
+from normzoo.formatting import capital, minus
 from normzoo.images.preprocess import to_pixels
 from normzoo.inference.predict import as_batch
 from normzoo.inference.value_trace import (
@@ -344,8 +344,8 @@ def pictures(scene: Scene, position: Position) -> str:
     rows = [
         {
             **row,
-            "url": png_url(strip(rows[0]["maps"] if row["key"] == "nn" else row["maps"])),
-            "means": ", ".join(f"{gap:+.1f}".replace("-", "−") for gap in photo_gaps(row["maps"])),
+            "url": png_url(tiles(grey(rows[0]["maps"] if row["key"] == "nn" else row["maps"], -EXTREME, EXTREME), PHOTOS)),
+            "means": ", ".join(minus(f"{gap:+.1f}") for gap in photo_gaps(row["maps"])),
         }
         for row in rows
     ]
@@ -395,15 +395,5 @@ def _gap_caption(before: np.ndarray, behind: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def strip(values: np.ndarray) -> np.ndarray:
-    """Maps side by side, see-through between: (N, H, W) -> uint8 (H, N·(W+1) - 1, 4)."""
-    count, height, width = values.shape
-    canvas = np.zeros((height, count * (width + 1), 4), np.uint8)
-    for number, tile in enumerate(grey(values, -EXTREME, EXTREME)):
-        start = number * (width + 1)
-        canvas[:, start : start + width, :3], canvas[:, start : start + width, 3] = tile[..., None], 255
-    return canvas[:, :-1]
-
-
 def _tenths(number: float) -> str:
-    return f"{round(float(number), 1) + 0.0:.1f}".replace("-", "−")
+    return minus(f"{round(float(number), 1) + 0.0:.1f}")

@@ -1,7 +1,6 @@
 """The tab Inside: one value through each norm, then what is folded: layers, gates, feature maps, interventions."""
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from PIL import Image
 from normzoo.app.components import charts, cubes
 from normzoo.app.components.charts import as_plot
 from normzoo.app.components.downloads import csv_link
-from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, png_url, render, sortable, unavailable
+from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, png_url, render, sortable, tiles, unavailable
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of, variants_of
 from normzoo.app.core.controls import INSIGHT, Chooser, Linked
 from normzoo.app.core.errors import check_choice
@@ -229,26 +228,6 @@ def draw_features(catalog: Catalog, model_set: ModelSet, photo: Image.Image, blo
     return f'<div class="features">{"".join(sides)}</div>'
 
 
-def mosaic(values: np.ndarray) -> np.ndarray:
-    """Maps side by side in rows of `COLUMNS`, grey by the square root, white the greatest value of all, see-through between.
-
-    Args:
-        values: at least 0, (C, h, w).
-
-    Returns:
-        uint8, (rows·(h+1) - 1, COLUMNS·(w+1) - 1, 4).
-    """
-    count, height, width = values.shape
-    greatest = float(values.max())
-    grey = np.round(255 * np.sqrt(values / greatest)) if greatest > 0 else np.zeros_like(values)
-    canvas = np.zeros((math.ceil(count / COLUMNS) * (height + 1), COLUMNS * (width + 1), 4), np.uint8)
-    for number, tile in enumerate(grey):
-        top, start = number // COLUMNS * (height + 1), number % COLUMNS * (width + 1)
-        canvas[top : top + height, start : start + width, :3] = tile[..., None]
-        canvas[top : top + height, start : start + width, 3] = 255
-    return canvas[:-1, :-1]
-
-
 def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str, variant: object) -> str:
     variant = check_choice("network", variant, variants_of(model_set))
     models, problems = catalog.load(model_set, [variant])
@@ -256,9 +235,10 @@ def _side(catalog: Catalog, model_set: ModelSet, photo: Image.Image, block: str,
         return f'<figure style="--variant: {style_of(variant).colour}">{unavailable(problems)}</figure>'
     with computing():
         maps = feature_maps(models[variant], photo, block)
-    count, height, width = maps.values.shape
-    words = f"{count} maps of {height}×{width}; strongest {maps.values.max():.2f}; {maps.silent} are 0 everywhere"
-    return render("features.html", variant=variant, block=maps.block, words=words, picture=png_url(mosaic(maps.values)))
+    (count, height, width), strongest = maps.values.shape, float(maps.values.max())
+    words = f"{count} maps of {height}×{width}; strongest {strongest:.2f}; {maps.silent} are 0 everywhere"
+    picture = png_url(tiles(np.round(255 * np.sqrt(maps.values / (strongest or 1))).astype(np.uint8), COLUMNS))
+    return render("features.html", variant=variant, block=maps.block, words=words, picture=picture)
 
 
 def _feature_controls(catalog: Catalog, model_set: ModelSet) -> list[dict[str, Any]]:
