@@ -36,20 +36,16 @@ NEEDED = {"app.py", "normzoo", "checkpoints"}
 UID = 1000
 
 
-def test_it_runs_as_user_1000_with_nothing_run_after_root_gave_way():
+def test_it_runs_as_user_1000_root_s_code_that_the_page_needs_and_writes_to_the_temporary_folder_alone():
     assert f"useradd --create-home --uid {UID} user" in " ".join(LINES)
-    user = LINES.index(f"USER {UID}")
-    assert [line for line in LINES[user:] if line.startswith(("RUN", "COPY", "USER"))] == [f"USER {UID}"]
-
-
-def test_the_code_belongs_to_root():
-    assert [copy for copy in COPIES if any(word.startswith("--") for word in copy)] == []
-
-
-def test_only_what_the_page_needs_is_copied_and_sent():
-    assert {source for source, _ in COPIES} == NEEDED | {"requirements.txt"}
+    assert [line for line in LINES[LINES.index(f"USER {UID}") :] if line.startswith(("RUN", "COPY", "USER"))] == [f"USER {UID}"]
+    assert {source for source, _ in COPIES} == NEEDED | {"requirements.txt"}  # and nobody's but root's: no option
     sent = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert sent == NEEDED | {"requirements.txt"}
+    paths = {name: value for name, value in SETTINGS.items() if value.startswith("/") and name != "HOME"}
+    assert {"GRADIO_TEMP_DIR", "HF_HOME", "MPLCONFIGDIR"} <= paths.keys()
+    assert [path for path in paths.values() if not path.startswith("/tmp/")] == []
+    assert 'ENTRYPOINT ["tini", "--"]' in LINES  # signals reach the page
 
 
 def test_what_is_left_out_of_the_requirements_is_what_the_page_never_imports():
@@ -65,17 +61,6 @@ def test_what_is_left_out_of_the_requirements_is_what_the_page_never_imports():
     imported = {name.lower() for module in modules for name in providers.get(module, [])}
     assert "torch" in imported
     assert set(left_out[1].split("|")) & imported == set()
-
-
-def test_it_writes_to_the_temporary_folder_alone():
-    paths = {name: value for name, value in SETTINGS.items() if value.startswith("/") and name != "HOME"}
-    assert {"GRADIO_TEMP_DIR", "HF_HOME", "MPLCONFIGDIR"} <= paths.keys()
-    assert [path for path in paths.values() if not path.startswith("/tmp/")] == []
-
-
-def test_signals_reach_the_page():
-    assert 'ENTRYPOINT ["tini", "--"]' in LINES
-    assert 'CMD ["python", "app.py"]' in LINES
 
 
 @dataclass
