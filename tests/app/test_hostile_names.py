@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.app.tabs import about
 from tests.support.checkpoints import save_variant
 
 #: As the name of a folder, of a class, of a device. Whatever shows it must have escaped it.
@@ -86,10 +84,3 @@ def test_no_answer_of_any_tab_makes_markup_of_them(demo: Any, tmp_path: Path) ->
                 assert "<img src=x" not in text, (event.api_name, text[max(0, text.find("<img src=x") - 200) :][:400])
                 seen += "onerror" in text
     assert seen > 5
-
-
-def test_the_record_of_the_training_has_escaped_them(root: Path) -> None:
-    model_set = Catalog(root).get(NAME)
-    text = about.describe_training(model_set, ["bn", "ln"])
-    assert "onerror" in text
-    assert "<img src=x" not in text

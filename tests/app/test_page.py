@@ -77,12 +77,15 @@ def test_the_last_choice_wins(demo):
     assert all(len(turns) == 1 for turns in filled.values())
 
 
-def test_no_event_lets_gradio_open_what_a_visitor_sent(demo):
+def test_no_event_lets_gradio_open_what_a_visitor_sent_and_all_are_guarded(demo):
     assert not any(event.preprocess for event in demo.fns.values())
     with GuardedBlocks() as other:
         photo = gr.Image(type="pil")
-        photo.change(lambda opened: opened, photo, None, preprocess=True)
-    assert [event.preprocess for event in other.fns.values()] == [False]
+        photo.change(lambda opened: 1 / 0, photo, None, preprocess=True)
+    (event,) = other.fns.values()
+    assert not event.preprocess
+    with pytest.raises(gr.Error, match="went wrong on the server"):
+        event.fn(None)
 
 
 @pytest.mark.parametrize("kind", ["eps", "tiff", "ppm", "pcx", "ico", "pdf"])
@@ -102,13 +105,10 @@ def test_no_event_opens_a_file_that_is_no_photo(demo, url, kind, monkeypatch):
         assert sorted(folder.rglob("*")) == before
 
 
-def test_with_nothing_packaged_the_page_says_how_to_make_it(tmp_path):
+def test_with_nothing_packaged_the_page_says_how_to_make_it_and_with_nothing_readable_it_opens(tmp_path):
     page = str(build_demo(tmp_path).get_config_file())
     assert "python -m training study" in page
     assert "Copy link" not in page
-
-
-def test_a_set_with_nothing_readable_still_opens(tmp_path):
     (save_variant(tmp_path, "bn") / "config.json").unlink()
     assert "Unavailable." in words(str(build_demo(tmp_path).get_config_file()))
 
@@ -127,25 +127,18 @@ def test_what_is_not_an_upload_is_refused(value):
         photo.photo_path(value)
 
 
-def test_an_expected_error_is_told_as_text():
-    @guarded
-    def fails():
-        raise ImageError("<b>This</b> is no picture.")
-
-    with pytest.raises(gr.Error) as caught:
-        fails()
-    assert caught.value.message == "&lt;b&gt;This&lt;/b&gt; is no picture."
-
-
-def test_an_unexpected_error_is_logged_and_not_told(caplog):
-    @guarded
-    def fails():
-        raise RuntimeError("/secret/path")
-
+@pytest.mark.parametrize(
+    ("error", "told", "logged"),
+    [
+        (ImageError("<b>This</b> is no picture."), "&lt;b&gt;This&lt;/b&gt; is no picture.", False),
+        (RuntimeError("/secret/path"), UNEXPECTED, True),
+    ],
+)
+def test_an_expected_error_is_told_as_text_and_another_is_logged_alone(error, told, logged, caplog):
     with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
-        fails()
-    assert caught.value.message == UNEXPECTED
-    assert "/secret/path" in caplog.text
+        guarded(Mock(side_effect=error, __name__="fails"))()
+    assert caught.value.message == told
+    assert (str(error) in caplog.text) == logged
 
 
 def test_a_new_visitor_does_not_wait_for_the_signatures_of_all_components(tmp_path, monkeypatch):
