@@ -91,7 +91,7 @@ def _maker(make: Callable[..., tuple[str, bytes]], file_format: str) -> Callable
     return make_file
 
 
-def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV", full: pd.DataFrame | None = None) -> str:
+def csv_link(texts: pd.DataFrame, name: str, full: pd.DataFrame | None = None) -> str:
     """Return links that hold a table as CSV and as LaTeX: nothing is written on the server, and nothing is left there.
 
     Args:
@@ -99,7 +99,7 @@ def csv_link(texts: pd.DataFrame, name: str, words: str = "Download as CSV", ful
     """
     table = to_csv(texts if full is None else full)
     csv, latex = (base64.b64encode(text.encode()).decode() for text in (table, to_latex(texts)))
-    return render("csv_link.html", name=name.removesuffix(".csv"), csv=csv, latex=latex, words=words)
+    return render("csv_link.html", name=name.removesuffix(".csv"), csv=csv, latex=latex)
 
 
 def to_latex(texts: pd.DataFrame) -> str:

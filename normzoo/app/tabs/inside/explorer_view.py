@@ -179,17 +179,8 @@ def sentence(scene: Scene, value: NormalizedValue) -> str:
 def table(scene: Scene, values: Mapping[str, NormalizedValue]) -> str:
     """Return what all norms make of the value, as a table with its file."""
     texts = pd.DataFrame([_row(scene, value) for value in values.values()])
-    numbers = pd.DataFrame(
-        {
-            "Norm": texts["Norm"],
-            "Values": [sum(shared.values.size for shared in value.sets) for value in values.values()],
-            "Mean": [value.terms[0].mean if value.terms else np.nan for value in values.values()],
-            "Standard deviation": [value.terms[0].var ** 0.5 if value.terms else np.nan for value in values.values()],
-            "Result": [value.result for value in values.values()],
-        }
-    )
-    caption = "The same x, another set, another result"
-    return sortable(numbers, texts[list(numbers.columns)], caption) + csv_link(texts, "normzoo-one-value.csv")
+    cells = texts.drop(columns=["Of", "Arithmetic"])
+    return sortable(cells, cells, "The same x, another set, another result") + csv_link(texts, "normzoo-one-value.csv")
 
 
 def as_file(scene: Scene, position: Position, norm: str, model_set: str, file_format: str) -> tuple[str, bytes]:
