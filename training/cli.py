@@ -24,7 +24,6 @@ from normzoo.console import Parser, positive, run_command
 from normzoo.errors import CheckpointError, ConfigError, NormZooError
 from normzoo.formatting import visible
 from normzoo.nn.own_norm import NAMES_VARIABLE, OWN_NORMS, name_own_norm, name_own_norms
-from normzoo.nn.registry import NORM_LAYERS
 from normzoo.nn.resnet import norm_keys
 from normzoo.pretrained.registry import get_model_set
 from training.compare import FIGURES, FORMATS, chart, chosen_rows, differences, finished_runs, table
@@ -383,8 +382,6 @@ def _check_single(study: Study) -> None:
         if len(values) != 1 or values == ("all",):
             words = ",".join(map(str, values))
             raise ConfigError(f"train takes one {name}, got {words!r}. For several use study.")
-    if study.norm[0] not in norm_keys() and ":" not in study.norm[0]:
-        raise ConfigError(f"Unknown norm {study.norm[0]!r}. Choose one of: {', '.join(NORM_LAYERS)}.")
 
 
 def call_study(options: argparse.Namespace) -> None:

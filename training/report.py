@@ -15,7 +15,7 @@ from normzoo.analysis.robustness import read_batch_statistics, robustness
 from normzoo.analysis.statistics import Runs, accuracy
 from normzoo.errors import CheckpointError
 from normzoo.findings import OF_A_SET, Evidence, Finding, ResultTable, find_all
-from normzoo.findings.finding import DEFAULT_DATA, PACKAGE, mean_sd, study_command, where
+from normzoo.findings.finding import DEFAULT_DATA, PACKAGE, mean_sd, where
 from normzoo.findings.learning_rate import best_rates, rated, rated_sets
 from normzoo.findings.original_study import final_figures, reproduces
 from normzoo.formatting import listed, to_csv
@@ -23,8 +23,7 @@ from normzoo.nn.registry import NORM_LAYERS
 from normzoo.plotting.spec import Chart, Heatmap
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
-from normzoo.variants import Variant, describe_variant, short_name
-from training.config import STUDY, Part
+from normzoo.variants import describe_variant, short_name
 
 RESULTS, README = Path("RESULTS.md"), Path("README.md")
 FIGURES = Path("docs/results")
@@ -130,9 +129,6 @@ def _chapter(evidence: Evidence, charts: dict[Path, Chart | Heatmap], out: Path)
             makers = [make for key, make in OF_A_SET.items() if key != "learning-curves"]
             headlines = [f"{each.title}: {each.headline}" for make in makers if (each := make(there))]
             yield f"### The same findings: {where(other)}\n{bullets(headlines)}"
-    if missing := missing_runs(evidence):
-        yield "### Not yet trained"
-        yield bullets(missing)
 
 
 def _finding(finding: Finding, evidence: Evidence, charts: dict[Path, Chart | Heatmap], out: Path) -> Iterator[str]:
@@ -224,25 +220,6 @@ def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
             ):
                 rows.append((model_set.name, variant, "", "val", "out of distribution", name, getattr(found, name)))
     return pd.DataFrame(rows, columns=["model_set", "variant", "seed", "split", "condition", "metric", "value"]).dropna()
-
-
-def missing_runs(evidence: Evidence) -> list[str]:
-    """Return the parts of the study that are not stored for a collection, each with its command."""
-    data = min(evidence.model_sets, key=lambda each: each.image_size).data
-    there = {each.recipe: set(each.checkpoints) for each in evidence.model_sets if each.data == data}
-    lines = []
-    for part in STUDY:
-        norms = [norm for norm in part.norms if _variant(part, norm) not in there.get(part.recipe, set())]
-        if norms:
-            lacking = listed([short_name(_variant(part, norm)) for norm in norms])
-            command = study_command(data, part.recipe, norms, batch_size=part.changes.get("batch_size"))
-            lines.append(f"`{part.recipe}`: {lacking}. `{command}`")
-    return lines
-
-
-def _variant(part: Part, norm: str) -> str:
-    parsed = Variant.parse(norm)
-    return Variant(parsed.norm, part.changes.get("batch_size"), parsed.is_reference).key
 
 
 def table(shown: ResultTable) -> str:

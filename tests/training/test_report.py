@@ -11,10 +11,9 @@ import pytest
 from normzoo.errors import CheckpointError
 from normzoo.findings import original_study as original
 from normzoo.pretrained.checkpoint import METRICS
-from normzoo.pretrained.registry import get_model_set, list_model_sets
 from tests.support.checkpoints import save_variant, write_answers
 from training.__main__ import main
-from training.report import BEGIN, DATA, END, Evidence, check_report, missing_runs, write_report
+from training.report import BEGIN, DATA, END, check_report, write_report
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +104,6 @@ def test_nothing_packaged_is_an_error_and_no_report_is_stale(tmp_path, written):
     with pytest.raises(CheckpointError, match="No packaged checkpoint"):
         write_report(tmp_path, tmp_path)
     assert check_report(written / "checkpoints", tmp_path)[0] == "RESULTS.md, it is missing"
-
-
-def test_missing_runs_are_named_with_the_command_that_makes_them(tmp_path):
-    save_variant(tmp_path, "bn")
-    lines = missing_runs(Evidence(get_model_set("toy/paper", tmp_path), list_model_sets(tmp_path)))
-    assert lines[0].startswith("`paper`: NN, IN, BIN, GN and LN. `python -m training study --recipe paper")
-    assert any(line.startswith("`strong`") for line in lines)
-    assert any("--batch-size 8" in line for line in lines)
 
 
 def test_the_original_is_read_in_our_units():
