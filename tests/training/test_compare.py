@@ -146,23 +146,6 @@ def test_a_search_finds_the_best_of_its_trials_and_goes_on(tmp_path, monkeypatch
     assert capsys.readouterr().out.count("\n") == 2, "nothing is left to do but to say what was best"
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("lrr=0.1..1", "Did you mean lr?"),
-        ("lr=1..0.1", "such as lr=0.01..1"),
-        ("optimizer=adam..sgd", "such as lr=0.01..1"),
-        ("lr=0..1", "lr must be a number above 0"),
-    ],
-)
-def test_what_cannot_be_searched_is_said_before_anything_is_trained(tmp_path, monkeypatch, capsys, words, said):
-    load_tiny(tmp_path / "data")
-    monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
-    assert search(tmp_path, f"--search={words}") == 2
-    assert said in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
-
-
 def test_what_another_machine_trains_is_left_to_it(tmp_path, monkeypatch):
     load_tiny(tmp_path / "data")
     monkeypatch.setenv("NORMZOO_DATA", str(tmp_path / "data"))
