@@ -20,7 +20,7 @@ from normzoo.errors import DataError
 from normzoo.images.preprocess import load_image, to_pixels
 from tests.support import warm
 from tests.support.hub_server import client_environment, serve_hub
-from tests.support.own_images import CLASSES, make_photo, rows_of, save_colours, silent
+from tests.support.own_images import CLASSES, make_photo, rows_of, save_colours, silent, write_photos
 from tests.support.tiny import ROOT
 from training import cli as command_line
 from training.data.image_folder import load_folder, open_images
@@ -28,6 +28,16 @@ from training.data.image_folder import load_folder, open_images
 pytestmark = pytest.mark.process
 
 QUICK = ["--depth=8", "--image-size=16", "--epochs=2", "--batch-size=20", "--lr=0.01", "--amp=fp32", "--compile=off"]
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_photos(tmp_path / "My photos, 2026")
 
 
 def test_folder_without_val_gives_a_tenth_of_each_class(photos, root):
