@@ -25,7 +25,7 @@ from normzoo.pretrained.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
-from normzoo.pretrained.serialization import file_sha256, read_rows, write_csv
+from normzoo.pretrained.serialization import file_sha256, read_rows, write_rows
 from training.cards import README, SEARCH_TABLE, folder_card, model_card
 from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
@@ -337,7 +337,7 @@ def write_search(runs: Path, checkpoints: Path) -> list[Path]:
             tables.setdefault(checkpoints / state.run.data / SEARCH_TABLE, []).append(_search_row(state))
     for table, rows in tables.items():
         stored = {_identity(row): row for row in (*(read_rows(table, SEARCH_COLUMNS) if table.exists() else ()), *rows)}
-        write_csv(table, SEARCH_COLUMNS, [row for _, row in sorted(stored.items())])
+        write_rows(table, SEARCH_COLUMNS, [row for _, row in sorted(stored.items())])
     return list(tables)
 
 

@@ -66,20 +66,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with a header; may raise OSError."""
+    """Write a table with a header, creating its folder; may raise OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with a header, creating its folder."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_rows(path, columns, rows)
-    except OSError as error:
-        raise CheckpointError(f"Could not write {path} ({error}).") from error
 
 
 #: Columns of texts and of whole numbers, in any table; the others have numbers, some of which may be missing.

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from normzoo.pretrained.checkpoint import CONTRAST_TABLE, TABLES, open_checkpoint
-from normzoo.pretrained.serialization import file_sha256, read_rows, read_tensors, write_csv
+from normzoo.pretrained.serialization import file_sha256, read_rows, read_tensors, write_rows
 from tests.support.own_images import silent
 from tests.support.tiny import CLASSES, PACKAGED, load_tiny
 from training import cli as command_line
@@ -82,7 +82,7 @@ def test_difference_fails_the_check_alone(folder, monkeypatch, capsys):
 def test_contrast_that_is_not_what_the_network_does_is_found(folder, tmp_path, change):
     (table,) = measure_contrast(tmp_path, lambda line: None)
     rows = [row | ({"accuracy": 2} if row["change"] == change else {}) for row in read_rows(table, TABLES[CONTRAST_TABLE])]
-    write_csv(table, TABLES[CONTRAST_TABLE], rows)
+    write_rows(table, TABLES[CONTRAST_TABLE], rows)
     problems = _check_folder(folder)[1]
     assert len(problems) == bool(change)
     assert all(f"{CONTRAST_TABLE} has" in problem and repr(change) in problem for problem in problems)

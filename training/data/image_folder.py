@@ -1,26 +1,25 @@
 """A user's images in class folders, or read by the `datasets` library, as a cached data set."""
 
 import contextlib
-import csv
 import hashlib
 import importlib.util
-import io
 import json
 import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from filelock import FileLock
 from tqdm import tqdm
 
 from normzoo.errors import DataError, ImageError
-from normzoo.formatting import counted, csv_cell
+from normzoo.formatting import counted, to_csv
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.pretrained.serialization import new_folder
 from training.data.dataset import (
@@ -179,7 +178,8 @@ def _build(
     rows = [(splits[i], classes[file.label], file.name, hashes[i], problems[i]) for i, file in enumerate(files)]
     rows += [(SKIPPED, "", file_name, "", problem) for file_name, problem in found.skipped]
     squares = {split: pixels[chosen[split]] for split in SPLITS}
-    texts = {FILES: _table(rows), SOURCE: json.dumps(source)}
+    table = pd.DataFrame(rows, columns=["split", "class", "file", "sha256", "problem"])
+    texts = {FILES: to_csv(table, lineterminator="\n"), SOURCE: json.dumps(source)}
     write_cache(cache, description, squares, labels, texts)
     counts = f"{len(labels['train'])} training and {len(labels['val'])} validation images"
     say(f"{name}: {len(classes)} classes, {counts} in {cache}.")
@@ -226,14 +226,6 @@ def _copies(files: list[ImageFile], classes: tuple[str, ...], splits: list[str],
     if known := sum(split == "val" and sha in trained for sha, split in zip(hashes, splits, strict=True)):
         warnings.append(f"{counted(known, 'validation image')} also among the training images.")
     return warnings
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("split", "class", "file", "sha256", "problem"))
-    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
-    return table.getvalue()
 
 
 def is_packed(name: str) -> bool:

@@ -1,7 +1,5 @@
 """Class and split of each file in a folder."""
 
-import csv
-import io
 import os
 import posixpath
 import unicodedata
@@ -10,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from normzoo.errors import DataError
@@ -174,18 +173,12 @@ def _comparable(name: str) -> str:
 
 def _read_metadata(table: Path) -> list[tuple[str, str]]:
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        rows = pd.read_csv(table, usecols=["file_name", "label"], dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f'{table} must be in UTF-8; in Excel save it as "CSV UTF-8".') from error
-    except OSError as error:
-        raise DataError(f"{table} cannot be read ({error.strerror}).") from error
-    try:
-        rows = list(csv.DictReader(io.StringIO(text)))
-        return [(row["file_name"], _decoded(row["label"].strip())) for row in rows]
-    except (KeyError, AttributeError, csv.Error) as error:
-        columns = text.partition("\n")[0].strip()
-        message = f"{table} must have comma-separated columns file_name and label in every row; its first row is {columns!r}."
-        raise DataError(message) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{table} must have comma-separated columns file_name and label in every row ({error}).") from error
+    return list(zip(rows["file_name"], map(_decoded, rows["label"].str.strip()), strict=True))
 
 
 def _folders(folder: Path) -> list[Path]:

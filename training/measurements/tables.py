@@ -12,7 +12,7 @@ from tqdm import tqdm
 from normzoo.errors import CheckpointError
 from normzoo.pretrained.checkpoint import TABLES, Checkpoint
 from normzoo.pretrained.registry import ModelSet, list_model_sets
-from normzoo.pretrained.serialization import write_csv
+from normzoo.pretrained.serialization import write_rows
 
 Row = dict[str, Any]
 
@@ -49,7 +49,7 @@ def write_tables(
             f"No packaged checkpoint under {checkpoints / (data or '')}. Package runs with: python -m training package"
         )
     for path, rows in tables.items():
-        write_csv(path, TABLES[name], rows)
+        write_rows(path, TABLES[name], rows)
         log(f"{path}  {len(rows)} rows")
     return list(tables)
 
