@@ -45,18 +45,15 @@ def write_report(checkpoints: Path, out: Path, log: Callable[[str], None] = prin
     from normzoo.plotting import matplotlib  # slow to import, and not needed to check
 
     report = build_report(checkpoints, out)
-    try:
-        for path, chart in report.charts.items():
-            (out / path).parent.mkdir(parents=True, exist_ok=True)
-            svg = matplotlib.to_svg(matplotlib.draw(chart), f"{chart.title}. Data {digest(chart)}.")
-            (out / path).write_text(svg, encoding="utf-8")
-        for path in superfluous(out, report):
-            path.unlink()
-        # Again: it names the charts by what was drawn just now.
-        for path, text in build_report(checkpoints, out).texts.items():
-            (out / path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"Could not write the report ({error}).") from error
+    for path, chart in report.charts.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        svg = matplotlib.to_svg(matplotlib.draw(chart), f"{chart.title}. Data {digest(chart)}.")
+        (out / path).write_text(svg, encoding="utf-8")
+    for path in superfluous(out, report):
+        path.unlink()
+    # Again: it names the charts by what was drawn just now.
+    for path, text in build_report(checkpoints, out).texts.items():
+        (out / path).write_text(text, encoding="utf-8")
     log(f"{out / RESULTS} and {len(report.charts)} charts")
 
 

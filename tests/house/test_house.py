@@ -1,4 +1,4 @@
-"""The rules of the house that no linter holds: what is pinned, what importing does, what the README says."""
+"""The rules of the house that no linter holds: what is pinned, what importing does, what the README and the allocator do."""
 
 import ast
 import os
@@ -14,10 +14,10 @@ import yaml
 from PIL import Image
 
 from tests.support import warm
+from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).parents[2]
 PINS = dict(
     line.split("==")
     for file in ("requirements.txt", "requirements-dev.txt")
@@ -177,3 +177,29 @@ def test_no_image_of_a_data_set_is_committed():
         if re.search(r"\.(jpe?g|png|webp|gif|bmp)$", path, re.IGNORECASE):
             with Image.open(ROOT / path) as image:
                 assert image.size not in [(32, 32), (64, 64)], f"{path} has the size of a training image"
+
+
+PAGE_FAULTS = """
+import resource, sys
+import torch
+from normzoo import allocator
+torch.set_num_threads(1)
+if sys.argv[1] == "keep":
+    allocator.disable_malloc_trim()
+    allocator.limit_malloc_arenas(2)
+torch.ones(8_000_000)  # 32 MB
+found = []
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.ones(16_000_000)
+    found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(found))  # a system that is short of memory takes some of it back meanwhile
+"""
+
+
+def test_memory_that_is_kept_need_not_be_asked_for_again(tmp_path):
+    keep, leave = (
+        int(warm.run([sys.executable, "-c", PAGE_FAULTS, word], tmp_path, None, ROOT)[1]) for word in ("keep", "leave")
+    )
+    assert keep * 2 < leave
