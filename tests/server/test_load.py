@@ -7,7 +7,7 @@ import pytest
 
 from normzoo.app import build_demo
 from normzoo.app.server.settings import Limits
-from tests.load import Batch, Photo, Tally, drive, drive_many, make_batches, make_photos, report, report_many
+from tests.load import Batch, Photo, drive, drive_many, make_batches, make_photos, report_many
 from tests.support.checkpoints import save_zoo
 from tests.support.page import served
 
@@ -42,20 +42,3 @@ def test_visitors_with_many_photos_of_the_same_names_get_the_statistics_of_their
     assert (len(wrong.seconds), wrong.errors) == (2, [])
     assert wrong.wrong
     assert len(report_many(wrong, 5)) == 1
-
-
-def test_without_a_server_every_client_tells_an_error(tmp_path, monkeypatch):
-    monkeypatch.setenv("NORMZOO_CHECKPOINTS", str(save_zoo(tmp_path)))
-    tally = drive(9, "toy/paper", make_photos("toy/paper", 2), clients=2, count=4, seconds=60)
-    assert len(tally.errors) == 2
-
-
-def test_the_report_names_what_is_wrong(capsys):
-    good = Tally(seconds=[0.1] * 10, wall_seconds=1)
-    assert report(good, 10, 100, 104) == []
-    assert "10 predictions in 1.0 s: 10.0 per second" in capsys.readouterr().out
-    assert report(good, 10, 100, 106) == ["memory grew by more than 5%"]
-    assert report(good, 11, 100, 100) == ["only 10 of 11 predictions were done"]
-    bad = Tally(seconds=[0.1], errors=["Refused"], wrong=[0.5], wall_seconds=1)
-    assert len(report(bad, 1, 100, 100)) == 2
-    assert len(report(Tally(wall_seconds=1), 1, 100, 100)) == 1

@@ -1,7 +1,6 @@
 """What visitors ask of the page in little: bounded before it is done, remembered, charged, and ended when they leave."""
 
 import asyncio
-import base64
 import contextlib
 import io
 import json
@@ -253,11 +252,3 @@ def test_an_answer_that_was_cut_off_is_not_kept_for_others():
         return [(await files.answer(scope, ask))[0][1]["body"] for _ in range(3)]
 
     assert asyncio.run(ask_thrice())[1:] == [b"f()", b"f()"]
-
-
-def test_a_name_from_an_archive_is_no_formula(visitor):
-    packed = archive(png(24, 20)).replace(b"0.png", b"=1+A1")
-    shown, table, found = ask(visitor, packed)
-    assert [photo["photo"] for photo in found["photos"]] == ["=1+A1"]
-    csv = base64.b64decode(re.findall(r"text/csv;charset=utf-8;base64,([\w+/=]+)", shown + table)[-1]).decode()
-    assert "\n'=1+A1," in csv

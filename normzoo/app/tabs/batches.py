@@ -53,7 +53,7 @@ MOST_DRAWN = 160
 FIRST_KIND = "contrast"
 #: They take turns, so that one core stays free for those who look at one photo.
 TAKE_TURNS: dict[str, Any] = {**INSIGHT, "concurrency_id": "batches", "concurrency_limit": 1}
-Strips = dict[str, tuple[str, tuple[float, ...]]]
+Strip = tuple[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -131,21 +131,18 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     strips = gr.HTML(js_on_load=None, elem_id="strips", label="report")
     values = gr.JSON(visible=False, label="probabilities")
 
-    # Everybody sees this first, so the networks are asked once. Nothing of a visitor's is kept.
-    @functools.cache
-    def first_predictions(model_set: str, variant: str, composition: str) -> BatchPredictions:
+    # Prepared photos are the same for everybody: networks are asked once. Nothing of a visitor's is kept.
+    @functools.lru_cache(maxsize=128)
+    def ask_prepared(name: str, model_set: str, variant: str, which: Statistics, *choice: Any) -> BatchPredictions:
         chosen_set = catalog.get(model_set)
-        batch = first_batch(chosen_set, composition)
-        return ask(catalog.load(chosen_set, [variant])[0], batch, "batch")[variant]
+        batch = gather(read_photos({"set": name}, chosen_set.image_size).read, classes_of(chosen_set), *choice)
+        return ask(catalog.load(chosen_set, [variant])[0], batch, which)[variant]
 
-    @functools.cache
-    def first_strips(model_set: str, variant: str) -> Strips:
+    @functools.lru_cache(maxsize=256)
+    def measure_prepared(name: str, model_set: str, variant: str, *choice: Any) -> Strip:
         chosen_set = catalog.get(model_set)
-        images = first_batch(chosen_set, "mixed").images
-        return measure(catalog.load(chosen_set, [variant])[0], images, 0, FIRST_SIZE, "batch")
-
-    def is_first(photos: object, *rest: object) -> bool:
-        return (photos, *rest) == ({"set": FIRST_SET}, "batch", FIRST_KIND, SEVERITIES[-1])
+        read = read_photos({"set": name}, chosen_set.image_size).read
+        return measure(catalog.load(chosen_set, [variant])[0], read, *choice)[variant]
 
     def choose_photos(choice: object, model_set: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         """Take many photos: a prepared set, or files that were uploaded; what cannot be read is named with the answers."""
@@ -182,14 +179,16 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             return NO_NETWORKS + unavailable(problems), "", {}
         which = _which(statistics, prior)
         read = read_photos(photos, chosen_set.image_size, _tell(progress))
-        batch = gather(read.read, classes_of(chosen_set), who, count, kind, severity, labels, composition)
+        choice = (who, count, kind, severity, bool(labels), composition)
+        batch = gather(read.read, classes_of(chosen_set), *choice)
         if not batch.photos:
             nobody = "None of these photos is in that folder." if read.read else "None of these could be read."
             return words_alone(nobody, read.problems), "", {}
 
         def predictions(asked: dict[str, Model]) -> dict[str, BatchPredictions]:
-            if is_first(photos, which, kind, severity) and (who, count) == (EVERYBODY, MOST):
-                return {variant: first_predictions(chosen_set.name, variant, batch.composition) for variant in asked}
+            if isinstance(photos, dict):
+                name = photos["set"]
+                return {variant: ask_prepared(name, chosen_set.name, variant, which, *choice) for variant in asked}
             return ask(asked, batch, which)
 
         try:
@@ -230,13 +229,13 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
             return '<p class="hint">Seeing batch dependence takes more than one photo.</p>', {}
         which = _which(statistics, prior)
         which = "batch" if which == "running" else which
-        images = gather(read, (), EVERYBODY, MOST, kind, severity, False, "mixed").images
         size = int(min(size, len(read)))
+        choice = (which, number, size, *((UNCHANGED, 1) if kind == UNCHANGED else check_corruption(kind, severity)))
         try:
-            if is_first(photos, which, kind, severity) and (number, size) == (0, FIRST_SIZE):
-                answers = {v: each for variant in models for v, each in first_strips(chosen_set.name, variant).items()}
+            if isinstance(photos, dict):
+                answers = {v: measure_prepared(photos["set"], chosen_set.name, v, *choice) for v in models}
             else:
-                answers = measure(models, images, number, size, which)
+                answers = measure(models, read, *choice)
         except ConfigError as error:
             return words_alone(str(error)), {}
         data = {variant: {"answer": label, "probabilities": list(each)} for variant, (label, each) in answers.items()}
@@ -300,12 +299,6 @@ def _linked(_: ModelSet, text: str) -> list[Any]:
     is_counted = check_choice("use of labels", labels, ("true", "false")) == "true"
     shown = gr.Dropdown(_numbered(photos), value=position)
     return [{"set": name}, shown, is_counted, gr.Dropdown(folders, value=who)]
-
-
-def first_batch(model_set: ModelSet, composition: str) -> Batch:
-    """What everybody sees first."""
-    photos = read_photos({"set": FIRST_SET}, model_set.image_size).read
-    return gather(photos, classes_of(model_set), EVERYBODY, MOST, FIRST_KIND, SEVERITIES[-1], False, composition)
 
 
 def gather(
@@ -580,11 +573,18 @@ def _frame(batch: Batch, answers: Mapping[str, BatchPredictions]) -> pd.DataFram
 
 
 def measure(
-    models: Mapping[str, Model], images: Sequence[Image.Image], number: int, size: int, statistics: Statistics
-) -> Strips:
+    models: Mapping[str, Model],
+    photos: Sequence[Photo],
+    statistics: Statistics,
+    number: int,
+    size: int,
+    kind: str,
+    severity: int,
+) -> dict[str, Strip]:
     """Return for each network its answer to a photo, and the probability of that class in each batch."""
+    images = gather(photos, (), EVERYBODY, MOST, kind, severity, False).images
     ordered = [images[number], *(image for other, image in enumerate(images) if other != number)]
-    found: Strips = {}
+    found: dict[str, Strip] = {}
     for variant, model in models.items():
         with computing():
             found[variant] = predict_in_batches(model, ordered, statistics, size, _draws(size))
@@ -595,7 +595,7 @@ def _draws(size: int) -> int:
     return min(DRAWS, MOST_DRAWN // size)
 
 
-def draw_strips(models: Mapping[str, Model], strips: Strips, size: int) -> str:
+def draw_strips(models: Mapping[str, Model], strips: Mapping[str, Strip], size: int) -> str:
     """The probabilities as a strip of dots for each network, as HTML."""
     rows = [
         {"variant": variant, "label": label, "values": values, "low": min(values), "high": max(values)}
