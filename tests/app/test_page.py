@@ -1,9 +1,14 @@
-"""The page without a browser: what it is made of, and what its events answer."""
+"""The page without a browser: what it is made of, what its events answer, its tables as files."""
 
 import contextlib
+import csv
+import html
 import io
 import json
 import logging
+import re
+import urllib.error
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,6 +16,7 @@ from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import gradio as gr
+import pandas as pd
 import pytest
 from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder
@@ -18,7 +24,8 @@ from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
 from normzoo.app import build_demo
-from normzoo.app.components.html import NO_NETWORKS
+from normzoo.app.components.downloads import csv_link
+from normzoo.app.components.html import NO_NETWORKS, sortable
 from normzoo.app.core import upload as photo
 from normzoo.app.core.errors import UNEXPECTED, GuardedBlocks, guarded
 from normzoo.app.core.examples import EXAMPLES, FOLDER
@@ -147,3 +154,38 @@ def test_a_new_visitor_does_not_wait_for_the_signatures_of_all_components(tmp_pa
     monkeypatch.setattr("inspect._signature_from_function", lambda *arguments, **_: asked.append(arguments))
     SessionState(demo)
     assert asked == []
+
+
+def test_the_csv_is_the_table():
+    numbers = pd.DataFrame({"Network": ["BN", "<GN>"], "Accuracy (%)": [51.0, 48.5]})
+    texts = numbers.astype({"Accuracy (%)": str})
+    shown = [
+        [html.unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(?:<button[^>]*>)?(.*?)<", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", sortable(numbers, texts, "Results"))
+    ]
+    with urllib.request.urlopen(re.search(r'href="(data:[^"]+)"', csv_link(texts, "results.csv"))[1]) as link:
+        assert [line.split(",") for line in link.read().decode().splitlines()] == shown
+
+
+def test_the_latex_is_the_table_in_what_pdflatex_knows():
+    signs = "−1 ± 2 × √3 · 4 … ★ → ≤ ≥ ε – 5\u00a06"
+    texts = pd.DataFrame({"Norm": ["BN & IN", "50% of x_1"], "F1 #": [signs, 0.5]})
+    address = re.findall(r'download="results\.(\w+)" href="(data:[^"]+)"', csv_link(texts, "results.csv"))
+    assert [ending for ending, _ in address] == ["csv", "tex"]
+    with urllib.request.urlopen(address[1][1]) as link:
+        latex = re.sub(" +", " ", link.read().decode())
+    assert latex.isascii()
+    assert latex.startswith("\\begin{tabular}{lr}\n\\toprule\n Norm & F1 \\# \\\\\n")
+    assert "50\\% of x\\_1 & 0.5 \\\\" in latex
+    assert r"$-$1 $\pm$ 2 $\times$ $\surd$3 $\cdot$ 4 \dots{} $\star$ $\to$ $\leq$ $\geq$ $\varepsilon$ -- 5~6" in latex
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [("=1+1", "'=1+1"), ("+cmd", "'+cmd"), ("-x", "'-x"), ("@a", "'@a"), ("\tb", "'\tb"), ("a\r=b", "a =b"), (" =c", "' =c")]
+    + [(same, same) for same in ("-1.5", "+2", "a=b", "", "−0.4", "-1e-3")],
+)
+def test_no_cell_is_a_formula(cell, written):
+    texts = pd.DataFrame({cell: [cell], "number": [-1.5]})
+    with urllib.request.urlopen(re.search(r'href="(data:[^"]+)"', csv_link(texts, "results.csv"))[1]) as link:
+        assert list(csv.reader(io.StringIO(link.read().decode(), newline=""))) == [[written, "number"], [written, "-1.5"]]

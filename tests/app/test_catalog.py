@@ -1,13 +1,17 @@
-"""What the page offers: the default set, choices that are known, networks loaded once."""
+"""What the page offers: the default set, choices that are known, networks loaded once, photos to try."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from PIL import Image
 
+from normzoo import load_image, load_models, predict_many
 from normzoo.app.core import catalog as module
 from normzoo.app.core.catalog import Catalog, chosen, main_variants_of
 from normzoo.app.core.controls import read_link
+from normzoo.app.core.examples import DRAWINGS, EXAMPLES, FOLDER
 from normzoo.errors import ConfigError
 from normzoo.nn.registry import NORM_LAYERS
 from tests.support.checkpoints import save_variant
@@ -89,3 +93,27 @@ def test_a_network_that_takes_long_to_load_keeps_nobody_from_the_others(root, mo
 def test_a_link_brings_what_is_there_and_leaves_out_the_rest(catalog, asked, expected):
     model_set, variants, is_known = read_link(catalog, "toy/paper", asked)
     assert (model_set.name, variants, is_known) == expected
+
+
+def test_every_example_is_small_credited_and_opens():
+    assert (len(DRAWINGS), len({drawing.title for drawing in DRAWINGS})) == (32, 8)
+    assert sum(drawing.path.stat().st_size for drawing in DRAWINGS) < 250_000
+    credited = set(re.findall(r"^\| `([\w-]+\.jpg)`", (FOLDER / "CREDITS.md").read_text(), re.MULTILINE))
+    assert {example.file for example in EXAMPLES} == credited == {path.name for path in FOLDER.glob("*.jpg")}
+    for example in EXAMPLES:
+        assert example.path.stat().st_size < 60_000
+        assert max(load_image(example.path).size) <= 512
+        with Image.open(example.path) as image:
+            assert not image.getexif()
+
+
+def test_the_networks_differ_most_on_the_first_example_and_most_are_known():
+    """A first visitor shall see where they differ, and that they are right more often than wrong."""
+    known = [example for example in EXAMPLES if example.label]
+    said = predict_many(load_models(Catalog().default), [load_image(example.path) for example in known], k=1)
+    labels = [[each.label for each in answers.values()] for answers in said]
+    right = [given.count(example.label) for given, example in zip(labels, known, strict=True)]
+    assert len(set(labels[0])) == max(len(set(given)) for given in labels)
+    assert 0 < right[0] < len(labels[0])
+    assert sum(count >= 4 for count in right) >= 7
+    assert len(EXAMPLES) == 12
