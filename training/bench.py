@@ -48,9 +48,9 @@ class OfficialBatchInstanceNorm(nn.BatchNorm2d):
         return out_b + out_i.view(n, c, h, w)
 
 
-def reference_layer(norm: str) -> NormLayer | None:
-    """Return the reference of a built-in norm: torch's layer or the authors' formulation; None if there is neither."""
-    return OfficialBatchInstanceNorm if norm == "bin" else TORCH_NORM_LAYERS.get(f"torch-{norm}")
+#: Norm -> torch's layer, or its authors' formulation.
+REFERENCES: dict[str, NormLayer] = {key.removeprefix("torch-"): layer for key, layer in TORCH_NORM_LAYERS.items()}
+REFERENCES["bin"] = OfficialBatchInstanceNorm
 
 
 def bench(
@@ -78,7 +78,7 @@ def bench(
     rows: list[dict[str, Any]] = []
     for mode in ("eager", "compiled") if reason is None else ("eager",):
         for norm in norms or NORM_LAYERS:
-            layers = [layer for layer in (NORM_LAYERS[norm], reference_layer(norm)) if layer]
+            layers = [layer for layer in (NORM_LAYERS[norm], REFERENCES.get(norm)) if layer]
             ours, theirs, *_ = [*compare_steps(layers, device, mode == "compiled", steps), math.nan]
             rows.append({"norm": norm, "mode": mode, "ours_ms": ours, "theirs_ms": None if math.isnan(theirs) else theirs})
             rate = 1000 * RECIPE.batch_size / ours

@@ -64,7 +64,9 @@ def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.dev
             f"No network of {data} and {recipe} is packaged in {checkpoints}. Package one: python -m training package"
         )
     evidence = Evidence(shown, sets)
-    found, between_runs = rated(evidence, recipe, _as_the_recipe_says)
+    found, between_runs = rated(
+        evidence, recipe, lambda each: [key for key in each.checkpoints if Variant.parse(key).batch_size is None]
+    )
     best, by_rate = best_rates(found), rated_sets(evidence, recipe)
     table = best_table(best, between_runs)
     rows = [_measured(by_rate[each.rate], each, device) for each in best.values()]
@@ -86,10 +88,6 @@ CAPTION = (
     "of 32 images replace the running ones, first seed; 0 for norms of single images. Step: time of a training step relative "
     "to torch's batch normalization, on {device}."
 )
-
-
-def _as_the_recipe_says(model_set: ModelSet) -> list[str]:
-    return [key for key in model_set.checkpoints if Variant.parse(key).batch_size is None]
 
 
 def _measured(model_set: ModelSet, each: Rated, device: torch.device) -> dict[str, float]:

@@ -76,7 +76,8 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
 
 
 def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: bool) -> list[Path]:
-    remove_partial(checkpoints)
+    for path in checkpoints.glob("*/*/.*-????????"):  # left by an interrupted packaging, as tempfile names them
+        shutil.rmtree(path, ignore_errors=True)
     done, refused = [], []
     found = _finished_states(runs, say)
     for folder, states in progress(found.items(), "packaging", lambda item: str(item[0].relative_to(runs)), say):
@@ -236,7 +237,7 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
         },
     }
     figures = rounded(figures)
-    history = [_stored_row(row) for result in results.values() for row in result.history]
+    history = [{**rounded(row), "seconds": round(row["seconds"], 3)} for result in results.values() for row in result.history]
     for position, seed in enumerate(results):
         # The last epoch's validation row is measured again with the rest: the stored figure, to the digit.
         row = next(r for r in reversed(history) if r["seed"] == seed and r["split"] == "val")
@@ -306,10 +307,6 @@ def class_figures(val_logits: dict[int, torch.Tensor], labels: torch.Tensor, cla
     }
 
 
-def _stored_row(row: dict[str, Any]) -> dict[str, Any]:
-    return {**rounded(row), "seconds": round(row["seconds"], 3)}
-
-
 def count_macs(network: ResNet, image_size: int) -> int:
     """Multiply-accumulates of the convolutions and the last layer per image."""
     counter = FlopCounterMode(display=False)
@@ -318,12 +315,6 @@ def count_macs(network: ResNet, image_size: int) -> int:
     counts = counter.get_flop_counts()["Global"]
     # Not those of the norms: group normalization has small matrix products, the others have none.
     return sum(counts[kind] for kind in (torch.ops.aten.convolution, torch.ops.aten.addmm)) // 2
-
-
-def remove_partial(checkpoints: Path) -> None:
-    """Delete leftovers of an interrupted packaging."""
-    for path in checkpoints.glob("*/*/.*-????????"):  # as tempfile names them
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_search(runs: Path, checkpoints: Path) -> list[Path]:

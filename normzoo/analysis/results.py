@@ -155,12 +155,12 @@ def _final_row(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def correct_images(model_set: ModelSet, variants: Iterable[str]) -> tuple[dict[str, Runs], dict[str, str]]:
     """Return which validation images each variant and seed gets right, (N,), and the reason for each unreadable one."""
-    return read_each(model_set, variants, _correct)
 
+    def correct(checkpoint: Checkpoint) -> Runs:
+        logits, labels = checkpoint.val_logits()
+        return {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}
 
-def _correct(checkpoint: Checkpoint) -> Runs:
-    logits, labels = checkpoint.val_logits()
-    return {seed: (each.argmax(1) == labels).numpy() for seed, each in logits.items()}
+    return read_each(model_set, variants, correct)
 
 
 def smoothed(history: pd.DataFrame, metric: str, weight: float) -> pd.DataFrame:

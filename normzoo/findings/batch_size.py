@@ -155,7 +155,8 @@ def ghost_batches_finding(evidence: Evidence) -> Finding | None:
     for each in evidence.model_sets:
         base, found, size = each.recipe.partition(_SETTING)
         if found and size.isdecimal() and (whole := evidence.find(base)) and whole.image_size == each.image_size:
-            sets = sets or {_whole_batch(whole): whole}
+            recipe = next(iter(whole.checkpoints.values())).metrics["provenance"]["recipe"]
+            sets = sets or {int(recipe["batch_size"]): whole}
             sets |= {int(size): each} if without_ghost_batches(each.recipe) == next(iter(sets.values())).recipe else {}
     if len(sets) < 2:
         return None
@@ -205,7 +206,3 @@ def ghost_batches_finding(evidence: Evidence) -> Finding | None:
         ],
         commands=training_commands(norms, *sets.values()),
     )
-
-
-def _whole_batch(model_set: ModelSet) -> int:
-    return int(next(iter(model_set.checkpoints.values())).metrics["provenance"]["recipe"]["batch_size"])

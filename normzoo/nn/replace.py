@@ -81,7 +81,7 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
     holder = nn.ModuleDict({"model": model})  # the network may be a norm itself
     layers = dict(model.named_modules())
     for path, old in list(holder.named_modules(remove_duplicate=False)):
-        if not _is_norm(old):
+        if not (isinstance(old, (*_KNOWN, *_OTHER_NORMS)) or type(old).__name__.startswith("FrozenBatchNorm")):
             continue
         parent, _, name = path.rpartition(".")
         full_name = path.removeprefix("model").removeprefix(".")
@@ -98,10 +98,6 @@ def replace_norms(model: nn.Module, norm: str | Callable[[int], nn.Module], *, n
         placed, replaced[full_name] = made[old]
         holder.get_submodule(parent).register_module(name, placed)
     return Replacement(holder["model"], replaced, left)
-
-
-def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, (*_KNOWN, *_OTHER_NORMS)) or type(module).__name__.startswith("FrozenBatchNorm")
 
 
 def _has_activation(module: nn.Module) -> bool:

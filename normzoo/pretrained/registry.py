@@ -123,7 +123,7 @@ def list_model_sets(root: Path | None = None) -> list[ModelSet]:
         root: folder of the sets; None: `checkpoints_root()`.
     """
     root = root or checkpoints_root()
-    folders = sorted(path for path in root.glob("*/*") if path.is_dir() and not _hidden(path, root))
+    folders = sorted(path for path in root.glob("*/*") if path.is_dir() and "/." not in f"/{path.relative_to(root).as_posix()}")
     return [_read_set(folder, root) for folder in folders]
 
 
@@ -243,7 +243,9 @@ def _load(checkpoint: Checkpoint) -> Model:
 
 def _read_set(folder: Path, root: Path) -> ModelSet:
     checkpoints, problems = {}, {}
-    for path in sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: _order(path.name)):
+    order = {key: place for place, key in enumerate(NORM_LAYERS)}
+    paths = (path for path in folder.iterdir() if path.is_dir())
+    for path in sorted(paths, key=lambda path: (order.get(path.name, len(order)), path.name)):
         if path.name.startswith("."):
             continue
         try:
@@ -256,12 +258,3 @@ def _read_set(folder: Path, root: Path) -> ModelSet:
         except CheckpointError as error:
             problems[path.name] = str(error)
     return ModelSet(folder.relative_to(root).as_posix(), checkpoints, problems)
-
-
-def _order(variant: str) -> tuple[int, str]:
-    keys = list(NORM_LAYERS)
-    return (keys.index(variant) if variant in keys else len(keys), variant)
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)

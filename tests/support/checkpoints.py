@@ -109,21 +109,6 @@ def write_answers(folder, labels, *answers):
     write_tensors(folder / "val_logits.safetensors", {**tensors, "labels": torch.tensor(labels)})
 
 
-def save_sized_set(root, data, image_size, right, digest="d", name="strong", **fields):
-    """A set of a data set at an image size; of each variant's 100 photos so many are right, in two seeds.
-
-    Args:
-        fields: of the recipe.
-    """
-    recipe = {"name": name, "image_size": image_size, "crop_padding": 4, **fields}
-    labels = [0, 1, 2, 3] * 25
-    for variant, count in right.items():
-        provenance = {"recipe": recipe, "data": {"digest": digest, "num_train": 100}}
-        folder = save_variant(root, variant, f"{data}/{name}", (0, 1), image_size=image_size, provenance=provenance)
-        said = labels[:count] + [(label + 1) % 4 for label in labels[count:]]
-        write_answers(folder, labels, said, said)
-
-
 def change_json(path, **changes):
     """Set fields; None takes them away."""
     fields = {**json.loads(path.read_text()), **changes}

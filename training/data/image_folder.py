@@ -1,6 +1,5 @@
 """A user's images in class folders, or read by the `datasets` library, as a cached data set."""
 
-import contextlib
 import hashlib
 import importlib.util
 import json
@@ -8,7 +7,7 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,8 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
     found = find_files(folder)
     state = _fingerprint(found)
     if _read_source(cache).get("fingerprint") != state:
-        with _alone(cache):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache.parent / f".{cache.name}.lock"):  # one process builds it, the others wait
             stored = _read_source(cache)
             if stored.get("fingerprint") != state:
                 origin = stored.get("folder", "another data set")
@@ -128,14 +128,6 @@ def _read_source(cache: Path) -> dict[str, str]:
         return source
     except (OSError, ValueError):
         return {}
-
-
-@contextlib.contextmanager
-def _alone(cache: Path) -> Iterator[None]:
-    """One process builds a cache; the others wait."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache.parent / f".{cache.name}.lock"):
-        yield
 
 
 def _build(

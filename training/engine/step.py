@@ -214,11 +214,8 @@ class TrainStep:
         with torch.no_grad():
             for gate in self.gates:
                 gate.clamp_(0, 1)
-            return self._shown(loss, logits, labels), logits.argmax(1)
-
-    def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        is_other = self.recipe.label_smoothing or self.weights is not None
-        return F.cross_entropy(logits, labels) if is_other else loss.detach()
+            is_other = self.recipe.label_smoothing or self.weights is not None
+            return F.cross_entropy(logits, labels) if is_other else loss.detach(), logits.argmax(1)
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits, smoothing = self._logits(pixels), self.recipe.label_smoothing
