@@ -48,6 +48,14 @@ class Photo:
     probabilities: np.ndarray  # (variants, classes)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Photos of one visitor, and how sure each network is of its answer to each, with the statistics of these photos."""
+
+    contents: tuple[bytes, ...]
+    probabilities: list[dict[str, float]]
+
+
 @dataclass
 class Tally:
     """What happened to the predictions of all clients, or to the questions about many photos."""
@@ -67,18 +75,21 @@ class Tally:
         if not difference <= TOLERANCE:
             self.wrong.append(difference)
 
-    def faults(self, what):
-        """An error or a wrong answer, in words."""
+    def report(self, what):
+        """Print the figures; gives an error or a wrong answer in words."""
+        ms = np.array(self.seconds or [np.nan]) * 1000
+        print(
+            f"  {len(self.seconds)} {what} in {self.wall_seconds:.1f} s: {len(self.seconds) / self.wall_seconds:.1f} per second"
+        )
+        print("  p50 {:.0f} ms, p95 {:.0f} ms, p99 {:.0f} ms, upload included".format(*np.percentile(ms, [50, 95, 99])))
         print(f"  errors {len(self.errors)}, wrong answers {len(self.wrong)}")
-        wrong = [f"{len(self.wrong)} answers{what} are not the library's, by up to {max(self.wrong):.6f}"] if self.wrong else []
-        return [f"an error{what}: {error}" for error in sorted(set(self.errors))[:5]] + wrong
+        wrong = [f"{len(self.wrong)} {what} are not the library's, by up to {max(self.wrong):.6f}"] if self.wrong else []
+        return [f"an error of {what}: {error}" for error in sorted(set(self.errors))[:5]] + wrong
 
 
 def make_photos(model_set, count):
     """Photos no two of which get the same answer."""
-    rng = np.random.default_rng(0)
-    models = load_models(model_set)
-    photos = []
+    rng, models, photos = np.random.default_rng(0), load_models(model_set), []
     for _ in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
         buffer = io.BytesIO()
@@ -89,6 +100,19 @@ def make_photos(model_set, count):
         if np.abs(one.probabilities - other.probabilities).max() < 10 * TOLERANCE:
             raise RuntimeError("Two photos get the same answer: a mixed-up one would not be seen.")
     return photos
+
+
+def make_batches(model_set, photos, count, size):
+    """Batches of photos, each with others."""
+    models, dice, batches = load_models(model_set), np.random.default_rng(1), []
+    image_size = next(iter(models.values())).config.image_size
+    for _ in range(count):
+        contents = tuple(photos[i].content for i in dice.choice(len(photos), size, replace=size > len(photos)))
+        # As the page does: reduced first, and so kept.
+        squares = [Image.fromarray(to_pixels(load_image(content), image_size)) for content in contents]
+        answers = predict_many(models, squares, 1, "batch")
+        batches.append(Batch(contents, [{v: each[v].top[0][1] for v in models} for each in answers]))
+    return batches
 
 
 def drive(port, model_set, photos, clients, count, seconds, *, always_new=False):
@@ -117,68 +141,12 @@ def drive(port, model_set, photos, clients, count, seconds, *, always_new=False)
     return _all_at_once(port, visit, [photos[number::clients] for number in range(clients)])
 
 
-@functools.cache
-def number_of(event, port):
-    """The number of an event of the page, which says it to whoever opens it."""
-    visitor = Visitor(port)
-    try:
-        return visitor.functions()[event]
-    finally:
-        visitor.close()
-
-
-def _all_at_once(port, visit, visitors):
-    """Have every visitor come in a thread of their own; gives what happened until the last has left."""
-    tally, start = Tally(), time.perf_counter()
-
-    def come(own):
-        visitor = Visitor(port)
-        try:
-            visit(visitor, own, tally)
-        except Exception as error:  # whatever it is, it is what this measures
-            tally.errors.append(repr(error))
-        finally:
-            visitor.close()
-
-    threads = [threading.Thread(target=come, args=(each,)) for each in visitors]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    tally.wall_seconds = time.perf_counter() - start
-    return tally
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Photos of one visitor, and how sure each network is of its answer to each, with the statistics of these photos."""
-
-    contents: tuple[bytes, ...]
-    probabilities: list[dict[str, float]]
-
-
-def make_batches(model_set, photos, count, size):
-    """Batches of photos, each with others."""
-    models, dice = load_models(model_set), np.random.default_rng(1)
-    batches = []
-    for _ in range(count):
-        chosen = [photos[i] for i in dice.choice(len(photos), size, replace=size > len(photos))]
-        # As the page does: reduced first, and so kept.
-        size_seen = next(iter(models.values())).config.image_size
-        squares = [Image.fromarray(to_pixels(load_image(photo.content), size_seen)) for photo in chosen]
-        answers = predict_many(models, squares, 1, "batch")
-        batches.append(
-            Batch(tuple(photo.content for photo in chosen), [{v: each[v].top[0][1] for v in models} for each in answers])
-        )
-    return batches
-
-
 def drive_many(port, model_set, batches, is_over):
     """Have a visitor for each batch ask about all of its photos, again and again until it is over; at least once."""
     variants = list(load_models(model_set))
 
     def visit(visitor, batch, tally):
-        many_photos = visitor.functions()["many_photos"]
+        many_photos = number_of("many_photos", port)
         while True:
             with tally.timed():
                 # The same names for everybody: whose photo it is must not go by them.
@@ -195,41 +163,34 @@ def drive_many(port, model_set, batches, is_over):
     return _all_at_once(port, visit, batches)
 
 
+@functools.cache
+def number_of(event, port):
+    """The number of an event of the page, which says it to whoever opens it."""
+    with contextlib.closing(Visitor(port)) as visitor:
+        return visitor.functions()[event]
+
+
+def _all_at_once(port, visit, visitors):
+    """Have every visitor come in a thread of their own; gives what happened until the last has left."""
+    tally, start = Tally(), time.perf_counter()
+
+    def come(own):
+        try:
+            with contextlib.closing(Visitor(port)) as visitor:
+                visit(visitor, own, tally)
+        except Exception as error:  # whatever it is, it is what this measures
+            tally.errors.append(repr(error))
+
+    with ThreadPoolExecutor(max(1, len(visitors))) as pool:
+        list(pool.map(come, visitors))
+    tally.wall_seconds = time.perf_counter() - start
+    return tally
+
+
 def memory_mb(process_id):
     """What a process has in memory (its resident set)."""
-    for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"Process {process_id} is gone.")
-
-
-def report(tally, count, before_mb, after_mb):
-    """Print the figures; gives what is wrong with them, in words."""
-    milliseconds = np.array(tally.seconds or [np.nan]) * 1000
-    p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99])
-    done, per_second = len(tally.seconds), len(tally.seconds) / tally.wall_seconds
-    print(f"  {done} predictions in {tally.wall_seconds:.1f} s: {per_second:.1f} per second")
-    print(f"  p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms, slowest {milliseconds.max():.0f} ms, upload included")
-    print(f"  memory after the warm-up {before_mb:.0f} MB, in the end {after_mb:.0f} MB ({after_mb / before_mb - 1:+.1%})")
-    faults = tally.faults("")
-    if done < count:
-        faults.append(f"only {done} of {count} predictions were done")
-    if after_mb > before_mb * (1 + MAX_GROWTH):
-        faults.append(f"memory grew by more than {MAX_GROWTH:.0%}")
-    return faults
-
-
-def report_many(tally, photos):
-    """The same of those with many photos."""
-    seconds = np.array(tally.seconds or [np.nan])
-    print(f"  {len(tally.seconds)} times {photos} photos: median {np.median(seconds):.1f} s, slowest {seconds.max():.1f} s")
-    return tally.faults(" with many photos")
-
-
-def _set():
-    event = threading.Event()
-    event.set()
-    return event
+    status = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
 
 
 def main(arguments=None):
@@ -243,21 +204,27 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=600, help="start no prediction after that time")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    model_set = list_model_sets()[0].name
+    model_set, is_over = list_model_sets()[0].name, threading.Event()
     print(f"{options.clients} clients, {options.count} predictions by all networks of {model_set}:", flush=True)
     photos = make_photos(model_set, PHOTOS_PER_CLIENT * options.clients)
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), SETTINGS) as server:
         drive(server.port, model_set, photos, options.clients, options.warm_up, options.seconds, always_new=True)
         batches = make_batches(model_set, photos, options.many, options.photos)
-        drive_many(server.port, model_set, batches, _set())
-        before, is_over = memory_mb(server.process.pid), threading.Event()
+        is_over.set()
+        drive_many(server.port, model_set, batches, is_over)
+        is_over.clear()
+        before = memory_mb(server.process.pid)
         with ThreadPoolExecutor(1) as pool:
             many = pool.submit(drive_many, server.port, model_set, batches, is_over)
             tally = drive(server.port, model_set, photos, options.clients, options.count, options.seconds)
             is_over.set()
-        faults = report(tally, options.count, before, memory_mb(server.process.pid))
-        if options.many:
-            faults += report_many(many.result(), options.photos)
+        after = memory_mb(server.process.pid)
+        print(f"  memory after the warm-up {before:.0f} MB, in the end {after:.0f} MB ({after / before - 1:+.1%})")
+        faults = tally.report("predictions") + (many.result().report("questions about many photos") if options.many else [])
+        if len(tally.seconds) < options.count:
+            faults.append(f"only {len(tally.seconds)} of {options.count} predictions were done")
+        if after > before * (1 + MAX_GROWTH):
+            faults.append(f"memory grew by more than {MAX_GROWTH:.0%}")
         faults += [f"the server called {host}" for host in server.outside_calls()]
     for fault in faults:
         print(f"  FAILED: {fault}")
