@@ -112,8 +112,8 @@ def test_the_table_holds_every_probability_the_most_probable_first(catalog, toy,
     assert [sum(shares) for shares in found.values()] == sorted((sum(shares) for shares in found.values()), reverse=True)
 
 
-def draw(catalog, model_set, variants, picture, label=None, kind="contrast", severity=0):
-    return compare.draw_maps(catalog, model_set, variants, picture, label, kind, severity)
+def draw(catalog, model_set, variants, picture, label=None, severity=0):
+    return compare.draw_maps(catalog, model_set, variants, picture, label, "contrast", severity)
 
 
 def test_maps_sum_to_the_logit_and_share_one_scale(catalog, toy, picture):

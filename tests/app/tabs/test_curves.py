@@ -37,10 +37,6 @@ def draw(catalog, name, variants, *rest):
     return curves.draw(catalog, catalog.get(name), variants, *rest)
 
 
-def as_file(catalog, name, *rest):
-    return curves.as_file(catalog, name, *rest)
-
-
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("splits", curves.SPLIT_CHOICES)
 def test_every_metric_and_split_is_drawn_and_its_last_values_told(catalog, metric, splits):
@@ -58,7 +54,7 @@ def test_networks_of_other_sets_of_the_same_data_stand_beside_in_chart_table_and
     assert names[1].startswith("BN · ")
     assert [row["n"] for row in rows] == [1, 3]
     assert table.count('<th scope="row"') == 2
-    found = as_file(catalog, "toy/paper", ["bn"], "accuracy", "Validation", 0, None, [OTHER], "csv")[1].decode()
+    found = curves.as_file(catalog, "toy/paper", ["bn"], "accuracy", "Validation", 0, None, [OTHER], "csv")[1].decode()
     assert len({row["variant"] for row in csv.DictReader(io.StringIO(found))}) == 2
     for wrong in (["else/paper/bn"], ["toy/seeds/ln"], "toy/seeds/bn", [["bn"]]):
         with pytest.raises(ConfigError, match="Unknown networks"):
@@ -73,7 +69,7 @@ def test_logarithmic_axes_have_plain_numbers_and_bands_stay_above_zero(catalog):
 
 
 def test_the_csv_holds_what_is_drawn(catalog):
-    _, content = as_file(catalog, "toy/seeds", ["bn"], "loss", "Training", 0.5, [], None, "csv")
+    _, content = curves.as_file(catalog, "toy/seeds", ["bn"], "loss", "Training", 0.5, [], None, "csv")
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert [row["split"] for row in rows] == ["train"] * 5
     assert [float(row["loss_mean"]) for row in rows] == pytest.approx([1.5 / epoch + 1 for epoch in range(1, 6)])
