@@ -12,8 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from normzoo.errors import ImageError
-from normzoo.images.color import Coding, coding_of
-from normzoo.images.geometry import orientation_of, reduced_size
+from normzoo.images.convert import Coding, coding_of, orientation_of, reduced_size
 from normzoo.images.limits import DAMAGED, INCOMPLETE, Decoded, Format, check_size, open_with, too_many
 
 # GIF: the first frame on its canvas, without comments and other extensions.

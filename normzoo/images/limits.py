@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from normzoo.errors import ImageError
-from normzoo.images.color import Coding
+from normzoo.images.convert import Coding
 
 #: Limits of a file in bytes, an image in pixels (phones take up to 50 million), and one side.
 MAX_BYTES = 20_000_000

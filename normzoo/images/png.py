@@ -9,8 +9,7 @@ from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngImageFile
 
 from normzoo.errors import ImageError
-from normzoo.images.color import MAX_PROFILE_BYTES, Coding, coding_of, coding_of_gamma, minimal_icc_profile
-from normzoo.images.geometry import orientation_of
+from normzoo.images.convert import MAX_PROFILE_BYTES, Coding, coding_of, coding_of_gamma, minimal_icc_profile, orientation_of
 from normzoo.images.limits import DAMAGED, INCOMPLETE, Decoded, Format, check_size, open_with, too_many
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -13,9 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from normzoo.errors import ImageError
-from normzoo.images.color import to_srgb
+from normzoo.images.convert import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb, to_srgb, upright
 from normzoo.images.formats import AVIF, BMP, GIF, JPEG, TIFF, WEBP
-from normzoo.images.geometry import MAX_SIDE, on_white, reduce_keeping_colours, reduce_to_rgb, upright
 from normzoo.images.limits import MAX_BYTES, Decoded, Format, check_bytes, in_sentences
 from normzoo.images.png import PNG
 

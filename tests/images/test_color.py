@@ -11,7 +11,7 @@ from PIL import Image
 
 from normzoo import load_image
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.images.color import MAX_PROFILE_BYTES, minimal_icc_profile
+from normzoo.images.convert import MAX_PROFILE_BYTES, minimal_icc_profile
 from normzoo.images.preprocess import to_pixels
 from tests.images.test_preprocess import scene
 from tests.support import profiles

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from normzoo.errors import ImageError
-from normzoo.images.geometry import MAX_SIDE
+from normzoo.images.convert import MAX_SIDE
 from normzoo.images.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
 from tests.support.image_files import exif, plain, save

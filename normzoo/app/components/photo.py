@@ -69,8 +69,9 @@ def _label(choice: Any) -> str:
 
 def strip_of_examples() -> str:
     """The buttons, which `upload.js` hears, with their pictures in them: nothing to fetch, nothing that moves on loading."""
+    pixels = [to_pixels(load_image(example.path), EXAMPLE_PIXELS) for example in EXAMPLES]
     examples = [
-        (example.title, json.dumps({"set": "examples", "number": number}), _example_picture(example.path))
+        (example.title, json.dumps({"set": "examples", "number": number}), jpeg_url(Image.fromarray(pixels[number])))
         for number, example in enumerate(EXAMPLES)
     ]
     return render("examples.html", examples=examples, size=EXAMPLE_PIXELS)
@@ -96,15 +97,6 @@ def show(path: Path | None) -> str:
     small = picture.copy()
     small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS), Image.Resampling.BOX)
     return render("photo.html", photo={"url": jpeg_url(small), "name": path.name})
-
-
-def _example_picture(path: Path) -> str:
-    with Image.open(path) as image:
-        image.draft("RGB", (2 * EXAMPLE_PIXELS, 2 * EXAMPLE_PIXELS))
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        return jpeg_url(image.convert("RGB").resize((EXAMPLE_PIXELS, EXAMPLE_PIXELS), box=box))
 
 
 FIRST_SET = "drawings"

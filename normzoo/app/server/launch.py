@@ -57,7 +57,7 @@ def launch(settings: Settings) -> None:
         from normzoo.app.core.upload import forget_missing
 
         demo = life.demo
-        print(f"NormZoo is at {serve(demo, settings, root, life.sweep)}", flush=True)
+        print(f"NormZoo is at {serve(demo, settings, root, life.uploads.sweep)}", flush=True)
         life.wait(lambda: forget_missing(demo))
 
 
@@ -148,7 +148,7 @@ class ServerProcess:
     """What has to be tidied up in the end."""
 
     def __init__(self, uploads: UploadFolder) -> None:
-        self._uploads = uploads
+        self.uploads = uploads
         self.demo: GuardedBlocks | None = None
 
     def clear_proxy_env(self) -> None:
@@ -156,18 +156,14 @@ class ServerProcess:
         for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
             del os.environ[name]
 
-    def sweep(self) -> None:
-        """Remove uploads that are too old, or too much."""
-        self._uploads.sweep()
-
     def wait(self, forget: Callable[[], None] = lambda: None) -> None:
         """Serve until the process is told to stop.
 
         Args:
             forget: forgets what was made of uploads that are gone; called after each sweep.
         """
-        self._uploads.keep()
-        self._uploads.start_sweeping(forget)
+        self.uploads.keep()
+        self.uploads.start_sweeping(forget)
         told_to_stop = threading.Event()  # never set: a signal raises
         while not told_to_stop.wait(WAKE_SECONDS):
             pass
@@ -185,7 +181,7 @@ class ServerProcess:
             gate.close(self.demo._queue, FINISH_SECONDS)
             self.demo.server.config.timeout_graceful_shutdown = GRACE_SECONDS
             self.demo.close(verbose=False)
-        self._uploads.close()
+        self.uploads.close()
 
 
 @contextlib.contextmanager

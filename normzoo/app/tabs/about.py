@@ -72,7 +72,7 @@ def describe_training(model_set: ModelSet, variants: Sequence[str]) -> str:
         "training_record.html",
         model_set=model_set,
         runs=Markup(sortable(runs, runs, "The runs behind each network")) if records else "",
-        data=_first(_inside(record, "provenance", "data") for record in records.values()),
+        data=next(filter(None, (_inside(record, "provenance", "data") for record in records.values())), None),
         recipe=recipe,
         are_alike=are_alike,
         problems={variant: model_set.problems[variant] for variant in variants if variant in model_set.problems},
@@ -123,10 +123,6 @@ def _inside(record: Record, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _first(values: Any) -> Any:
-    return next((value for value in values if value), None)
 
 
 def _distinct(values: Any) -> str:
