@@ -322,14 +322,10 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
     module = import_log(kind)
     if kind == "tensorboard":
         writer = module.SummaryWriter(str(folder / "tensorboard"))
-        settings = {"norm": run.norm, "seed": run.seed, "precision": run.precision, **run.recipe.to_dict()}
 
         def add(rows: list[dict[str, Any]]) -> None:
             for name, value in _figures(rows).items():
                 writer.add_scalar(name, value, rows[0]["epoch"])
-            if rows[0]["epoch"] == run.recipe.epochs:
-                final = {f"final/{name}": value for name, value in _figures(rows).items() if name != "lr"}
-                writer.add_hparams(settings, final, run_name=".")
 
         try:
             yield add
