@@ -232,22 +232,13 @@ def test_seeds_of_different_settings_are_refused(runs, tmp_path):
         package(runs, tmp_path / "checkpoints", silent)
 
 
-def _newer(folder):
-    config = read_json(folder / "config.json")
-    (folder / "config.json").write_text(json.dumps({**config, "format_version": 2}))
-
-
-def _no_metrics(folder):
-    (folder / "metrics.json").write_text("{")
-
-
 def _no_runs(folder):
     metrics = read_json(folder / "metrics.json")
     del metrics["provenance"]["runs"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
 
-@pytest.mark.parametrize("damage", [_newer, _no_metrics, _no_runs, lambda folder: (folder / "config.json").unlink()])
+@pytest.mark.parametrize("damage", [_no_runs, lambda folder: (folder / "config.json").unlink()])
 def test_what_cannot_be_read_is_not_replaced_unless_asked_and_then_kept_beside(damage, runs, tmp_path):
     (folder,) = package(runs, tmp_path / "checkpoints", silent)
     shutil.rmtree(runs / "tiny/quick/bn/seed-1")
