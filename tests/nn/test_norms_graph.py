@@ -161,12 +161,6 @@ def test_no_longer_tracking_means_what_it_means_in_torch(training):
     torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()))
 
 
-def test_layer_built_without_statistics_can_be_set_to_track():  # Lightning's BackboneFinetuning, thawing
-    layer, x = BatchNorm(C, track_running_stats=False), torch.randn(4, C, 3, 3)
-    layer.track_running_stats = True
-    torch.testing.assert_close(layer(x), nn.BatchNorm2d(C)(x))
-
-
 def test_tools_know_the_layers_by_their_classes():
     """Which freeze, measure anew, fuse or replace batch norms, and initialize or decay the weights of norms apart."""
     bases = {key: layer.__mro__ for key, layer in NORM_LAYERS.items()}
@@ -185,14 +179,6 @@ def test_models_trained_side_by_side_can_do_without_statistics():
 def test_batch_norm_folds_into_the_convolution_before_it():
     network, x = nn.Sequential(nn.Conv2d(3, C, 3), randomize(BatchNorm(C))).eval(), torch.randn(2, 3, 6, 6)
     torch.testing.assert_close(nn.utils.fuse_conv_bn_eval(*network)(x), network(x))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's quantization is about to move elsewhere
-        from torch.ao.quantization import fuse_conv_bn, fuse_modules
-
-        by_type = {"additional_fuser_method_mapping": {(nn.Conv2d, BatchNorm): fuse_conv_bn}}
-        fused = fuse_modules(copy.deepcopy(network), ["0", "1"], fuse_custom_config_dict=by_type)
-    assert [type(layer) for layer in fused] == [nn.Conv2d, nn.Identity]
-    torch.testing.assert_close(fused(x), network(x))
 
 
 def test_bin_refuses_to_be_folded_into_a_convolution() -> None:
