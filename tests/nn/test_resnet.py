@@ -132,7 +132,7 @@ class ScaleNorm(nn.Module):
 def test_seventh_norm_takes_one_line(monkeypatch):
     monkeypatch.setitem(NORM_LAYERS, "scale", ScaleNorm)
     assert isinstance(ResNet(norm="scale").norm1, ScaleNorm)
-    assert ResNet(8, lambda channels: ScaleNorm(channels), num_classes=5)(torch.randn(2, 3, 16, 16)).shape == (2, 5)
+    assert ResNet(8, ScaleNorm, num_classes=5)(torch.randn(2, 3, 16, 16)).shape == (2, 5)
     assert (describe_norm("scale"), describe_variant("scale")) == (NormRecord(title="scale"), "scale")
     assert norm_keys() == [*NORM_LAYERS, *TORCH_NORM_LAYERS]
     with pytest.raises(ConfigError, match=r"Choose one of: .*, scale\.$"):
