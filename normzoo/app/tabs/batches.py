@@ -3,6 +3,7 @@
 import functools
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -402,8 +403,7 @@ def tabulate(batch: Batch, answers: Mapping[str, BatchPredictions]) -> str:
     """A row for each photo, with what every network predicts, before and after."""
     rows = []
     for number, photo in enumerate(batch.photos):
-        said = {variant: each.own[number].label for variant, each in answers.items()}
-        most = max((list(said.values()).count(label) for label in said.values()), default=0)
+        said = Counter(each.own[number].label for each in answers.values())
         cells = [
             {
                 "before": each.running[number] if number in each.changed else None,
@@ -414,8 +414,8 @@ def tabulate(batch: Batch, answers: Mapping[str, BatchPredictions]) -> str:
         ]
         label = batch.labels[number]
         choice = photo.choice | ({"label": label} if label else {})
-        rows.append({"number": number, "photo": photo, "choice": choice, "label": label, "cells": cells})
-        rows[-1] |= {"most": most, "of": len(said)}
+        row = {"number": number, "photo": photo, "choice": choice, "label": label, "cells": cells}
+        rows.append(row | {"most": max(said.values()), "of": len(answers)})
     files = csv_link(_frame(batch, answers), "normzoo-photos")
     return render("many_table.html", rows=rows, variants=list(answers)) + files
 
@@ -512,15 +512,16 @@ def scores_of(batch: Batch, answers: Mapping[str, BatchPredictions]) -> dict[str
 
 def _score_table(scores: Mapping[str, tuple[Score, Score]]) -> str:
     each = [after for _, after in scores.values()]
-    numbers = pd.DataFrame({"Network": [short_name(variant) for variant in scores]})
-    texts = numbers.copy()
-    for title, values in (
-        ("Accuracy (%)", [100 * one.accuracy.value for one in each]),
-        ("95% from", [100 * one.accuracy.low for one in each]),
-        ("to (Wilson)", [100 * one.accuracy.high for one in each]),
-        ("Macro F1 (%)", [100 * one.macro_f1 for one in each]),
-    ):
-        numbers[title], texts[title] = values, [f"{value:.0f}" for value in values]
+    numbers = pd.DataFrame(
+        {
+            "Network": [short_name(variant) for variant in scores],
+            "Accuracy (%)": [100 * one.accuracy.value for one in each],
+            "95% from": [100 * one.accuracy.low for one in each],
+            "to (Wilson)": [100 * one.accuracy.high for one in each],
+            "Macro F1 (%)": [100 * one.macro_f1 for one in each],
+        }
+    )
+    texts = numbers.map(lambda value: value if isinstance(value, str) else f"{value:.0f}")
     return sortable(numbers, texts, "Accuracy on these photos") + csv_link(texts, "normzoo-photos-scores", full=numbers)
 
 
@@ -553,10 +554,8 @@ def _tests(batch: Batch, answers: Mapping[str, BatchPredictions], hidden: Mappin
 
 def _mapping(batch: Batch) -> list[tuple[str, str | None, int]]:
     """Folder, the class that it names, and how many photos it has."""
-    found: dict[str, tuple[str | None, int]] = {}
-    for photo, label in zip(batch.photos, batch.labels, strict=True):
-        found[photo.folder] = (label, found.get(photo.folder, (None, 0))[1] + 1)
-    return [(folder, *rest) for folder, rest in found.items()]
+    photos = Counter((photo.folder, label) for photo, label in zip(batch.photos, batch.labels, strict=True))
+    return [(folder, label, count) for (folder, label), count in photos.items()]
 
 
 def _frame(batch: Batch, answers: Mapping[str, BatchPredictions]) -> pd.DataFrame:
