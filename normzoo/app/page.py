@@ -11,8 +11,7 @@ from normzoo.app.components.photo import FIRST_SET
 from normzoo.app.core import controls as chooser
 from normzoo.app.core.catalog import Catalog
 from normzoo.app.core.errors import GuardedBlocks
-from normzoo.app.tabs import about, batches, compare, curves, evidence
-from normzoo.app.tabs.inside import tab as inside
+from normzoo.app.tabs import about, batches, compare, curves, evidence, inside
 
 #: Of each tab its name in links, its title, and what builds it.
 TABS: tuple[tuple[str, str, Callable[..., None]], ...] = (

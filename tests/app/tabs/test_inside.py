@@ -10,7 +10,7 @@ from normzoo import NORM_LAYERS, load_image
 from normzoo.app.components import cubes
 from normzoo.app.components.html import tiles
 from normzoo.app.core.examples import EXAMPLES
-from normzoo.app.tabs.inside import tab as inside
+from normzoo.app.tabs import inside
 from normzoo.nn.registry import describe_norm
 from tests.support.page import words
 
