@@ -7,6 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -100,6 +101,8 @@ def memory(subject: Subject) -> Outcome:
     if not KINDS[subject.kind].settings.get("remembers") or subject.kind in FREE_MEMORY:
         return Outcome(True)
     absent = [role for role in ("running_mean", "running_var") if role not in subject.roles]
+    if subject.conventions.changes.get("memory") == "population":
+        return Outcome(True)  # held in other ways, as sums for example; evaluation shows them
     if absent and subject.observed.get(("memory", absent[0])) is None:
         return Outcome(False, f"missing at the start: {' and '.join(absent)}")
     return compare(subject, "memory")
@@ -176,8 +179,16 @@ def parameter_shapes(subject: Subject) -> Outcome:
 
 
 def start_values(subject: Subject) -> Outcome:
-    """starts with weight 1, bias 0 and gate 1"""
-    start = {"weight": 1.0, "bias": 0.0, "gate": 1.0}
+    """starts with weight 1, bias 0 and gate 1, and a low momentum"""
+    usual = subject.default_momentum
+    is_torchs = KINDS[subject.kind].settings.get("remembers") and subject.conventions.changes.get("momentum") != "reversed"
+    if usual > 0.5 and is_torchs and subject.kind not in FREE_MEMORY and memory(subject).passed:
+        return Outcome(False, f"momentum is {usual}", (("momentum-of-the-old", str(usual)),))
+    less_one = subject.conventions.changes.get("affine") == "plus_one"
+    start = {"weight": 0.0 if less_one else 1.0, "bias": 0.0, "gate": 1.0}
+    if less_one and bool((subject.roles["weight"].tensor.detach() == 1).all()):
+        name = subject.roles["weight"].name
+        return Outcome(False, f"{name} starts at 1 and is taken as 1 + {name}", (("start-values", name),))
     wrong = [
         held.name
         for role, held in subject.roles.items()
@@ -265,6 +276,8 @@ def evaluation_keeps_state(subject: Subject) -> Outcome:
         first, second = layer(x + 0), layer(x + 0)
     after = _state(layer)
     moved = [name for name in after if name not in before or not torch.equal(before[name], after[name])]
+    if not subject.is_random and (kept := _kept_from_before(subject)):
+        return kept
     if moved:
         names = ", ".join(name.partition(".")[2] for name in moved)
         has_memory = any(word in names for word in ("mean", "var"))
@@ -274,8 +287,25 @@ def evaluation_keeps_state(subject: Subject) -> Outcome:
     return Outcome(False, "two results for the same images", (("random-output", ""),))
 
 
+def _kept_from_before(subject: Subject) -> Outcome | None:
+    """The outcome where an evaluation changes one after further training, or without a memory training changes evaluation."""
+    found = []
+    batches = [batch.float() for batch in subject.batches]
+    first: tuple[tuple[bool, int], ...] = ((True, 0), (True, 2)) if subject.remembers or subject.kind == "own" else ()
+    with torch.no_grad():
+        for steps in (first, ((True, 0), (False, 1), (True, 2))):
+            layer = subject.layer()
+            for mode, number in steps:
+                layer.train(mode)(batches[number] + 0)
+            found.append(layer.eval()(batches[3] + 0))
+    gap = difference(*found)
+    return Outcome(False, f"off by {gap:.2g} after an evaluation", (("kept-from-evaluation", ""),)) if gap > TOLERANCE else None
+
+
 def evaluation_of_one_image(subject: Subject) -> Outcome:
     """in evaluation, other images have no effect"""
+    if subject.kind == "bn-no-running":
+        return Outcome(True, note="In evaluation, too, the statistics of the batch normalize: predictions depend on it.")
     layer = subject.layer()
     layer(subject.batches[0].float())
     layer.eval()
@@ -315,6 +345,12 @@ def registered(subject: Subject) -> Outcome:
             plain[held.name] = "buffers-not-registered"
         if role.startswith("running") and held.tensor.requires_grad:
             plain[held.name] = "running-learned"
+    for one, other in combinations(subject.roles.values(), 2):
+        if one.tensor.data_ptr() == other.tensor.data_ptr() and one.name != other.name:
+            plain[f"{one.name} and {other.name}"] = "one-tensor-for-both"
+    for held in held_tensors(subject.untouched()):
+        if held.tensor.dtype in (torch.int32, torch.int64) and held.tensor.numel() == CHANNELS:
+            plain[held.name] = "integer-buffers"
     layer = subject.layer()
     before = {held.name for held in held_tensors(layer)}
     with _counted_parameters() as made:
@@ -407,9 +443,12 @@ def state_dict_round_trip(subject: Subject) -> Outcome:
     except RuntimeError as error:
         return Outcome(False, str(error).splitlines()[-1].strip()[:100])
     x = subject.batches[2].float()
-    gaps = [difference(fresh.train(mode)(x + 0).detach(), layer.train(mode)(x + 0).detach()) for mode in (False, True)]
+    modes = (False, True, False)  # the last one shows what training has updated
+    gaps = [difference(fresh.train(mode)(x + 0).detach(), layer.train(mode)(x + 0).detach()) for mode in modes]
     if max(gaps) <= TOLERANCE:
         return Outcome(True)
+    if max(gaps[:2]) <= TOLERANCE:
+        return Outcome(False, f"off by {gaps[2]:.2g} after loading and a batch", (("count-not-saved", ""),))
     saved = {name.rpartition(".")[2] for name in layer.state_dict()}
     lost = [held.name for held in held_tensors(layer) if held.holding == "buffer" and held.name not in saved]
     named = (("buffers-not-saved", ", ".join(lost)),) if lost else ()
@@ -501,8 +540,12 @@ def half_precision(subject: Subject) -> Outcome:
             note=f"It does not accept bfloat16: under autocast convert its input with .float() ({first_line(error)}).",
         )
     wide = subject.layer()(x).detach()
+    note = ""
+    with contextlib.suppress(Exception):  # a person's code may raise anything
+        made = subject.layer().bfloat16()(x.bfloat16())
+        note = "" if made.dtype == torch.bfloat16 else "Moved to bfloat16, it gives float32 for a bfloat16 input: cast back."
     gap = float((y - wide).abs().nan_to_num(float("inf")).max() / wide.abs().max().clamp_min(1e-6))
-    return Outcome(gap < 0.05, "" if gap < 0.05 else f"off by {gap:.1%} of the largest value")
+    return Outcome(gap < 0.05, "" if gap < 0.05 else f"off by {gap:.1%} of the largest value", note=note)
 
 
 def compiles(subject: Subject) -> Outcome:

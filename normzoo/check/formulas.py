@@ -91,7 +91,8 @@ class Formula:
             unbiased_deviation or deviation_with_eps (their roots), about_running (around the running mean), normalized (of the
             output), or everything (one mean and variance of all values).
         memory: average (a moving one), copy (of the first batch, then average), twice (updated twice a batch), cumulative,
-            mean or variance (only that one moves), exchanged (each in the other's place), sum (nothing is taken off), or never.
+            population (of all values so far), mean or variance (only that one moves), exchanged (each in the other's place),
+            sum (nothing is taken off), or never.
         start: running variance before the first batch.
         momentum: torch (the share of the new batch) or reversed (the share that is kept).
         training: statistics that normalize in training: batch, running_before or running_after its update, mean_before or
@@ -158,7 +159,7 @@ class FormulaNorm(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.ones(num_channels, dtype=torch.float64)))
         self.running_mean = torch.zeros((), dtype=torch.float64)
         self.running_var = torch.full((), formula.start, dtype=torch.float64)
-        self.seen = 0
+        self.seen, self.all_seen = 0, torch.empty(num_channels, 0, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> Tensor:
         activation = ACTIVATIONS[self.formula.activation]
@@ -346,6 +347,11 @@ class FormulaNorm(nn.Module):
             new = new.mean(0, keepdim=True)
         if formula.remembered == "everything":
             mean = x.mean()
+        if formula.memory == "population":
+            self.all_seen = torch.cat([self.all_seen, x.detach().transpose(0, 1).flatten(1)], 1)
+            self.running_mean = self.all_seen.mean(1).reshape(mean.shape)
+            self.running_var = self.all_seen.var(1, correction=0).reshape(mean.shape)
+            return
         self.seen += 1
         share = self.momentum if formula.momentum == "torch" else 1 - self.momentum
         shares = {"copy": 1.0 if self.seen == 1 else share, "cumulative": 1 / self.seen}
@@ -448,6 +454,14 @@ KINDS: dict[str, Kind] = {
         Kind("rms-map", "RMS normalization of each map", "H, W", {"axes": "HW", "center": False}, "channels", "in"),
         Kind("rms-group", "RMS normalization of groups", "C/G, H, W", {"axes": "KHW", "center": False}, "given", "gn"),
         Kind("frozen-bn", "frozen batch normalization", "nothing", {**_BN, "training": "frozen"}, "channels", "bn"),
+        Kind(
+            "bn-no-running",
+            "batch normalization without running statistics (torch: track_running_stats=False)",
+            "N, H, W",
+            {"axes": "NKHW"},
+            "channels",
+            "bn",
+        ),
         Kind("batch-renorm", "batch renormalization (first steps)", "N, H, W", _BN, "channels", "bn"),
         Kind(
             "in-running",

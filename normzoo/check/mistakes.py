@@ -87,7 +87,7 @@ _COMBINED: dict[str, tuple[dict[str, Any], ...]] = {
     "mixed-axes": tuple(
         {"axes": mean, "variance_axes": variance, "groups": 1, "about": about}
         for about in ("own", "mean")
-        for mean, variance in permutations(("NHW", "HW", "KHW", "K", "NKHW", "H", "W"), 2)
+        for mean, variance in permutations(("NHW", "HW", "KHW", "K", "NKHW", "H", "W", "KH", "KW"), 2)
     )
     + tuple(
         {"axes": mean, "variance_axes": variance, "about": about}

@@ -16,8 +16,9 @@ import torch
 
 from normzoo.check.checks import FORMULA_CHECKS, FREE_MEMORY, GENERIC_CHECKS, OF_TWO_RUNS, Outcome, first_line
 from normzoo.check.formulas import EVERY, KINDS
+from normzoo.check.measure import measured
 from normzoo.check.mistakes import BY_KEY, MISTAKES
-from normzoo.check.subject import CONVENTIONS, Standard, Subject
+from normzoo.check.subject import CONVENTIONS, USUAL_EPS, Standard, Subject
 from normzoo.check.trace import TOLERANCE, difference
 
 #: Time limit of a layer, in seconds.
@@ -39,6 +40,8 @@ _HINTS = {
     r"NVIDIA|CUDA": "Create new tensors on the input's device: device=x.device.",
     r"must divide|divisible by": "The number of groups must divide the number of channels.",
 }
+#: Correlation with the output of a known norm from which a layer is compared with it.
+LIKE_ANOTHER = 0.9
 _T = TypeVar("_T")
 
 
@@ -98,6 +101,7 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
     Args:
         with_compiler: try torch.compile as well, which takes seconds.
     """
+    subject, note = _like_a_known_norm(subject)
     generic: Sequence[Callable[[Subject], Outcome]] = GENERIC_CHECKS if with_compiler else GENERIC_CHECKS[:-1]
     is_known = subject.kind != "own"
     outcomes = dict(_run(generic[:1], subject))
@@ -154,7 +158,7 @@ def check(subject: Subject, with_compiler: bool = True) -> Report:
     if is_random:
         notes.append("Its output is random, so checks that compare two runs were skipped.")
     if not is_known and is_running:
-        notes = [each for each in (depends_on(subject), *notes) if each]
+        notes = [each for each in (depends_on(subject), note, *notes) if each]
     if is_known:
         notes += [CONVENTIONS[each.key] for each in subject.conventions.mistakes if CONVENTIONS.get(each.key)]
     return Report(subject.own.name, subject.kind, behaves(subject), outcomes, mistakes, notes, remark)
@@ -166,7 +170,8 @@ def behaves(subject: Subject) -> str:
     if subject.given_kind is not None:
         return f"checked as {KINDS[kind].title}, as you asked." if kind in KINDS else "checked for what every norm must do."
     if kind == "own":
-        near = _nearest(subject)
+        likeness, key = _nearest(subject)
+        near = f" (most similar: {KINDS[key].title}; `--as {key}` compares it with that)" if likeness > LIKE_ANOTHER else ""
         return f"computes no known norm{near}; checked only for what every norm must do."
     changes = subject.conventions.changes
     behind = f" followed by {changes['activation']}" if "activation" in changes else ""
@@ -217,17 +222,31 @@ def depends_on(subject: Subject) -> str:
     return f"In training each value depends on {' of '.join(of)} of the input{unchanged}."
 
 
-def _nearest(subject: Subject) -> str:
-    """Name the norm with the most similar output, if it is similar."""
+def _nearest(subject: Subject) -> tuple[float, str]:
+    """The norm with the most similar output, and how similar it is: a correlation."""
     own = subject.observed.get(("output", "batch 0"))
-    found = []
+    found = [(0.0, "")]
     if own is None or own.shape != subject.batches[0].shape:
-        return ""
+        return found[0]
     for key in EVERY:
         right = subject.formula(Standard(key, subject.groups, 1e-5), {})(subject.batches[0]).detach()
         found.append((float(torch.corrcoef(torch.stack([own.double().flatten(), right.flatten()]))[0, 1]), key))
-    likeness, key = max(found, default=(0.0, ""))
-    return f" (most similar: {KINDS[key].title}; `--as {key}` compares it with that)" if likeness > 0.9 else ""
+    return max(found)
+
+
+def _like_a_known_norm(subject: Subject) -> tuple[Subject, str]:
+    """The layer as a known norm where a factor, a location or a parameter tells exactly why it is none; else a note."""
+    own = subject.observed.get(("output", "batch 2"))
+    if subject.kind != "own" or own is None or own.shape != subject.batches[2].shape or not bool(own.isfinite().all()):
+        return subject, ""
+    for key in KINDS if not subject.has_more else ():
+        for eps in USUAL_EPS if key not in FREE_MEMORY and KINDS[key].settings.get("training") != "frozen" else ():
+            known = subject.seen_as(key, eps)
+            if measured(known, "output")[1]:
+                return known, ""
+    likeness, key = _nearest(subject)
+    told = measured(subject.seen_as(key, USUAL_EPS[0]), "output")[0] if likeness > LIKE_ANOTHER else ""
+    return subject, f"Compared with {KINDS[key].title}: {told}" if told else ""
 
 
 def _wrong_gradient(subject: Subject) -> str:
@@ -242,7 +261,10 @@ def _wrong_gradient(subject: Subject) -> str:
 
 
 def _unexplained(subject: Subject, stage: str) -> str:
-    unknown = f"It matches none of {len(MISTAKES)} known mistakes; it differs first in:"
+    unknown = f"It matches none of {len(MISTAKES)} known mistakes."
+    if told := measured(subject, stage)[0]:
+        return f"{unknown} {told}"
+    unknown = f"{unknown[:-1]}; it differs first in:"
     for key in (key for key in subject.expected if key[0] == stage):
         own, expected = subject.observed.get(key), subject.expected[key]
         if own is not None and expected is not None and own.shape == expected.shape:

@@ -1,6 +1,7 @@
 """Subject of a check: a user's layer, what it computes, and the fewest known mistakes that explain it."""
 
 import contextlib
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -52,7 +53,7 @@ def observe(layer: nn.Module, batches: Sequence[Tensor]) -> tuple[Observed, Exce
 SYMBOLS = {"N": 3, "C": CHANNELS, "G": GROUPS, "H": HEIGHT, "W": WIDTH}
 #: Values of `--as`: a known kind of norm, or "own": only what holds for every norm.
 CHOICES = (*KINDS, "own")
-_USUAL_EPS = (1e-5, 1e-3, 1e-6, 1e-8, 1e-12)
+USUAL_EPS = (1e-5, 1e-3, 1e-6, 1e-8, 1e-12)
 #: Numbers of images to try: some layers need batches that can be divided into equal parts.
 _IMAGES = (3, 4, 8)
 #: Mistakes that are common conventions, with their consequence.
@@ -110,6 +111,14 @@ class Subject:
         self.is_lazy = False  # does its first forward pass make its parameters?
         self._template = self._build()
         self._depths: dict[tuple[Any, ...], int] = {}
+
+    def seen_as(self, kind: str, eps: float) -> "Subject":
+        """Return the same layer, found to be of that kind with that ε."""
+        other = copy.copy(self)
+        for name in ("kind", "eps", "conventions", "expected", "diagnosis"):  # those that depend on the kind
+            vars(other).pop(name, None)
+        other._identified = (kind, self.groups, eps, Guess())
+        return other
 
     @cached_property
     def kind(self) -> str:
@@ -182,9 +191,9 @@ class Subject:
         if isinstance(held, Tensor) and held.numel() == 1:
             return float(held)
         if self.given_kind is None:
-            return self._identified[2] or _USUAL_EPS[0]
-        usual = Standard(self.kind, self.groups, _USUAL_EPS[0], self.momentum)
-        return next((eps for eps in _USUAL_EPS if self._computes(replace(usual, eps=eps), {})), _USUAL_EPS[0])
+            return self._identified[2] or USUAL_EPS[0]
+        usual = Standard(self.kind, self.groups, USUAL_EPS[0], self.momentum)
+        return next((eps for eps in USUAL_EPS if self._computes(replace(usual, eps=eps), {})), USUAL_EPS[0])
 
     @cached_property
     def momentum(self) -> float:
@@ -269,17 +278,20 @@ class Subject:
         guess = self._identified[3]
         found, unexplained = self._diagnose(self.standard, guess)
         for mistake, sentence in zip(found.mistakes, found.sentences, strict=True):
-            if mistake.key == "biased-memory" or (mistake.key == "momentum-reversed" and self._default_momentum() > 0.5):
+            if mistake.key == "biased-memory" or (mistake.key == "momentum-reversed" and self.default_momentum > 0.5):
                 setting = {"momentum": "reversed"} if mistake.key == "momentum-reversed" else {"remembered": "biased"}
                 changes = {**guess.changes, **setting}
                 guess = Guess((*guess.mistakes, mistake), changes, (*guess.sentences, sentence))
-        if unexplained == "memory":
-            changes = {**guess.changes, "memory": "cumulative"}
-            if self._depth(changes, self.standard) > STAGES.index("memory"):
-                return Guess((*guess.mistakes, _CUMULATIVE), changes, (*guess.sentences, ""))
-        return guess
+        if unexplained not in ("memory", "evaluation"):
+            return guess
+        ways_of_all = ({**guess.changes, "memory": memory} for memory in ("cumulative", "population"))
+        changes = max(ways_of_all, key=lambda changes: self._depth(changes, self.standard))
+        if self._depth(changes, self.standard) <= STAGES.index(unexplained):
+            return guess
+        return Guess((*guess.mistakes, _CUMULATIVE), changes, (*guess.sentences, ""))
 
-    def _default_momentum(self) -> float:
+    @property
+    def default_momentum(self) -> float:
         """Default momentum of the constructor; 0 if unknown."""
         value = self.own.default("momentum")
         held = meant(vars(self._template), "momentum") if not self.own.takes("momentum") else None
@@ -292,7 +304,7 @@ class Subject:
         guess, unexplained = self._diagnose(standard, known)
         eps = None
         if unexplained == "output" and self.own.takes("eps"):
-            for other in (*_USUAL_EPS, self.momentum):
+            for other in (*USUAL_EPS, self.momentum):
                 found, rest = self._diagnose(replace(standard, eps=other), known, at_most=1)
                 if rest != "output":
                     guess, unexplained, eps = found, rest, other
@@ -407,6 +419,7 @@ class Subject:
         found = list[tuple[tuple[float, ...], tuple[str, int, float | None, Guess]]]()
         possible = self._possible_eps()
         impossible = {kind.key for kind in KINDS.values() if kind.groups != "given" and self.own.takes("num_groups")}
+        impossible |= set() if self.says_without_running else {"bn-no-running"}
         impossible |= {"bn" if self._is_renorm() else "batch-renorm", *([] if self._is_frozen() else ["frozen-bn"])}
         for kind in KINDS.values():
             if kind.key in impossible:
@@ -419,7 +432,7 @@ class Subject:
                         continue
                     if "gate_values" in changes and kind.key != "bin":
                         continue
-                    usual = Standard(kind.key, count, _USUAL_EPS[0], self.momentum)
+                    usual = Standard(kind.key, count, USUAL_EPS[0], self.momentum)
                     swapped = possible[-1] == MOMENTUM and kind.base == "bn"
                     roughly = (usual, *([replace(usual, eps=MOMENTUM)] if swapped else []))
                     if not any(self._computes(each, changes, roughly=True) for each in roughly):
@@ -457,17 +470,17 @@ class Subject:
         elif "gate" in self.roles:
             order = ["bin", "bn"]
         else:
-            order = ["bn", "bin"] + ([] if self._remembers() else ["in", "gn", "ln"])
+            order = ["bn", "bin"] + ([] if self.remembers else ["in", "gn", "ln"])
         possible = self._possible_eps()
         has_output = any(stage == "output" for stage, _ in self.observed)
-        usual = {kind: Standard(kind, groups, _USUAL_EPS[0], self.momentum) for kind in order}
+        usual = {kind: Standard(kind, groups, USUAL_EPS[0], self.momentum) for kind in order}
         alike = [
             (kind, gate, {**gate, **changes})
             for kind in order
             for gate in (_GATES if kind == "bin" else ({},))
             for mistake, changes in ways("output", kind, groups, CHANNELS)
             # Without any statistics it may be meant so.
-            if (mistake.key != "input-not-normalized" or self._remembers())
+            if (mistake.key != "input-not-normalized" or self.remembers)
             and not (mistake.key == "activation-inside" and self.has_more)
             and self._computes(usual[kind], {**gate, **changes}, roughly=True)
         ]
@@ -490,12 +503,17 @@ class Subject:
         known = {id(held.tensor) for held in self.roles.values()}
         return any(id(each) not in known for each in self._template.parameters() if each.requires_grad)
 
+    @cached_property
+    def says_without_running(self) -> bool:
+        """Does it register running statistics as None, as torch's layers with track_running_stats=False?"""
+        return any(getattr(each, "running_mean", 0) is None for each in self._template.modules())
+
     def _possible_eps(self) -> list[float]:
         held = meant(vars(self._template), "eps")
         known = [self._given("eps", EPS)] if self.own.takes("eps") else []
         known += [float(held)] if isinstance(held, float) or (isinstance(held, Tensor) and held.numel() == 1) else []
         swapped = [self._given("momentum", MOMENTUM)] if self.own.takes("momentum") and self.own.takes("eps") else []
-        return list(dict.fromkeys([*known, *_USUAL_EPS, *swapped]))
+        return list(dict.fromkeys([*known, *USUAL_EPS, *swapped]))
 
     def _is_frozen(self) -> bool:
         """Does it have fixed running statistics, and no parameters unless it is kept in evaluation mode?"""
@@ -528,7 +546,9 @@ class Subject:
         except Exception:  # a person's code may raise anything; the checks report it
             return False
 
-    def _remembers(self) -> bool:
+    @property
+    def remembers(self) -> bool:
+        """Does it hold running statistics?"""
         return any(role.startswith("running") for role in self.roles)
 
     def _depends_on_batch(self) -> bool:
@@ -538,9 +558,9 @@ class Subject:
             with torch.no_grad():
                 together = self.layer()(x.clone())
                 other = torch.cat([x[:1], 2 * x[1:] + 1])
-                return self._remembers() or not close(self.layer()(other)[:1], together[:1].double())
+                return self.remembers or not close(self.layer()(other)[:1], together[:1].double())
         except Exception:  # a person's code may raise anything; the checks report it
-            return self._remembers()
+            return self.remembers
 
     def _build(self, num_groups: int = GROUPS) -> nn.Module:
         known = {

@@ -35,7 +35,7 @@ def held_tensors(layer: nn.Module) -> Iterator[Held]:
     for module in layer.modules():
         for name, parameter in module.named_parameters(recurse=False):
             yield Held(name, parameter, "parameter")
-        for name, buffer in module.named_buffers(recurse=False):
+        for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
             yield Held(name, buffer, "buffer")
         for name, value in vars(module).items():
             if isinstance(value, Tensor):
@@ -50,7 +50,7 @@ def find_roles(layer: nn.Module) -> dict[str, Held]:
     """Return the tensors of a layer by role, as far as they exist."""
     found: dict[str, Held] = {}
     floating = [held for held in held_tensors(layer) if held.tensor.is_floating_point()]
-    learned = [held for held in floating if held.tensor.requires_grad]
+    learned = [held for held in floating if held.tensor.requires_grad and not _is_table(held.tensor)]
     others = [held for held in floating if not held.tensor.requires_grad]
     moving = [held for held in learned if re.search(r"running|moving|exp_|ema", held.name)]
     for (role, pattern), begin in zip(_REMEMBERED.items(), (0, 1), strict=True):
@@ -73,6 +73,8 @@ def find_roles(layer: nn.Module) -> dict[str, Held]:
         named = [held for held in (*learned, *unregistered) if _matches(held.name, pattern)]
         if named:
             found[role] = named[0]
+    if found.get("gate") and "weight" not in found and "bias" in found and not any(r.startswith("running") for r in found):
+        found["weight"] = found.pop("gate")  # alpha and beta
     # Without a telling name: weights start at one, biases at zero.
     taken = [held.tensor for held in found.values()]
     for held in learned:
@@ -85,10 +87,21 @@ def find_roles(layer: nn.Module) -> dict[str, Held]:
     return found
 
 
+def _is_table(tensor: Tensor) -> bool:
+    """Is it a matrix without a dimension for the channels, such as an embedding?"""
+    return tensor.dim() == 2 and tensor.numel() > CHANNELS and CHANNELS not in tensor.shape
+
+
 def set_role(held: Held, values: Tensor) -> None:
-    """Write one value per channel into a tensor of any shape; (C, H, W) repeats it over the pixels."""
+    """Write one value per channel into a tensor of any shape; (C, H, W) repeats it over the pixels.
+
+    Of two values per channel, logits of a softmax for example, the second is set to 0.
+    """
     target = held.tensor
     with torch.no_grad():
+        if target.dim() == 2 and sorted(target.shape) == [2, len(values)]:
+            target.zero_()
+            target = target.select(list(target.shape).index(2), 0)
         if target.numel() in (1, len(values)):
             target.copy_(values[: target.numel()].reshape(target.shape).to(target.dtype))
         else:
@@ -96,7 +109,9 @@ def set_role(held: Held, values: Tensor) -> None:
 
 
 def per_channel(tensor: Tensor, channels: int) -> Tensor:
-    """Sum several values per channel; else only flatten."""
+    """Sum several values per channel, take the first of two; else only flatten."""
+    if tensor.dim() == 2 and sorted(tensor.shape) == [2, channels]:
+        return tensor.select(list(tensor.shape).index(2), 0)
     if tensor.numel() in (1, channels) or tensor.numel() % channels:
         return tensor.flatten()
     shape = [size for size in tensor.shape if size != 1]

@@ -269,7 +269,13 @@ ForOtherChannels = wrong(Base, "affine-misplaced", affine=lambda s, y: y * chann
 NoAffineInstanceNorm = wrong(Base, "affine-missing", affine=lambda s, y: y)
 NoWeightLayerNorm = wrong(LayerBase, "weight-missing", affine=lambda s, y: y + channels(s.bias))
 NoBiasBatchNorm = wrong(BatchBase, "bias-missing", affine=lambda s, y: y * channels(s.weight))
-WeightLessOne = wrong(Base, "weight-less-one", True, affine=lambda s, y: y * (1 + channels(s.weight)) + channels(s.bias))
+WeightLessOne = wrong(
+    Base,
+    "weight-less-one",
+    True,
+    __init__=start(Base, weight=lambda c: nn.Parameter(torch.zeros(c))),
+    affine=lambda s, y: y * (1 + channels(s.weight)) + channels(s.bias),
+)
 SwappedAffineInstanceNorm = wrong(Base, "affine-swapped", affine=lambda s, y: y * channels(s.bias) + channels(s.weight))
 BiasFirstInstanceNorm = wrong(Base, "bias-before-weight", affine=lambda s, y: (y + channels(s.bias)) * channels(s.weight))
 AffineFirst = wrong(Base, "affine-before", forward=lambda s, x: s.normalize(s.affine(x)))
@@ -364,6 +370,12 @@ Float64Buffers = wrong(
 )
 PlainAttributesBatchNorm = wrong(
     BatchBase, "buffers-not-registered", __init__=start(BatchBase, running_mean=torch.zeros, running_var=torch.ones)
+)
+IntegerBuffers = wrong(
+    BatchBase,
+    "integer-buffers",
+    __init__=start(BatchBase, running_mean=lambda c: nn.Buffer(torch.tensor([0] * c))),
+    update=lambda s, mean, var, x: s.running_mean.copy_(0.9 * s.running_mean + 0.1 * mean.detach().flatten()),
 )
 NotSaved = wrong(
     BatchBase,
@@ -624,6 +636,40 @@ class MadeInForward(nn.Module):
 
     def forward(self, x):
         return F.instance_norm(x, weight=nn.Parameter(torch.ones(self.c)), bias=nn.Parameter(torch.zeros(self.c)))
+
+
+@planted("kept-from-evaluation")
+class KeptDeviation(BatchBase):
+    kept = None
+
+    def running(self):
+        self.kept = self.running_var.clone() if self.kept is None else self.kept
+        return channels(self.running_mean), channels(self.kept)
+
+
+@planted("count-not-saved")
+class CountIsNoBuffer(BatchBase):
+    seen = 0
+
+    def share(self):
+        return 1.0 if self.seen == 0 else self.momentum
+
+    def update(self, mean, var, x):
+        super().update(mean, var, x)
+        self.seen += 1
+
+
+@planted("momentum-of-the-old")
+class MomentumOfKeras(BatchBase):
+    def __init__(self, num_channels, eps=1e-5, momentum=0.99):
+        super().__init__(num_channels, eps, momentum)
+
+
+@planted("one-tensor-for-both")
+class OneTensorForBoth(BatchBase):
+    def __init__(self, num_channels, eps=1e-5, momentum=0.1):
+        super().__init__(num_channels, eps, momentum)
+        self.running_mean = self.running_var
 
 
 @planted("buffers-not-registered")
