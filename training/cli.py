@@ -35,7 +35,7 @@ from training.engine.speed import choose_precision
 from training.engine.step import DEVICES, choose_device, start_of
 from training.engine.trainer import LOOK, Interrupted, import_log, train
 from training.launch.local import EXIT_BUSY, EXIT_INTERRUPTED, STOPPING, check_images, estimate, print_estimate, study
-from training.launch.slurm import SUBMITIT_FILES, Resources, cluster_study, require_cluster, script
+from training.launch.slurm import SUBMITIT_FILES, ClusterStudy, Resources, require_cluster, script
 from training.measurements.batch_statistics import measure_batch_statistics
 from training.measurements.ood import measure_ood
 from training.measurements.robustness import measure_contrast
@@ -410,7 +410,9 @@ def call_study(options: argparse.Namespace) -> None:
     _keep_study(chosen, options)
     if resources:
         placed = dataclasses.replace(execution, device=resources.device, threads=resources.cpus_per_run)
-        cluster_study(runs, root, resources, placed, bool(options.retry), chosen.digest, say)
+        cluster = ClusterStudy(runs, root, resources, placed, chosen.digest, say)
+        cluster.begin(bool(options.retry))
+        cluster.watch()
         return
     arguments = [f"--compile={execution.compile}", f"--device={device.type}"]
     arguments += [f"--log-to={execution.log_to}"] * bool(execution.log_to) + ["--retrain"] * execution.retrain

@@ -13,7 +13,7 @@ from training import cli as command_line
 from training.config import Execution, Run
 from training.engine import step
 from training.launch import slurm
-from training.launch.slurm import FAILURE, Resources, Task
+from training.launch.slurm import FAILURE, ClusterStudy, Resources, Task
 from training.runs import lock
 
 STUDY = ["study", *OPTIONS, "--norm=bn,gn", "--epochs=4", "--launcher=slurm"]
@@ -172,7 +172,7 @@ def test_what_failed_is_told_and_submitted_again_only_when_asked(commands, tmp_p
     (runs[0].folder(tmp_path) / FAILURE).write_text("{}")
     (runs[0].folder(tmp_path) / "train.log").write_text("it diverged")
     for retry, submitted in ((False, 1), (True, 2)):
-        study = slurm._ClusterStudy(runs, tmp_path, Resources(), Execution(), None, told.append)
+        study = ClusterStudy(runs, tmp_path, Resources(), Execution(), None, told.append)
         study.begin(retry)
         assert (calls(commands), study.failed) == (submitted, [] if retry else [runs[0]])
         (commands / "squeue.jobs").write_text("1 RUNNING None\n")
@@ -186,8 +186,10 @@ def test_run_that_another_process_trains_is_left_to_it_and_its_end_is_told(comma
     with contextlib.ExitStack() as other_process:
         other_process.enter_context(lock(run.folder(tmp_path)))
         monkeypatch.setattr(slurm, "queue", lambda: (told and other_process.close()) or {})  # it dies
+        study = ClusterStudy([run, run], tmp_path, Resources(), Execution(), say=told.append)
+        study.begin(retry=False)
         with pytest.raises(TrainingError, match="Of 1 run, 1 stopped"):
-            slurm.cluster_study([run, run], tmp_path, Resources(), Execution(), say=told.append)
+            study.watch()
     assert told[0] == "1 run: 1 trained by another process."
     assert calls(commands) == 0
 

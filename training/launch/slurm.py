@@ -160,46 +160,33 @@ class Task:
         return DelayedSubmission(self)
 
 
-def cluster_study(
-    runs: list[Run],
-    root: Path,
-    resources: Resources,
-    execution: Execution,
-    retry: bool = False,
-    digest: Digest | None = None,
-    say: Callable[[str], None] = print,
-) -> None:
-    """Submit all runs that are not finished, queued or failed, and watch them to the end; call again to resume.
+@dataclass
+class ClusterStudy:
+    """Runs that are submitted as one job array and watched to the end; the same study again resumes.
 
     Args:
         root: the folder of all raw runs, which all nodes must see.
         execution: how each run is executed.
-        retry: submit failed runs again.
+        digest: returns the digest of the images of a run.
     """
-    study = _ClusterStudy(list(dict.fromkeys(runs)), root, resources, execution, digest, say)
-    study.begin(retry)
-    study.watch()
 
+    runs: list[Run]
+    root: Path
+    resources: Resources
+    execution: Execution
+    digest: Digest | None = None
+    say: Callable[[str], None] = print
 
-class _ClusterStudy:
-    def __init__(
-        self,
-        runs: list[Run],
-        root: Path,
-        resources: Resources,
-        execution: Execution,
-        digest: Digest | None,
-        say: Callable[[str], None],
-    ) -> None:
-        self.runs, self.root, self.resources, self.digest, self.say = runs, root, resources, digest, say
+    def __post_init__(self) -> None:
+        self.runs = list(dict.fromkeys(self.runs))
         environment = {name: value for name, value in os.environ.items() if name.startswith("NORMZOO_")}
-        self.tasks = {run: Task(run, root, execution, resources.time, environment) for run in runs}
+        self.tasks = {run: Task(run, self.root, self.execution, self.resources.time, environment) for run in self.runs}
         self.left: list[Run] = []  # still under way
         self.failed: list[Run] = []  # by themselves, with an error
         self.stopped: list[Run] = []  # from outside
 
     def begin(self, retry: bool) -> None:
-        """Report the state of the runs, and submit the rest."""
+        """Report the state of the runs, and submit all that are not finished, queued or failed; with `retry` those as well."""
         before, submitted = self._submit(self.runs, ("open", "failed") if retry else ("open",))
         counts = Counter(before.values())
         words = {
