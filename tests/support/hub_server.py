@@ -1,5 +1,5 @@
-"""The Hugging Face Hub on this machine: what `snapshot_download` asks for, with real revisions, tokens and large files; and
-what stands in for `HfApi`, to write there.
+"""The Hugging Face Hub on this machine: what `snapshot_download` asks for, with real revisions and tokens; and what stands
+in for `HfApi`, to write there.
 """
 
 import contextlib
@@ -47,28 +47,12 @@ class Repository:
         return next((commit for commit in self.commits if commit[0] == sha), None)
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-def _json(value, status=200):
-    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+def _json(value, status=200, **headers):
+    return status, json.dumps(value).encode(), {"Content-Type": "application/json", **headers}
 
 
 def _error(status, code, message):
-    return Answer(status, json.dumps({"error": message}).encode(), {"X-Error-Code": code, "X-Error-Message": message})
-
-
-NOT_FOUND = _error(404, "RepoNotFound", "Repository not found")
-UNAUTHORIZED = _error(401, "", "Invalid username or password.")
-
-
-def is_large(path):
-    """What a new repository's .gitattributes gives to large-file storage."""
-    return path.endswith(".safetensors")
+    return _json({"error": message}, status, **{"X-Error-Code": code, "X-Error-Message": message})
 
 
 class Hub:
@@ -77,7 +61,6 @@ class Hub:
     def __init__(self):
         self.url = ""
         self.repositories = {}
-        self.large = {}
         self.requests = []
         self.down = False  # every request is answered with an error of the server
 
@@ -90,15 +73,14 @@ class Hub:
         return repository
 
     def answer(self, method, address, token):
+        """Status, body and headers."""
         path = unquote(urlsplit(address).path)
         self.requests.append(f"{method} {path}")
         if self.down:
             return _error(503, "", "Service unavailable")
-        if token is not None and token not in (WRITE, READ):
+        if token not in (None, WRITE, READ):
             return _error(401, "", "Invalid credentials in Authorization header")
-        if match := re.fullmatch(r"/large/(\w+)", path):
-            return Answer(200, self.large[match[1]]) if match[1] in self.large else _error(404, "EntryNotFound", "Not found")
-        if match := re.fullmatch(r"/api/(models|spaces|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/.*)?)?", path):
+        if match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/.*)?)?", path):
             kind, name, action, revision = match[1], match[2], match[3] or "revision", match[4] or "main"
         elif match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             kind, name, action, revision = "datasets" if match[1] else "models", match[2], "resolve", match[3]
@@ -106,36 +88,22 @@ class Hub:
             return _error(404, "", f"The stand-in has no route {method} {path}")
         repository = self.repositories.get((kind, name))
         if repository is None or (repository.private and token is None):
-            return NOT_FOUND if token else UNAUTHORIZED
+            unknown = (404, "RepoNotFound", "Repository not found") if token else (401, "", "Invalid username or password.")
+            return _error(*unknown)
         if repository.gated:
             return _error(403, "GatedRepo", "Access to this model is restricted")
-        found = repository.find(revision)
-        if found is None:
+        if (found := repository.find(revision)) is None:
             return _error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        if action == "resolve":
-            return self._resolve(*found, match[4])
+        sha, files = found
+        oids = {name: hashlib.sha1(content).hexdigest() for name, content in files.items()}
         if action == "tree":
-            return _json([_entry(name, content) for name, content in sorted(found[1].items())])
-        return _json({"id": name, "sha": found[0], "private": repository.private, "tags": [], "siblings": []})
-
-    def _resolve(self, sha, files, path):
-        if path not in files:
+            sizes = {name: len(content) for name, content in sorted(files.items())}
+            return _json([{"type": "file", "path": name, "size": size, "oid": oids[name]} for name, size in sizes.items()])
+        if action == "revision":
+            return _json({"id": name, "sha": sha, "private": repository.private, "tags": [], "siblings": []})
+        if match[4] not in files:
             return _error(404, "EntryNotFound", "Entry not found")
-        content, headers = files[path], {"X-Repo-Commit": sha}
-        if not is_large(path):
-            return Answer(200, content, headers | {"ETag": f'"{hashlib.sha1(content).hexdigest()}"'})
-        oid = hashlib.sha256(content).hexdigest()
-        self.large[oid] = content
-        storage = self.url.replace("127.0.0.1", "localhost")  # another host, as the Hub's is: no token is sent there
-        linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content)), "Location": f"{storage}/large/{oid}"}
-        return Answer(302, b"", headers | linked)
-
-
-def _entry(path, content):
-    entry = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-    if is_large(path):
-        entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
-    return entry
+        return 200, files[match[4]], {"X-Repo-Commit": sha, "ETag": f'"{oids[match[4]]}"'}
 
 
 class Api:
@@ -180,14 +148,14 @@ def serve_hub():
     class Handler(http.server.BaseHTTPRequestHandler):
         def _answer(self):
             authorization = self.headers["Authorization"]
-            answer = hub.answer(self.command, self.path, authorization and authorization.removeprefix("Bearer "))
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
+            token = authorization and authorization.removeprefix("Bearer ")
+            status, body, headers = hub.answer(self.command, self.path, token)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(answer.body)
+                self.wfile.write(body)
 
         do_GET = do_HEAD = _answer  # noqa: N815
 
@@ -208,5 +176,5 @@ def serve_hub():
 def client_environment(home, url, token=None):
     """The environment variables with which the Hub's client asks there, with its cache and token under `home` alone."""
     settings = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    # Without Xet, whose storage has a protocol of its own, large files go the way of git-lfs.
+    # Xet has a protocol of its own.
     return settings | {"HF_HUB_DISABLE_XET": "1"} | ({"HF_TOKEN": token} if token else {})
