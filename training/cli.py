@@ -97,86 +97,72 @@ def build_parser() -> Parser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
+    def add(*names: str, **options: Any) -> None:
+        command.add_argument(*names, **options)
+
     command = parser.command(commands, "data", _fetch, "fetch a data set and build its cache")
-    command.add_argument("action", choices=["fetch"])
-    command.add_argument("name", metavar="NAME", help=f"one of: {', '.join(SOURCES)}")
-    command.add_argument("--archive", metavar="PATH-OR-URL", help="a copy of the official archive")
-    command.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="side of the square images (default: that of the data set)"
-    )
+    add("action", choices=["fetch"])
+    add("name", metavar="NAME", help=f"one of: {', '.join(SOURCES)}")
+    add("--archive", metavar="PATH-OR-URL", help="a copy of the official archive")
+    add("--image-size", type=int, metavar="PIXELS", help="side of the square images (default: that of the data set)")
 
     command = parser.command(commands, "train", call_train, "train one network")
-    command.add_argument("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}; or FILE.py:CLASS")
-    command.add_argument("--seed", default="0", help="seed of initial weights, order and augmentation (default: 0)")
+    add("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}; or FILE.py:CLASS")
+    add("--seed", default="0", help="seed of initial weights, order and augmentation (default: 0)")
     _add_run_options(command)
 
     command = parser.command(commands, "study", call_study, "train many networks, one process per core; run again to resume")
-    command.add_argument("file", nargs="?", type=Path, metavar="FILE.toml", help="the settings below, each a value or a list")
-    command.add_argument("--plan", metavar="NAME", help=f"one of: {', '.join(PLANS)} (default: study, without other settings)")
-    command.add_argument("--norm", metavar="KEYS", help="all, or comma-separated keys or FILE.py:CLASS (default: all)")
-    command.add_argument("--seeds", metavar="N,N", help="such as 0,1,2 or 0-4 (default: 0)")
-    command.add_argument("--combine", metavar="HOW", help=f"{fields_of(Study)['combine'].description} (product or pairs)")
-    command.add_argument("--yes", action="store_true", help=f"allow more than {MANY_RUNS} runs")
-    words = "search a setting with Optuna on held-out training images, such as lr=0.01..1; repeatable"
-    command.add_argument("--search", action="append", metavar="SETTING=LOW..HIGH", help=words)
-    command.add_argument("--trials", type=positive, default=12, metavar="N", help="trials of a search per norm (default: 12)")
-    command.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help="sampler of a search (default: %(default)s)")
+    add("file", nargs="?", type=Path, metavar="FILE.toml", help="the settings below, each a value or a list")
+    add("--plan", metavar="NAME", help=f"one of: {', '.join(PLANS)} (default: study, without other settings)")
+    add("--norm", metavar="KEYS", help="all, or comma-separated keys or FILE.py:CLASS (default: all)")
+    add("--seeds", metavar="N,N", help="such as 0,1,2 or 0-4 (default: 0)")
+    add("--combine", metavar="HOW", help=f"{fields_of(Study)['combine'].description} (product or pairs)")
+    add("--yes", action="store_true", help=f"allow more than {MANY_RUNS} runs")
+    add("--search", action="append", metavar="SETTING=LOW..HIGH", help="search with Optuna, such as lr=0.01..1; repeatable")
+    add("--trials", type=positive, default=12, metavar="N", help="trials of a search per norm (default: 12)")
+    add("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help="sampler of a search (default: %(default)s)")
     _add_run_options(command, without=("threads", "stop_after"))
-    command.add_argument("--workers", type=positive, metavar="N", help="runs at a time (default: one per core, one on a GPU)")
-    words = "local: processes on this machine; slurm: a job array on a Slurm cluster, by submitit (default: local)"
-    command.add_argument("--launcher", choices=["local", "slurm"], default="local", help=words)
+    add("--workers", type=positive, metavar="N", help="runs at a time (default: one per core, one on a GPU)")
+    add("--launcher", choices=["local", "slurm"], default="local", help="this machine or a Slurm cluster (default: local)")
     group = command.add_argument_group(
         "with --launcher slurm", "For other settings use Slurm's variables, such as SBATCH_ACCOUNT."
     )
     _add_fields(group, Resources)
     group.add_argument("--retry", action="store_true", default=None, help="submit failed runs again")
 
-    words = "check, tune, train, package and measure a custom norm, and compare it with all others; run again to resume"
-    command = parser.command(commands, "benchmark", _benchmark, words)
-    command.add_argument("norm", metavar="FILE.py:CLASS", help="the norm; this runs its file")
-    words = f"comma-separated recipes ({', '.join(RECIPES)}; default: paper)"
-    command.add_argument("--on", default="paper", metavar="RECIPES", help=words)
-    command.add_argument(
-        "--data", default="tiny-imagenet-25", metavar="NAME-OR-FOLDER", help="as for study (default: %(default)s)"
-    )
-    words = "seeds of the runs at the best learning rate, such as 0,1,2 or 0-4 (default: %(default)s)"
-    command.add_argument("--seeds", default="0-2", metavar="N,N", help=words)
-    command.add_argument("--dry-run", action="store_true", help="check the norm and estimate the time; train nothing")
-    command.add_argument(
-        "--out", type=Path, default=Path("benchmark"), metavar="FOLDER", help="folder of the tables (default: benchmark)"
-    )
+    command = parser.command(commands, "benchmark", _benchmark, "tune, train and measure a custom norm beside all others")
+    add("norm", metavar="FILE.py:CLASS", help="the norm; this runs its file")
+    add("--on", default="paper", metavar="RECIPES", help=f"comma-separated recipes ({', '.join(RECIPES)}; default: paper)")
+    add("--data", default="tiny-imagenet-25", metavar="NAME-OR-FOLDER", help="as for study (default: %(default)s)")
+    add("--seeds", default="0-2", metavar="N,N", help="seeds at the best learning rate, such as 0,1,2 (default: %(default)s)")
+    add("--dry-run", action="store_true", help="check the norm and estimate the time; train nothing")
+    add("--out", type=Path, default=Path("benchmark"), metavar="FOLDER", help="folder of the tables (default: benchmark)")
     _add_folders(command, "runs", "checkpoints")
-    words = "further options of study, in quotes: --study='--workers 4 --device cuda'"
-    command.add_argument("--study", type=shlex.split, default=[], metavar="OPTIONS", help=words)
+    add("--study", type=shlex.split, default=[], metavar="OPTIONS", help="options of study: --study='--workers 4'")
 
     command = parser.command(commands, "compare", _compare, "compare finished runs by their settings")
-    command.add_argument("--by", default="", metavar="SETTING", help="the setting whose values are compared, such as lr")
-    words = "only runs with these settings, such as recipe=strong or lr=0.05,0.1; repeatable"
-    command.add_argument("--where", action="append", default=[], metavar="SETTING=VALUE", help=words)
-    words = f"comma-separated settings and figures ({', '.join(FIGURES)}) to show (default: those that differ)"
-    command.add_argument("--columns", metavar="NAMES", help=words)
-    command.add_argument("--format", choices=FORMATS, default="text", help="(default: text)")
-    words = "draw validation accuracy against the setting of --by, one line per norm, as PNG or SVG"
-    command.add_argument("--chart", type=Path, metavar="FILE", help=words)
+    add("--by", default="", metavar="SETTING", help="the setting whose values are compared, such as lr")
+    add("--where", action="append", default=[], metavar="SETTING=VALUE", help="only such runs: recipe=strong, lr=0.05,0.1")
+    add("--columns", metavar="NAMES", help=f"settings and figures ({', '.join(FIGURES)}) to show (default: what differs)")
+    add("--format", choices=FORMATS, default="text", help="(default: text)")
+    add("--chart", type=Path, metavar="FILE", help="draw validation accuracy against the setting of --by, as PNG or SVG")
     _add_folders(command, "runs", "checkpoints")
 
     command = parser.command(commands, "package", _package, "turn finished runs into checkpoint folders")
-    words = "measure packaged networks again; replace those with other settings and those that cannot be read"
-    command.add_argument("--again", action="store_true", help=words)
+    add("--again", action="store_true", help="measure again; replace what has other settings or cannot be read")
     _add_folders(command, "runs", "checkpoints")
     _add_own_norms(command)
 
     command = parser.command(commands, "evaluate", _evaluate, "recompute the packaged figures")
-    command.add_argument("--check", action="store_true", help="fail if a figure differs from the stored one")
-    words = "recompute every stored figure, not a sample; fail if the images are missing; takes 45 minutes on two cores"
-    command.add_argument("--full", action="store_true", help=words)
-    command.add_argument("--whole", action=_Renamed, new="full", help=argparse.SUPPRESS)
+    add("--check", action="store_true", help="fail if a figure differs from the stored one")
+    add("--full", action="store_true", help="recompute every figure; needs the images and 45 minutes on two cores")
+    add("--whole", action=_Renamed, new="full", help=argparse.SUPPRESS)
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
     command = parser.command(commands, "test", _test, "evaluate packaged networks on test images, once, at the end")
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="folder with test/<class>/… or <class>/…")
-    command.add_argument("--set", required=True, metavar="SET", help="the model set, such as my-pets/strong")
+    add("folder", type=Path, metavar="FOLDER", help="folder with test/<class>/… or <class>/…")
+    add("--set", required=True, metavar="SET", help="the model set, such as my-pets/strong")
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
@@ -184,38 +170,36 @@ def build_parser() -> Parser:
     for name, help_ in {"measure": words, **dict.fromkeys(_OLD_MEASUREMENTS, "")}.items():
         command = parser.command(commands, name, functools.partial(_measure, command=name), help_)
         if name == "measure":
-            command.add_argument("what", choices=[*_MEASUREMENTS, "all"])
-        command.add_argument("--data", metavar="NAME", help="only networks of this data set (default: all)")
+            add("what", choices=[*_MEASUREMENTS, "all"])
+        add("--data", metavar="NAME", help="only networks of this data set (default: all)")
         _add_folders(command, "checkpoints")
         _add_own_norms(command)
 
     command = parser.command(commands, "report", _report, "write RESULTS.md and its charts from the packaged results")
-    command.add_argument("--check", action="store_true", help="write nothing; fail if the report is out of date")
-    command.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: here)")
+    add("--check", action="store_true", help="write nothing; fail if the report is out of date")
+    add("--out", type=Path, default=Path(), metavar="FOLDER", help="where to write (default: here)")
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
     words = "upload the packaged networks, or the page as a Space, to the Hugging Face Hub"
     command = parser.command(commands, "publish", _publish, words)
-    command.add_argument("what", choices=["models", "space"])
-    command.add_argument("repository", metavar="USER/REPO", help="repository to upload to; created if it does not exist")
-    words = "only this model set, such as my-pets/strong; repeatable (default: all)"
-    command.add_argument("--only", action="append", metavar="SET", help=words)
-    command.add_argument("--license", metavar="ID", help="licence of the networks, such as cc-by-4.0 (default: none stated)")
-    command.add_argument("--dry-run", action="store_true", help="print the files and their sizes; upload nothing")
-    command.add_argument("--private", action="store_true", help="make a new repository private")
+    add("what", choices=["models", "space"])
+    add("repository", metavar="USER/REPO", help="repository to upload to; created if it does not exist")
+    add("--only", action="append", metavar="SET", help="only this model set, such as my-pets/strong; repeatable (default: all)")
+    add("--license", metavar="ID", help="licence of the networks, such as cc-by-4.0 (default: none stated)")
+    add("--dry-run", action="store_true", help="print the files and their sizes; upload nothing")
+    add("--private", action="store_true", help="make a new repository private")
     hardware = ["cpu-basic", "cpu-upgrade", "zero-a10g"]
-    command.add_argument("--hardware", choices=hardware, help="hardware of a new Space (default: the Hub's)")
+    add("--hardware", choices=hardware, help="hardware of a new Space (default: the Hub's)")
     _add_folders(command, "checkpoints")
     _add_own_norms(command)
 
     command = parser.command(commands, "bench", _bench, "measure the speed of training")
-    command.add_argument("--steps", type=positive, default=60, metavar="N", help="timed steps per measurement (default: 60)")
-    command.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto)")
-    command.add_argument("--out", type=Path, metavar="FILE", help="write the figures to a JSON file")
-    command.add_argument("--norm", metavar="KEYS", help="comma-separated (default: the six norms)")
-    words = "measure compiled steps as well (default: auto)"
-    command.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help=words)
+    add("--steps", type=positive, default=60, metavar="N", help="timed steps per measurement (default: 60)")
+    add("--device", choices=DEVICES, default="auto", help="(default: auto)")
+    add("--out", type=Path, metavar="FILE", help="write the figures to a JSON file")
+    add("--norm", metavar="KEYS", help="comma-separated (default: the six norms)")
+    add("--compile", choices=["auto", "on", "off"], default="auto", help="measure compiled steps as well (default: auto)")
     return parser
 
 
@@ -255,12 +239,9 @@ def _add_run_options(command: argparse.ArgumentParser, without: Iterable[str] = 
         "Parquet files or WebDataset shards; or hf://datasets/user/name (default: tiny-imagenet-25)"
     )
     command.add_argument("--data", metavar="NAME-OR-FOLDER", help=words)
-    words = "hold out this share of the training images to validate on, to choose a recipe (default: 0)"
-    command.add_argument("--holdout", metavar="SHARE", help=words)
-    words = "fp32, bf16, or auto: time both once and use bf16 convolutions if they are faster (default: auto)"
-    command.add_argument("--amp", metavar="PRECISION", help=words)
-    words = "estimate steps, time and disk space; train nothing"
-    command.add_argument("--dry-run", action="store_true", help=words)
+    command.add_argument("--holdout", metavar="SHARE", help="validate on this share of the training images (default: 0)")
+    command.add_argument("--amp", metavar="PRECISION", help="fp32, bf16 or auto: the faster one, timed once (default: auto)")
+    command.add_argument("--dry-run", action="store_true", help="estimate steps, time and disk space; train nothing")
     _add_fields(command, Execution, without)
     _add_folders(command, "runs")
     fields = command.add_argument_group("settings of the recipe", "Each defaults to the value of the recipe.")
