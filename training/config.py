@@ -44,30 +44,21 @@ class Recipe:
     batch_size: Annotated[int, _help("Images per step; the last batch of an epoch may be smaller.", ge=1, le=1_000_000)] = 32
     optimizer: Annotated[Literal["adam", "sgd"], _help("adam (betas 0.9, 0.999) or sgd.")] = "adam"
     lr: Annotated[float, _help("Highest learning rate.", gt=0)] = 1e-4
-    schedule: Annotated[
-        Literal["cosine", "step", "one-cycle"],
-        _help("cosine or step (changed every epoch), or one-cycle (every step: linear up, then cosine to 0)."),
-    ] = "cosine"
+    schedule: Annotated[Literal["cosine", "step", "one-cycle"], _help("cosine, step or one-cycle (up, then to 0).")] = "cosine"
     step_epochs: Annotated[int, _help("Epochs between drops of the step schedule.", ge=1, le=100_000)] = 10
     step_factor: Annotated[float, _help("Factor of each drop of the step schedule.", ge=0, le=1)] = 0.1
     warmup: Annotated[float, _help("Share of all steps in which the one-cycle schedule rises from 0.", ge=0, le=1)] = 0.0
     momentum: Annotated[float, _help("Momentum of sgd (Nesterov).", ge=0, le=1)] = 0.0
-    weight_decay: Annotated[
-        float, _help("L2 penalty (weight_decay of the optimizer) on all parameters except gates.", ge=0)
-    ] = 0.0
+    weight_decay: Annotated[float, _help("L2 penalty of the optimizer on all parameters except gates.", ge=0)] = 0.0
     clip_norm: Annotated[float, _help("Clip the norm of the gradient to this; 0: off.", ge=0)] = 0.0
-    label_smoothing: Annotated[
-        float, _help("Share of the target spread evenly over all classes; reported losses exclude it.", ge=0, le=1)
-    ] = 0.0
+    label_smoothing: Annotated[float, _help("Share of the target spread over all classes (not in reports).", ge=0, le=1)] = 0.0
     crop_padding: Annotated[int, _help("Random shift by up to this many pixels, edges mirrored.", ge=0)] = 0
     horizontal_flip: Annotated[bool, _help("Mirror half of the images horizontally.")] = False
     vertical_flip: Annotated[bool, _help("Mirror half of the images vertically.")] = False
     rotation_degrees: Annotated[float, _help("Random rotation by up to this angle, corners black.", ge=0, le=180)] = 0.0
     start_from: Annotated[str, _help("Packaged model set to take initial weights from, by norm, except the last layer.")] = ""
     class_weights: Annotated[Literal["", "balanced"], _help("balanced: every class has the same weight in the loss.")] = ""
-    statistics_batch: Annotated[
-        int, _help("Images per ghost batch, which share batch statistics in training; 0: the whole batch.", ge=0)
-    ] = 0
+    statistics_batch: Annotated[int, _help("Images that share batch statistics (ghost batches); 0: the batch.", ge=0)] = 0
     gate_lr_factor: Annotated[float, _help("Learning rate of the gates of bin, as a multiple of --lr.", ge=0)] = 10.0
 
     def __post_init__(self) -> None:
@@ -223,16 +214,9 @@ class Run:
 class Execution:
     """How a run is executed: nothing that changes its result beyond rounding."""
 
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], _help("cpu, cuda, mps, or auto: a CUDA GPU if there is one, else the CPU.")
-    ] = "auto"
-    compile: Annotated[
-        Literal["auto", "on", "off"], _help("torch.compile: on, off, or auto: if it saves time in this run.")
-    ] = "auto"
-    log_to: Annotated[
-        Literal["tensorboard", "trackio", "wandb"] | None,
-        _help("Also log every epoch to tensorboard, trackio or wandb, if installed."),
-    ] = None
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _help("cpu, cuda, mps or auto: CUDA if there is a GPU.")] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], _help("torch.compile: on, off or auto: if it saves time.")] = "auto"
+    log_to: Annotated[Literal["tensorboard", "trackio", "wandb"] | None, _help("Log to tensorboard, trackio or wandb.")] = None
     threads: Annotated[int | None, _help("Cores to use (default: all).", ge=1, le=1_000_000)] = None
     stop_after: Annotated[int | None, _help("Stop after this epoch; the same command resumes.", ge=1)] = None
     retrain: Annotated[bool, _help("Set aside runs with other images or settings, and train them again.")] = False
@@ -316,9 +300,7 @@ class Study:
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = (0,)
     holdout: Annotated[float, _help("Share of the training images to validate on.", ge=0, lt=1)] = 0.0
     amp: Annotated[Literal["auto", "fp32", "bf16"], _help("Precision of the convolutions.")] = "auto"
-    combine: Annotated[Literal["product", "pairs"], _help("Every combination of the lists, or the lists in parallel.")] = (
-        "product"
-    )
+    combine: Annotated[Literal["product", "pairs"], _help("All combinations of the lists, or pairs.")] = "product"
     changes: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @classmethod

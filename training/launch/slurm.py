@@ -59,10 +59,7 @@ class Resources:
     partition: Annotated[str | None, Field(description="Partition (default: the cluster's).")] = None
     gpus_per_run: Annotated[int, Field(description="GPUs of each run.", ge=0, le=1)] = 0
     cpus_per_run: Annotated[int, Field(description="Cores of each run.", ge=1, le=1_000_000)] = 1
-    time: Annotated[
-        int,
-        Field(description="Time limit in minutes; a run that reaches it is queued again and resumes.", ge=1, le=1_000_000),
-    ] = 60
+    time: Annotated[int, Field(description="Minutes, after which a run is queued again.", ge=1, le=1_000_000)] = 60
     array_limit: Annotated[int | None, Field(description="Runs at a time (default: all).", ge=1, le=1_000_000)] = None
 
     @property
