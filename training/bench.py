@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from normzoo.nn.registry import NORM_LAYERS
@@ -154,31 +154,25 @@ def _our_loop(
         yield
 
 
-class _PictureDataset(Dataset[tuple[Tensor, int]]):
-    def __init__(self, pixels: Tensor, labels: Tensor, padding: int) -> None:
-        self.pixels, self.labels = pixels.numpy(), labels.tolist()
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(pixels.shape[1], padding=padding),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.5,) * 3, (0.25,) * 3),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.pixels[i])), self.labels[i]
-
-
 def usual_loop(pixels: Tensor, labels: Tensor, recipe: Recipe, device: torch.device) -> Iterator[None]:
     """The loop of a tutorial: the same network with torch's batch norm, eager, Adam, loss and accuracy read at each step."""
+    change = transforms.Compose(
+        [
+            transforms.RandomCrop(pixels.shape[1], padding=recipe.crop_padding),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((0.5,) * 3, (0.25,) * 3),
+        ]
+    )
+
+    def collate(batch: list[tuple[Image.Image, int]]) -> tuple[Tensor, Tensor]:
+        return torch.stack([change(picture) for picture, _ in batch]), torch.tensor([label for _, label in batch])
+
+    pictures: Any = list(zip(map(Image.fromarray, pixels.numpy()), labels.tolist(), strict=True))
     model = ResNet(norm="torch-bn", num_classes=NUM_CLASSES).train().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr)
     total_loss, correct = 0.0, 0
-    for batch in DataLoader(_PictureDataset(pixels, labels, recipe.crop_padding), recipe.batch_size, shuffle=True):
+    for batch in DataLoader(pictures, recipe.batch_size, shuffle=True, collate_fn=collate):
         images, targets = (each.to(device) for each in batch)
         optimizer.zero_grad()
         logits = model(images)

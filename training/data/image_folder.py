@@ -36,10 +36,8 @@ from training.data.dataset import (
 from training.data.sources import SOURCES, digest
 from training.data.splits import (
     HIDDEN,
+    PARTS,
     SPLIT_SEED,
-    TEST_NAMES,
-    TRAIN_NAMES,
-    VAL_NAMES,
     VAL_SHARE,
     Found,
     ImageFile,
@@ -59,7 +57,6 @@ PREFIX = "hf://datasets/"
 UNPACKED = "unpacked"
 #: Hidden file in the unpacked folder: its source.
 UNPACKED_FROM = ".source"
-_PLACES = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
 _LABELS = ("label", "labels", "cls", "class", "target", "category")
 
 
@@ -257,7 +254,7 @@ def unpack(name: str, root: Path, say: Callable[[str], None] = print) -> Path:
         raise DataError(f"{folder} already holds the images of another data set. Delete it, or rename one of them.")
     with new_folder(folder) as temporary:
         for split, rows in _load(name, temporary / "cache").items():
-            part = next((part for part, names in _PLACES.items() if split.lower() in names), None)
+            part = next((part for part, names in PARTS.items() if split.lower() in names), None)
             if part is None:
                 say(f"{name}: split {split!r} is skipped; only train, validation and test are used.")
             else:

@@ -16,10 +16,12 @@ from normzoo.errors import DataError
 #: Share of each class without `val/`.
 VAL_SHARE = 0.1
 SPLIT_SEED = 0
-#: Names of the parts of a data set, in any case.
-TRAIN_NAMES = {"train", "training", "training_set"}
-VAL_NAMES = {"val", "valid", "validation", "validation_set", "dev"}
-TEST_NAMES = {"test", "testing", "test_set"}
+#: Parts of a data set -> their names, in any case.
+PARTS = {
+    "train": {"train", "training", "training_set"},
+    "val": {"val", "valid", "validation", "validation_set", "dev"},
+    "test": {"test", "testing", "test_set"},
+}
 #: System folders; never a class.
 LEFT_BEHIND = {"__macosx", "__pycache__", "@eadir"}
 #: Table of files and labels, as in image folders of the Hugging Face Hub: in each part, or one beside them.
@@ -86,7 +88,7 @@ def find_files(folder: Path) -> Found:
 def _parts(folder: Path) -> tuple[Path, Path | None]:
     """The folder of training images, and that of validation images if there is one."""
     folders = _folders(folder)
-    named = {kind: [path for path in folders if path.name.lower() in names] for kind, names in _KINDS.items()}
+    named = {kind: [path for path in folders if path.name.lower() in names] for kind, names in PARTS.items()}
     others = [path.name for path in folders if not any(path in paths for paths in named.values())]
     if named["train"] and others:
         raise DataError(
@@ -105,7 +107,7 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
 
 def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
     """Find the test images of a folder, `test/<class>/…` or `<class>/…`; training never uses them."""
-    part = next((path for path in _folders(folder) if path.name.lower() in TEST_NAMES), folder)
+    part = next((path for path in _folders(folder) if path.name.lower() in PARTS["test"]), folder)
     found = _labelled(part, folder, None, [])
     if unknown := sorted(found.keys() - set(classes)):
         raise DataError(f"{part} has classes that the networks were not trained on: {', '.join(unknown)}.")
@@ -118,9 +120,6 @@ def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
     if not files:
         raise DataError(f"{part} must hold folders named like the classes, with images.")
     return files
-
-
-_KINDS = {"train": TRAIN_NAMES, "val": VAL_NAMES, "test": TEST_NAMES}
 
 
 def _labelled(part: Path, folder: Path, shared: Path | None, skipped: list[tuple[str, str]]) -> dict[str, list[Path]]:
