@@ -73,15 +73,7 @@ def find_files(folder: Path) -> Found:
         )
     if val and (unknown := sorted(by_split["val"].keys() - set(classes))):
         raise DataError(f"{val} has classes that are not in {train.name}: {', '.join(unknown)}.")
-    if empty := [name for name, paths in next(iter(by_split.values())).items() if not paths]:
-        raise DataError(f"No image to train on in {folder} for {', '.join(empty)}. Add some, or remove the folder.")
-    labels = {name: label for label, name in enumerate(classes)}
-    files = [
-        ImageFile(split, labels[name], as_text(path.relative_to(folder).as_posix()), path)
-        for split, of_split in by_split.items()
-        for name, paths in of_split.items()
-        for path in paths
-    ]
+    files = [file for split, found in by_split.items() for file in _files(split, folder, classes, found)]
     return Found(classes, sorted(files, key=lambda file: file.name), sorted(skipped))
 
 
@@ -111,15 +103,17 @@ def find_test_files(folder: Path, classes: tuple[str, ...]) -> list[ImageFile]:
     found = _labelled(part, folder, None, [])
     if unknown := sorted(found.keys() - set(classes)):
         raise DataError(f"{part} has classes that the networks were not trained on: {', '.join(unknown)}.")
-    labels = {name: label for label, name in enumerate(classes)}
-    files = [
-        ImageFile("test", labels[name], as_text(path.relative_to(folder).as_posix()), path)
+    if not any(found.values()):
+        raise DataError(f"{part} must hold folders named like the classes, with images.")
+    return _files("test", folder, classes, found)
+
+
+def _files(split: str | None, folder: Path, classes: tuple[str, ...], found: dict[str, list[Path]]) -> list[ImageFile]:
+    return [
+        ImageFile(split, classes.index(name), as_text(path.relative_to(folder).as_posix()), path)
         for name, paths in found.items()
         for path in paths
     ]
-    if not files:
-        raise DataError(f"{part} must hold folders named like the classes, with images.")
-    return files
 
 
 def _labelled(part: Path, folder: Path, shared: Path | None, skipped: list[tuple[str, str]]) -> dict[str, list[Path]]:
