@@ -1,7 +1,7 @@
 """A custom norm compared with all others: measurements and tables of `python -m training benchmark`."""
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,19 @@ from tabulate import tabulate
 
 from normzoo.analysis.calibration import calibrations
 from normzoo.analysis.robustness import robustness, summarize
-from normzoo.errors import TrainingError
+from normzoo.errors import ConfigError, TrainingError
 from normzoo.findings.finding import Evidence, ResultTable
 from normzoo.findings.learning_rate import Rated, best_rates, best_table, rated, rated_sets, without_rate
 from normzoo.formatting import to_csv
 from normzoo.inference.predict import compute_logits, has_running_statistics, with_statistics
+from normzoo.nn.resnet import NormLayer, ResNet
 from normzoo.pretrained.checkpoint import Checkpoint
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.variants import Variant
 from training.bench import compare_steps
 from training.config import Run, get_recipe
 from training.data.dataset import data_root, load_once
+from training.launch.local import duration, makespan
 from training.runs import read_history
 
 #: Learning rates to try; for other recipes, from a quarter to four times their own.
@@ -49,6 +51,30 @@ def best_rate(trials: Iterable[Run], root: Path) -> float:
             f"No finished trial at learning rate {', '.join(missing)} yet. Run this again when the trials have ended."
         )
     return max(accuracies, key=lambda rate: accuracies[rate])
+
+
+def within_budget(
+    seconds: float, trial: float, final: float, rates: Sequence[float], seeds: Sequence[int], workers: int = 1
+) -> tuple[list[float], list[int]]:
+    """Learning rates and seeds that can be trained in the given time: the outermost rates go first, then seeds.
+
+    Args:
+        seconds: the budget.
+        trial, final: seconds of a trial of a rate, and of a run at the best one.
+        workers: runs at a time.
+
+    Raises:
+        ConfigError: the time is too short for one rate and one seed.
+    """
+    chosen, kept = list(rates), list(seeds)
+    while makespan([trial] * len(chosen), workers) + makespan([final] * len(kept), workers) > seconds:
+        if len(chosen) > 3 or (len(kept) == 1 < len(chosen)):
+            chosen.pop(-1 if len(chosen) % 2 else 0)
+        elif len(kept) > 1:
+            kept.pop()
+        else:
+            raise ConfigError(f"One rate and one seed take {duration(trial + final)}. Give a larger --budget.")
+    return chosen, kept
 
 
 def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.device) -> ResultTable:
@@ -81,12 +107,13 @@ _COLUMNS = (
     ("Calibration error (%)", ".1f", False),
     ("Changed by the batch (%)", ".1f", False),
     ("Step relative to torch's BN", ".2f", False),
+    ("Memory relative to torch's BN", ".2f", False),
 )
 CAPTION = (
     "Accuracy: mean ± standard deviation over n runs. Corrupted images: mean accuracy over all corruptions, first seed. "
     "Calibration error: expected, 15 bins, mean over runs. Changed by the batch: predictions that change when batch statistics "
-    "of 32 images replace the running ones, first seed; 0 for norms of single images. Step: time of a training step relative "
-    "to torch's batch normalization, on {device}."
+    "of 32 images replace the running ones, first seed; 0 for norms of single images. Step: time of a training step; memory: "
+    "what it keeps for the backward pass; both relative to torch's batch normalization, on {device}."
 )
 
 
@@ -95,9 +122,26 @@ def _measured(model_set: ModelSet, each: Rated, device: torch.device) -> dict[st
     corrupted = summarize(robustness(model_set, [each.variant]).frame)["mean"]
     errors = [found.ece for found in calibrations(model_set, [each.variant])[0][each.variant]]
     changed = _changed_by_the_batch(checkpoint)
-    ours, torchs = compare_steps([checkpoint.config.layer, torch.nn.BatchNorm2d], device, False, TIMED_STEPS)
-    values = [100 * float(corrupted.iloc[0]), 100 * statistics.mean(errors), changed, ours / torchs]
+    layers: list[NormLayer] = [checkpoint.config.layer, torch.nn.BatchNorm2d]
+    ours, torchs = compare_steps(layers, device, False, TIMED_STEPS)
+    kept, torchs_kept = (kept_for_backward(layer) for layer in layers)
+    values = [100 * float(corrupted.iloc[0]), 100 * statistics.mean(errors), changed, ours / torchs, kept / torchs_kept]
     return {title: value for (title, *_), value in zip(_COLUMNS, values, strict=True)}
+
+
+def kept_for_backward(layer: NormLayer) -> int:
+    """Bytes that a network of these norms keeps for the backward pass of a batch of 32 images; each tensor counts once."""
+    found: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    model = ResNet(norm=layer, num_classes=25).train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = model(torch.zeros(32, 3, 32, 32))
+    assert logits.requires_grad
+    return sum(found.values())
 
 
 def _changed_by_the_batch(checkpoint: Checkpoint) -> float:

@@ -6,10 +6,11 @@ import functools
 import hashlib
 import json
 import os
+import re
 import secrets
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,7 @@ def build_parser() -> Parser:
     add("--on", default="paper", metavar="RECIPES", help=f"comma-separated recipes ({', '.join(RECIPES)}; default: paper)")
     add("--data", default="tiny-imagenet-25", metavar="NAME-OR-FOLDER", help="as for study (default: %(default)s)")
     add("--seeds", default="0-2", metavar="N,N", help="seeds at the best learning rate, such as 0,1,2 (default: %(default)s)")
+    add("--budget", type=_seconds, metavar="TIME", help="most time per recipe, such as 2h or 90min: fewer rates, then seeds")
     add("--dry-run", action="store_true", help="check the norm and estimate the time; train nothing")
     add("--out", type=Path, default=Path("benchmark"), metavar="FOLDER", help="folder of the tables (default: benchmark)")
     _add_folders(command, "runs", "checkpoints")
@@ -429,27 +431,56 @@ def _benchmark(options: argparse.Namespace) -> None:
     if not options.dry_run:
         check_own_norms(keys)
 
-    def studied(*words: str) -> list[Run]:
+    def planned(*words: str) -> tuple[argparse.Namespace, Chosen]:
         same = [f"--norm={options.norm}", f"--data={options.data}", f"--runs={options.runs}", *options.study]
         made = build_parser().parse_args(["study", *same, *words, *(["--dry-run"] * options.dry_run)])
+        return made, Chosen(chosen_study(made), choose_device("cpu"), options.runs)
+
+    def studied(*words: str) -> list[Run]:
+        made, chosen = planned(*words)
         call_study(made)
-        return Chosen(chosen_study(made), choose_device("cpu"), options.runs).runs
+        return chosen.runs
+
+    def within_budget(rates: Sequence[float], words: list[str]) -> tuple[Sequence[float], str]:
+        """Rates and seeds that can be trained in time; begun rates are kept, so that a second call goes on."""
+        (made, trials), (_, finals) = planned(*words), planned(words[0], f"--seeds={options.seeds}")
+        device = choose_device(made.device or "auto")
+        trial_time, final_time = (
+            estimate(each.runs[:1], each.data, options.out, device)[0].seconds for each in (trials, finals)
+        )
+        begun = [run.recipe.lr for run in trials.runs if run.folder(options.runs).exists()]
+        seeds = sorted({run.seed for run in finals.runs})
+        limits = begun or rates, seeds, _workers(made, device)
+        kept_rates, kept_seeds = benchmark.within_budget(options.budget, trial_time, final_time, *limits)
+        return kept_rates, ",".join(map(str, kept_seeds))
 
     for recipe in options.on.split(","):
-        rates = benchmark.rates_of(recipe)
+        rates: Sequence[float] = benchmark.rates_of(recipe)
+        seeds = options.seeds
+        trial = [f"--recipe={recipe}", f"--holdout={benchmark.TRIAL_HOLDOUT}", f"--epochs={benchmark.TRIAL_EPOCHS}"]
+        if options.budget is not None:
+            rates, seeds = within_budget(rates, [*trial, f"--lr={','.join(map(str, rates))}"])
+            say(f"{recipe}: within the budget, learning rates {', '.join(f'{rate:g}' for rate in rates)} and seeds {seeds}.")
         if options.dry_run:
             say(f"\n{recipe}: finding the learning rate on held-out training images:")
-        trial = [f"--holdout={benchmark.TRIAL_HOLDOUT}", f"--epochs={benchmark.TRIAL_EPOCHS}"]
-        trials = studied(f"--recipe={recipe}", f"--lr={','.join(map(str, rates))}", *trial)
+        trials = studied(*trial, f"--lr={','.join(map(str, rates))}")
         rate = rates[0] if options.dry_run else benchmark.best_rate(trials, options.runs)
         words = "training at the best learning rate" if options.dry_run else f"the best learning rate is {rate:g}"
         say(f"\n{recipe}: {words}{':' * options.dry_run or '.'}")
-        final = studied(f"--recipe={recipe}", f"--lr={rate}", f"--seeds={options.seeds}")[0]
+        final = studied(f"--recipe={recipe}", f"--lr={rate}", f"--seeds={seeds}")[0]
         if not options.dry_run:
             package(options.runs, options.checkpoints, say)
             name = without_rate(final.recipe.name)
             table = benchmark.benchmark_table(options.checkpoints, final.data, name, torch.device("cpu"))
             benchmark.write_benchmark(table, options.out / keys[0] / recipe, device_name(), say)
+
+
+def _seconds(text: str) -> float:
+    """Read a time such as 2h, 1.5h or 90min."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(h|min)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"must be a time such as 2h or 90min, got {text!r}")
+    return float(found[1]) * {"h": 3600, "min": 60}[found[2]]
 
 
 def _resources(options: argparse.Namespace) -> Resources | None:

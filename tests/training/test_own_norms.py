@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from torch.nn import BatchNorm2d
 
 from normzoo.__main__ import main as normzoo_main
 from normzoo.analysis.results import final_metrics
@@ -208,6 +209,19 @@ def test_every_marker_has_a_counterpart_in_drawings():
     assert len(set(OTHER_COLOURS)) == len(OTHER_COLOURS)
 
 
+def test_a_budget_drops_the_outermost_rates_then_seeds():
+    rates, seeds = [1, 2, 3, 4, 5], [0, 1, 2]
+    for hours, kept in ((2, (rates, seeds)), (1.3, ([2, 3, 4], seeds)), (1, ([2, 3, 4], [0, 1])), (0.5, ([3], [0]))):
+        assert benchmark.within_budget(3600 * hours, 360, 1200, rates, seeds) == kept
+    with pytest.raises(ConfigError, match="26 min"):
+        benchmark.within_budget(60, 360, 1200, rates, seeds)
+
+
+def test_a_norm_that_keeps_a_tensor_more_takes_more_memory():
+    plain, torch_layer = (benchmark.kept_for_backward(layer) for layer in ("nn", BatchNorm2d))
+    assert 1.5 < torch_layer / plain < 2.5
+
+
 @pytest.mark.process
 def test_benchmark_chooses_a_rate_on_held_out_images_and_puts_the_norm_in_a_row_beside_others(folder, monkeypatch, capsys):
     monkeypatch.setattr(local, "subprocess", warm)
@@ -231,6 +245,9 @@ def test_benchmark_chooses_a_rate_on_held_out_images_and_puts_the_norm_in_a_row_
     assert rows["FRN"]["Validation accuracy (%)"] == pytest.approx(100 * stored.metrics["final"]["val"]["accuracy"]["mean"])
     assert rows["FRN"]["Corrupted images (%)"] == pytest.approx(100 * np.mean([row["accuracy"] for row in stored.robustness()]))
     assert set(table["Changed by the batch (%)"]) == {0}
-    assert command_line.main(command) == 0, "nothing is left to train"
+    assert table.loc[table.index.str.startswith("FRN"), "Memory relative to torch's BN"].between(0.5, 3).all()
+    capsys.readouterr()
+    assert command_line.main([*command, "--budget=1h"]) == 0, "nothing is left to train"
+    assert "within the budget, learning rates 0.01, 1e-09 and seeds 0,1." in capsys.readouterr().out
     for file in ("table.md", "table.tex"):
         assert "FRN" in (folder / "out/FRN/paper" / file).read_text()
