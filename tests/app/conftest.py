@@ -5,7 +5,7 @@ import pytest
 from normzoo.app import build_demo
 from normzoo.app.core.catalog import Catalog
 from tests.support.checkpoints import save_variant, save_zoo
-from tests.support.page import served
+from tests.support.visitor import served
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,7 @@ from normzoo.app.tabs import compare, curves
 from normzoo.app.tabs.evidence import FORMER
 from normzoo.errors import ImageError
 from tests.support.checkpoints import save_variant, save_zoo
-from tests.support.page import words
-from tests.support.visitor import Failed, Visitor, file_value
+from tests.support.visitor import Failed, Visitor, file_value, words
 
 PHOTO = FOLDER / EXAMPLES[0].file
 

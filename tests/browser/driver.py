@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect
 
 from normzoo import NORM_LAYERS
-from tests.support.page import free_port
+from tests.support.visitor import free_port
 
 ROOT = Path(__file__).parents[2]
 VIEWPORTS = {"desktop": (1280, 900), "phone": (375, 812), "wide": (1920, 1080), "zoomed": (640, 450)}

@@ -12,7 +12,7 @@ from normzoo.app.server.settings import Limits
 from tests.browser.driver import Server, Visit, running_server, window
 from tests.support import warm
 from tests.support.checkpoints import save_zoo
-from tests.support.page import served
+from tests.support.visitor import served
 
 SPACE = "https://me-zoo.hf.space"
 FORWARDED = {"x-forwarded-host": "me-zoo.hf.space", "x-forwarded-proto": "https", "x-forwarded-for": "8.8.8.8, 10.0.0.1"}

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from normzoo.app import build_demo
 from tests.browser.driver import ZOO, open_tab
 from tests.support.checkpoints import save_variant, save_zoo
-from tests.support.page import served
+from tests.support.visitor import served
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.page import end, free_port
+from tests.support.visitor import end, free_port
 
 START_SECONDS, WAIT_SECONDS = 30, 60
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"

@@ -17,8 +17,7 @@ from tests.browser.driver import ROOT, running_server
 from tests.support import warm
 from tests.support.checkpoints import save_variant
 from tests.support.hub_server import READ, Api, client_environment, serve_hub
-from tests.support.page import free_port
-from tests.support.visitor import Visitor, file_value
+from tests.support.visitor import Visitor, file_value, free_port
 
 pytestmark = pytest.mark.process
 

@@ -23,8 +23,7 @@ import pytest
 
 from normzoo.app.core.examples import FOLDER
 from normzoo.nn.registry import NORM_LAYERS
-from tests.support.page import free_port
-from tests.support.visitor import Visitor, file_value
+from tests.support.visitor import Visitor, file_value, free_port
 
 pytestmark = pytest.mark.process
 

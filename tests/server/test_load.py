@@ -9,7 +9,7 @@ from normzoo.app import build_demo
 from normzoo.app.server.settings import Limits
 from tests.load import Batch, Photo, drive, drive_many, make_batches, make_photos
 from tests.support.checkpoints import save_zoo
-from tests.support.page import served
+from tests.support.visitor import served
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from normzoo.app.server.access import AccessMiddleware
 from normzoo.app.server.request import Refusal, Sessions, Visitors, client_ip
 from normzoo.app.server.settings import Limits, Settings
-from tests.support.asgi import App, ask
+from tests.support.visitor import App, ask
 
 UPLOADS = Path("/tmp/uploads/normzoo-1")
 PHOTO = f"{UPLOADS}/{'5e' * 32}/cat.jpg"

@@ -28,8 +28,7 @@ from normzoo.app.server.settings import ADVISED_BYTES, MEMORY, Limits
 from normzoo.images.preprocess import load_image
 from tests.support import image_files
 from tests.support.checkpoints import save_zoo
-from tests.support.page import served
-from tests.support.visitor import API, Failed, Visitor
+from tests.support.visitor import API, Failed, Visitor, served
 from tests.support.worst import hold_back
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs import about
 from normzoo.nn.registry import describe_norm
 from tests.support.checkpoints import change_json, save_variant, save_zoo
-from tests.support.page import words
+from tests.support.visitor import words
 
 PROVENANCE = {
     "recipe": {"name": "paper", "lr": 1e-4, "batch_size": 32, "horizontal_flip": False},

@@ -20,7 +20,7 @@ from normzoo.app.tabs.batches import paired_tests
 from normzoo.errors import ConfigError, ImageError, NormZooError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import predict_many
-from tests.support.page import words
+from tests.support.visitor import words
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 ALL = {"set": "drawings"}

@@ -25,7 +25,7 @@ from normzoo.inference.predict import predict_many
 from normzoo.pretrained.checkpoint import OOD_TABLE, TABLES
 from normzoo.pretrained.registry import get_model_set
 from tests.support.checkpoints import CLASSES, save_zoo
-from tests.support.page import words
+from tests.support.visitor import words
 
 ALL = list(NORM_LAYERS)
 

@@ -15,7 +15,7 @@ from normzoo.app.core.catalog import Catalog
 from normzoo.app.tabs import curves
 from normzoo.errors import ConfigError
 from tests.support.checkpoints import CLASSES, save_variant, save_zoo, write_answers
-from tests.support.page import words
+from tests.support.visitor import words
 
 OTHER = "toy/seeds/bn"
 

@@ -12,7 +12,7 @@ from normzoo.app.tabs import evidence
 from normzoo.findings import Evidence, find_all
 from normzoo.plotting import plotly
 from tests.support.checkpoints import save_variant, write_answers
-from tests.support.page import words
+from tests.support.visitor import words
 
 FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "tex": b"\\begin{tabular}", "csv": b"index,"}
 

@@ -13,7 +13,7 @@ from torch import nn
 from normzoo import NORM_LAYERS
 from normzoo.app.core.examples import DRAWINGS, EXAMPLES
 from normzoo.nn.registry import NORM_RECORDS, NormRecord
-from tests.support.page import words
+from tests.support.visitor import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 LAYER = "stem, norm 1"

@@ -12,7 +12,7 @@ from normzoo.app.components.html import tiles
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs import inside
 from normzoo.nn.registry import describe_norm
-from tests.support.page import words
+from tests.support.visitor import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
 
