@@ -37,16 +37,8 @@ def around_norms(layers: Mapping[str, Sequence[LayerActivations]], quantity: Qua
     ]
     limits = _limits([value for lines in sides for line in lines.values() for value in line], quantity.is_log)
     axis = Axis(quantity.title, is_log=quantity.is_log, limits=limits)
-    before, after = (
-        Chart(
-            quantity.title,
-            _depth(layers),
-            axis,
-            (Panel(tuple(series(v, range(len(y)), y) for v, y in lines.items())),),
-            digits=3,
-        )
-        for lines in sides
-    )
+    panels = [Panel(tuple(series(variant, range(len(y)), y) for variant, y in lines.items())) for lines in sides]
+    before, after = (Chart(quantity.title, _depth(layers), axis, (panel,), digits=3) for panel in panels)
     return before, after
 
 

@@ -23,8 +23,8 @@ with atheris.instrument_imports(include=["PIL", "normzoo"]):
     import normzoo.images.preprocess  # noqa: F401  # first, so that what the tests import is instrumented
 
 from tests.images.test_hostile_files import outcome
+from tests.support.image_files import NASTIES
 from tests.support.memory_patterns import outcomes
-from tests.support.nasties import NASTIES
 from tests.support.variants import variants
 
 

@@ -22,9 +22,8 @@ from normzoo.errors import ImageError
 from normzoo.images.convert import MAX_SIDE
 from normzoo.images.limits import MAX_BYTES
 from normzoo.images.preprocess import load_image
-from tests.support.image_files import exif, plain, save
+from tests.support.image_files import FORMATS, NASTIES, SIGNATURES, exif, plain, save, whole
 from tests.support.memory_patterns import ENVIRONMENT
-from tests.support.nasties import FORMATS, NASTIES, SIGNATURES, whole
 
 EXAMPLES = settings(deadline=None, derandomize=True, max_examples=300)
 

@@ -16,8 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from normzoo.errors import ImageError
 from normzoo.images.preprocess import load_image
-from tests.support.image_files import fax_bomb, png, png_chunk, save, short_strips
-from tests.support.nasties import NASTIES
+from tests.support.image_files import NASTIES, fax_bomb, png, png_chunk, save, short_strips
 from tests.support.profiles import LINEAR_GREY, P3, cmyk_profile
 from tests.support.variants import variants
 
