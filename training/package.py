@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch.utils.flop_counter import FlopCounterMode
 
 from normzoo.errors import CheckpointError, TrainingError
@@ -31,7 +30,7 @@ from training.data.dataset import ImageData, data_root, load_once
 from training.engine import metrics
 from training.measurements.robustness import measure
 from training.measurements.tables import on_each_core, progress, rounded
-from training.runs import LOCK, PROBE_SECONDS, State, iter_runs
+from training.runs import State, iter_runs, lock
 
 #: Columns of the table of the recipe search.
 SEARCH_COLUMNS = (
@@ -68,11 +67,8 @@ def package(runs: Path, checkpoints: Path, say: Callable[[str], None] = print, a
     if not runs.is_dir():
         raise _nothing_finished(runs)
     checkpoints.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(checkpoints / LOCK).acquire(timeout=PROBE_SECONDS):
-            return _package(runs, checkpoints, say, again)
-    except Timeout as error:
-        raise TrainingError(f"Another process is packaging into {checkpoints}. Wait for it, or stop it.") from error
+    with lock(checkpoints, "packaging into"):
+        return _package(runs, checkpoints, say, again)
 
 
 def _package(runs: Path, checkpoints: Path, say: Callable[[str], None], again: bool) -> list[Path]:

@@ -148,16 +148,16 @@ def read_history(folder: Path) -> list[dict[str, str]]:
 
 
 class RunBusyError(TrainingError):
-    """Another process is training this run."""
+    """Another process is training this run, or at work in this folder."""
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Lock a run, so that no two processes train it; the system releases the lock if the process dies."""
+def lock(folder: Path, doing: str = "training", seconds: float = PROBE_SECONDS) -> Iterator[None]:
+    """Lock a folder, so that no two processes work in it; the system releases the lock if the process dies."""
     try:
-        held = FileLock(folder / LOCK).acquire(timeout=PROBE_SECONDS)
+        held = FileLock(folder / LOCK).acquire(timeout=seconds)
     except Timeout as error:
-        raise RunBusyError(f"Another process is training {folder}. Wait for it, or stop it.") from error
+        raise RunBusyError(f"Another process is {doing} {folder}. Wait for it, or stop it.") from error
     with held:
         yield
 

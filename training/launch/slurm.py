@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import Field
 from tqdm import tqdm
 
@@ -29,7 +28,7 @@ from training.config import Execution, Run
 from training.data.dataset import images_of
 from training.engine.trainer import Interrupted, train
 from training.launch.local import REPORT_SECONDS, Digest, finished, progress_table
-from training.runs import RunBusyError, is_busy, read_history, replace_file
+from training.runs import RunBusyError, is_busy, lock, read_history, replace_file
 
 if TYPE_CHECKING:
     from submitit import Executor
@@ -271,11 +270,9 @@ class ClusterStudy:
         """
         logs = self.root / SUBMITIT_FILES
         logs.mkdir(parents=True, exist_ok=True)
-        try:
-            held = FileLock(logs / "lock").acquire(timeout=SUBMIT_SECONDS)
-        except Timeout as error:
-            raise TrainingError(f"Another study is being submitted ({logs / 'lock'} is locked). Try again later.") from error
-        with held:  # two people who give the same command at once do not submit everything twice
+        with lock(
+            logs, "submitting a study to", SUBMIT_SECONDS
+        ):  # two people who give the same command at once do not submit everything twice
             jobs = queue()
             if jobs is None:
                 raise TrainingError(
