@@ -6,7 +6,7 @@ import pandas as pd
 
 from normzoo.analysis import results
 from normzoo.analysis.results import METRICS, steps_of
-from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, holm, mean_accuracy, pooled_run_variance
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, mean_accuracy, pooled_run_variance
 from normzoo.findings.finding import (
     SINGLE_RUN,
     TEST,
@@ -168,9 +168,6 @@ def ghost_batches_finding(evidence: Evidence) -> Finding | None:
     between_runs = pooled_run_variance(runs for found in by_size.values() for runs in found.values())
     rows = [(key, size, by_size[size][key]) for key in norms for size in by_size if key in by_size[size]]
     changes = [None if size == full else compare(runs, by_size[full][key], between_runs) for key, size, runs in rows]
-    tested = [each for each in changes if each is not None]
-    p_values = iter(holm([each.p_value for each in tested]))
-    corrected = [None if each is None else next(p_values) for each in changes]
     phrases = [
         f"{short_name(key)} {with_interval(change, 1)} with {size}"
         for (key, size, _), change in zip(rows, changes, strict=True)
@@ -182,8 +179,7 @@ def ghost_batches_finding(evidence: Evidence) -> Finding | None:
     ns = [len(runs) for _, _, runs in rows]
     table.add_accuracy("Validation accuracy (%)", [runs for _, _, runs in rows])
     table.add("n", ns, "d")
-    table.add_interval("Change (points)", changes)
-    table.add_tests(corrected)
+    table.add_contrasts("Change (points)", changes)
     lines = []
     for key in norms:
         points = [(size, mean_accuracy(runs, between_runs)) for each, size, runs in rows if each == key]

@@ -2,7 +2,7 @@
 
 import re
 
-from normzoo.analysis.statistics import Contrast, accuracy, holm, pooled_run_variance
+from normzoo.analysis.statistics import Contrast, accuracy, pooled_run_variance
 from normzoo.findings.batch_size import without_ghost_batches
 from normzoo.findings.finding import (
     SINGLE_RUN,
@@ -86,15 +86,13 @@ def _finding(
 ) -> Finding:
     key, title, start = words
     changes = [each for _, _, each in found.values()]
-    corrected = holm([each.p_value for each in changes])
     single = any(1 in each.runs for each in changes)
     phrases = [f"{short_name(variant)} {with_interval(each, 1)}" for variant, each in zip(found, changes, strict=True)]
     table = ResultTable("Validation accuracy and its change, with the 95% interval")
     table.add("Norm", [short_name(variant) for variant in found])
     table.add("Before (%)", [100 * before for before, _, _ in found.values()], ".1f", higher_is_better=True)
     table.add("After (%)", [100 * after for _, after, _ in found.values()], ".1f", higher_is_better=True)
-    table.add_interval("Change (points)", changes)
-    table.add_tests(corrected)
+    table.add_contrasts("Change (points)", changes)
     runs = counts(n for each in changes for n in each.runs)
     return Finding(
         key=key,

@@ -19,6 +19,7 @@ from normzoo.analysis.statistics import (
     RunVariance,
     accuracy,
     contrast,
+    holm,
     pooled_run_variance,
 )
 from normzoo.formatting import listed, minus, p_text, signed
@@ -57,13 +58,12 @@ class ResultTable:
         if higher_is_better is not None:
             self.higher_is_better[title] = higher_is_better
 
-    def add_interval(self, title: str, found: Sequence[Contrast | None]) -> None:
-        """Add an estimate in points with its 95% interval, as one column."""
+    def add_contrasts(self, title: str, found: Sequence[Contrast | None]) -> None:
+        """Add estimates in points with their 95% intervals, p-values corrected over these, and verdicts; None: not compared."""
         texts = ["–" if each is None else with_interval(each) for each in found]
         self.add(title, [None if each is None else 100 * each.estimate.value for each in found], texts=texts)
-
-    def add_tests(self, p_values: Sequence[float | None]) -> None:
-        """Add corrected p-values and their verdict; None: not compared, NaN: not tested."""
+        corrected = iter(holm([each.p_value for each in found if each]))
+        p_values = [next(corrected) if each else None for each in found]
         self.add("p (Holm)", p_values, texts=["–" if p is None else p_text(p) for p in p_values])
         self.add("Significant", ["–" if p is None else "yes" if p < SIGNIFICANT else "no" for p in p_values])
 

@@ -100,8 +100,7 @@ def pairs_finding(evidence: Evidence) -> Finding | None:
     single = any(1 in pair.difference.runs for pair in pairs)
     table = ResultTable("Accuracy of the first minus that of the second, in points, with its 95% interval")
     table.add("Pair", [f"{short_name(pair.first)} − {short_name(pair.second)}" for pair in pairs])
-    table.add_interval("Difference (points)", [pair.difference for pair in pairs])
-    table.add_tests([pair.p_value for pair in pairs])
+    table.add_contrasts("Difference (points)", [pair.difference for pair in pairs])
     return Finding(
         key="pairs",
         title="Pairwise comparison",
