@@ -1,13 +1,19 @@
-"""What is in `checkpoints/`: listed by name, a broken variant with its reason, half-written ones never."""
+"""What is in `checkpoints/`: listed by name, a broken variant with its reason, half-written ones never; `normzoo export`."""
 
+import importlib.util
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from normzoo import list_model_sets, load_model, load_models
+from normzoo import list_model_sets, load_image, load_model, load_models, predict
+from normzoo.__main__ import main
+from normzoo.app.core.examples import EXAMPLES
 from normzoo.errors import CheckpointError, ConfigError
+from normzoo.images.preprocess import to_pixels
 from normzoo.pretrained.registry import checkpoints_root, get_model_set
 from tests.support.tiny import CLASSES, PACKAGED
 
@@ -109,3 +115,34 @@ def test_unknown_names_are_refused_with_the_choices(root, monkeypatch):
     ):  # none of these is looked up on the Hub
         with pytest.raises(ConfigError, match=r"Choose one of: tiny/quick\."):
             load_models(name)
+
+
+@pytest.mark.process  # the exporter takes seconds
+def test_an_exported_file_takes_photos_and_names_the_class(packaged, tmp_path, capsys):
+    for package in ("onnx", "onnxscript"):
+        pytest.importorskip(package)
+    runtime = pytest.importorskip("onnxruntime")
+    path, photo = tmp_path / "bin.onnx", EXAMPLES[0].path
+    zoo = ["--model-set", SET, "--checkpoints", str(packaged / "checkpoints")]
+    assert main(["export", str(path), *zoo, "--photos", str(photo)]) == 0
+    assert "on 1 images" in capsys.readouterr().out
+    assert [each.name for each in tmp_path.iterdir()] == ["bin.onnx"]
+    session = runtime.InferenceSession(path)
+    classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+    models, image = load_models(get_model_set(SET, packaged / "checkpoints"), ["bin"]), load_image(photo)
+    x = np.asarray(to_pixels(image, 16), np.float32).transpose(2, 0, 1)[None] / 255
+    (logits,) = session.run(None, {"images": np.concatenate([x, x, x])})
+    answer, probability = predict(models, image)["bin"].top[0]
+    probabilities = torch.from_numpy(logits).softmax(1)[2]
+    assert classes[int(probabilities.argmax())] == answer
+    assert float(probabilities.max()) == pytest.approx(probability, abs=1e-4)
+
+
+def test_what_cannot_be_exported_is_explained(packaged, tmp_path, monkeypatch, capsys):
+    zoo = ["--model-set", SET, "--checkpoints", str(packaged / "checkpoints")]
+    assert main(["export", str(tmp_path / "nothing.onnx"), *zoo]) == 2
+    assert "nothing" in capsys.readouterr().err
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["export", str(tmp_path / "x.onnx"), "--variant", "bn", *zoo]) == 2
+    assert "pip install onnx onnxscript onnxruntime" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
