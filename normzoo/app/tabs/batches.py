@@ -336,11 +336,8 @@ def gather(
 
 def ask(models: Mapping[str, Model], batch: Batch, statistics: Statistics) -> dict[str, BatchPredictions]:
     """Ask one network after the other, so that other visitors get their turn between them."""
-    found: dict[str, BatchPredictions] = {}
-    for variant, model in models.items():
-        with computing():
-            found[variant] = predict_batch(model, batch.images, statistics, batch.groups)
-    return found
+    asking = computing()(predict_batch)
+    return {variant: asking(model, batch.images, statistics, batch.groups) for variant, model in models.items()}
 
 
 def describe(
@@ -583,11 +580,8 @@ def measure(
     """Return for each network its answer to a photo, and the probability of that class in each batch."""
     images = gather(photos, (), EVERYBODY, MOST, kind, severity, False).images
     ordered = [images[number], *(image for other, image in enumerate(images) if other != number)]
-    found: dict[str, Strip] = {}
-    for variant, model in models.items():
-        with computing():
-            found[variant] = predict_in_batches(model, ordered, statistics, size, _draws(size))
-    return found
+    asking = computing()(predict_in_batches)
+    return {variant: asking(model, ordered, statistics, size, _draws(size)) for variant, model in models.items()}
 
 
 def _draws(size: int) -> int:
