@@ -127,12 +127,8 @@ def changed_recipe(name: str, changes: Mapping[str, Any], data: str = "") -> Rec
     recipe = get_recipe(name).changed(image_size=own_image_size(data))
     changed = recipe.changed(**changes)
     ordered = {key: value for key in RECIPE_FIELDS if (value := getattr(changed, key)) != getattr(recipe, key)}
-    suffix = (
-        ""
-        if ordered.keys() <= {"batch_size"}
-        else "".join(f",{key}={value}".replace("/", "+") for key, value in ordered.items())
-    )
-    return changed.changed(name=recipe.name + suffix)
+    suffix = "".join(f",{key}={value}".replace("/", "+") for key, value in ordered.items())
+    return changed.changed(name=recipe.name + ("" if ordered.keys() <= {"batch_size"} else suffix))
 
 
 @config

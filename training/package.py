@@ -33,9 +33,17 @@ from training.measurements.tables import on_each_core, progress, rounded
 from training.runs import State, iter_runs, lock
 
 #: Columns of the table of the recipe search.
-SEARCH_COLUMNS = (
-    *("recipe", "variant", "seed", "epochs", "holdout", "train_accuracy", "holdout_loss", "holdout_accuracy", "seconds"),
-)
+SEARCH_COLUMNS = [
+    "recipe",
+    "variant",
+    "seed",
+    "epochs",
+    "holdout",
+    "train_accuracy",
+    "holdout_loss",
+    "holdout_accuracy",
+    "seconds",
+]
 
 
 @dataclass(frozen=True)
@@ -227,10 +235,7 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
         **class_figures(val_logits, labels, data.classes),
         "parameters": count_parameters(network),
         "macs": count_macs(network, data.image_size),
-        "provenance": {
-            **settings,
-            "runs": [{"seed": seed, "sessions": result.sessions} for seed, result in results.items()],
-        },
+        "provenance": {**settings, "runs": [{"seed": seed, "sessions": result.sessions} for seed, result in results.items()]},
     }
     figures = rounded(figures)
     history = [{**rounded(row), "seconds": round(row["seconds"], 3)} for result in results.values() for row in result.history]

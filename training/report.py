@@ -198,15 +198,14 @@ def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
         frame = robustness(model_set, model_set.checkpoints).frame.to_dict("records")
         for row in frame:
             condition = f"{row['corruption']} {row['severity']}"
-            rows += [
-                (model_set.name, row["variant"], row["seed"], "val", condition, key, row[key]) for key in ("loss", "accuracy")
-            ]
+            about = (model_set.name, row["variant"], row["seed"], "val", condition)
+            rows += [(*about, key, row[key]) for key in ("loss", "accuracy")]
         for row in read_batch_statistics(model_set, model_set.main_variants).to_dict("records"):
             kinds = [f"{name} {row[name]}" for name in ("images", "severity", "order", "batch", "source_weight")]
             condition = f"batch statistics: {', '.join(kinds)}"
             rows.append((model_set.name, row["variant"], row["seed"], "val", condition, "accuracy", row["accuracy"]))
         for variant, found in read_ood(model_set, model_set.main_variants).items():
-            for name in (
+            for name in [
                 "auroc",
                 "standard_error",
                 "fpr95",
@@ -214,7 +213,7 @@ def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
                 "known_flagged",
                 "unknown_flagged",
                 "noise_confidence",
-            ):
+            ]:
                 rows.append((model_set.name, variant, "", "val", "out of distribution", name, getattr(found, name)))
     return pd.DataFrame(rows, columns=["model_set", "variant", "seed", "split", "condition", "metric", "value"]).dropna()
 

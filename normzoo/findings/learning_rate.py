@@ -4,13 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from normzoo.analysis.statistics import (
-    Interval,
-    Runs,
-    RunVariance,
-    mean_accuracy,
-    pooled_run_variance,
-)
+from normzoo.analysis.statistics import Interval, Runs, RunVariance, mean_accuracy, pooled_run_variance
 from normzoo.findings.finding import (
     HOLM,
     TEST,

@@ -309,9 +309,7 @@ class BatchInstanceNorm(BatchStatisticsNorm, _InstanceNorm):
         """What is added to the variances."""
         # All that torch asks a layer before it fuses it is its mode, its tensors and this.
         if not torch.compiler.is_compiling() and sys._getframe(1).f_code.co_name == "fuse_conv_bn_eval":
-            raise ConfigError(
-                "BatchInstanceNorm cannot be fused: a convolution computes no instance statistics. Keep it as a layer."
-            )
+            raise ConfigError("BatchInstanceNorm cannot be fused: a convolution computes no instance statistics. Keep it.")
         return self._eps
 
     @eps.setter

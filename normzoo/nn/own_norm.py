@@ -106,9 +106,7 @@ class OwnNorm:
         try:
             parameters = self._signature()
         except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"The constructor of {self.name} has no readable signature ({error}). Write it in Python."
-            ) from error
+            raise ConfigError(f"{self.name}'s constructor has no readable signature ({error}). Write it in Python.") from error
         found = []
         for parameter in parameters:
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -227,9 +225,7 @@ def parse_arguments(text: str, symbols: Mapping[str, int]) -> dict[str, Any]:
             raise ValueError("no name")
     except (SyntaxError, ValueError) as error:
         letters = ", ".join(symbols)
-        raise ConfigError(
-            f"--args must be comma-separated NAME=VALUE with literals or {letters} as values, got {text!r}."
-        ) from error
+        raise ConfigError(f"--args must be comma-separated NAME=VALUE with literals or {letters}, got {text!r}.") from error
     return {str(name): value for name, value in pairs.items()}
 
 

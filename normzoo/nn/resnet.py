@@ -74,11 +74,7 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self,
-        depth: int = 14,
-        norm: str | NormLayer = "bn",
-        num_classes: int = 25,
-        last_norm: str | NormLayer | None = None,
+        self, depth: int = 14, norm: str | NormLayer = "bn", num_classes: int = 25, last_norm: str | NormLayer | None = None
     ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:

@@ -34,12 +34,8 @@ class HubId:
         user, _, rest = name.partition("/")
         repository, *folders = rest.split("/")
         named = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) for part in (user, repository))
-        if (
-            not named
-            or len(folders) > DEPTH
-            or any(not part or part.startswith(".") for part in folders)
-            or (at and not revision)
-        ):
+        named &= len(folders) <= DEPTH and not any(part[:1] in ("", ".") for part in folders)
+        if not named or (at and not revision):
             return None
         return cls(f"{user}/{repository}", "/".join(folders), revision or None)
 

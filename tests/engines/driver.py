@@ -127,15 +127,8 @@ def firefox(folder: Path) -> Iterator[Browser]:
     preferences = {**PREFERENCES, "marionette.port": port}
     lines = [f"user_pref({json.dumps(key)}, {json.dumps(value)});" for key, value in preferences.items()]
     (folder / "user.js").write_text("\n".join(lines))
-    command = [
-        "firefox-esr",
-        "--headless",
-        "--marionette",
-        "--remote-allow-system-access",
-        "--profile",
-        str(folder),
-        "--no-remote",
-    ]
+    options = "--headless --marionette --remote-allow-system-access --no-remote --profile"
+    command = ["firefox-esr", *options.split(), str(folder)]
     with _process(command, {**os.environ, "HOME": str(folder)}), _connect(port) as connection:
         stream = connection.makefile("rb")
         counter = iter(range(1, 1_000_000))

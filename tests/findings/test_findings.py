@@ -108,13 +108,8 @@ def test_each_norm_at_its_best_rate(tmp_path):
 
 
 def test_the_batch_size_counts_beyond_what_it_does_to_the_control(tmp_path):
-    for variant, size, hits in (
-        ("bn-bs8", 8, 150),
-        ("bn", 32, 140),
-        ("bn-bs128", 128, 60),
-        ("gn-bs8", 8, 150),
-        ("gn-bs128", 128, 100),
-    ):
+    runs = [("bn-bs8", 8, 150), ("bn", 32, 140), ("bn-bs128", 128, 60), ("gn-bs8", 8, 150), ("gn-bs128", 128, 100)]
+    for variant, size, hits in runs:
         save(tmp_path, "toy/paper", variant, hits, hits + 2, provenance={"recipe": {"batch_size": size}})
     finding = batch_size_finding(evidence_of(tmp_path, "toy/paper"))
     assert "−45.0 points for BN and by −25.0 for GN" in finding.headline

@@ -71,11 +71,7 @@ TWINS = {
 
 
 ONE_PIXEL = [name for name in TWINS if not name.startswith(("in", "bin"))]  # those two refuse it, as torch does
-CASES = [
-    *product(TWINS, SHAPES),
-    *product(ONE_PIXEL, [(3, C, 1, 1)]),
-    *product(["nn", "gn-1", "gn-2", "ln"], [(1, C, 1, 1)]),
-]
+CASES = [*product(TWINS, SHAPES), *product(ONE_PIXEL, [(3, C, 1, 1)]), *product(["nn", "gn-1", "gn-2", "ln"], [(1, C, 1, 1)])]
 
 
 @pytest.fixture(autouse=True)

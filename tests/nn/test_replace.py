@@ -119,9 +119,8 @@ def test_norm_with_an_activation_keeps_the_activation(key):
 @pytest.mark.parametrize("key", [key for key in NORM_LAYERS if key != "nn"])
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_an_optimizer_made_before_trains_the_network_after(key, device):
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1), nn.InstanceNorm2d(8, affine=True)).to(
-        device
-    )
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1), nn.InstanceNorm2d(8, affine=True))
+    network.to(device)
     before = dict(network.named_parameters())
     normzoo.replace_norms(network, key)
     after = dict(network.named_parameters())

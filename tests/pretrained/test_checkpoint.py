@@ -216,8 +216,7 @@ def test_weights_that_are_not_the_packaged_ones_are_refused(damage, is_rehashed,
 
 
 @pytest.mark.parametrize(
-    ("norm", "arguments", "depth"),
-    [("bin", {"groups": 4}, 8), ("gn", {"num_groups": 7}, 8), ("bin", {}, 9), ("grup", {}, 8)],
+    ("norm", "arguments", "depth"), [("bin", {"groups": 4}, 8), ("gn", {"num_groups": 7}, 8), ("bin", {}, 9), ("grup", {}, 8)]
 )
 def test_network_that_cannot_be_built_is_refused(norm, arguments, depth, folder):
     config = dataclasses.replace(config_for("bin"), norm=norm, norm_arguments=arguments, depth=depth)

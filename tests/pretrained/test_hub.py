@@ -192,11 +192,8 @@ def test_without_the_hub_and_without_a_cache_a_sentence_says_so(cause, hub, fetc
 
 
 def test_the_page_shows_the_networks_of_a_repository(hub, tmp_path):
-    settings = {
-        **client_environment(tmp_path / "home", hub.url),
-        "NORMZOO_CHECKPOINTS": "hf://you/zoo",
-        "PYTHONPATH": str(ROOT),
-    }
+    places = {"NORMZOO_CHECKPOINTS": "hf://you/zoo", "PYTHONPATH": str(ROOT)}
+    settings = client_environment(tmp_path / "home", hub.url) | places
     hub.requests.clear()
     with running_server(tmp_path, settings, popen=warm.Popen) as server, contextlib.closing(Visitor(server.port)) as visitor:
         photo = json.loads(visitor.upload((FOLDER / "cat.jpg").read_bytes()).body)[0]
@@ -211,19 +208,13 @@ def test_the_page_shows_the_networks_of_a_repository(hub, tmp_path):
     [
         ("hf://user/repo", HubId("user/repo")),
         ("hf://user/repo@v1", HubId("user/repo", "", "v1")),
-        (
-            "hf://user/my.zoo_2/birds of India/strong/bn@refs/pr/1",
-            HubId("user/my.zoo_2", "birds of India/strong/bn", "refs/pr/1"),
+        ("hf://user/my.zoo_2/birds/strong/bn@refs/pr/1", HubId("user/my.zoo_2", "birds/strong/bn", "refs/pr/1")),
+        *(
+            (f"hf://{text}", None)
+            for text in ["user", "/user/repo", "./user/repo", "../a/b", "a//b", "a/b/", "a/b/../c", "a/b/1/2/3/4"]
         ),
-        *[
-            (f"hf://{text}", None)
-            for text in ("user", "/user/repo", "./user/repo", "../a/b", "a//b", "a/b/", "a/b/../c", "a/b/1/2/3/4")
-        ],
-        *[
-            (f"hf://{text}", None)
-            for text in ("", "user/repo@", "~/checkpoints", "C:\\user/repo", "user name/repo", "user/répo")
-        ],
-        *[(text, None) for text in ("user/repo", "tiny-imagenet-25/paper", "hf:/user/repo", "HF://user/repo")],
+        *((f"hf://{text}", None) for text in ("", "user/repo@", "~/zoo", "C:\\user/repo", "user name/repo", "user/répo")),
+        *((text, None) for text in ("user/repo", "tiny-imagenet-25/paper", "hf:/user/repo", "HF://user/repo")),
     ],
 )
 def test_what_is_a_name_on_the_hub(text, expected):

@@ -8,18 +8,7 @@ from normzoo.errors import ConfigError
 from normzoo.findings.finding import study_command
 from normzoo.findings.original_study import original_study
 from training.cli import build_parser, chosen_study
-from training.config import (
-    PLANS,
-    RECIPE_FIELDS,
-    RECIPES,
-    Recipe,
-    Run,
-    Study,
-    changed_recipe,
-    flag,
-    get_recipe,
-    plan_runs,
-)
+from training.config import PLANS, RECIPE_FIELDS, RECIPES, Recipe, Run, Study, changed_recipe, flag, get_recipe, plan_runs
 
 
 def recipe_of(words):

@@ -61,7 +61,7 @@ def test_script_asks_for_what_the_options_say(commands, tmp_path):
     executor = slurm.open_executor(tmp_path / "slurm", resources, 30)
     assert slurm.submit(executor, [print] * 30) == [f"1_{task}" for task in range(30)]
     submitted = (commands / "sbatch.script").read_text()
-    for line in (
+    for line in [
         "array=0-29%20",
         "cpus-per-task=4",
         "gpus-per-node=1",
@@ -69,7 +69,7 @@ def test_script_asks_for_what_the_options_say(commands, tmp_path):
         "requeue",
         "signal=USR2@30",
         "time=90",
-    ):
+    ]:
         assert f"#SBATCH --{line}\n" in submitted
     assert " --cpus-per-task=4 " in submitted.splitlines()[-1]
     assert slurm.script(tmp_path / "slurm", resources, 30) == submitted
@@ -98,9 +98,7 @@ def test_controller_that_does_not_answer_is_waited_for(commands, tmp_path, monke
     down = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
     script(commands, "squeue", down)
     assert command_line.main(command) == 2
-    assert capsys.readouterr().err == (
-        "Slurm's controller does not answer, so nothing was submitted. Try again when `sinfo` works.\n"
-    )
+    assert "nothing was submitted" in capsys.readouterr().err
     assert calls(commands) == 0
 
     looks = iter([{}, None, None, {"1_0": "running", "1_1": "running"}])

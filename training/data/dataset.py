@@ -18,17 +18,7 @@ from tqdm import tqdm
 from normzoo.errors import ConfigError, DataError
 from normzoo.images.preprocess import to_pixels
 from normzoo.pretrained.serialization import new_folder
-from training.data.sources import (
-    SOURCES,
-    WHAT_TO_DO,
-    Entry,
-    Source,
-    digest,
-    download,
-    get_source,
-    own_image_size,
-    read_entries,
-)
+from training.data.sources import SOURCES, WHAT_TO_DO, Entry, Source, digest, download, get_source, own_image_size, read_entries
 
 SPLITS = ("train", "val")
 FORMAT_VERSION = 1
@@ -247,9 +237,7 @@ def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
         members = (labels == label).nonzero().flatten()
         count = round(len(members) * share)
         if not 0 < count < len(members):
-            raise ConfigError(
-                f"A holdout of {share} leaves a class without training or validation images. Choose another share."
-            )
+            raise ConfigError(f"A holdout of {share} leaves a class without training or validation images. Choose another one.")
         held[members[torch.randperm(len(members), generator=draw)[:count]]] = True
     parts = {"train": ~held, "val": held}
     return dataclasses.replace(

@@ -128,13 +128,7 @@ def _read_source(cache: Path) -> dict[str, str]:
 
 
 def _build(
-    folder: Path,
-    name: str,
-    found: Found,
-    cache: Path,
-    image_size: int,
-    source: dict[str, str],
-    say: Callable[[str], None],
+    folder: Path, name: str, found: Found, cache: Path, image_size: int, source: dict[str, str], say: Callable[[str], None]
 ) -> None:
     classes, files = found.classes, found.files
     pixels = np.empty((len(files), image_size, image_size, 3), np.uint8)

@@ -185,9 +185,7 @@ def download(url: str, folder: Path) -> Path:
             raise ConnectionError(f"it ended after {part.stat().st_size:,} of {total:,} bytes")
         os.replace(part, target)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise DataError(
-            f"Could not fetch {url} ({error}). Run this again, or download it another way and use --archive PATH."
-        ) from error
+        raise DataError(f"Could not fetch {url} ({error}). Run this again, or download it and use --archive PATH.") from error
     finally:
         part.unlink(missing_ok=True)
     return target

@@ -33,9 +33,7 @@ def make_network(run: Run, num_classes: int) -> ResNet:
         weights = {key: value for key, value in start.load_model().state_dict().items() if not key.startswith("fc.")}
         missing, others = network.load_state_dict(weights, strict=False)
         if others or any(not key.startswith("fc.") for key in missing):
-            raise ConfigError(
-                f"--start-from needs networks of depth {recipe.depth}, got {start.config.depth} ({recipe.start_from})."
-            )
+            raise ConfigError(f"--start-from needs depth {recipe.depth}, got {start.config.depth} ({recipe.start_from}).")
     if recipe.statistics_batch:
         for block in network.modules():
             for name, module in block.named_children():

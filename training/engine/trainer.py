@@ -333,16 +333,11 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
             writer.close()
     else:
         group = f"{run.recipe.name}/{run.variant}"
-        about = {
-            "project": f"normzoo-{run.data}",
-            "name": f"{group}/seed-{run.seed}",
-            "config": run.to_dict(),
-            "resume": "allow",
-        }
+        about = {"project": f"normzoo-{run.data}", "name": f"{group}/seed-{run.seed}", "config": run.to_dict()}
         if kind == "wandb":
             os.environ.setdefault("WANDB_MODE", "offline")
             about |= {"group": group, "dir": str(folder)}
-        module.init(**about)
+        module.init(**about, resume="allow")
         try:
             yield lambda rows: module.log(_figures(rows), step=rows[0]["epoch"])
         finally:

@@ -185,12 +185,7 @@ class ClusterStudy:
         """Report the state of the runs, and submit all that are not finished, queued or failed; with `retry` those as well."""
         before, submitted = self._submit(self.runs, ("open", "failed") if retry else ("open",))
         counts = Counter(before.values())
-        words = {
-            "finished": "finished before",
-            "queued": "in the queue",
-            "busy": "trained by another process",
-            "failed": "failed",
-        }
+        words = {"finished": "finished before", "queued": "queued", "busy": "trained by another process", "failed": "failed"}
         counts_text = ", ".join(f"{counts[standing]} {word}" for standing, word in words.items() if counts[standing])
         self.say(f"{counted(len(self.runs), 'run')}{': ' if counts_text else ''}{counts_text}.")
         if submitted:
@@ -275,9 +270,7 @@ class ClusterStudy:
         ):  # two people who give the same command at once do not submit everything twice
             jobs = queue()
             if jobs is None:
-                raise TrainingError(
-                    "Slurm's controller does not answer, so nothing was submitted. Try again when `sinfo` works."
-                )
+                raise TrainingError("Slurm's controller does not answer: nothing was submitted. Try again when `sinfo` works.")
             before = {run: self._standing(run, jobs) for run in runs}
             rest = [run for run in before if before[run] in wanted]
             if not rest:

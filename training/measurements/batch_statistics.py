@@ -8,16 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from normzoo.analysis.robustness import (
-    BATCHES,
-    BLEND_BATCH,
-    BY_CLASS,
-    CHANGED,
-    CLEAN,
-    MIXED,
-    RANDOM,
-    SOURCE_WEIGHTS,
-)
+from normzoo.analysis.robustness import BATCHES, BLEND_BATCH, BY_CLASS, CHANGED, CLEAN, MIXED, RANDOM, SOURCE_WEIGHTS
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES
 from normzoo.images.preprocess import to_input
 from normzoo.inference.predict import has_running_statistics, with_statistics

@@ -45,10 +45,7 @@ def corrupted_pixels(data: ImageData, name: str, severity: int) -> torch.Tensor:
 
 
 #: Changes recomputed by every check: those that conclusions rest on, except two that are also stored elsewhere.
-CHECKED = (
-    *("about the padding", "about the padding, bias scaled"),
-    *("none, replicated border", "unrounded, replicated border"),
-)
+CHECKED = ("about the padding", "about the padding, bias scaled", "none, replicated border", "unrounded, replicated border")
 FACTOR = CORRUPTIONS["contrast"].levels[-1]
 
 

@@ -233,10 +233,7 @@ def test_a_network_starts_from_packaged_weights_of_its_norm_with_a_new_last_laye
 
 
 def test_figures_are_over_the_classes_that_there_are_images_of_in_float64_and_over_seeds_with_their_deviation():
-    logits, labels = (
-        F.one_hot(torch.tensor([0, 1, 3]), 5),
-        torch.tensor([0, 1, 1]),
-    )  # of the labels 2, 3 and 4 there is no image
+    logits, labels = F.one_hot(torch.tensor([0, 1, 3]), 5), torch.tensor([0, 1, 1])  # no image of the labels 2, 3 and 4
     assert metrics.from_logits(logits, labels)["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
     assert metrics.confusion(logits, labels)[1] == [0, 1, 0, 1, 0], "predictions of the second class, in the second row"
     far = torch.tensor([[30000.0, -30000.0]], dtype=torch.float16)

@@ -257,8 +257,7 @@ def test_the_figures_of_every_epoch_are_logged(kind, tmp_path, monkeypatch):
         finish=lambda: told.append("closed"),
     )
     writer = SimpleNamespace(
-        add_scalar=lambda name, value, epoch: logged[epoch].update({name: value}),
-        close=lambda: told.append("closed"),
+        add_scalar=lambda name, value, epoch: logged[epoch].update({name: value}), close=lambda: told.append("closed")
     )
     fake = SimpleNamespace(SummaryWriter=lambda folder: writer) if kind == "tensorboard" else api
     monkeypatch.setitem(sys.modules, LOGS[kind], fake)
