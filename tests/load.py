@@ -9,7 +9,6 @@ or memory that grew by more than 5% after the warm-up, in which so many visitors
 import argparse
 import contextlib
 import functools
-import io
 import itertools
 import json
 import secrets
@@ -30,6 +29,7 @@ from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.inference.predict import predict, predict_many
 from normzoo.pretrained.registry import list_model_sets, load_models
 from tests.browser.driver import running_server
+from tests.support.image_files import save
 from tests.support.visitor import Visitor, file_value
 
 MAX_GROWTH = 0.05
@@ -92,10 +92,9 @@ def make_photos(model_set, count):
     rng, models, photos = np.random.default_rng(0), load_models(model_set), []
     for _ in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
-        buffer = io.BytesIO()
-        coarse.resize((640, 480), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
-        answers = predict(models, load_image(buffer.getvalue()), 1)
-        photos.append(Photo(buffer.getvalue(), np.stack([np.asarray(answers[variant].probabilities) for variant in models])))
+        content = save(coarse.resize((640, 480), Image.Resampling.BICUBIC), "JPEG", quality=90)
+        answers = predict(models, load_image(content), 1)
+        photos.append(Photo(content, np.stack([np.asarray(answers[variant].probabilities) for variant in models])))
     for one, other in itertools.combinations(photos, 2):
         if np.abs(one.probabilities - other.probabilities).max() < 10 * TOLERANCE:
             raise RuntimeError("Two photos get the same answer: a mixed-up one would not be seen.")

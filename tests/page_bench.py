@@ -4,14 +4,12 @@
 """
 
 import contextlib
-import io
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,9 @@ from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import predict
 from normzoo.pretrained.registry import list_model_sets, load_models
 from tests.browser.driver import Server, find_chromium, launch_profile, running_server, window
+from tests.support.image_files import plain, save
 from tests.support.visitor import Failed, Visitor, file_value
+from tests.support.worst import archive_of_small
 
 STARTS = 5
 PREDICTIONS = 50
@@ -130,17 +130,10 @@ def _asked(component, model_set, visitor, number):
     """What is asked of a control: a small file of much work for a photo, an archive of 64 photos for many."""
     label, value = component["props"].get("label"), component["props"].get("value")
     if component["type"] == "image":
-        content = io.BytesIO()
-        Image.new("1", (7000, 7000 + number % 50)).save(content, "PNG")
-        return file_value(json.loads(visitor.upload(content.getvalue(), name="photo.png").body)[0])
+        content = save(plain(0, "1", (7000, 7000 + number % 50)), "PNG")
+        return file_value(json.loads(visitor.upload(content, name="photo.png").body)[0])
     if component["type"] == "json":
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            for place in range(64):
-                photo = io.BytesIO()
-                Image.new("RGB", (16, 16), (number % 256, place, number // 256)).save(photo, "PNG")
-                archive.writestr(f"{place}.png", photo.getvalue())
-        return [{"path": json.loads(visitor.upload(content.getvalue(), name="photos.zip").body)[0]}]
+        return [{"path": json.loads(visitor.upload(archive_of_small(number), name="photos.zip").body)[0]}]
     return model_set if label == "Model set" else WORST.get(label, value)
 
 
@@ -163,9 +156,7 @@ def _page_seconds():
 
 def _photo(width, height):
     coarse = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+    return save(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), "JPEG", quality=90)
 
 
 def _predict_ms(models, content):

@@ -20,7 +20,6 @@ import pandas as pd
 import pytest
 from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder
-from PIL import Image
 
 from normzoo import NORM_LAYERS, load_image
 from normzoo.app import build_demo
@@ -34,16 +33,10 @@ from normzoo.app.tabs import compare, curves
 from normzoo.app.tabs.evidence import FORMER
 from normzoo.errors import ImageError
 from tests.support.checkpoints import save_variant, save_zoo
+from tests.support.image_files import plain, save
 from tests.support.visitor import Failed, Visitor, file_value, words
 
 PHOTO = FOLDER / EXAMPLES[0].file
-
-
-def no_photo(kind: str) -> bytes:
-    """A picture in a format that Pillow opens and the page does not take."""
-    file = io.BytesIO()
-    Image.new("RGB", (40, 30), "orange").save(file, kind)
-    return file.getvalue()
 
 
 def test_the_page_has_its_tabs_and_choosers(demo):
@@ -100,7 +93,7 @@ def test_no_event_opens_a_file_that_is_no_photo(demo, url, kind, monkeypatch):
     monkeypatch.setattr("PIL.Image.open", opened)
     with contextlib.closing(Visitor(urlsplit(url).port)) as visitor:
         folder = Path(get_upload_folder())
-        path = json.loads(visitor.upload(no_photo(kind), name=f"x.{kind}").body)[0]
+        path = json.loads(visitor.upload(save(plain(), kind), name=f"x.{kind}").body)[0]
         before = sorted(folder.rglob("*"))
         for event in demo.fns.values():
             if event.fn is not None and any(isinstance(each, gr.Image) for each in event.inputs):

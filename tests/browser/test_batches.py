@@ -1,16 +1,14 @@
 """Many photos, as a person uses them: dropped, zipped, filtered, clicked through; and whose statistics the answers rest on."""
 
-import io
 import re
-import zipfile
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 
 from normzoo.app.core.examples import DRAWINGS, FOLDER
 from tests.browser.driver import ZOO, drop, open_tab
+from tests.support.image_files import plain, save, zipped
 
 
 @pytest.fixture
@@ -32,14 +30,6 @@ def rows(page: Page):
 
 def drawing(thing: str, number: int = 1) -> bytes:
     return (FOLDER / f"drawn/{thing}-{number}.jpg").read_bytes()
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, content in files.items():
-            file.writestr(name, content)
-    return buffer.getvalue()
 
 
 def test_twelve_photos_are_dropped_one_of_them_broken_and_the_rest_answered(page: Page) -> None:
@@ -150,9 +140,7 @@ def test_a_folder_is_dropped_with_all_in_it(page: Page, tmp_path: Path) -> None:
 
 
 def test_too_many_are_told_and_the_first_ones_taken(page: Page) -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (40, 40), "orange").save(buffer, "PNG")
-    files = [(f"{number}.png", "image/png", buffer.getvalue()) for number in range(70)]
+    files = [(f"{number}.png", "image/png", save(plain(), "PNG")) for number in range(70)]
     drop(page.locator("body"), *files)
     expect(page.get_by_test_id("toast-body")).to_contain_text("The first 64 of these 70 files are taken.")
     page.get_by_role("button", name="Photo by photo").click()

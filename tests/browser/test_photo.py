@@ -1,6 +1,5 @@
 """Every way to another photo, as clumsy as people are: what is no picture changes nothing and is answered in a sentence."""
 
-import io
 import re
 from collections.abc import Callable
 
@@ -11,12 +10,9 @@ from normzoo import load_image
 from normzoo.app.core.examples import EXAMPLES, FOLDER
 from normzoo.images.limits import MAX_BYTES
 from tests.browser.driver import ZOO, answers, choose_file, drop, open_tab, wait_for_other_answers
+from tests.support.image_files import BLUE, plain, save
 
-
-def picture(color: str = "orange", file_format: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 48), color).save(buffer, file_format, **options)
-    return buffer.getvalue()
+PICTURE = save(plain(), "PNG")
 
 
 def expect_photo(page: Page, name: str) -> None:
@@ -81,7 +77,7 @@ def test_what_is_dropped_and_no_photo_is_refused_and_the_photo_stays(page):
         (lambda: drop(page.locator("h1"), text_plain="some words"), "no photo"),
     ):
         expect_refusal(page, act, words)
-    drop(page.locator("h1"), ("mine", "", picture()))  # beside the photo, and without a type
+    drop(page.locator("h1"), ("mine", "", PICTURE))  # beside the photo, and without a type
     expect_photo(page, "mine")
 
 
@@ -89,12 +85,12 @@ def test_a_photo_dropped_on_another_tab_is_shown_and_several_open_batches_and_le
     expect(page.locator(".card")).to_have_count(ZOO)
     first = answers(page)
     open_tab(page, "Curves & metrics")
-    drop(page.locator("body"), ("mine.png", "image/png", picture()))
+    drop(page.locator("body"), ("mine.png", "image/png", PICTURE))
     expect_photo(page, "mine.png")
     expect(page.locator("#photo img")).to_be_visible()
     wait_for_other_answers(page, first)
     before = everything(page)
-    drop(page.locator("#photo"), ("one.png", "image/png", picture()), ("two.png", "image/png", picture("blue")))
+    drop(page.locator("#photo"), ("one.png", "image/png", PICTURE), ("two.png", "image/png", save(plain(BLUE), "PNG")))
     page.get_by_role("button", name="Photo by photo").click()
     expect(page.locator("#many-table tbody tr")).to_have_count(2)
     open_tab(page, "Compare")
@@ -165,7 +161,7 @@ def test_an_upload_that_arrives_late_does_not_replace_a_newer_choice(page):
         held.append(route)
 
     page.route("**/gradio_api/upload*", hold)
-    drop(page.locator("#photo"), ("late.png", "image/png", picture()))
+    drop(page.locator("#photo"), ("late.png", "image/png", PICTURE))
     expect(page.locator("#photo-status")).to_have_text("Sending the photo…")
     page.get_by_role("button", name=EXAMPLES[1].title).click()
     expect_photo(page, EXAMPLES[1].file)
@@ -180,7 +176,7 @@ def test_the_photo_is_shown_as_it_was_decoded(page, tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6  # a quarter turn to the right
     for file_format in ("JPEG", "WEBP", "PNG"):
-        (tmp_path / file_format).write_bytes(picture(file_format=file_format, exif=turned))
+        (tmp_path / file_format).write_bytes(save(plain(), file_format, exif=turned))
         choose_file(page, tmp_path / file_format)
         expect_photo(page, file_format)
         shown = page.locator("#photo img").evaluate("image => [image.naturalWidth, image.naturalHeight]")

@@ -12,6 +12,7 @@ import pytest
 from normzoo.errors import ImageError
 from normzoo.images import archive
 from normzoo.images.archive import is_archive, read_archive
+from tests.support.image_files import zipped
 
 DEFLATED = zipfile.ZIP_DEFLATED
 
@@ -20,10 +21,7 @@ DEFLATED = zipfile.ZIP_DEFLATED
 def make(tmp_path):
     def make(files, compression=zipfile.ZIP_STORED, change=bytes):
         path = tmp_path / "photos.zip"
-        with zipfile.ZipFile(path, "w", compression) as file:
-            for name, content in files.items():
-                file.writestr(name, content)
-        path.write_bytes(change(path.read_bytes()))
+        path.write_bytes(change(zipped(files, compression)))
         return path
 
     return make

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import io
 import json
 import re
 import select
@@ -41,11 +40,7 @@ def png(width, height):
 
 
 def archive(*contents):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for number, content in enumerate(contents):
-            packed.writestr(f"{number}.png", content)
-    return file.getvalue()
+    return image_files.zipped({f"{number}.png": content for number, content in enumerate(contents)}, zipfile.ZIP_DEFLATED)
 
 
 @pytest.fixture(scope="module")

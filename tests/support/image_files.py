@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from io import BytesIO
 
 from PIL import Image
 
@@ -25,6 +24,15 @@ def plain(colour=RED, mode="RGB", size=SIZE):
 def save(image, file_format, **options):
     file = io.BytesIO()
     image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def zipped(files, compression=zipfile.ZIP_STORED):
+    """A .zip of these files, {name or zipfile.ZipInfo: content}."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
     return file.getvalue()
 
 
@@ -391,13 +399,6 @@ _error("tiff whose directory is itself", lambda: b"II*\0" + bytes([4, 0, 0, 0]) 
 _error("tiff without size", lambda: tiff({258: (3, 8), 262: (3, 1)}, bytes(4)))
 
 
-def _zip():
-    file = BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("photo.jpg", whole("jpeg"))
-    return file.getvalue()
-
-
 _SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
 _NOT_READ = {
     "one byte": lambda: b"\xff",
@@ -410,8 +411,8 @@ _NOT_READ = {
     "XML of a billion laughs": lambda: b'<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><l>&b;</l>',
     "JSON": lambda: b'{"path": "/etc/passwd"}',
     "PDF": lambda: save(plain(), "PDF"),
-    "zip": _zip,
-    "zip before a jpeg": lambda: _zip() + whole("jpeg"),
+    "zip": lambda: zipped({"photo.jpg": whole("jpeg")}),
+    "zip before a jpeg": lambda: zipped({"photo.jpg": whole("jpeg")}) + whole("jpeg"),
     "space before a png": lambda: b" " + whole("png"),
     "pickle": lambda: b"\x80\x04cos\nsystem\n(S'id'\ntR.",
     "MP4": lambda: box(b"ftyp", b"isom\0\0\0\0isommp42") + _NOISE,

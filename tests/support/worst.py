@@ -1,20 +1,17 @@
 """The worst that visitors may ask of the page, all at once; and what it takes in memory meanwhile."""
 
 import contextlib
-import io
 import itertools
 import json
 import os
 import socket
 import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from normzoo.app.core.examples import FOLDER
+from tests.support.image_files import plain, save, zipped
 from tests.support.visitor import API, Failed, Reply, Visitor, file_value
 
 PHOTO = (FOLDER / "cat.jpg").read_bytes()
@@ -44,28 +41,21 @@ class Answers:
 
 def large_pictures():
     """Pictures that take as much memory while they are decoded as any that the page takes."""
-    files = []
-    for size, mode, kind, options in (
-        ((8000, 6200), "RGBA", "AVIF", {"speed": 10, "subsampling": "4:4:4"}),
-        ((6000, 4900), "RGBA", "WEBP", {"lossless": True, "method": 0}),
-        ((8000, 6200), "CMYK", "JPEG", {"progressive": True}),
-        ((3500, 2200), "RGBA", "WEBP", {"lossless": True, "method": 0}),
-    ):
-        file = io.BytesIO()
-        Image.new(mode, size, "orange").save(file, kind, **options)
-        files.append(file.getvalue())
-    return files
+    return [
+        save(plain("orange", mode, size), kind, **options)
+        for size, mode, kind, options in (
+            ((8000, 6200), "RGBA", "AVIF", {"speed": 10, "subsampling": "4:4:4"}),
+            ((6000, 4900), "RGBA", "WEBP", {"lossless": True, "method": 0}),
+            ((8000, 6200), "CMYK", "JPEG", {"progressive": True}),
+            ((3500, 2200), "RGBA", "WEBP", {"lossless": True, "method": 0}),
+        )
+    ]
 
 
 def archive_of_small(number):
     """64 photos of 64 pixels in a .zip; no other number has the same."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for place in range(64):
-            file = io.BytesIO()
-            Image.new("RGB", (64, 64), (number % 256, place, number // 256)).save(file, "PNG")
-            archive.writestr(f"{place}.png", file.getvalue())
-    return packed.getvalue()
+    colours = [(number % 256, place, number // 256) for place in range(64)]
+    return zipped({f"{colour[1]}.png": save(plain(colour, size=(64, 64)), "PNG") for colour in colours})
 
 
 def hold_back(port, address, size=19_000_000):

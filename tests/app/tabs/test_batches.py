@@ -1,7 +1,6 @@
 """Many photos without a browser: reading them, who is in the batch, what is said of it, and strangers' tricks."""
 
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,6 +19,8 @@ from normzoo.app.tabs.batches import paired_tests
 from normzoo.errors import ConfigError, ImageError, NormZooError
 from normzoo.images.preprocess import load_image
 from normzoo.inference.predict import predict_many
+from tests.support import image_files
+from tests.support.image_files import plain, zipped
 from tests.support.visitor import words
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
@@ -60,11 +61,8 @@ def test_what_is_no_list_of_photos_is_refused_in_a_sentence(wanted: object):
 
 def test_an_archive_is_read_and_each_of_its_photos_can_be_chosen(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    save(tmp_path / "a.png", "red")
     path = tmp_path / "photos.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.write(tmp_path / "a.png", "../../orange/evil.png")
-        archive.writestr("notes.txt", "no picture")
+    path.write_bytes(zipped({"../../orange/evil.png": image_files.save(plain(), "PNG"), "notes.txt": "no picture"}))
     read = read_photos([{"path": str(path), "name": "photos.zip"}], 16)
     (photo,) = read.read
     assert (photo.name, photo.folder) == ("evil.png", "orange")
