@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from normzoo.errors import ConfigError, DataError
+from tests.support.image_files import save, zipped
 from tests.support.small_disk import small_disk
 from tests.support.tiny import load_tiny
 from training.data import dataset as data_module
@@ -30,9 +31,7 @@ USED = list(SYNSETS)[:3]
 def jpeg(seed, size=64):
     """A picture of noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG")
-    return buffer.getvalue()
+    return save(Image.fromarray(pixels), "JPEG")
 
 
 def tiny_imagenet_files():
@@ -59,14 +58,6 @@ def used_files(files):
 def digest_of(files):
     lines = [f"{path}\t{hashlib.sha256(files[path]).hexdigest()}\n" for path in sorted(files)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def zip_bytes(files, compression=zipfile.ZIP_STORED):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for path, content in files.items():
-            archive.writestr(path, content)
-    return buffer.getvalue()
 
 
 def tiny_source(files):
@@ -107,7 +98,7 @@ def _expected(monkeypatch):
 @pytest.fixture
 def archive(_expected, tmp_path):
     path = tmp_path / "archive.zip"
-    path.write_bytes(zip_bytes(FILES))
+    path.write_bytes(zipped(FILES))
     return str(path)
 
 
@@ -157,7 +148,7 @@ def test_cache_does_not_depend_on_what_else_an_archive_holds_and_in_which_order(
     first = fetch(NAME, archive=archive, root=root)
     annotations = {path: content for path, content in FILES.items() if path.endswith("annotations.txt")}
     other = {**dict(reversed(used_files(FILES).items())), **annotations}
-    Path(archive).write_bytes(zip_bytes(other))
+    Path(archive).write_bytes(zipped(other))
     second = fetch(NAME, archive=archive, root=root / "other")
     names = sorted(path.name for path in first.iterdir())
     assert names == ["dataset.json", "train_labels.npy", "train_pixels.npy", "val_labels.npy", "val_pixels.npy"]
@@ -257,7 +248,7 @@ def test_few_images_and_one_class_of_most_are_told_before_training():
     assert ["1 of 3 classes" in line for line in remarks(30, 30, 10)] == [True]
 
 
-ARCHIVE = zip_bytes(FILES)
+ARCHIVE = zipped(FILES)
 
 
 class Response(io.BytesIO):
@@ -324,7 +315,7 @@ def without(path):
 
 def damaged():
     """An archive whose packed bytes are no longer what they were."""
-    content = bytearray(zip_bytes(FILES, zipfile.ZIP_DEFLATED))
+    content = bytearray(zipped(FILES, zipfile.ZIP_DEFLATED))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         member = archive.infolist()[0]
     start = member.header_offset + 30 + len(member.filename)
@@ -338,15 +329,15 @@ FIRST = f"{ROOT}/train/{USED[0]}/images/{USED[0]}_0.JPEG"
 WRONG = {
     "no zip": lambda: b"<html>Moved</html>",
     "empty": lambda: b"",
-    "other zip": lambda: zip_bytes({"holiday.JPEG": jpeg(0)}),
+    "other zip": lambda: zipped({"holiday.JPEG": jpeg(0)}),
     "truncated": lambda: ARCHIVE[: len(ARCHIVE) // 2],
     "damaged": damaged,
-    "garbled list": lambda: zip_bytes({**FILES, f"{ROOT}/val/val_annotations.txt": b"\xff\xfe\n"}),
-    "short list": lambda: zip_bytes({**FILES, f"{ROOT}/val/val_annotations.txt": b"val_0.JPEG\n"}),
-    "one image less": lambda: zip_bytes(without(FIRST)),
-    "one image more": lambda: zip_bytes({**FILES, FIRST.replace("_0.", "_7."): jpeg(0)}),
-    "another image": lambda: zip_bytes({**FILES, FIRST: jpeg(12345)}),
-    "no image": lambda: zip_bytes({**FILES, FIRST: b"not a JPEG"}),
+    "garbled list": lambda: zipped({**FILES, f"{ROOT}/val/val_annotations.txt": b"\xff\xfe\n"}),
+    "short list": lambda: zipped({**FILES, f"{ROOT}/val/val_annotations.txt": b"val_0.JPEG\n"}),
+    "one image less": lambda: zipped(without(FIRST)),
+    "one image more": lambda: zipped({**FILES, FIRST.replace("_0.", "_7."): jpeg(0)}),
+    "another image": lambda: zipped({**FILES, FIRST: jpeg(12345)}),
+    "no image": lambda: zipped({**FILES, FIRST: b"not a JPEG"}),
 }
 
 
