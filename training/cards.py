@@ -123,15 +123,8 @@ def repository_card(repository: str, model_sets: list[ModelSet], license: str | 
 
 
 def _result(data: str, kind: str, name: str, value: float) -> EvalResult:
-    return EvalResult(
-        task_type="image-classification",
-        dataset_type=data,
-        dataset_name=data,
-        dataset_split="val",
-        metric_type=kind,
-        metric_name=name,
-        metric_value=round(value, 4),
-    )
+    figure = round(value, 4)
+    return EvalResult("image-classification", data, data, kind, figure, dataset_split="val", metric_name=name)
 
 
 def _front(license: str | None, name: str, results: list[EvalResult], *tags: str) -> str:

@@ -33,17 +33,9 @@ from training.measurements.tables import on_each_core, progress, rounded
 from training.runs import State, iter_runs, lock
 
 #: Columns of the table of the recipe search.
-SEARCH_COLUMNS = [
-    "recipe",
-    "variant",
-    "seed",
-    "epochs",
-    "holdout",
-    "train_accuracy",
-    "holdout_loss",
-    "holdout_accuracy",
-    "seconds",
-]
+SEARCH_COLUMNS = (
+    *("recipe", "variant", "seed", "epochs", "holdout", "train_accuracy", "holdout_loss", "holdout_accuracy", "seconds"),
+)
 
 
 @dataclass(frozen=True)
@@ -189,17 +181,9 @@ def _package_variant(variant: str, states: dict[int, State], kept: Checkpoint | 
             f"{target.name} of {recipe.name} was trained on other images than those of {data.name} now, and is skipped. "
             "Train it again with `python -m training study … --retrain`, or restore the images."
         )
-    config = ModelConfig(
-        recipe.depth,
-        norm,
-        default_arguments(norm),
-        data.classes,
-        data.image_size,
-        data.mean,
-        data.std,
-        norm_sha256=run.norm_sha256,
-        last_norm=recipe.last_norm,
-    )
+    images = (data.classes, data.image_size, data.mean, data.std)
+    own, last = run.norm_sha256, recipe.last_norm
+    config = ModelConfig(recipe.depth, norm, default_arguments(norm), *images, norm_sha256=own, last_norm=last)
     settings = {"recipe": recipe.to_dict(), "data": data.describe(), "precision": run.precision}
     networks = {seed: _network(config, state) for seed, state in states.items()}
     is_joined = kept is not None and not set(kept.metrics["seeds"]) <= set(states)

@@ -21,6 +21,7 @@ from normzoo.findings.original_study import final_figures, reproduces
 from normzoo.formatting import listed, to_csv
 from normzoo.nn.registry import NORM_LAYERS
 from normzoo.plotting.spec import Chart, Heatmap
+from normzoo.pretrained.checkpoint import OOD_TABLE, TABLES
 from normzoo.pretrained.registry import ModelSet, list_model_sets
 from normzoo.pretrained.serialization import read_text
 from normzoo.variants import describe_variant, short_name
@@ -205,15 +206,7 @@ def tidy(model_sets: Iterable[ModelSet]) -> pd.DataFrame:
             condition = f"batch statistics: {', '.join(kinds)}"
             rows.append((model_set.name, row["variant"], row["seed"], "val", condition, "accuracy", row["accuracy"]))
         for variant, found in read_ood(model_set, model_set.main_variants).items():
-            for name in [
-                "auroc",
-                "standard_error",
-                "fpr95",
-                "threshold",
-                "known_flagged",
-                "unknown_flagged",
-                "noise_confidence",
-            ]:
+            for name in TABLES[OOD_TABLE][6:-1]:
                 rows.append((model_set.name, variant, "", "val", "out of distribution", name, getattr(found, name)))
     return pd.DataFrame(rows, columns=["model_set", "variant", "seed", "split", "condition", "metric", "value"]).dropna()
 

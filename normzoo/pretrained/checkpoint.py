@@ -35,15 +35,9 @@ from normzoo.pretrained.serialization import (
 FORMAT_VERSION = 1
 HISTORY_COLUMNS = ("seed", "epoch", "split", "loss", "accuracy", "macro_f1", "micro_f1", "lr", "seconds")
 ROBUSTNESS_COLUMNS = ("seed", "corruption", "severity", "loss", "accuracy")
-FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD = (
-    "model.safetensors",
-    "config.json",
-    "history.csv",
-    "metrics.json",
-    "val_logits.safetensors",
-    "robustness.csv",
-    "README.md",
-)
+WEIGHTS, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
+LOGITS, ROBUSTNESS, CARD = "val_logits.safetensors", "robustness.csv", "README.md"
+FILES = WEIGHTS, CONFIG, HISTORY, METRICS, LOGITS, ROBUSTNESS, CARD
 BATCH_STATISTICS_TABLE, CONTRAST_TABLE, OOD_TABLE = "batch_statistics.csv", "contrast.csv", "ood.csv"
 #: Tables of all networks of a data set, beside the folders of its recipes -> columns; `covers` names the measured weights.
 TABLES = {

@@ -40,9 +40,8 @@ def folder(packaged, tmp_path, monkeypatch):
     draw = np.random.default_rng(0)
     pixels = {split: draw.integers(0, 256, (25, UNKNOWN_SIZE, UNKNOWN_SIZE, 3), dtype=np.uint8) for split in ("train", "val")}
     labels = {split: np.arange(25) % len(CLASSES) for split in ("train", "val")}
-    description = {"format_version": 1, "name": "cifar-10", "classes": CLASSES, "image_size": UNKNOWN_SIZE, "digest": "0" * 64}
-    description |= {"mean": (0.5,) * 3, "std": (0.25,) * 3, "note": "Made up."}
-    write_cache(root / f"data/cifar-10-{UNKNOWN_SIZE}px", description, pixels, labels)
+    about = {"name": "cifar-10", "classes": CLASSES, "digest": "0" * 64, "note": "Made up."}
+    write_cache(root / f"data/cifar-10-{UNKNOWN_SIZE}px", about, pixels, labels)
     monkeypatch.setenv("NORMZOO_DATA", str(root / "data"))
     monkeypatch.setattr(ood, "ASKED", {"tiny", "other"})
     load_once.cache_clear()

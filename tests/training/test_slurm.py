@@ -61,15 +61,8 @@ def test_script_asks_for_what_the_options_say(commands, tmp_path):
     executor = slurm.open_executor(tmp_path / "slurm", resources, 30)
     assert slurm.submit(executor, [print] * 30) == [f"1_{task}" for task in range(30)]
     submitted = (commands / "sbatch.script").read_text()
-    for line in [
-        "array=0-29%20",
-        "cpus-per-task=4",
-        "gpus-per-node=1",
-        "partition=gpu",
-        "requeue",
-        "signal=USR2@30",
-        "time=90",
-    ]:
+    asked = ("array=0-29%20", "cpus-per-task=4", "gpus-per-node=1", "partition=gpu", "requeue", "signal=USR2@30", "time=90")
+    for line in asked:
         assert f"#SBATCH --{line}\n" in submitted
     assert " --cpus-per-task=4 " in submitted.splitlines()[-1]
     assert slurm.script(tmp_path / "slurm", resources, 30) == submitted

@@ -8,6 +8,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,18 +122,7 @@ def build_cache(name: str, source: Source, archive: Path, folder: Path, image_si
         pixels[split][i] = to_pixels(Image.open(io.BytesIO(content)).convert("RGB"), image_size)
         labels[split][i] = label
         filled[split] += 1
-    mean, std = colour_statistics(pixels["train"])
-    description = {
-        "format_version": FORMAT_VERSION,
-        "name": name,
-        "classes": source.classes,
-        "image_size": image_size,
-        "mean": mean,
-        "std": std,
-        "digest": source.digest,
-        "note": source.note,
-    }
-    write_cache(folder, description, pixels, labels)
+    write_cache(folder, {"name": name, "classes": source.classes, "digest": source.digest, "note": source.note}, pixels, labels)
 
 
 def _verified_entries(source: Source, archive: Path) -> list[Entry]:
@@ -163,14 +153,20 @@ def colour_statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
     return mean.round(6).tolist(), std.round(6).tolist()
 
 
+Arrays = dict[str, np.ndarray]
+
+
 def write_cache(
-    folder: Path,
-    description: dict[str, object],
-    pixels: dict[str, np.ndarray],
-    labels: dict[str, np.ndarray],
-    texts: dict[str, str] | None = None,
+    folder: Path, about: dict[str, Any], pixels: Arrays, labels: Arrays, texts: dict[str, str] | None = None
 ) -> None:
-    """Write a data set atomically, with texts by file name; an older one is replaced."""
+    """Write a data set atomically, with texts by file name; an older one is replaced.
+
+    Args:
+        about: its name, classes, digest and note.
+    """
+    mean, std = colour_statistics(pixels["train"])
+    size = {"format_version": FORMAT_VERSION, "image_size": pixels["train"].shape[1]}
+    description = {**size, **about, "mean": mean, "std": [max(value, 1 / 255) for value in std]}  # of a single colour it is 0
     try:
         with new_folder(folder) as temporary:
             for split in SPLITS:

@@ -28,7 +28,6 @@ from training.data.dataset import (
     ImageData,
     cache_folder,
     check_image_size,
-    colour_statistics,
     data_root,
     load,
     write_cache,
@@ -145,25 +144,15 @@ def _build(
     warnings = check_classes(folder, classes, files, splits) + _copies(files, classes, splits, hashes)
     chosen = {split: np.array([i for i, each in enumerate(splits) if each == split], dtype=np.int64) for split in SPLITS}
     labels = {split: np.array([files[i].label for i in chosen[split]], dtype=np.int64) for split in SPLITS}
-    mean, std = colour_statistics(pixels[chosen["train"]])
     used = {f"{splits[i]}/{classes[file.label]}/{file.name}": hashes[i] for i, file in enumerate(files) if not problems[i]}
-    description = {
-        "format_version": FORMAT_VERSION,
-        "name": name,
-        "classes": classes,
-        "image_size": image_size,
-        "mean": mean,
-        "std": [max(value, 1 / 255) for value in std],
-        "digest": digest(used),
-        "note": " ".join([_note(folder, files, splits, len(_told(found))), *warnings]),
-    }
+    note = " ".join([_note(folder, files, splits, len(_told(found))), *warnings])
     skipped = sorted([(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem] + _told(found))
     rows = [(splits[i], classes[file.label], file.name, hashes[i], problems[i]) for i, file in enumerate(files)]
     rows += [(SKIPPED, "", file_name, "", problem) for file_name, problem in found.skipped]
     squares = {split: pixels[chosen[split]] for split in SPLITS}
     table = pd.DataFrame(rows, columns=["split", "class", "file", "sha256", "problem"])
     texts = {FILES: to_csv(table, lineterminator="\n"), SOURCE: json.dumps(source)}
-    write_cache(cache, description, squares, labels, texts)
+    write_cache(cache, {"name": name, "classes": classes, "digest": digest(used), "note": note}, squares, labels, texts)
     counts = f"{len(labels['train'])} training and {len(labels['val'])} validation images"
     say(f"{name}: {len(classes)} classes, {counts} in {cache}.")
     for warning in warnings:

@@ -10,7 +10,6 @@ import shutil
 import tarfile
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,25 +138,11 @@ def own_image_size(name: str) -> int:
 
 WHAT_TO_DO = "Delete it and fetch it again, or give another --archive PATH-OR-URL."
 
-#: Exceptions for files that are not archives, or damaged, encrypted or unsupported.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    csv.Error,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    UnicodeDecodeError,
-)
-
 
 def read_entries(source: Source, archive: Path) -> Iterator[Entry]:
     try:
         yield from source.read(archive)
-    except _UNREADABLE as error:
+    except Exception as error:  # no archive, or a damaged, encrypted or unsupported one: each library has its own
         raise DataError(f"{archive} is not the expected archive or is incomplete ({error}). {WHAT_TO_DO}") from error
 
 
