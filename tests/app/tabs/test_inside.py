@@ -1,4 +1,4 @@
-"""Inside without a browser: cubes, gates, feature maps, and what its events answer."""
+"""Inside without a browser: cubes, charts, gates, feature maps, and what its events answer."""
 
 import json
 import re
@@ -11,7 +11,10 @@ from normzoo.app.components import cubes
 from normzoo.app.components.html import tiles
 from normzoo.app.core.examples import EXAMPLES
 from normzoo.app.tabs import inside
+from normzoo.inference.value_trace import LayerActivations, LayerGates, Moments
 from normzoo.nn.registry import describe_norm
+from normzoo.plotting import plotly
+from normzoo.plotting.spec import style_of
 from tests.support.visitor import words
 
 PHOTO = {"path": str(EXAMPLES[0].path)}
@@ -113,3 +116,39 @@ def test_a_border_concerns_all(events, border):
     assert all(answer["turned"] != answer["as_trained"] for answer in answers.values())
     assert all(answer["turned_faded"] != answer["turned"] for answer in answers.values())
     assert "Changed, less contrast" in words(shown)
+
+
+NAMES = ("stem, norm 1", "stage 1, block 1, norm 1", "stage 1, block 1, norm 2")
+
+
+def layers(scale):
+    return [LayerActivations(name, Moments(-k, scale * 10.0**k), Moments(0.0, 1.0)) for k, name in enumerate(NAMES)]
+
+
+@pytest.mark.parametrize(("key", "least", "most"), [("spread", 1, 200), ("mean", -2, 0)])
+def test_each_network_has_its_line_before_and_after_and_both_charts_share_a_scale(key, least, most):
+    before, after = inside.chart_moments({"bn": layers(1), "gn": layers(2)}, key)
+    assert before.y.limits == after.y.limits
+    assert before.y.limits[0] < least < most < before.y.limits[1]
+    assert before.x.names == ("stem norm 1", "1.1 norm 1", "1.1 norm 2")
+    bn, gn = before.panels[0].series
+    assert (bn.name, bn.colour, gn.name) == ("BN", style_of("bn").colour, "GN")
+    assert gn.y == ([2, 20, 200] if key == "spread" else [0, -1, -2])
+    assert after.panels[0].series[1].y == ([1, 1, 1] if key == "spread" else [0, 0, 0])
+
+
+@pytest.mark.parametrize("quantity", inside.QUANTITIES)
+def test_values_that_are_all_the_same_or_zero_still_give_a_chart(quantity):
+    flat = [LayerActivations(name, Moments(0.0, 0.0), Moments(0.0, 0.0)) for name in NAMES]
+    for chart in inside.chart_moments({"bn": flat}, quantity):
+        assert chart.y.limits[0] < chart.y.limits[1]
+        assert json.dumps(plotly.draw(chart), allow_nan=False)
+
+
+def test_every_gate_is_a_dot_and_each_layer_has_its_mean():
+    gated = [LayerGates(NAMES[0], np.array([0.0, 0.5, 1.0, 1.0], np.float32)), LayerGates(NAMES[1], np.array([0.25]))]
+    dots, means = inside.chart_gates({"bin": gated}).panels[0].series
+    assert dots.y == [0, 0.5, 1, 1, 0.25]
+    assert [round(place) for place in dots.x] == [0, 0, 0, 0, 1]
+    assert len(set(dots.x)) == 5, "equal gates lie side by side"
+    assert means.y == [0.625, 0.25]

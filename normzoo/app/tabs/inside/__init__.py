@@ -1,6 +1,7 @@
 """The tab Inside: one value through each norm (`explorer`), then what is folded: layers, gates, feature maps, interventions."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,14 +36,14 @@ from normzoo.inference.value_trace import (
     layer_gates,
 )
 from normzoo.nn.norms import gates as gates_of
-from normzoo.plotting import activations as insight_charts
 from normzoo.plotting import plotly
-from normzoo.plotting.activations import QUANTITIES
-from normzoo.plotting.spec import style_of
+from normzoo.plotting.spec import Axis, Chart, Panel, Series, series, style_of
 from normzoo.pretrained.registry import Model, ModelSet
 from normzoo.variants import short_name
 
 COLUMNS = 8
+#: Key -> title, field of `value_trace.Moments`.
+QUANTITIES = {"spread": ("Spread (standard deviation)", "sd"), "mean": ("Mean", "mean")}
 NO_PHOTO = '<p class="hint">There is no photo. Choose one under Compare.</p>'
 NO_GATES = '<p class="hint">None of these networks has gates.</p>'
 CUBES = '<p class="hint-line">Lit: values that share one mean in training.</p>'
@@ -78,7 +79,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
     with gr.Accordion("Layers and gates", open=False) as fold:
         gr.HTML(LAYERS, js_on_load=None)
-        quantities = [(quantity.title, key) for key, quantity in QUANTITIES.items()]
+        quantities = [(title, key) for key, (title, _) in QUANTITIES.items()]
         quantity = gr.Radio(quantities, value="spread", label="Quantity", elem_id="quantity")
         with gr.Row():
             plots = []
@@ -110,13 +111,13 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
         with computing():
             seen = {variant: layer_activations(model, picture) for variant, model in models.items()}
         gated = {variant: found for variant, model in models.items() if (found := layer_gates(model.network))}
-        before, after = (as_plot(plotly.draw(chart)) for chart in insight_charts.around_norms(seen, QUANTITIES[quantity]))
+        before, after = (as_plot(plotly.draw(chart)) for chart in chart_moments(seen, quantity))
         return (
             before,
             after,
             tell_ends(seen, quantity),
             tabulate_gates(gated),
-            gr.Plot(as_plot(plotly.draw(insight_charts.gates(gated))), visible=bool(gated)),
+            gr.Plot(as_plot(plotly.draw(chart_gates(gated))), visible=bool(gated)),
             {variant: as_data(seen[variant], gated.get(variant, [])) for variant in seen},
         )
 
@@ -142,14 +143,54 @@ def _build_layers(catalog: Catalog, chooser: Chooser) -> None:
     chooser.add_to_link(Linked("layers", [shown.event], [quantity]))
 
 
+def chart_moments(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -> tuple[Chart, Chart]:
+    """One quantity at every depth, before and after the norm: two charts with the same scale, a line per variant."""
+    (title, field), is_log = QUANTITIES[quantity], quantity == "spread"
+    sides = [
+        {variant: [getattr(getattr(layer, side), field) for layer in seen] for variant, seen in layers.items()}
+        for side in ("before", "after")
+    ]
+    axis = Axis(title, is_log=is_log, limits=_limits([y for lines in sides for line in lines.values() for y in line], is_log))
+    panels = [Panel(tuple(series(variant, range(len(y)), y) for variant, y in lines.items())) for lines in sides]
+    before, after = (Chart(title, _depth(layers), axis, (panel,), digits=3) for panel in panels)
+    return before, after
+
+
+def chart_gates(layers: Mapping[str, Sequence[LayerGates]]) -> Chart:
+    """Every gate as a dot at its depth, beside those of the same layer, and the mean of each layer as a line."""
+    shown = list[Series]()
+    for variant, gated in layers.items():
+        places = np.concatenate([place + np.linspace(-0.3, 0.3, len(layer.values)) for place, layer in enumerate(gated)])
+        dots = {"name": f"{style_of(variant).name}: each channel", "dash": None, "is_faint": True}
+        shown.append(series(variant, places.tolist(), np.concatenate([layer.values for layer in gated]).tolist(), **dots))
+        means = [layer.mean for layer in gated]
+        shown.append(series(variant, range(len(gated)), means, name=f"{style_of(variant).name}: mean"))
+    return Chart("Gates", _depth(layers), Axis("Gate", limits=(-0.03, 1.03)), (Panel(tuple(shown)),), digits=3)
+
+
+def _depth(layers: Mapping[str, Sequence[LayerActivations | LayerGates]]) -> Axis:
+    """The norm layers from first to last: "2.1 norm 1" is in stage 2, block 1."""
+    names = next(([layer.layer for layer in seen] for seen in layers.values()), [])
+    short = (name.removeprefix("stage ").replace(", block ", ".").replace(", norm", " norm") for name in names)
+    return Axis("Norm layer, first to last", names=tuple(short))
+
+
+def _limits(values: Sequence[float], is_log: bool) -> tuple[float, float]:
+    """Ends of an axis with all values and a margin."""
+    shown = [math.log10(value) for value in values if value > 0] if is_log else list(values)
+    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+    air = 0.06 * (high - low) or 0.5
+    return (10 ** (low - air), 10 ** (high + air)) if is_log else (low - air, high + air)
+
+
 def tell_ends(layers: Mapping[str, Sequence[LayerActivations]], quantity: str) -> str:
     """What comes to the first norm and to the last, for those who cannot see the chart; as HTML."""
-    field = QUANTITIES[quantity].field
+    title, field = QUANTITIES[quantity]
     values = ", ".join(
         f"{short_name(variant)} {getattr(seen[0].before, field):.2f} → {getattr(seen[-1].before, field):.2f}"
         for variant, seen in layers.items()
     )
-    told = f"{QUANTITIES[quantity].title}, before the first norm → before the last: {values}."
+    told = f"{title}, before the first norm → before the last: {values}."
     return render("paragraphs.html", paragraphs=[told], is_status=False)
 
 
