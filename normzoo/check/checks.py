@@ -1,6 +1,7 @@
 """Checks of a norm layer: against its formula, and for what holds for every norm."""
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import textwrap
@@ -16,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from normzoo.check.formulas import BATCH, KINDS
-from normzoo.check.subject import Subject
+from normzoo.check.subject import HELD_OTHERWISE, Subject
 from normzoo.check.trace import CHANNELS, HEIGHT, TOLERANCE, WIDTH, clone, difference, held_tensors
 
 #: Largest error in float32 at a mean of 1,000 standard deviations: five times torch's own is 2e-4, and E[x²] − E[x]² has 0.5.
@@ -101,8 +102,8 @@ def memory(subject: Subject) -> Outcome:
     if not KINDS[subject.kind].settings.get("remembers") or subject.kind in FREE_MEMORY:
         return Outcome(True)
     absent = [role for role in ("running_mean", "running_var") if role not in subject.roles]
-    if subject.conventions.changes.get("memory") == "population":
-        return Outcome(True)  # held in other ways, as sums for example; evaluation shows them
+    if subject.conventions.changes.get("memory") in HELD_OTHERWISE:
+        return Outcome(True)
     if absent and subject.observed.get(("memory", absent[0])) is None:
         return Outcome(False, f"missing at the start: {' and '.join(absent)}")
     return compare(subject, "memory")
@@ -124,7 +125,10 @@ def odd_shapes(subject: Subject) -> Outcome:
     inputs["channels last"] = wide[..., :5].contiguous(memory_format=torch.channels_last)
     refused = dict[str, str]()
     for training in (True, False) if subject.kind not in FREE_MEMORY else ():
-        layer, right = subject.layer().train(training), subject.right().train(training)
+        layer, right = subject.layer(), subject.right()
+        if subject.kind == "bin":  # some clamp their gate in a training step
+            layer(subject.batches[0].float()), right(subject.batches[0])
+        layer, right = layer.train(training), right.train(training)
         for name, x in inputs.items():
             layer, right = (subject.layer(), subject.right()) if training else (layer, right)
             try:
@@ -133,6 +137,8 @@ def odd_shapes(subject: Subject) -> Outcome:
                 refused.setdefault(name, first_line(error))
                 continue
             gap = difference(found, right(x.double()).detach())
+            if gap > TOLERANCE and training and subject.kind == "bn" and _is_of_parts(found, x, subject.right()):
+                return Outcome(True, note="In larger batches it takes the statistics of parts (ghost batch normalization).")
             if gap > TOLERANCE:
                 return Outcome(False, f"{name}{'' if training else ', evaluation'}: off by {gap:.2g}")
     if not refused:
@@ -141,6 +147,14 @@ def odd_shapes(subject: Subject) -> Outcome:
     if str(SHAPES[2]) in refused and KINDS[subject.kind].base not in BATCH:
         return Outcome(False, f"{name}: {why}", (("one-image-refused", why),))
     return Outcome(True, note=f"It does not take {', '.join(refused)} ({name}: {why}).")
+
+
+def _is_of_parts(found: Tensor, x: Tensor, right: Callable[[Tensor], Tensor]) -> bool:
+    """Is the output that of batch normalization of parts of the batch?"""
+    return any(
+        difference(found, torch.cat([right(part.double()).detach() for part in x.split(size)])) <= TOLERANCE
+        for size in range(1, len(x))
+    )
 
 
 def large_offset(subject: Subject) -> Outcome:
@@ -393,6 +407,39 @@ def on_own_channels(subject: Subject) -> Outcome:
     return Outcome(True)
 
 
+def parameters_learn(subject: Subject) -> Outcome:
+    """a gradient reaches every parameter"""
+    layer, generator = subject.layer(), torch.Generator().manual_seed(7)
+    running = [layer]  # another domain's part, for example, is not meant to
+    for part in layer.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            running.append(part)
+        else:
+            part.register_forward_hook(lambda part, *_: running.append(part))
+    with torch.no_grad():
+        for each in layer.parameters():
+            if each.requires_grad:
+                each.copy_(0.5 + torch.rand(each.shape, generator=generator))
+    y = layer(subject.batches[0].float() + 0)
+    learned = {
+        name: each
+        for part in running
+        for name, each in part.named_parameters(recurse=isinstance(part, torch.jit.ScriptModule))
+        if each.requires_grad
+    }
+    if not learned or not y.requires_grad:
+        return Outcome(True)
+    weighted = y * (1 + _random(*y.shape))
+    gradients = torch.autograd.grad(weighted.sum(), list(learned.values()), allow_unused=True)
+    least = 1e-7 * float(weighted.detach().abs().sum())
+    silent = ", ".join(
+        name for name, each in zip(learned, gradients, strict=True) if each is None or not float(each.abs().max()) > least
+    )
+    is_gate = subject.kind == "bin" and "gate" in subject.roles and silent == subject.roles["gate"].name
+    named = ("gate-frozen", "its start") if is_gate else ("parameter-without-gradient", silent)
+    return Outcome(not silent, silent, (named,) if silent else ())
+
+
 def precise_inside(subject: Subject) -> Outcome:
     """computes in float32 where its input is float32"""
     with _seen_dtypes() as seen, torch.no_grad():
@@ -438,7 +485,9 @@ def state_dict_round_trip(subject: Subject) -> Outcome:
     layer, fresh = subject.layer(), subject.untouched()
     for batch in subject.batches[:2]:
         layer(batch.float())
+    again, saved_state = subject.untouched(), copy.deepcopy(layer.state_dict())
     try:
+        again.load_state_dict(copy.deepcopy(saved_state))
         fresh.load_state_dict(layer.state_dict())
     except RuntimeError as error:
         return Outcome(False, str(error).splitlines()[-1].strip()[:100])
@@ -449,6 +498,12 @@ def state_dict_round_trip(subject: Subject) -> Outcome:
         return Outcome(True)
     if max(gaps[:2]) <= TOLERANCE:
         return Outcome(False, f"off by {gaps[2]:.2g} after loading and a batch", (("count-not-saved", ""),))
+    loaded = again.state_dict()
+    changed = ", ".join(
+        name for name, value in saved_state.items() if name not in loaded or not torch.equal(value, loaded[name])
+    )
+    if changed:
+        return Outcome(False, f"{changed} after loading", (("loading-changes", changed),))
     saved = {name.rpartition(".")[2] for name in layer.state_dict()}
     lost = [held.name for held in held_tensors(layer) if held.holding == "buffer" and held.name not in saved]
     named = (("buffers-not-saved", ", ".join(lost)),) if lost else ()
@@ -586,6 +641,7 @@ GENERIC_CHECKS: tuple[Callable[[Subject], Outcome], ...] = (
     evaluation_of_one_image,
     mode_from_flag,
     registered,
+    parameters_learn,
     on_own_channels,
     precise_inside,
     state_dict_round_trip,

@@ -91,8 +91,8 @@ class Formula:
             unbiased_deviation or deviation_with_eps (their roots), about_running (around the running mean), normalized (of the
             output), or everything (one mean and variance of all values).
         memory: average (a moving one), copy (of the first batch, then average), twice (updated twice a batch), cumulative,
-            population (of all values so far), mean or variance (only that one moves), exchanged (each in the other's place),
-            sum (nothing is taken off), or never.
+            population (of all values so far), debiased (average without a start, as in Adam), mean or variance (only that one
+            moves), exchanged (each in the other's place), sum (nothing is taken off), or never.
         start: running variance before the first batch.
         momentum: torch (the share of the new batch) or reversed (the share that is kept).
         training: statistics that normalize in training: batch, running_before or running_after its update, mean_before or
@@ -283,7 +283,7 @@ class FormulaNorm(nn.Module):
         distance = {"raw": x.square, "absolute": (x - centre).abs}.get(self.formula.variance, (x - centre).square)
         variance = distance().mean(dims, keepdim=True)
         per_value = {"sum": 1, "by_images": len(x), "by_pixels": x.shape[3] * x.shape[4]}.get(self.formula.variance, count)
-        variance = variance * (count / per_value)
+        variance = variance * (count / max(per_value, 1))
         if self.formula.variance == "unbiased":
             variance = variance * (count / (count - 1))
         if self.formula.variance == "mean_absolute":
@@ -347,6 +347,13 @@ class FormulaNorm(nn.Module):
             new = new.mean(0, keepdim=True)
         if formula.remembered == "everything":
             mean = x.mean()
+        if formula.memory == "debiased":
+            self.seen += 1
+            share = self.momentum if formula.momentum == "torch" else 1 - self.momentum
+            weight = share / (1 - (1 - share) ** self.seen)  # of the new batch, as without a start
+            self.running_mean = (1 - weight) * self.running_mean + weight * mean
+            self.running_var = (1 - weight) * self.running_var + weight * new
+            return
         if formula.memory == "population":
             self.all_seen = torch.cat([self.all_seen, x.detach().transpose(0, 1).flatten(1)], 1)
             self.running_mean = self.all_seen.mean(1).reshape(mean.shape)

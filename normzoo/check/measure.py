@@ -94,7 +94,9 @@ def _compare(subject: Subject, x: Tensor, is_training: bool) -> tuple[str, bool]
         return told, "another number" not in told
     if told := _moved(normalized, wanted):
         return told, True
-    told, is_all = _statistics(subject, x, own, right, differs.flatten(2).any(2), is_training)
+    if _equal(own[differs], x[differs]):
+        return f"{_where(differs)}the output is the input", float(differs.double().mean()) < 0.5
+    told, is_all = _statistics(subject, x, normalized, wanted, differs, is_training)
     return _where(differs) + told, is_all
 
 
@@ -145,40 +147,53 @@ def _blend(subject: Subject, x: Tensor, normalized: Tensor, is_training: bool) -
     return f"the batch part is multiplied by {batch}, the instance part by {instance}{more}"
 
 
-def _statistics(subject: Subject, x: Tensor, own: Tensor, right: Tensor, maps: Tensor, is_training: bool) -> tuple[str, bool]:
-    """What is subtracted and what divides in the maps that differ."""
-    lines = [_fit_maps(x, each) for each in (own, right)]
-    if float(lines[0][2][maps].max()) > _CLOSE or float(lines[1][2][maps].max()) > _CLOSE:
+def _statistics(
+    subject: Subject, x: Tensor, normalized: Tensor, wanted: Tensor, differs: Tensor, is_training: bool
+) -> tuple[str, bool]:
+    """What is subtracted and what divides in the maps that differ, or in the positions of a norm over the channels."""
+    is_position = KINDS[subject.kind].axes == "C"
+    if is_position:
+        x, normalized, wanted, differs = (
+            each.flatten(2).transpose(1, 2).unsqueeze(3) for each in (x, normalized, wanted, differs)
+        )
+    maps = differs.flatten(2).any(2)
+    (slope, start, error), (right_slope, right_start, right_error) = (_fit_maps(x, each) for each in (normalized, wanted))
+    if max(float(each[maps].max()) for each in (error, right_error)) > _CLOSE:
         return "the output of a map is no linear function of its input: its pixels do not share one mean and variance", False
-    (slope, start), (right_slope, right_start) = ((each[maps] for each in line[:2]) for line in lines)
-    if not bool(slope.abs().min() > 0):
+    if not bool(slope[maps].abs().min() > 0):
         return "the output does not depend on the input of the same map", False
-    if _equal(slope, torch.ones_like(slope)) and float(start.abs().max()) < _CLOSE:
-        return "the output is the input", float(maps.double().mean()) < 0.5
-    channel = torch.arange(CHANNELS).expand(maps.shape)[maps]
-    weight, bias = (subject.values[name][channel] for name in ("weight", "bias"))
-    divisor, right_divisor = weight / slope, weight / right_slope
-    subtracted, mean = (bias - start) / slope, (bias - right_start) / right_slope
+    means, right_divisors = -right_start / right_slope, 1 / right_slope
+    divisor, right_divisor, subtracted, mean = (each[maps] for each in (1 / slope, right_divisors, -start / slope, means))
     variance = (right_divisor.square() - subject.eps).clamp_min(0)
-    remembers = is_training and "running_var" in subject.roles
+    channel = torch.arange(maps.shape[1]).expand(maps.shape)[maps]
+    remembers = is_training and "running_var" in subject.roles and not is_position
     stored = {f"running {word}": _known(role)[channel] for role, word in _ROLES.items()} if remembers else {}
     of = "" if is_training else "running "
-    scale = _scale(divisor, right_divisor, {f"{of}variance": variance, f"{of}mean²": mean.square()}, stored)
+    terms = {f"{of}mean": mean, f"{of}variance": variance}
+    square = (mean if KINDS[subject.kind].settings.get("center", True) else x.mean((2, 3))[maps]).square()
+    scale = _scale(divisor, right_divisor, terms, {f"{of}mean²": square}, stored)
     for dim, name in ((2, "rows"), (3, "columns")):
         parts: tuple[Tensor, Tensor] = x.var(dim, correction=0).mean(-1), x.mean(dim).var(-1, correction=0)
         for words, part in zip(("mean of the variances", "variance of the means"), parts, strict=True):
             fit = _fit(divisor.square(), **{f"{words} over the {name}": part[maps]}, number=torch.ones_like(mean))
-            scale = scale or (f"it divides by √({fit})" if fit else "")
-    if not scale and (gain := _by_channel(slope * right_divisor, channel, {"weight": subject.values["weight"]})):
-        scale = f"the normalized values are multiplied by {gain} instead of the weight"
-    place = _place(subtracted, divisor, {f"{of}mean": mean, f"{of}deviation": variance.sqrt()}, stored)
-    if not place and (added := _by_channel(start + mean * slope, channel, {"bias": subject.values["bias"]})):
-        place = f"{added} is added instead of the bias"
-    if not (scale or place) and (told := _of_other_maps(subtracted, divisor, mean, right_divisor, maps)):
+            scale = scale or (f"it divides by √({fit})" if fit and not is_position else "")
+    place = _place(subtracted, divisor, terms, stored, subject.eps)
+    if not is_position:
+        weight, bias = (subject.values[name][channel] for name in ("weight", "bias"))
+        if not scale and (gain := _by_channel(weight * right_divisor / divisor, channel, {"weight": subject.values["weight"]})):
+            scale = f"the normalized values are multiplied by {gain} instead of the weight"
+        shift = bias + weight * (mean - subtracted) / divisor
+        known = subject.values["bias"], subject.values["weight"] * subject.values["bias"]
+        names = (way for way in zip(("bias", "weight · bias"), known, strict=True))
+        added = next((told for way in names if (told := _by_channel(shift, channel, dict([way])))), "")
+        if not place and added:
+            place = f"{added} is added instead of the bias"
+    if not (scale or place) and (told := _of_other_maps(subtracted, divisor, means, right_divisors, maps)):
         return told, True
     low, high = (divisor / right_divisor).abs().aminmax()
     off = ((subtracted - mean) / divisor).abs().max()
     may_be_meant = bool(re.search(_ANOTHER_EPS, scale)) or any(f"by {way.format('weight')} instead" in scale for way in _GAINS)
+    may_be_meant = may_be_meant and place.endswith("right")
     parts_told = (
         scale or f"it divides by {low:.2g} to {high:.2g} times the right deviation",
         place or f"it subtracts another value than the {of}mean, up to {off:.2g} deviations away",
@@ -186,49 +201,54 @@ def _statistics(subject: Subject, x: Tensor, own: Tensor, right: Tensor, maps: T
     return ", and ".join(parts_told), bool(scale and place) and not may_be_meant
 
 
-def _of_other_maps(subtracted: Tensor, divisor: Tensor, mean: Tensor, right: Tensor, maps: Tensor) -> str:
+def _of_other_maps(subtracted: Tensor, divisor: Tensor, means: Tensor, divisors: Tensor, maps: Tensor) -> str:
     """Whether each map is normalized with the statistics of another one."""
-    off = ((subtracted[:, None] - mean).abs() + (divisor[:, None] - right).abs()) / divisor.abs()[:, None]
-    if float(off.amin(1).max()) > _CLOSE:
+    off = (subtracted[:, None] - means.flatten()).abs() + (divisor[:, None] - divisors.flatten()).abs()
+    nearest = (off / divisor.abs()[:, None]).min(1)
+    if float(nearest.values.max()) > _CLOSE:
         return ""
-    places = maps.nonzero()
-    (image, channel), (other, another) = places[0].tolist(), places[int(off[0].argmin())].tolist()
+    (image, channel), (other, another) = maps.nonzero()[0].tolist(), divmod(int(nearest.indices[0]), maps.shape[1])
     return (
         f"maps are normalized with the statistics of others: image {image}, channel {channel} with those of image {other}, "
         f"channel {another} (counted from 0)"
     )
 
 
-def _scale(divisor: Tensor, right: Tensor, terms: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str:
-    """What divides, as a formula; nothing where none is found."""
+def _scale(
+    divisor: Tensor, right: Tensor, terms: Mapping[str, Tensor], square: Mapping[str, Tensor], stored: Mapping[str, Tensor]
+) -> str:
+    """What divides, as a formula of the variance, the mean and its square, or running values; nothing where none is found."""
     if _equal(divisor, right):
         return "the deviation that divides is right"
-    (name, variance), (square, _) = terms.items()
-    other = {key: value for key, value in stored.items() if key.endswith("variance")}
-    for some in ({name: variance}, other, {name: variance, **other}):
-        if some and (fit := _fit(divisor.square(), **some, number=torch.ones_like(right))):
+    (mean, variance), one = terms, torch.ones_like(right)
+    name, other = variance, {key: value for key, value in stored.items() if key.endswith("variance")}
+    for some in ({name: terms[name]}, other, {name: terms[name], **other}):
+        if some and (fit := _fit(divisor.square(), **some, number=one)):
             return f"it divides by √({fit})"
-    roots = {name.replace("variance", "deviation"): variance.sqrt()}
-    for some in (roots, {square.removesuffix("²"): terms[square].sqrt()}):
-        if fit := _fit(divisor, **some, number=torch.ones_like(right)):
+    for some in ({name.replace("variance", "deviation"): terms[name].sqrt()}, {mean: terms[mean]}):
+        if fit := _fit(divisor, **some, number=one):
             return f"it divides by {fit}"
-    power = _fit(divisor.abs().log(), power=right.square().log(), number=torch.ones_like(right))
-    if power and bool((divisor > 0).all()):
-        slope, start = _factors(divisor.log(), [right.square().log(), torch.ones_like(right)])
+    if bool((divisor > 0).all()) and _fit(divisor.log(), power=right.square().log(), number=one):
+        slope, start = _factors(divisor.log(), [right.square().log(), one])
         return f"it divides by {torch.tensor(start).exp():.3g} · ({name} + ε)^{slope:.3g}"
-    if fit := _fit(divisor.square(), **{name: variance, square: terms[square]}, number=torch.ones_like(right)):
-        return f"it divides by √({fit})"
+    for some in ({name: terms[name], **square}, {**terms, **square}):
+        if fit := _fit(divisor.square(), **some, number=one):
+            return f"it divides by √({fit})"
     return ""
 
 
-def _place(subtracted: Tensor, divisor: Tensor, terms: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str:
-    """What is subtracted, as a formula; nothing where none is found."""
-    (name, mean), (deviation, _) = terms.items()
-    if float(((subtracted - mean) / divisor).abs().max()) < _CLOSE:
-        return f"the {name} that it subtracts is right"
+def _place(subtracted: Tensor, divisor: Tensor, terms: Mapping[str, Tensor], stored: Mapping[str, Tensor], eps: float) -> str:
+    """What is subtracted, as a formula of mean, deviation and running values; nothing where none is found."""
+    mean, variance = terms
+    if float(((subtracted - terms[mean]) / divisor).abs().max()) < _CLOSE:
+        return f"the {mean} that it subtracts is right"
     other = {key: value for key, value in stored.items() if key.endswith("mean")}
-    for some in ({name: mean}, other, {name: mean, **other}, {deviation: terms[deviation]}, terms):
-        if some and (fit := _fit(subtracted, **some, number=torch.ones_like(mean))):
+    deviation = {variance.replace("variance", "deviation"): terms[variance].sqrt()}
+    divided = ((terms[variance] + eps).sqrt(), terms[variance].sqrt() + eps)
+    shrunk = [{f"{mean} / {next(iter(deviation))}": terms[mean] / each} for each in divided]
+    one = {mean: terms[mean]}
+    for some in (one, other, one | other, deviation, one | deviation, *shrunk):
+        if some and (fit := _fit(subtracted, **some, number=torch.ones_like(divisor))):
             return f"it subtracts {fit}"
     return ""
 

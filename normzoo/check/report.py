@@ -17,7 +17,7 @@ import torch
 from normzoo.check.checks import FORMULA_CHECKS, FREE_MEMORY, GENERIC_CHECKS, OF_TWO_RUNS, Outcome, first_line
 from normzoo.check.formulas import EVERY, KINDS
 from normzoo.check.measure import measured
-from normzoo.check.mistakes import BY_KEY, MISTAKES
+from normzoo.check.mistakes import BY_KEY, MISTAKES, Guess
 from normzoo.check.subject import CONVENTIONS, USUAL_EPS, Standard, Subject
 from normzoo.check.trace import TOLERANCE, difference
 
@@ -241,11 +241,10 @@ def _like_a_known_norm(subject: Subject) -> tuple[Subject, str]:
         return subject, ""
     for key in KINDS if not subject.has_more else ():
         for eps in USUAL_EPS if key not in FREE_MEMORY and KINDS[key].settings.get("training") != "frozen" else ():
-            known = subject.seen_as(key, eps)
-            if measured(known, "output")[1]:
-                return known, ""
+            if measured(subject.seen_as(key, eps, Guess()), "output")[1]:
+                return subject.seen_as(key, eps), ""
     likeness, key = _nearest(subject)
-    told = measured(subject.seen_as(key, USUAL_EPS[0]), "output")[0] if likeness > LIKE_ANOTHER else ""
+    told = measured(subject.seen_as(key, USUAL_EPS[0], Guess()), "output")[0] if likeness > LIKE_ANOTHER else ""
     return subject, f"Compared with {KINDS[key].title}: {told}" if told else ""
 
 

@@ -70,6 +70,8 @@ CONVENTIONS = {
     "biased-memory": "running_var stores the biased variance, Σ(x − μ)² / n, as TensorFlow does; torch divides by n − 1.",
     "cumulative-memory": "the running statistics are the mean over all batches, as with momentum=None in torch.",
 }
+#: Averages that are held as sums, for example: evaluation shows them.
+HELD_OTHERWISE = ("population", "debiased")
 #: The mean over all batches: always a convention, never a mistake.
 _CUMULATIVE = Mistake("cumulative-memory", "", "", stage="memory")
 #: Common weights of the new batch.
@@ -112,12 +114,14 @@ class Subject:
         self._template = self._build()
         self._depths: dict[tuple[Any, ...], int] = {}
 
-    def seen_as(self, kind: str, eps: float) -> "Subject":
-        """Return the same layer, found to be of that kind with that ε."""
+    def seen_as(self, kind: str, eps: float, conventions: Guess | None = None) -> "Subject":
+        """Return the same layer, found to be of that kind with that ε, and with these conventions if given."""
         other = copy.copy(self)
         for name in ("kind", "eps", "conventions", "expected", "diagnosis"):  # those that depend on the kind
             vars(other).pop(name, None)
         other._identified = (kind, self.groups, eps, Guess())
+        if conventions is not None:
+            other.conventions = conventions
         return other
 
     @cached_property
@@ -284,9 +288,16 @@ class Subject:
                 guess = Guess((*guess.mistakes, mistake), changes, (*guess.sentences, sentence))
         if unexplained not in ("memory", "evaluation"):
             return guess
-        ways_of_all = ({**guess.changes, "memory": memory} for memory in ("cumulative", "population"))
-        changes = max(ways_of_all, key=lambda changes: self._depth(changes, self.standard))
-        if self._depth(changes, self.standard) <= STAGES.index(unexplained):
+        averages: list[dict[str, Any]] = [{"memory": memory} for memory in ("cumulative", *HELD_OTHERWISE)]
+        averages += [{"memory": "debiased", "momentum": "reversed"}, {"memory": "debiased", "remembered": "biased"}]
+        averages += [{"memory": "debiased", "momentum": "reversed", "remembered": "biased"}]
+
+        def depth(changes: dict[str, Any]) -> int:
+            found = self._depth(changes, self.standard)
+            return found if changes["memory"] == "cumulative" or found == len(STAGES) else 0
+
+        changes = max(({**guess.changes, **each} for each in averages), key=depth)
+        if depth(changes) <= STAGES.index(unexplained):
             return guess
         return Guess((*guess.mistakes, _CUMULATIVE), changes, (*guess.sentences, ""))
 
@@ -379,6 +390,8 @@ class Subject:
                 own = self.observed.get((stage, name))
                 if STAGES.index(stage) > last:
                     break
+                if stage == "memory" and changes.get("memory") in HELD_OTHERWISE:
+                    continue
                 if own is not None and (value is None or difference(own, value) > _tolerance(changes)):
                     return STAGES.index(stage)
         except (RuntimeError, ValueError):  # a combination that cannot be computed explains nothing

@@ -42,6 +42,10 @@ def held_tensors(layer: nn.Module) -> Iterator[Held]:
                 yield Held(name, value, "attribute")
             elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 yield Held(name, torch.from_numpy(value), "attribute")
+            elif isinstance(value, list | tuple) and not name.startswith("_"):
+                yield from (
+                    Held(f"{name}_{at}", each, "attribute") for at, each in enumerate(value) if isinstance(each, Tensor)
+                )
             elif isinstance(value, dict) and not name.startswith("_"):
                 yield from (Held(f"{name}_{key}", each, "attribute") for key, each in value.items() if isinstance(each, Tensor))
 

@@ -659,6 +659,12 @@ class CountIsNoBuffer(BatchBase):
         self.seen += 1
 
 
+@planted("loading-changes")
+class ForgetsOnLoading(BatchBase):
+    def _load_from_state_dict(self, state_dict, *others):
+        super()._load_from_state_dict({**state_dict, "running_var": torch.ones(self.num_channels)}, *others)
+
+
 @planted("momentum-of-the-old")
 class MomentumOfKeras(BatchBase):
     def __init__(self, num_channels, eps=1e-5, momentum=0.99):
