@@ -9,7 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from normzoo.analysis.results import correct_images
-from normzoo.analysis.statistics import Runs, accuracy, contrast, holm, pooled_run_variance
+from normzoo.analysis.statistics import Runs, accuracy, compare, holm, pooled_run_variance
 from normzoo.config import nearest
 from normzoo.errors import ConfigError, NormZooError, TrainingError
 from normzoo.formatting import p_text, to_csv
@@ -179,7 +179,7 @@ def differences(runs: pd.DataFrame, by: str, form: str = "text") -> tuple[str, l
         best = max(values, key=lambda value: accuracy(values[value][1]))
         for value, (row, answers) in values.items():
             if value != best:
-                tested.append((row, value, best, contrast([answers, values[best][1]], [1.0, -1.0], between)))
+                tested.append((row, value, best, compare(answers, values[best][1], between)))
     p_values = holm([found.p_value for *_, found in tested])
     settings = [name for name in dict.fromkeys(("recipe", "norm", *differing)) if name != by]
     cells = [

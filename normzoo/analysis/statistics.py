@@ -66,6 +66,11 @@ def pooled_run_variance(networks: Iterable[Runs]) -> RunVariance:
     return RunVariance(sum(float(((each - each.mean()) ** 2).sum()) for each in means) / df if df else 0.0, df)
 
 
+def compare(first: Runs, second: Runs, between_runs: RunVariance) -> Contrast:
+    """Return the accuracy of the first minus that of the second."""
+    return contrast([first, second], [1.0, -1.0], between_runs)
+
+
 def contrast(networks: Sequence[Runs], weights: Sequence[float], between_runs: RunVariance) -> Contrast:
     """Return the weighted sum of mean accuracies of networks, with runs and images as random effects.
 

@@ -6,17 +6,16 @@ import pandas as pd
 
 from normzoo.analysis import results
 from normzoo.analysis.results import METRICS, steps_of
-from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, contrast, mean_accuracy, pooled_run_variance
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, compare, contrast, mean_accuracy, pooled_run_variance
 from normzoo.findings.finding import (
-    SINGLE_RUN,
     TEST,
     Evidence,
     Finding,
     ResultTable,
     accuracy_against,
-    compare,
     counts,
     interval_series,
+    tested,
     training_commands,
     where,
     with_interval,
@@ -198,7 +197,7 @@ def ghost_batches_finding(evidence: Evidence) -> Finding | None:
         method=[
             f"In training each batch of {full} is cut into parts, each normalized by its own statistics. Batch size, number of "
             "steps and evaluation stay the same, so a change is due to the statistics. Wu & Johnson 2021 (arXiv:2105.07576).",
-            f"{TEST} {SINGLE_RUN}" if 1 in ns else TEST,
+            tested(ns),
         ],
         commands=training_commands(norms, *sets.values()),
     )

@@ -2,19 +2,9 @@
 
 import re
 
-from normzoo.analysis.statistics import Contrast, accuracy, pooled_run_variance
+from normzoo.analysis.statistics import Contrast, accuracy, compare, pooled_run_variance
 from normzoo.findings.batch_size import without_ghost_batches
-from normzoo.findings.finding import (
-    SINGLE_RUN,
-    TEST,
-    Evidence,
-    Finding,
-    ResultTable,
-    compare,
-    counts,
-    training_commands,
-    with_interval,
-)
+from normzoo.findings.finding import Evidence, Finding, ResultTable, counts, tested, training_commands, with_interval
 from normzoo.findings.learning_rate import rated_sets
 from normzoo.findings.pairs import forest
 from normzoo.formatting import listed
@@ -86,25 +76,24 @@ def _finding(
 ) -> Finding:
     key, title, start = words
     changes = [each for _, _, each in found.values()]
-    single = any(1 in each.runs for each in changes)
     phrases = [f"{short_name(variant)} {with_interval(each, 1)}" for variant, each in zip(found, changes, strict=True)]
     table = ResultTable("Validation accuracy and its change, with the 95% interval")
     table.add("Norm", [short_name(variant) for variant in found])
     table.add("Before (%)", [100 * before for before, _, _ in found.values()], ".1f", higher_is_better=True)
     table.add("After (%)", [100 * after for _, after, _ in found.values()], ".1f", higher_is_better=True)
     table.add_contrasts("Change (points)", changes)
-    runs = counts(n for each in changes for n in each.runs)
+    runs = [n for each in changes for n in each.runs]
     return Finding(
         key=key,
         title=title,
-        headline=f"{start} validation accuracy changes by (points): {listed(phrases)} ({runs}).",
+        headline=f"{start} validation accuracy changes by (points): {listed(phrases)} ({counts(runs)}).",
         chart=forest(
             "Change of validation accuracy with its 95% interval",
             "Change (points)",
             [(variant, change, {}) for variant, (_, _, change) in found.items()],
         ),
         tables=[table],
-        method=[f"{TEST} {SINGLE_RUN}" if single else TEST],
+        method=[tested(runs)],
         notes=notes,
         commands=training_commands(found, *sets),
     )

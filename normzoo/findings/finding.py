@@ -11,17 +11,7 @@ import numpy as np
 import pandas as pd
 
 from normzoo.analysis import results
-from normzoo.analysis.statistics import (
-    SIGNIFICANT,
-    Contrast,
-    Interval,
-    Runs,
-    RunVariance,
-    accuracy,
-    contrast,
-    holm,
-    pooled_run_variance,
-)
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Interval, Runs, RunVariance, accuracy, holm, pooled_run_variance
 from normzoo.formatting import listed, minus, p_text, signed
 from normzoo.plotting.spec import Axis, Chart, Panel, Series, series
 from normzoo.pretrained.registry import ModelSet
@@ -145,11 +135,6 @@ def images_of(model_set: ModelSet) -> str:
     return model_set.data
 
 
-def compare(first: Runs, second: Runs, between_runs: RunVariance) -> Contrast:
-    """Return the accuracy of the first minus that of the second."""
-    return contrast([first, second], [1.0, -1.0], between_runs)
-
-
 def names(variants: Iterable[str]) -> str:
     """Return "BN, BIN and GN"."""
     return listed([short_name(variant) for variant in variants])
@@ -202,6 +187,11 @@ TEST = (
 )
 HOLM = "p values: Holm's correction over all pairs, shown or not; significant: below 0.05."
 SINGLE_RUN = "With n = 1 the interval covers images only, not the variance between runs, and nothing is called significant."
+
+
+def tested(runs: Iterable[int]) -> str:
+    """Return how differences between networks with so many runs are tested."""
+    return f"{TEST} {SINGLE_RUN}" if 1 in runs else TEST
 
 
 #: Commands that reproduce stored results, as printed.

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, RunVariance, accuracy, holm
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, Runs, RunVariance, accuracy, compare, holm
 from normzoo.findings.finding import (
     HOLM,
     SINGLE_RUN,
@@ -12,7 +12,6 @@ from normzoo.findings.finding import (
     Evidence,
     Finding,
     ResultTable,
-    compare,
     counts,
     interval_row,
     names,

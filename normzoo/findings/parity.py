@@ -6,8 +6,8 @@ import pandas as pd
 
 from normzoo.analysis import results
 from normzoo.analysis.results import METRICS
-from normzoo.analysis.statistics import SIGNIFICANT, Contrast, pooled_run_variance
-from normzoo.findings.finding import TEST, Evidence, Finding, ResultTable, compare, training_commands, where, with_interval
+from normzoo.analysis.statistics import SIGNIFICANT, Contrast, compare, pooled_run_variance
+from normzoo.findings.finding import TEST, Evidence, Finding, ResultTable, training_commands, where, with_interval
 from normzoo.formatting import p_text
 from normzoo.plotting.spec import Axis, Chart, Panel, series
 from normzoo.pretrained.registry import ModelSet

@@ -78,6 +78,8 @@ def data_root() -> Path:
 
 
 def cache_folder(name: str, image_size: int, root: Path | None = None) -> Path:
+    if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
+        raise ConfigError(f"image_size must be between {MIN_IMAGE_SIZE} and {MAX_IMAGE_SIZE:,}, got {image_size}.")
     return (root or data_root()) / f"{name}-{image_size}px"
 
 
@@ -90,7 +92,6 @@ def fetch(name: str, image_size: int | None = None, archive: str | None = None, 
     """
     source = get_source(name)
     image_size = source.image_size if image_size is None else image_size
-    check_image_size(image_size)
     root = root or data_root()
     folder = cache_folder(name, image_size, root)
     if folder.exists():
@@ -104,11 +105,6 @@ def fetch(name: str, image_size: int | None = None, archive: str | None = None, 
             raise DataError(f"There is no archive at {location}. Give another --archive PATH-OR-URL, or omit it to download.")
     build_cache(name, source, path, folder, image_size)
     return folder
-
-
-def check_image_size(image_size: int) -> None:
-    if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
-        raise ConfigError(f"image_size must be between {MIN_IMAGE_SIZE} and {MAX_IMAGE_SIZE:,}, got {image_size}.")
 
 
 def build_cache(name: str, source: Source, archive: Path, folder: Path, image_size: int) -> None:

@@ -21,20 +21,9 @@ from normzoo.errors import DataError, ImageError
 from normzoo.formatting import counted, to_csv
 from normzoo.images.preprocess import load_image, to_pixels
 from normzoo.pretrained.serialization import new_folder
-from training.data.dataset import (
-    FILES,
-    FORMAT_VERSION,
-    SPLITS,
-    ImageData,
-    cache_folder,
-    check_image_size,
-    data_root,
-    load,
-    write_cache,
-)
+from training.data.dataset import FILES, FORMAT_VERSION, SPLITS, ImageData, cache_folder, data_root, load, write_cache
 from training.data.sources import SOURCES, digest
 from training.data.splits import (
-    HIDDEN,
     PARTS,
     SPLIT_SEED,
     VAL_SHARE,
@@ -80,7 +69,6 @@ def load_folder(folder: Path, image_size: int, say: Callable[[str], None] = prin
     `train/<class>/…` with `val/<class>/…`; or `train/<class>/…` or `<class>/…` alone: then a tenth of each class, drawn with a
     fixed seed, is used for validation. `files.csv` in the cache lists every file with its split.
     """
-    check_image_size(image_size)
     folder = Path(os.path.abspath(folder))
     name = _set_name(folder)
     cache = cache_folder(name, image_size, root)
@@ -109,13 +97,8 @@ def _set_name(folder: Path) -> str:
 def _fingerprint(found: Found) -> str:
     """Return a hash that changes when a file is added, removed, rewritten or relabelled."""
     stats = [(file.name, file.split, file.label, (stat := file.path.stat()).st_size, stat.st_mtime_ns) for file in found.files]
-    parts = [FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats, found.classes, _told(found)]
+    parts = [FORMAT_VERSION, VAL_SHARE, SPLIT_SEED, stats, found.classes, found.told]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _told(found: Found) -> list[tuple[str, str]]:
-    """Skipped files, except for common system files."""
-    return [each for each in found.skipped if each[1] != HIDDEN]
 
 
 def _read_source(cache: Path) -> dict[str, str]:
@@ -145,8 +128,8 @@ def _build(
     chosen = {split: np.array([i for i, each in enumerate(splits) if each == split], dtype=np.int64) for split in SPLITS}
     labels = {split: np.array([files[i].label for i in chosen[split]], dtype=np.int64) for split in SPLITS}
     used = {f"{splits[i]}/{classes[file.label]}/{file.name}": hashes[i] for i, file in enumerate(files) if not problems[i]}
-    note = " ".join([_note(folder, files, splits, len(_told(found))), *warnings])
-    skipped = sorted([(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem] + _told(found))
+    note = " ".join([_note(folder, files, splits, len(found.told)), *warnings])
+    skipped = sorted([(file.name, problem) for file, problem in zip(files, problems, strict=True) if problem] + found.told)
     rows = [(splits[i], classes[file.label], file.name, hashes[i], problems[i]) for i, file in enumerate(files)]
     rows += [(SKIPPED, "", file_name, "", problem) for file_name, problem in found.skipped]
     squares = {split: pixels[chosen[split]] for split in SPLITS}
@@ -158,7 +141,7 @@ def _build(
     for warning in warnings:
         say(warning)
     if skipped:
-        say(f"{len(skipped)} of {len(files) + len(_told(found))} files were skipped; {cache / FILES} lists them all:")
+        say(f"{len(skipped)} of {len(files) + len(found.told)} files were skipped; {cache / FILES} lists them all:")
         for file_name, problem in skipped[:MAX_NAMED]:
             say(f"  {file_name}: {problem}")
 

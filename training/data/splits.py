@@ -50,6 +50,11 @@ class Found:
     files: list[ImageFile]
     skipped: list[tuple[str, str]]
 
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """The skipped files, except for common system files."""
+        return [each for each in self.skipped if each[1] != HIDDEN]
+
 
 def find_files(folder: Path) -> Found:
     """Find the images of a folder: `train/<class>/…` with or without `val/<class>/…`, or `<class>/…`.
