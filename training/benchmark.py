@@ -47,9 +47,7 @@ def best_rate(trials: Iterable[Run], root: Path) -> float:
         else:
             accuracies[run.recipe.lr] = float(rows[-1]["accuracy"])
     if missing:
-        raise TrainingError(
-            f"No finished trial at learning rate {', '.join(missing)} yet. Run this again when the trials have ended."
-        )
+        raise TrainingError(f"No finished trial at learning rate {', '.join(missing)} yet. Run this again when all have ended.")
     return max(accuracies, key=lambda rate: accuracies[rate])
 
 
@@ -86,9 +84,7 @@ def benchmark_table(checkpoints: Path, data: str, recipe: str, device: torch.dev
     sets = [each for each in list_model_sets(checkpoints) if each.data == data and each.checkpoints]
     shown = next((each for each in sets if without_rate(each.recipe) == recipe), None)
     if shown is None:
-        raise TrainingError(
-            f"No network of {data} and {recipe} is packaged in {checkpoints}. Package one: python -m training package"
-        )
+        raise TrainingError(f"No network of {data} and {recipe} is packaged in {checkpoints}. Run: python -m training package")
     evidence = Evidence(shown, sets)
     found, between_runs = rated(
         evidence, recipe, lambda each: [key for key in each.checkpoints if Variant.parse(key).batch_size is None]

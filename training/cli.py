@@ -125,9 +125,7 @@ def build_parser() -> Parser:
     _add_run_options(command, without=("threads", "stop_after"))
     add("--workers", type=positive, metavar="N", help="runs at a time (default: one per core, one on a GPU)")
     add("--launcher", choices=["local", "slurm"], default="local", help="this machine or a Slurm cluster (default: local)")
-    group = command.add_argument_group(
-        "with --launcher slurm", "For other settings use Slurm's variables, such as SBATCH_ACCOUNT."
-    )
+    group = command.add_argument_group("with --launcher slurm", "For the rest use Slurm's variables, such as SBATCH_ACCOUNT.")
     _add_fields(group, Resources)
     group.add_argument("--retry", action="store_true", default=None, help="submit failed runs again")
 
@@ -363,9 +361,7 @@ def call_study(options: argparse.Namespace) -> None:
     resources = _resources(options)
     if options.search:
         if resources:
-            raise ConfigError(
-                "--search does not work with --launcher slurm. Run the same command on several machines: they share trials."
-            )
+            raise ConfigError("--search cannot use --launcher slurm. Run the same command on more machines: they share trials.")
         options.holdout = options.holdout or str(SEARCH_HOLDOUT)
     execution = Execution(**given(options, ("device", "compile", "log_to", "retrain")))
     device = choose_device("auto" if resources else execution.device)

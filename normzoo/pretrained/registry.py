@@ -106,9 +106,7 @@ def checkpoints_root(place: str | None = None) -> Path:
         return PACKAGED
     hub_id = hub.HubId.parse(place)
     if place.startswith(hub.PREFIX) and not hub_id:
-        raise HubError(
-            f"{place!r} is not a repository on the Hugging Face Hub. Give hf://user/repo or hf://user/repo@revision."
-        )
+        raise HubError(f"{place!r} is no repository on the Hugging Face Hub. Give hf://user/repo or hf://user/repo@revision.")
     return hub.download(hub_id) if hub_id else Path(place)
 
 

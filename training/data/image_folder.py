@@ -121,9 +121,8 @@ def _build(
             hashes[i], problems[i] = sha, problem
             if square is not None:
                 pixels[i] = square
-    splits = [
-        SKIPPED if problem else split for split, problem in zip(decide_splits(classes, files, hashes), problems, strict=True)
-    ]
+    decided = zip(decide_splits(classes, files, hashes), problems, strict=True)
+    splits = [SKIPPED if problem else split for split, problem in decided]
     warnings = check_classes(folder, classes, files, splits) + _copies(files, classes, splits, hashes)
     chosen = {split: np.array([i for i, each in enumerate(splits) if each == split], dtype=np.int64) for split in SPLITS}
     labels = {split: np.array([files[i].label for i in chosen[split]], dtype=np.int64) for split in SPLITS}

@@ -34,9 +34,8 @@ def from_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 def per_class(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> list[dict[str, float | int | str]]:
     """Precision, recall, F1 and number of images of every class."""
-    columns = precision_recall_fscore_support(
-        labels.numpy(), logits.argmax(1).numpy(), labels=list(range(len(classes))), zero_division=0
-    )
+    every = list(range(len(classes)))
+    columns = precision_recall_fscore_support(labels.numpy(), logits.argmax(1).numpy(), labels=every, zero_division=0)
     return [
         {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for name, p, r, f, n in zip(classes, *columns, strict=True)
@@ -45,9 +44,8 @@ def per_class(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> list[
 
 def confusion(logits: Tensor, labels: Tensor) -> list[list[int]]:
     """counts[true class][predicted class]."""
-    matrix: list[list[int]] = confusion_matrix(
-        labels.numpy(), logits.argmax(1).numpy(), labels=list(range(logits.shape[1]))
-    ).tolist()
+    every = list(range(logits.shape[1]))
+    matrix: list[list[int]] = confusion_matrix(labels.numpy(), logits.argmax(1).numpy(), labels=every).tolist()
     return matrix
 
 

@@ -195,9 +195,8 @@ def open_state(run: Run, data: ImageData, folder: Path, retrain: bool = False) -
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     old, new = {**old, **old["recipe"]}, {**new, **new["recipe"]}
-    return ", ".join(
-        f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in new if key != "recipe" and old.get(key) != new[key]
-    )
+    changed = [key for key in new if key != "recipe" and old.get(key) != new[key]]
+    return ", ".join(f"{key} {old.get(key)!r}, now {new[key]!r}" for key in changed)
 
 
 def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int, watch: Watch) -> list[dict[str, Any]]:

@@ -207,9 +207,7 @@ class ClusterStudy:
                 jobs = queue()
                 if (jobs is not None) != answered:
                     answered = jobs is not None
-                    self.say(
-                        "Slurm's controller answers again." if answered else "Slurm's controller does not answer. Waiting."
-                    )
+                    self.say(f"Slurm's controller {'answers again' if answered else 'does not answer. Waiting'}.")
                 if jobs is None:
                     continue
                 for run in [run for run in left if not self._is_under_way(run, jobs)]:

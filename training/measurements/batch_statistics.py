@@ -1,6 +1,6 @@
 """Measurement of networks with batch statistics at test time in place of running statistics."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def measure_batch_statistics(checkpoints: Path, log: Callable[[str], None] = pri
 
 
 def check_batch_statistics(
-    checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: tuple[Case, ...] = SAMPLE
+    checkpoint: Checkpoint, network: ResNet, data: ImageData, cases: Sequence[Case] = SAMPLE
 ) -> list[str]:
     """Return the differences from the stored rows of a network."""
     stored = {case_of(row): row for row in stored_rows(checkpoint, BATCH_STATISTICS_TABLE)}
@@ -79,7 +79,7 @@ def _rows(checkpoint: Checkpoint) -> list[Row]:
     return [{"seed": min(checkpoint.metrics["seeds"]), **row} for row in _measure(network, data, CASES)]
 
 
-def _measure(network: ResNet, data: ImageData, cases: tuple[Case, ...]) -> list[Row]:
+def _measure(network: ResNet, data: ImageData, cases: Sequence[Case]) -> list[Row]:
     """Return the accuracy in each case; of clean images in random order also the share of predictions that another order
     changes.
     """
