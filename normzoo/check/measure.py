@@ -159,6 +159,8 @@ def _statistics(
     maps = differs.flatten(2).any(2)
     (slope, start, error), (right_slope, right_start, right_error) = (_fit_maps(x, each) for each in (normalized, wanted))
     if max(float(each[maps].max()) for each in (error, right_error)) > _CLOSE:
+        if not is_position and (told := _shared(wanted / right_slope[..., None, None], normalized)):
+            return told, True
         return "the output of a map is no linear function of its input: its pixels do not share one mean and variance", False
     if not bool(slope[maps].abs().min() > 0):
         return "the output does not depend on the input of the same map", False
@@ -199,6 +201,19 @@ def _statistics(
         place or f"it subtracts another value than the {of}mean, up to {off:.2g} deviations away",
     )
     return ", and ".join(parts_told), bool(scale and place) and not may_be_meant
+
+
+def _shared(centred: Tensor, normalized: Tensor) -> str:
+    """Along which axes what divides is the same, if the right mean is subtracted; nothing where that is not known."""
+    divisor, is_large = centred / normalized, normalized.abs() > 0.05
+    same, other = list[str](), list[str]()
+    for dim, name in enumerate(_DIMENSIONS):
+        gap = (divisor - divisor.roll(1, dim)).abs() / divisor.abs()
+        is_same = float(gap[is_large & is_large.roll(1, dim)].max()) < 10 * _CLOSE
+        (same if is_same else other).append(f"{name}s")
+    if not same or not other:
+        return ""
+    return f"what divides is the same for all {' and '.join(same)}, but not for all {' and '.join(other)}: look at its axes"
 
 
 def _of_other_maps(subtracted: Tensor, divisor: Tensor, means: Tensor, divisors: Tensor, maps: Tensor) -> str:
