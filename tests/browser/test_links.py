@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from normzoo import NORM_LAYERS
@@ -159,3 +160,11 @@ def test_added_networks_the_folder_and_the_choices_in_folds_are_in_the_link(page
     open_tab(page, "Inside")
     page.get_by_role("button", name="Interventions").click()
     expect(page.get_by_role("radio", name="Replicated pixels in the first convolution")).to_be_checked()
+
+
+@pytest.mark.parametrize("viewport", ["phone"])
+def test_the_finding_of_a_link_is_in_sight_in_the_list(page, server_url):
+    page.goto(f"{server_url}?tab=evidence&finding=parity")
+    chosen = page.locator("#findings label.selected")
+    expect(chosen).to_have_text("Parity with PyTorch")
+    expect(chosen).to_be_in_viewport(ratio=1)

@@ -18,7 +18,7 @@ from normzoo.app.components.charts import as_plot
 from normzoo.app.components.downloads import csv_link
 from normzoo.app.components.html import BEST_NOTE, SORT_SCRIPT, marked, render, sortable
 from normzoo.app.core.catalog import Catalog
-from normzoo.app.core.controls import Chooser, Linked
+from normzoo.app.core.controls import UNDOCUMENTED, Chooser, Linked
 from normzoo.app.core.errors import check_choice
 from normzoo.errors import ConfigError
 from normzoo.findings import COMMON, OF_A_SET, Evidence, Finding, ResultTable, find_all
@@ -86,6 +86,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         show_progress_on=plot,
     )
     chooser.add_to_link(Linked("finding", [following.event], [index]))
+    seen = "() => document.querySelector('#findings label.selected')?.scrollIntoView({inline: 'center', block: 'nearest'})"
+    following.event.success(None, js=seen, api_name="show_finding", **UNDOCUMENTED)  # on a phone the list is wider
     for name, (keys, parts, ignored) in FORMER.items():
         event = api(_former(catalog, found, keys, parts, ignored), api_name=name)
         for output, part in zip(page.fns[event["id"]].outputs if page else (), parts, strict=False):
