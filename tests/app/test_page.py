@@ -117,7 +117,7 @@ def test_without_networks_the_page_asks_for_some(catalog):
     assert compare.answer(catalog, model_set, [], load_image(PHOTO)) == (NO_NETWORKS, {})
     assert compare.tabulate_answers(catalog, model_set, [], load_image(PHOTO)) == ""
     assert NO_NETWORKS in curves.draw(catalog, model_set, [], "loss", "Both")[1]
-    assert curves.tabulate(catalog, model_set, []) == (NO_NETWORKS, [])
+    assert curves.tabulate(catalog, curves.View(model_set, [])) == (NO_NETWORKS, [])
 
 
 @pytest.mark.parametrize("value", [{}, {"path": None}, {"path": ""}, {"url": "data:image/png;base64,AAAA"}, "photo.png", 3])

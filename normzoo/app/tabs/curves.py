@@ -1,7 +1,9 @@
 """The tab Curves & metrics: how networks learned, where they ended, and which classes they confuse."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -64,7 +66,7 @@ PER_CLASS = '<h2>F1 of every class</h2><p class="explanation">The class with the
 def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     """Place the tab, with the first chart and table in it."""
     metrics = [(capital(metric.title), key) for key, metric in METRICS.items()]
-    figure, words, finals, _ = draw(catalog, default, main_variants_of(default), FIRST_METRIC, FIRST_SPLITS)
+    figure, words, finals, _ = draw(catalog, View(default, main_variants_of(default)))
     with gr.Row(elem_classes="controls"):
         metric = gr.Radio(metrics, value=FIRST_METRIC, label="Metric", min_width=260, scale=3)
         splits = gr.Radio(list(SPLIT_CHOICES), value=FIRST_SPLITS, label="Split", min_width=240, scale=2)
@@ -75,7 +77,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     plot = charts.place("curves", value=figure)
     explanation = gr.HTML(words, js_on_load=None, elem_id="curves-text", label="report")
     inputs = [*chooser.inputs, metric, splits, smoothing, log_axes, others]
-    downloads.build(lambda *asked: as_file(catalog, *asked), inputs, "curves", plot)
+    downloads.build(lambda *asked: as_file(catalog, view_of(catalog, *asked[:-1]), asked[-1]), inputs, "curves", plot)
     gr.HTML(HOW_TO_READ, js_on_load=None)
     plots = []
     with gr.Accordion("All four metrics", open=False) as open_panels, gr.Row(elem_classes="panels"):
@@ -101,8 +103,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         to less than 1. log_axes: those of x and y that are logarithmic. others: networks of other model sets of the same data
         beside the chosen ones, such as tiny-imagenet-25/paper/bn-bs8.
         """
-        chosen_set = catalog.get(model_set)
-        return draw(catalog, chosen_set, chosen(chosen_set, variants), metric, splits, smoothing, log_axes, others)[:2]
+        return draw(catalog, view_of(catalog, model_set, variants, metric, splits, smoothing, log_axes, others))[:2]
 
     def results(
         model_set: str, variants: list[str] | None = None, others: list[str] | None = None
@@ -112,8 +113,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
         others: as for learning_curves. The data hold for each network the mean over its seeds and the standard deviation of
         every metric, as fractions and nats.
         """
-        chosen_set = catalog.get(model_set)
-        return tabulate(catalog, chosen_set, chosen(chosen_set, variants), others)
+        return tabulate(catalog, view_of(catalog, model_set, variants, others=others))
 
     def learning_panels(
         model_set: str,
@@ -126,13 +126,12 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
 
         variant: one network or a list. smoothing, log_axes, others: as for learning_curves.
         """
-        chosen_set = catalog.get(model_set)
         if isinstance(variant, str):
-            variant = [check_choice("network", variant, variants_of(chosen_set))]
-        shown = chosen(chosen_set, variant)
+            variant = [check_choice("network", variant, variants_of(catalog.get(model_set)))]
+        view = view_of(catalog, model_set, variant, FIRST_METRIC, "Both", smoothing, log_axes, others)
         figures, told = [], ""
         for key, metric in METRICS.items():
-            chart, table = _chart(catalog, chosen_set, shown, key, "Both", smoothing, log_axes, others)
+            chart, table = _chart(catalog, dataclasses.replace(view, metric=key))
             drawn = plotly.draw(chart)
             drawn["layout"] |= {"height": PANEL_PIXELS}
             figures.append(as_plot(drawn))
@@ -165,45 +164,50 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     _build_per_class(catalog, chooser)
 
 
-def draw(
-    catalog: Catalog,
-    model_set: ModelSet,
-    variants: list[str],
-    metric: str,
-    splits: str,
-    smoothing: float = 0,
-    log_axes: list[str] | None = None,
-    others: list[str] | None = None,
-) -> tuple[PlotData, str, str, list[dict[str, Any]]]:
+@dataclass(frozen=True)
+class View:
+    """What the tab shows: networks, a metric of some splits, smoothed or not, along some axes.
+
+    Args:
+        others: networks of other model sets of the same data, such as tiny-imagenet-25/paper/bn-bs8.
+    """
+
+    model_set: ModelSet
+    variants: list[str]
+    metric: str = FIRST_METRIC
+    splits: str = FIRST_SPLITS
+    smoothing: float = 0
+    log_axes: list[str] | None = None
+    others: list[str] | None = None
+
+
+def view_of(catalog: Catalog, model_set: str, variants: list[str] | None, *choices: Any, **named: Any) -> View:
+    """The view that the names in controls, or of a program, stand for."""
+    chosen_set = catalog.get(model_set)
+    return View(chosen_set, chosen(chosen_set, variants), *choices, **named)
+
+
+def draw(catalog: Catalog, view: View) -> tuple[PlotData, str, str, list[dict[str, Any]]]:
     """The chart, the words below it, and the table of final figures with its rows as data."""
-    chart, table = _chart(catalog, model_set, variants, metric, splits, smoothing, log_axes, others)
-    words = explain(table.frame, METRICS[metric], splits) + unavailable(table.problems)
-    return as_plot(plotly.draw(chart)), words, *tabulate(catalog, model_set, variants, others)
+    chart, table = _chart(catalog, view)
+    words = explain(table.frame, METRICS[view.metric], view.splits) + unavailable(table.problems)
+    return as_plot(plotly.draw(chart)), words, *tabulate(catalog, view)
 
 
-def _chart(
-    catalog: Catalog,
-    model_set: ModelSet,
-    variants: list[str],
-    metric: str,
-    splits: str,
-    smoothing: float,
-    log_axes: list[str] | None,
-    others: list[str] | None,
-) -> tuple[Chart, Table]:
-    check_choice("metric", metric, METRICS)
-    check_choice("splits", splits, SPLIT_CHOICES)
-    table = _collect(catalog, model_set, variants, others, history)
-    shown_splits, axes = SPLIT_CHOICES[splits], check_axes(log_axes)
-    classes = len(classes_of(model_set))
-    chance = chance_loss(classes) if metric == "loss" and classes else None
-    return curve_chart(table.frame, METRICS[metric], shown_splits, chance, smoothing, axes), table
+def _chart(catalog: Catalog, view: View) -> tuple[Chart, Table]:
+    check_choice("metric", view.metric, METRICS)
+    check_choice("splits", view.splits, SPLIT_CHOICES)
+    table = _collect(catalog, view, history)
+    classes = len(classes_of(view.model_set))
+    chance = chance_loss(classes) if view.metric == "loss" and classes else None
+    axes = check_axes(view.log_axes)
+    return curve_chart(table.frame, METRICS[view.metric], SPLIT_CHOICES[view.splits], chance, view.smoothing, axes), table
 
 
-def _collect(catalog: Catalog, model_set: ModelSet, variants: list[str], others: object, read: Any) -> Table:
+def _collect(catalog: Catalog, view: View, read: Any) -> Table:
     """What a function of a model set and variants gives, also of networks elsewhere, which bring their set's title."""
-    named: list[str] = _others(catalog, model_set, others)["value"]
-    found = [read(model_set, variants)]
+    named: list[str] = _others(catalog, view.model_set, view.others)["value"]
+    found = [read(view.model_set, view.variants)]
     titles = {name: title for title, name in catalog.titles}
     for other in named:
         name, _, variant = other.rpartition("/")
@@ -246,11 +250,9 @@ def explain(frame: pd.DataFrame, metric: Metric, splits: str) -> str:
     return render("curves.html", n=n, ends=ends)
 
 
-def tabulate(
-    catalog: Catalog, model_set: ModelSet, variants: list[str], others: list[str] | None = None
-) -> tuple[str, list[dict[str, Any]]]:
+def tabulate(catalog: Catalog, view: View) -> tuple[str, list[dict[str, Any]]]:
     """The final figures with their files, as HTML; and as data for the API."""
-    finals = _collect(catalog, model_set, variants, others, final_metrics)
+    finals = _collect(catalog, view, final_metrics)
     problems = unavailable(finals.problems)
     if finals.frame.empty:
         return problems or NO_NETWORKS, []
@@ -269,7 +271,7 @@ def tabulate(
     numbers["n"] = texts["n"] = frame["n"].to_numpy()
     full = frame.assign(network=names)
     caption = "Final figures: mean ± standard deviation over n seeds; ★ best"
-    name = downloads.file_name(model_set.name, "results")
+    name = downloads.file_name(view.model_set.name, "results")
     table = sortable(numbers, texts, caption, better) + csv_link(texts, name, full=full)
     return table + problems, json.loads(frame.to_json(orient="records", double_precision=15))  # NaN becomes null
 
@@ -281,23 +283,12 @@ def _rounded(metric: Metric, mean: float, sd: float | None) -> str:
     return value if sd is None or np.isnan(sd) else f"{value} ± {metric.on_screen(sd):.{digits}f}"
 
 
-def as_file(
-    catalog: Catalog,
-    model_set: str,
-    variants: list[str] | None,
-    metric: str,
-    splits: str,
-    smoothing: float,
-    log_axes: list[str] | None,
-    others: list[str] | None,
-    file_format: str,
-) -> tuple[str, bytes]:
+def as_file(catalog: Catalog, view: View, file_format: str) -> tuple[str, bytes]:
     """The chart as a picture, or its numbers: a name without ending, and the content."""
-    chosen_set = catalog.get(model_set)
-    shown = chosen(chosen_set, variants)
-    chart, table = _chart(catalog, chosen_set, shown, metric, splits, smoothing, log_axes, others)
-    numbers = to_frame(table.frame[table.frame["split"].isin(SPLIT_CHOICES[splits])], metric, smoothing)
-    return downloads.file_name(chosen_set.name, metric, splits), downloads.chart_file(chart, numbers, file_format)
+    chart, table = _chart(catalog, view)
+    frame = table.frame[table.frame["split"].isin(SPLIT_CHOICES[view.splits])]
+    content = downloads.chart_file(chart, to_frame(frame, view.metric, view.smoothing), file_format)
+    return downloads.file_name(view.model_set.name, view.metric, view.splits), content
 
 
 def to_frame(frame: pd.DataFrame, metric: str, smoothing: float) -> pd.DataFrame:

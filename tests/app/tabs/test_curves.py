@@ -34,7 +34,7 @@ def chart(plot) -> dict:
 
 
 def draw(catalog, name, variants, *rest):
-    return curves.draw(catalog, catalog.get(name), variants, *rest)
+    return curves.draw(catalog, curves.view_of(catalog, name, variants, *rest))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -54,7 +54,8 @@ def test_networks_of_other_sets_of_the_same_data_stand_beside_in_chart_table_and
     assert names[1].startswith("BN · ")
     assert [row["n"] for row in rows] == [1, 3]
     assert table.count('<th scope="row"') == 2
-    found = curves.as_file(catalog, "toy/paper", ["bn"], "accuracy", "Validation", 0, None, [OTHER], "csv")[1].decode()
+    view = curves.view_of(catalog, "toy/paper", ["bn"], others=[OTHER])
+    found = curves.as_file(catalog, view, "csv")[1].decode()
     assert len({row["variant"] for row in csv.DictReader(io.StringIO(found))}) == 2
     for wrong in (["else/paper/bn"], ["toy/seeds/ln"], "toy/seeds/bn", [["bn"]]):
         with pytest.raises(ConfigError, match="Unknown networks"):
@@ -69,7 +70,7 @@ def test_logarithmic_axes_have_plain_numbers_and_bands_stay_above_zero(catalog):
 
 
 def test_the_csv_holds_what_is_drawn(catalog):
-    _, content = curves.as_file(catalog, "toy/seeds", ["bn"], "loss", "Training", 0.5, [], None, "csv")
+    _, content = curves.as_file(catalog, curves.view_of(catalog, "toy/seeds", ["bn"], "loss", "Training", 0.5), "csv")
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert [row["split"] for row in rows] == ["train"] * 5
     assert [float(row["loss_mean"]) for row in rows] == pytest.approx([1.5 / epoch + 1 for epoch in range(1, 6)])
@@ -92,7 +93,7 @@ def test_the_best_final_figure_is_the_highest_accuracy_and_the_lowest_loss_and_t
         one = {"loss": {"mean": loss, "sd": None, "values": [loss]}, **both}
         save_variant(tmp_path, variant, final={"val": one, "train": one})
     catalog = Catalog(tmp_path)
-    table, _ = curves.tabulate(catalog, catalog.get("toy/paper"), ["bn", "gn"])
+    table, _ = curves.tabulate(catalog, curves.view_of(catalog, "toy/paper", ["bn", "gn"]))
     _, bn, gn = re.findall(r"<tr>(?:(?!</tr>).)*</tr>", table)
     assert re.findall(r'class="best" data-value="([^"]+)"', bn) == ["60.0"] * 4
     assert re.findall(r'class="best" data-value="([^"]+)"', gn) == ["1.0"] * 2
