@@ -116,7 +116,7 @@ def test_without_networks_the_page_asks_for_some(catalog):
     model_set = catalog.get("toy/paper")
     assert compare.answer(catalog, model_set, [], load_image(PHOTO)) == (NO_NETWORKS, {})
     assert compare.tabulate_answers(catalog, model_set, [], load_image(PHOTO)) == ""
-    assert NO_NETWORKS in curves.draw(catalog, model_set, [], "loss", "Both")[1]
+    assert NO_NETWORKS in curves.draw(catalog, curves.View(model_set, [], "loss", "Both"))[1]
     assert curves.tabulate(catalog, curves.View(model_set, [])) == (NO_NETWORKS, [])
 
 
