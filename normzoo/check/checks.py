@@ -8,7 +8,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import torch
@@ -421,20 +421,16 @@ def parameters_learn(subject: Subject) -> Outcome:
             if each.requires_grad:
                 each.copy_(0.5 + torch.rand(each.shape, generator=generator))
     y = layer(subject.batches[0].float() + 0)
-    learned = {
-        name: each
-        for part in running
-        for name, each in part.named_parameters(recurse=isinstance(part, torch.jit.ScriptModule))
-        if each.requires_grad
-    }
+    found = [named for part in running for named in part.named_parameters(recurse=isinstance(part, torch.jit.ScriptModule))]
+    learned = {id(each): (name, each) for name, each in found if each.requires_grad}
     if not learned or not y.requires_grad:
         return Outcome(True)
     weighted = y * (1 + _random(*y.shape))
-    gradients = torch.autograd.grad(weighted.sum(), list(learned.values()), allow_unused=True)
+    names, parameters = zip(*learned.values(), strict=True)
+    gradients = torch.autograd.grad(weighted.sum(), parameters, allow_unused=True)
     least = 1e-7 * float(weighted.detach().abs().sum())
-    silent = ", ".join(
-        name for name, each in zip(learned, gradients, strict=True) if each is None or not float(each.abs().max()) > least
-    )
+    has_none = [each is None or not float(each.abs().max()) > least for each in gradients]
+    silent = ", ".join(compress(names, has_none))
     is_gate = subject.kind == "bin" and "gate" in subject.roles and silent == subject.roles["gate"].name
     named = ("gate-frozen", "its start") if is_gate else ("parameter-without-gradient", silent)
     return Outcome(not silent, silent, (named,) if silent else ())
