@@ -32,6 +32,7 @@ from training.config import PLANS, RECIPE_FIELDS, RECIPES, SEARCH_HOLDOUT, Execu
 from training.data.dataset import ImageData, fetch, hold_out
 from training.data.image_folder import open_images
 from training.data.sources import SOURCES
+from training.engine.distributed import is_writer, launched_replicas, process_group
 from training.engine.speed import choose_precision
 from training.engine.step import DEVICES, choose_device, start_of
 from training.engine.trainer import LOOK, Interrupted, import_log, train
@@ -111,6 +112,7 @@ def build_parser() -> Parser:
     add("--norm", required=True, metavar="KEY", help=f"one of: {', '.join(norm_keys())}; or FILE.py:CLASS")
     add("--seed", default="0", help="seed of initial weights, order and augmentation (default: 0)")
     _add_run_options(command)
+    add("--no-sync-norms", dest="sync_norms", action="store_false", help="the opposite of --sync-norms")
 
     command = parser.command(commands, "study", call_study, "train many networks, one process per core; run again to resume")
     add("file", nargs="?", type=Path, metavar="FILE.toml", help="the settings below, each a value or a list")
@@ -122,7 +124,7 @@ def build_parser() -> Parser:
     add("--search", action="append", metavar="SETTING=LOW..HIGH", help="search with Optuna, such as lr=0.01..1; repeatable")
     add("--trials", type=positive, default=12, metavar="N", help="trials of a search per norm (default: 12)")
     add("--sampler", choices=SAMPLERS, default=SAMPLERS[0], help="sampler of a search (default: %(default)s)")
-    _add_run_options(command, without=("threads", "stop_after"))
+    _add_run_options(command, without=("threads", "stop_after", "sync_norms"))
     add("--workers", type=positive, metavar="N", help="runs at a time (default: one per core, one on a GPU)")
     add("--launcher", choices=["local", "slurm"], default="local", help="this machine or a Slurm cluster (default: local)")
     group = command.add_argument_group("with --launcher slurm", "For the rest use Slurm's variables, such as SBATCH_ACCOUNT.")
@@ -218,7 +220,7 @@ class _Renamed(argparse.Action):
 def _add_fields(group: Any, cls: type, without: Iterable[str] = ()) -> None:
     """Add an option for each field of a configuration, which parses the text itself."""
     for name, about in fields_of(cls).items():
-        if name in without:
+        if name in without or name == "sync_norms":
             continue
         if about.annotation is bool:
             group.add_argument(flag(name), action="store_true", default=None, help=about.description)
@@ -328,7 +330,7 @@ def _as_stored(run: Run, root: Path) -> Run:
 
 
 def call_train(options: argparse.Namespace) -> None:
-    """Train one network."""
+    """Train one network; under torchrun, in several processes."""
     options.seeds = options.seed
     chosen_one = chosen_study(options)
     _check_single(chosen_one)
@@ -336,16 +338,23 @@ def call_train(options: argparse.Namespace) -> None:
     device = choose_device(execution.device)
     if execution.threads:
         torch.set_num_threads(execution.threads)
+    if launched_replicas() > 1 and (options.dry_run or execution.compile == "on"):
+        raise ConfigError("--dry-run and --compile on work in one process only. Omit them, or torchrun.")
     chosen = Chosen(chosen_one, device, options.runs)
     (run,) = chosen.runs
     if options.dry_run:
         check_own_norms(run.norm for run in chosen.runs)
         print_estimate(estimate([run], chosen.data, options.runs, device, execution.compile), options.runs, 1, say)
         return
-    state = train(run, chosen.data(run), options.runs, execution, say, STOPPING)
-    if execution.log_to:
-        say(f"To view the log: {LOOK[execution.log_to].format(runs=options.runs)}")
-    say(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs in {run.folder(options.runs)}.")
+    replicas = launched_replicas()
+    with process_group(device):
+        tell = say if is_writer() else _say_nothing
+        if replicas > 1:
+            tell(f"{replicas} processes, each with a share of each batch of {run.recipe.batch_size}.")
+        state = train(run, chosen.data(run), options.runs, execution, tell, STOPPING)
+        if execution.log_to:
+            tell(f"To view the log: {LOOK[execution.log_to].format(runs=options.runs)}")
+        tell(f"{run.variant}: {state.epoch} of {run.recipe.epochs} epochs in {run.folder(options.runs)}.")
 
 
 def _check_single(study: Study) -> None:
@@ -530,6 +539,10 @@ def _dry_run(
 def say(line: str) -> None:
     """Print a line and flush."""
     print(visible(line), flush=True)
+
+
+def _say_nothing(line: str) -> None:
+    pass
 
 
 def _fetch(options: argparse.Namespace) -> None:

@@ -206,6 +206,7 @@ class Execution:
     log_to: Annotated[Literal["tensorboard", "trackio", "wandb"] | None, _help("Log to tensorboard, trackio or wandb.")] = None
     threads: Annotated[int | None, _help("Cores to use (default: all).", ge=1, le=1_000_000)] = None
     stop_after: Annotated[int | None, _help("Stop after this epoch; the same command resumes.", ge=1)] = None
+    sync_norms: Annotated[bool, _help("Under torchrun: batch statistics over all processes.")] = True
     retrain: Annotated[bool, _help("Set aside runs with other images or settings, and train them again.")] = False
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -171,3 +172,26 @@ def test_ctrl_c_leaves_the_jobs_to_the_lines_that_it_prints(host, tmp_path):
     host.call("sh", "-c", cancel[1])
     wait_until(lambda: len(host.call("sh", "-c", look[1]).splitlines()) == 1, PATIENCE, "the end of the cancelled jobs")
     assert 0 < epochs_of(run, tmp_path)[-1] < 500
+
+
+def test_line_of_the_docs_trains_one_run_on_two_nodes(host, tmp_path):
+    page = (ROOT / "docs/cluster.md").read_text()
+    line = re.search(r"^sbatch (.*?)'$", page, re.MULTILINE | re.DOTALL)
+    assert line, "docs/cluster.md has no line that begins with sbatch"
+    recipe = changed_recipe("paper", {**FIELDS, "epochs": 3, "optimizer": "sgd"})
+    options = shlex.join(["--norm=bn", *OPTIONS[:-1], "--epochs=3", "--optimizer=sgd", f"--runs={tmp_path}"])
+    command = line[0].replace("\\\n", " ")
+    for found, put in {
+        "--cpus-per-task 4": "--cpus-per-task 1",
+        "--norm bn --recipe strong": options,
+        "torchrun": f"{sys.executable} -m torch.distributed.run",
+        "sbatch": f"sbatch --wait --output={tmp_path / 'log'}",
+    }.items():
+        assert found in command
+        command = command.replace(found, put)
+    subprocess.run(["sh", "-c", f"exec {command}"], cwd=ROOT, env=host.environment, timeout=PATIENCE, check=True)
+    assert "2 processes, " in (tmp_path / "log").read_text()
+    run = Run("tiny", recipe, "bn")
+    two, one = State.load(run.folder(tmp_path)), train_tiny(load_tiny(tmp_path / "data"), tmp_path / "one", recipe=recipe)
+    assert two.sessions[0]["replicas"] == 2
+    torch.testing.assert_close(two.model, one.model, rtol=1e-4, atol=1e-4)

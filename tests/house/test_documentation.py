@@ -64,6 +64,8 @@ def commands():
 def test_every_command_parses(line, tmp_path, monkeypatch):
     words = [word for word in shlex.split(line) if not re.fullmatch(r"NORMZOO_\w+=.*", word)]
     program = words[0].removeprefix(".venv/bin/")
+    if program == "torchrun" or program == "sbatch":
+        words = words[words.index("-m") :] if "-m" in words else []
     if program == "normzoo":
         normzoo_parser().parse_args(words[1:])
     elif "training" in words[:3] and words:
@@ -72,7 +74,7 @@ def test_every_command_parses(line, tmp_path, monkeypatch):
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {word for word in words[1:] if "=" not in word} <= set(targets)
     else:
-        assert program in ("docker", "python", "pip", "hf"), line
+        assert program in ("docker", "python", "torchrun", "sbatch", "pip", "hf"), line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -171,6 +171,8 @@ class TrainStep:
     ) -> None:
         self.model = model
         self.weights = weights
+        #: The model, or its wrapper.
+        self.network = model
         self.recipe = recipe
         self.mean = mean
         self.std = std
@@ -212,19 +214,40 @@ class TrainStep:
         with torch.no_grad():
             for gate in self.gates:
                 gate.clamp_(0, 1)
-            is_other = self.recipe.label_smoothing or self.weights is not None
-            return F.cross_entropy(logits, labels) if is_other else loss.detach(), logits.argmax(1)
+            return self._shown(loss, logits, labels), logits.argmax(1)
+
+    def share(self, positions: Tensor) -> Tensor:
+        """This process's share of a batch: everything, unless there are replicas."""
+        return positions
+
+    def combine(self, total_loss: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum of losses and predictions of an epoch over all processes, each zero outside its share."""
+        return total_loss, predicted
+
+    def check_start(self, epoch: int) -> None:
+        """Require that all processes resume from the same epoch."""
+
+    def agree(self, asked: bool) -> bool:
+        """Was any process asked to stop?"""
+        return asked
+
+    def _shown(self, loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        is_other = self.recipe.label_smoothing or self.weights is not None
+        return F.cross_entropy(logits, labels) if is_other else loss.detach()
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, smoothing = self._logits(pixels), self.recipe.label_smoothing
+        logits = self._logits(pixels)
         if self.weights is None:
-            return F.cross_entropy(logits, labels, label_smoothing=smoothing), logits
-        total = F.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing, reduction="sum")
-        return total / len(labels), logits
+            return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing), logits
+        return self._total(logits, labels) / len(labels), logits
+
+    def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Loss summed over images, weighted by class."""
+        return F.cross_entropy(logits, labels, self.weights, label_smoothing=self.recipe.label_smoothing, reduction="sum")
 
     def _logits(self, pixels: Tensor) -> Tensor:
         images = to_input(pixels, self.mean, self.std).contiguous()
         # No cache of casts: a replayed graph would keep using the cast of an old weight.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
-            logits: Tensor = self.model(images)
+            logits: Tensor = self.network(images)
         return logits.float()

@@ -22,10 +22,12 @@ from tqdm import tqdm
 from normzoo.errors import ConfigError, TrainingError
 from normzoo.inference.predict import compute_logits
 from normzoo.nn.own_norm import COPY, own_source
+from normzoo.nn.sync import count_replicas
 from training.config import Execution, Run
 from training.data.dataset import FILES, SPLITS, ImageData
 from training.engine import metrics
 from training.engine.augment import Augmentation, epoch_order
+from training.engine.distributed import ReplicaStep, is_writer, on_cpu, synchronize_norms
 from training.engine.metrics import METRICS
 from training.engine.speed import choose_compile
 from training.engine.step import TrainStep, choose_device, class_weights, learning_rates, make_network, start_of
@@ -53,7 +55,7 @@ def train(
     stopping: tuple[int, ...] = (signal.SIGINT,),
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda _: None,
 ) -> State:
-    """Train or resume one run.
+    """Train or resume one run; in a process group with the others, of which the first writes.
 
     Args:
         root: the folder of all raw runs.
@@ -76,10 +78,12 @@ def train(
     model = make_network(run, len(data.classes)).to(device)
     images = to_device(data, device)
     folder = run.folder(root)
-    folder.mkdir(parents=True, exist_ok=True)
+    replicas, writes = count_replicas(), is_writer()
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
     with (
-        lock(folder),
-        open_log(execution.log_to, run, folder) as log,
+        lock(folder) if writes else contextlib.nullcontext(),
+        open_log(execution.log_to if writes else None, run, folder) as log,
         first_interrupt_waits(stopping) as interrupted,
         contextlib.ExitStack() as closing,
     ):
@@ -87,8 +91,18 @@ def train(
         last = min(run.recipe.epochs, execution.stop_after or run.recipe.epochs)
         mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
         weights = class_weights(run.recipe, images.labels["train"], len(data.classes))
-        compiled = choose_compile(execution.compile, run, data, device, last - state.epoch, say)
-        step = TrainStep(model, run.recipe, mean, std, run.precision, run.recipe.batch_size if compiled else None, weights)
+        if replicas > 1:
+            if run.recipe.statistics_batch:
+                raise ConfigError("statistics_batch works in one process only.")
+            compiled = False
+            if execution.sync_norms:
+                synchronize_norms(model, device)
+            step: TrainStep = ReplicaStep(model, run.recipe, mean, std, run.precision, execution.sync_norms, weights)
+        else:
+            compiled = choose_compile(execution.compile, run, data, device, last - state.epoch, say)
+            compiled_batch = run.recipe.batch_size if compiled else None
+            step = TrainStep(model, run.recipe, mean, std, run.precision, compiled_batch, weights)
+        step.check_start(state.epoch)
         if state.epoch:
             model.load_state_dict(state.model)
             # A finished run may have come back from another machine without it.
@@ -97,9 +111,11 @@ def train(
         session = {**provenance(run.command()), "compiled": compiled, "first_epoch": state.epoch + 1, "seconds": 0.0}
         if start_from := start_of(run):
             session["start_sha256"] = start_from.metrics["provenance"].get("weights_sha256")
+        if replicas > 1:
+            session |= {"replicas": replicas, "sync_norms": execution.sync_norms}
         state.sessions.append(session)
         start = time.perf_counter()
-        watch = closing.enter_context(Watch(run, folder, compiled))
+        watch = closing.enter_context(Watch(run, folder if writes else None, compiled))
         for epoch in range(state.epoch + 1, last + 1):
             rows = _train_epoch(step, run, images, epoch, watch)
             state.history += rows
@@ -108,12 +124,13 @@ def train(
             if device.type != "cpu":
                 state.model, state.optimizer = on_cpu(state.model), on_cpu(state.optimizer)
             session["seconds"] = time.perf_counter() - start
-            state.save(folder)
+            if writes:
+                state.save(folder)
             log(rows)
             on_epoch(rows)
-            if not sys.stderr.isatty():
+            if writes and not sys.stderr.isatty():
                 say(epoch_line(run, rows, session["seconds"], last - epoch, epoch - session["first_epoch"] + 1))
-            if interrupted() and epoch < last:
+            if step.agree(interrupted()) and epoch < last:
                 raise Interrupted(f"Stopped after epoch {epoch} of {run.recipe.epochs}. The same command resumes.")
     return state
 
@@ -121,7 +138,7 @@ def train(
 class Watch:
     """Reports what a run is doing: on the terminal, and in its folder for a study."""
 
-    def __init__(self, run: Run, folder: Path, compiled: bool) -> None:
+    def __init__(self, run: Run, folder: Path | None, compiled: bool) -> None:
         self.run, self.folder, self.compiling = run, folder, compiled
         self.last_report = 0.0
 
@@ -129,30 +146,26 @@ class Watch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        (self.folder / DOING).unlink(missing_ok=True)
+        if self.folder:
+            (self.folder / DOING).unlink(missing_ok=True)
 
     def steps(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Tensor]:
         """The batches of an epoch; in the first one of a compiled run it compiles."""
+        hidden = None if self.folder else True  # None: on a terminal only
         total = self.run.recipe.epochs
-        with tqdm(batches, desc=f"{self.run.variant} {epoch}/{total}", unit="step", disable=None, leave=False) as bar:
+        with tqdm(batches, desc=f"{self.run.variant} {epoch}/{total}", unit="step", disable=hidden, leave=False) as bar:
             for number, positions in enumerate(bar):
                 if self.compiling or time.monotonic() - self.last_report > WATCH_SECONDS:
-                    self.last_report = time.monotonic()
                     bar.set_postfix_str("compiling" if self.compiling else "")
-                    doing = "compiling" if self.compiling else f"epoch {epoch}/{total}, {number / len(batches):.0%}"
-                    tell_doing(self.folder, doing)
+                    self._tell("compiling" if self.compiling else f"epoch {epoch}/{total}, {number / len(batches):.0%}")
                 yield positions
                 if self.compiling:
                     self.compiling, self.last_report = False, 0.0
 
-
-def on_cpu(value: Any) -> Any:
-    """Return nested dicts and lists with every tensor on the CPU in standard layout, as saved."""
-    if isinstance(value, Tensor):
-        return value.cpu().contiguous()
-    if isinstance(value, dict):
-        return {key: on_cpu(item) for key, item in value.items()}
-    return [on_cpu(item) for item in value] if isinstance(value, list) else value
+    def _tell(self, what: str) -> None:
+        self.last_report = time.monotonic()
+        if self.folder:
+            tell_doing(self.folder, what)
 
 
 def to_device(data: ImageData, device: torch.device) -> ImageData:
@@ -178,12 +191,13 @@ def open_state(run: Run, data: ImageData, folder: Path, retrain: bool = False) -
         set_aside(folder)
         state = None
     if state is None:
-        (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
-        source = own_source(run.norm)
-        if source is not None:
-            (folder / COPY).write_text(source, encoding="utf-8", newline="")
-        if data.files:
-            shutil.copyfile(data.files, folder / FILES)
+        if is_writer():
+            (folder / "run.json").write_text(json.dumps(run.to_dict(), indent=1))
+            source = own_source(run.norm)
+            if source is not None:
+                (folder / COPY).write_text(source, encoding="utf-8", newline="")
+            if data.files:
+                shutil.copyfile(data.files, folder / FILES)
         return State(run, data.digest, 0, {}, {}, [], [])
     if not fits:
         raise TrainingError(
@@ -217,15 +231,17 @@ def _train_epoch(step: TrainStep, run: Run, data: ImageData, epoch: int, watch: 
     start = time.perf_counter()
     step.model.train()
     for number, positions in enumerate(watch.steps(order.split(batch_size), epoch), start=first_step):
+        own = step.share(positions)
         try:
-            loss, classes = step(augment(pixels[positions], positions), labels[positions], rates[number])
+            loss, classes = step(augment(pixels[own], own), labels[own], rates[number])
         except ValueError as error:  # a norm that would have a single value for its statistics
             raise TrainingError(
                 f"{run.variant} cannot be trained on {len(positions)} images of {data.image_size} px in a batch ({error}) "
                 "Use a larger --image-size, or a --batch-size that leaves no batch of one image."
             ) from error
-        total_loss += loss.to(wide) * len(positions)
-        predicted[positions] = classes
+        total_loss += loss.to(wide) * len(own)
+        predicted[own] = classes
+    total_loss, predicted = step.combine(total_loss, predicted)
     mean_loss = total_loss.item() / count
     _check_finite(mean_loss, "training", run, epoch)
     trained = metrics.summary(mean_loss, predicted.cpu(), labels.cpu())
@@ -321,10 +337,14 @@ def open_log(kind: str | None, run: Run, folder: Path) -> Iterator[Log]:
     module = import_log(kind)
     if kind == "tensorboard":
         writer = module.SummaryWriter(str(folder / "tensorboard"))
+        settings = {"norm": run.norm, "seed": run.seed, "precision": run.precision, **run.recipe.to_dict()}
 
         def add(rows: list[dict[str, Any]]) -> None:
             for name, value in _figures(rows).items():
                 writer.add_scalar(name, value, rows[0]["epoch"])
+            if rows[0]["epoch"] == run.recipe.epochs:
+                final = {f"final/{name}": value for name, value in _figures(rows).items() if name != "lr"}
+                writer.add_hparams(settings, final, run_name=".")
 
         try:
             yield add

@@ -193,7 +193,7 @@ def test_balanced_classes_count_the_same_however_many_images_they_have():
     pixels, _ = batch(8)
     step = TrainStep(ResNet(8, "gn", 3).train(), recipe, HALF, HALF, weights=found)
     with torch.no_grad():
-        logits = step.model(to_input(pixels, HALF, HALF))
+        logits = step.network(to_input(pixels, HALF, HALF))
     each = F.cross_entropy(logits, labels, reduction="none")
     loss, _ = step._loss(pixels, labels)
     torch.testing.assert_close(loss, torch.stack([each[labels == label].mean() for label in range(3)]).mean())

@@ -257,14 +257,17 @@ def test_the_figures_of_every_epoch_are_logged(kind, tmp_path, monkeypatch):
         finish=lambda: told.append("closed"),
     )
     writer = SimpleNamespace(
-        add_scalar=lambda name, value, epoch: logged[epoch].update({name: value}), close=lambda: told.append("closed")
+        add_scalar=lambda name, value, epoch: logged[epoch].update({name: value}),
+        add_hparams=lambda settings, final, run_name: told.append((settings["norm"], final["final/val/loss"])),
+        close=lambda: told.append("closed"),
     )
     fake = SimpleNamespace(SummaryWriter=lambda folder: writer) if kind == "tensorboard" else api
     monkeypatch.setitem(sys.modules, LOGS[kind], fake)
     run, execution = Run("tiny", RECIPE, "nn"), Execution(compile="off", log_to=kind)
     state = train(run, load_tiny(tmp_path / "data"), tmp_path / "runs", execution, say=lambda line: None)
     assert os.environ.pop("WANDB_MODE", "") == ("offline" if kind == "wandb" else "")
-    assert told == [*([] if kind == "tensorboard" else [("normzoo-tiny", "quick/nn/seed-0", "nn")]), "closed"]
+    final = ("nn", state.history[-1]["loss"])
+    assert told == ([final] if kind == "tensorboard" else [("normzoo-tiny", "quick/nn/seed-0", "nn")]) + ["closed"]
     for row in state.history:
         figures = logged[row["epoch"]]
         assert set(figures) == NAMES
