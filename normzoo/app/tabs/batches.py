@@ -18,12 +18,12 @@ from normzoo.analysis.statistics import SIGNIFICANT, Interval, McNemar, accuracy
 from normzoo.app.components.downloads import csv_link
 from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, render, sortable, unavailable
 from normzoo.app.components.photo import FIRST_SET, Photo, read_photos
+from normzoo.app.core.batching import computing_many
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice
 from normzoo.app.core.examples import PREPARED, Example
 from normzoo.app.core.upload import MOST
-from normzoo.app.core.work import computing
 from normzoo.errors import ConfigError
 from normzoo.formatting import capital, counted, listed, minus, p_text
 from normzoo.images.corruptions import CORRUPTIONS, SEVERITIES, check_corruption, corrupt
@@ -336,7 +336,7 @@ def gather(
 
 def ask(models: Mapping[str, Model], batch: Batch, statistics: Statistics) -> dict[str, BatchPredictions]:
     """Ask one network after the other, so that other visitors get their turn between them."""
-    asking = computing()(predict_batch)
+    asking = computing_many()(predict_batch)
     return {variant: asking(model, batch.images, statistics, batch.groups) for variant, model in models.items()}
 
 
@@ -580,7 +580,7 @@ def measure(
     """Return for each network its answer to a photo, and the probability of that class in each batch."""
     images = gather(photos, (), EVERYBODY, MOST, kind, severity, False).images
     ordered = [images[number], *(image for other, image in enumerate(images) if other != number)]
-    asking = computing()(predict_in_batches)
+    asking = computing_many()(predict_in_batches)
     return {variant: asking(model, ordered, statistics, size, _draws(size)) for variant, model in models.items()}
 
 

@@ -18,6 +18,7 @@ from normzoo.app.components.downloads import csv_link
 from normzoo.app.components.html import NO_NETWORKS, SORT_SCRIPT, jpeg_url, marked, png_url, render, sortable
 from normzoo.app.components.photo import read_photos
 from normzoo.app.core import examples
+from normzoo.app.core.batching import MAX_BATCH, predict_together
 from normzoo.app.core.catalog import Catalog, chosen, classes_of, main_variants_of
 from normzoo.app.core.controls import INSIGHT, UNDOCUMENTED, Chooser, Linked, start_after
 from normzoo.app.core.errors import check_choice
@@ -28,7 +29,7 @@ from normzoo.findings.accuracy import lead_words
 from normzoo.formatting import capital, listed
 from normzoo.images.corruptions import ALL_SEVERITIES, CORRUPTIONS, SEVERITIES, check_corruption, corrupt
 from normzoo.images.preprocess import load_image, to_pixels
-from normzoo.inference.predict import Prediction, agreement, has_running_statistics, predict, predict_many
+from normzoo.inference.predict import Prediction, agreement, has_running_statistics, predict_many
 from normzoo.inference.value_trace import ActivationMap, activation_maps
 from normzoo.plotting import plotly
 from normzoo.plotting.spec import Axis, Chart, Panel, series
@@ -209,7 +210,7 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     view: list[Any] = [kind, severity, statistics]
     predicting: dict[str, Any] = {
         "concurrency_id": "classify",
-        "concurrency_limit": 16,  # most of them wait for `COMPUTING`: a large photo that is decoded holds up no other
+        "concurrency_limit": 2 * MAX_BATCH,  # while one round is computed the next one gathers
     }
     classified = chooser.follow(
         classify,
@@ -293,12 +294,10 @@ def answer(
     size = model_set.image_size
     pixels = to_pixels(photo, size)  # reduced here, where visitors do not wait for each other
     square = Image.fromarray(pixels)
-    with computing():
-        shown = original = predict(models, square, TOP)
+    shown = original = predict_together(models, square, TOP)
     if severity:
         square = corrupt(square, kind, severity)
-        with computing():
-            shown = predict(models, square, TOP)
+        shown = predict_together(models, square, TOP)
     if batch is not None:
         shown = shown | _in_batch(models, square, batch, kind, severity, size)
     who = agreement({variant: prediction.label for variant, prediction in shown.items()})
@@ -364,8 +363,7 @@ def tabulate_answers(catalog: Catalog, model_set: ModelSet, variants: list[str],
     models, _ = catalog.load(model_set, variants)
     if not models:
         return ""
-    with computing():
-        predictions = predict(models, photo, TOP)
+    predictions = predict_together(models, photo, TOP)
     names = np.array(classes_of(model_set))
     columns = {f"{short_name(variant)} (%)": 100 * each.probabilities for variant, each in predictions.items()}
     order = np.argsort(-np.mean(list(columns.values()), axis=0), kind="stable")
