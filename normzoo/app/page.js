@@ -1,6 +1,10 @@
 // Arrows switch tabs. A list that was opened stays open when the Tab key takes the focus away; Escape closes it. When a tab or
 // fold has just been opened, Gradio sets the controls in it to their first values once more a frame after they can be used: what
 // a person has chosen in between is chosen again.
+// Charts need a script of 4.6 MB: it is loaded as soon as a pointer or the keyboard comes near the tabs.
+for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, ({target}) => {
+  if (target.closest?.('[role="tab"]')) import(new URL("assets/PLOTLY", document.baseURI)).catch(() => {});
+});
 const STEPS = {ArrowRight: 1, ArrowLeft: -1};
 document.addEventListener("keydown", (event) => {
   const tabs = [...document.querySelectorAll('[role="tab"]')], place = tabs.indexOf(event.target.closest?.('[role="tab"]'));

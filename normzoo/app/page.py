@@ -31,7 +31,9 @@ HEADING = """
 </header>
 """
 
-BEHAVIOUR = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+#: Gradio's script for charts, plotly.js in it.
+PLOTLY = next((Path(gr.__file__).parent / "templates/frontend/assets").glob("PlotlyPlot-*.js")).name
+BEHAVIOUR = Path(__file__).with_suffix(".js").read_text(encoding="utf-8").replace("PLOTLY", PLOTLY)
 
 NOTHING_YET = """
 <section class="empty">
