@@ -50,6 +50,8 @@ PARTS: dict[str, Callable[[Tensor], Tensor]] = {
     "the right half of the columns": lambda x: x[..., x.shape[4] // 2 :],
     "every second pixel": lambda x: x[..., ::2, ::2],
     "all but the border": lambda x: x[..., 1:-1, 1:-1],
+    "all but the last channel of each group": lambda x: x[:, :, : max(1, x.shape[2] - 1)],
+    "all but the first channel of each group": lambda x: x[:, :, min(1, x.shape[2] - 1) :],
 }
 
 

@@ -179,6 +179,9 @@ def _statistics(
         for words, part in zip(("mean of the variances", "variance of the means"), parts, strict=True):
             fit = _fit(divisor.square(), **{f"{words} over the {name}": part[maps]}, number=torch.ones_like(mean))
             scale = scale or (f"it divides by √({fit})" if fit and not is_position else "")
+        deviations = {f"mean of the deviations over the {name}": x.std(dim, correction=0).mean(-1)[maps]}
+        fit = _fit(divisor, **deviations, number=torch.ones_like(mean))
+        scale = scale or (f"it divides by {fit}" if fit and not is_position else "")
     place = _place(subtracted, divisor, terms, stored, subject.eps)
     if not is_position:
         weight, bias = (subject.values[name][channel] for name in ("weight", "bias"))

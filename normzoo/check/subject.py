@@ -624,6 +624,7 @@ _GATES: tuple[dict[str, Any], ...] = (
     {"gate_values": "clamped"},
     {"gate_values": "clamped_in_place"},
     {"gate_values": "sigmoid"},
+    {"gate_values": "sigmoid", "gate": "reversed"},
 )
 #: Accepted conventions: none, ε outside the root, unbiased variance over channels, an activation after the norm.
 _CONVENTIONS: tuple[dict[str, Any], ...] = (

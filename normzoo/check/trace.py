@@ -33,7 +33,7 @@ class Held:
 def held_tensors(layer: nn.Module) -> Iterator[Held]:
     """Yield all tensors of the layer and its parts: parameters, buffers and plain attributes."""
     for module in layer.modules():
-        for name, parameter in module.named_parameters(recurse=False):
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             yield Held(name, parameter, "parameter")
         for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
             yield Held(name, buffer, "buffer")
