@@ -69,8 +69,8 @@ def build(catalog: Catalog, default: ModelSet, chooser: Chooser) -> None:
     figure, words, finals, _ = draw(catalog, View(default, main_variants_of(default)))
     with gr.Row(elem_classes="controls"):
         metric = gr.Radio(metrics, value=FIRST_METRIC, label="Metric", min_width=260, scale=3)
-        splits = gr.Radio(list(SPLIT_CHOICES), value=FIRST_SPLITS, label="Split", min_width=240, scale=2)
-        others = gr.Dropdown(**_others(catalog, default), label="Add networks", min_width=220, scale=3)
+        splits = gr.Radio(list(SPLIT_CHOICES), value=FIRST_SPLITS, label="Split", min_width=260, scale=3)
+        others = gr.Dropdown(**_others(catalog, default), label="Add networks", min_width=220, scale=2)
     with gr.Accordion("Smoothing and axes", open=False), gr.Row():
         smoothing = gr.Slider(0, MAX_SMOOTHING, value=0, step=0.05, label="Smoothing (0: none)", buttons=[], min_width=260)
         log_axes = gr.CheckboxGroup([("Values", "y"), ("Epochs", "x")], label="Logarithmic axes", min_width=200)
