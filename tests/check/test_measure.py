@@ -75,6 +75,11 @@ def test_a_weight_stored_less_one_starts_at_zero(tmp_path):
         assert report_on(text, tmp_path).passed is is_right
 
 
+def test_a_layer_that_raises_while_it_is_measured_gets_its_report(tmp_path):
+    text = LAYER.format(memory="pass", line="assert len(x) < 9", late="std = std.sin()", last="pass")
+    assert report_on(text, tmp_path).kind == "own"
+
+
 def report_on(text, folder):
     (folder / "own.py").write_text(text)
     torch.manual_seed(0)
